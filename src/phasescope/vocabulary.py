@@ -1,0 +1,301 @@
+"""The nouns that every room shares, and nothing that acts on them.
+
+Axis letters used in shapes everywhere: M members, N samples, S inputs per sample, K outputs, H hidden units,
+T recorded times, P modulus ``p``, B any leading batch of networks (members, or members x times).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Knob = float | int | str | bool
+Array = np.ndarray[Any, np.dtype[Any]]
+Positive = Annotated[FiniteFloat, Field(gt=0)]
+Fraction = Annotated[FiniteFloat, Field(ge=0, lt=1)]
+
+
+class BadInput(ValueError):
+    """A value that a user gave and can mend: one clear sentence with the value, the range allowed and the mend."""
+
+
+class Interrupted(RuntimeError):
+    """A run was stopped before it was complete; what was finished is kept and the same call resumes."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One network of a grid: its knobs by name and its seed.
+
+    >>> Member({"weight_decay": 0.1}, seed=3)["weight_decay"]
+    0.1
+    """
+
+    knobs: Mapping[str, Knob]
+    seed: int
+
+    def __getitem__(self, name: str) -> Knob:
+        return self.knobs[name]
+
+    def get(self, name: str, default: Any) -> Any:
+        """Return the knob ``name``, or ``default`` where the grid does not set it."""
+        return self.knobs.get(name, default)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Named axes x seeds: the members of a phase diagram, last axis fastest and seeds innermost.
+
+    ``seeds`` is a number of seeds (0, 1, ...) or the seeds themselves. Raises ``BadInput`` for an empty axis.
+
+    >>> len(Grid({"weight_decay": [0, 1], "train_fraction": [0.3, 0.5, 0.7]}, seeds=4))
+    24
+    """
+
+    axes: Mapping[str, Sequence[Knob]] = field(default_factory=dict)
+    seeds: int | Sequence[int] = 1
+
+    def __post_init__(self) -> None:
+        for name, values in self.axes.items():
+            if len(values) == 0 or len(set(values)) != len(values):
+                raise BadInput(f"grid axis {name!r} is {list(values)}: give at least one value, each one once.")
+        if not self.seed_values or min(self.seed_values) < 0 or len(set(self.seed_values)) != len(self.seed_values):
+            raise BadInput(f"seeds is {self.seeds}: give a number >= 1, or distinct integers >= 0.")
+
+    @property
+    def seed_values(self) -> tuple[int, ...]:
+        """The seeds of each cell."""
+        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The lengths of the axes, then the number of seeds."""
+        return (*(len(values) for values in self.axes.values()), len(self.seed_values))
+
+    def __iter__(self) -> Iterator[Member]:
+        names = tuple(self.axes)
+        for *knobs, seed in product(*self.axes.values(), self.seed_values):
+            yield Member(dict(zip(names, knobs, strict=True)), int(seed))
+
+    def __len__(self) -> int:
+        return int(np.prod(self.shape))
+
+
+class Recipe(BaseModel):
+    """How a network learns. Every number may differ per member: name it as an axis of the grid.
+
+    Weight decay is decoupled (``theta *= 1 - lr * weight_decay``) except for ``adam``, where it is torch's L2 term in
+    the gradient. ``batch=None`` is full batch. MSE is the mean over samples and outputs of one-hot targets. Training
+    accuracy ``level`` is *memorized*, test accuracy ``level`` is *generalized*; a generalized member leaves the batch
+    once it has had ``overtime`` times the steps it needed, a memorized one after ``patience`` times.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
+    lr: Positive = 0.01
+    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    momentum: Fraction = 0.0
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.98
+    eps: Positive = 1e-8
+    steps: Annotated[int, Field(ge=1)] = 1000
+    batch: Annotated[int, Field(ge=1)] | None = None
+    loss: Literal["mse", "cross_entropy"] = "mse"
+    records: Annotated[int, Field(ge=2, le=10_000)] = 60
+    first_record: Annotated[int, Field(ge=1)] = 1
+    level: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.99
+    overtime: Annotated[float, Field(ge=1)] = float("inf")
+    patience: Annotated[float, Field(ge=1)] = float("inf")
+    dtype: Literal["float32", "float64"] = "float32"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _numbers_are_finite(cls, values: Any) -> Any:
+        for name in ("lr", "weight_decay", "momentum"):
+            value = values.get(name) if isinstance(values, dict) else None
+            if isinstance(value, float) and not np.isfinite(value):
+                raise BadInput(f"{name} is {value}: it must be a finite number.")
+        return values
+
+
+class Fate(StrEnum):
+    """What became of a member. Divergence is data, not an exception."""
+
+    GENERALIZED = "generalized"
+    MEMORIZED = "memorized"
+    DIVERGED = "diverged"
+    OUT_OF_STEPS = "out of steps"
+
+
+@dataclass(frozen=True)
+class Law:
+    """The frozen description of a task that theory may see.
+
+    ``table`` (p, ..., p) int: the clean label of every input. ``arity`` inputs modulo ``modulus``.
+    """
+
+    name: str
+    modulus: int
+    arity: int
+    train_fraction: float
+    corruption: float
+    table: Array
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What one member learns from: inputs, labels, weights, and which rows train.
+
+    ``inputs`` (N, S) int32, or float for tasks of real numbers; ``labels`` (N,) int32 as the learner sees them and
+    ``truth`` (N,) int32 before corruption, or float (N, K) targets in both; ``train`` and ``test`` row indices, sorted
+    int32; ``weights`` (N,) float64 per-sample weights of the loss.
+    """
+
+    inputs: Array
+    labels: Array
+    truth: Array
+    train: Array
+    test: Array
+    weights: Array
+
+
+class Generators(Protocol):
+    """Stateless random streams: ``generators(purpose, index)`` is a numpy generator fixed by its arguments."""
+
+    def __call__(self, purpose: str, index: int = 0) -> np.random.Generator:
+        """Return the generator of this member for ``purpose``."""
+        ...
+
+
+class Task(Protocol):
+    """What is learnt. ``draw`` depends on the member and its streams alone, so anything can be drawn again."""
+
+    @property
+    def name(self) -> str:
+        """The task's name, with what identifies it."""
+        ...
+
+    @property
+    def knobs(self) -> Mapping[str, Knob]:
+        """The knobs a grid may set, with their defaults."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """The number of outputs K."""
+        ...
+
+    def draw(self, member: Member, generators: Generators) -> Draw:
+        """Return what ``member`` learns from."""
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Return everything that changes the task's numbers, as plain data."""
+        ...
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What an instrument may look at: a batch of B networks of one shape, with the samples they are read on.
+
+    ``parameters`` name -> (B, ...); ``inputs`` (B, N, S); ``labels``, ``truth`` (B, N) integers, or (B, N, K) targets;
+    ``train``, ``test`` (B, N) booleans; ``weights`` (B, N). ``logits`` and ``gradients`` are computed when first asked
+    for: (B, N, K), and name -> (B, ...) of the training loss ``loss``.
+    """
+
+    parameters: Mapping[str, Tensor]
+    inputs: Tensor
+    labels: Tensor
+    truth: Tensor
+    train: Tensor
+    test: Tensor
+    weights: Tensor
+    loss: str
+    logits: Callable[[], Tensor]
+    gradients: Callable[[], Mapping[str, Tensor]]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A measurement: ``value`` (B, ...), its standard ``error`` where there is one, and where it is ``valid`` (B, ...).
+
+    An instrument that can not answer says so in ``valid``; such values are stored as NaN and counted.
+    """
+
+    value: Tensor
+    error: Tensor | None = None
+    valid: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A pure measurement of a ``Subject``: what it reads, in which unit, between which bounds, at what cost.
+
+    ``dims`` names the axes of a reading after the batch axis; ``null`` says what it reads where there is nothing to see;
+    ``invariances`` names declared symmetries, each tested by the instruments' law suite.
+    """
+
+    name: str
+    measure: Callable[[Subject], Reading]
+    unit: str
+    source: str
+    cost: Literal["weights", "forward", "backward"]
+    bounds: tuple[float, float]
+    null: str
+    dims: tuple[str, ...] = ()
+    invariances: tuple[str, ...] = ()
+
+    def __call__(self, subject: Subject) -> Reading:
+        return self.measure(subject)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What training one member left: recorded ``steps`` (T,), ``readings`` name -> (T, ...), ``final`` parameters.
+
+    ``fate`` with the step at which it was settled, and ``seconds`` of work spent.
+    """
+
+    member: Member
+    steps: Array
+    readings: Mapping[str, Array]
+    final: Mapping[str, Array]
+    fate: Fate
+    fate_step: int
+    seconds: float
+
+
+class Keeper(Protocol):
+    """Where finished members and checkpoints are kept; the ensemble writes to no disk itself."""
+
+    def load(self, identity: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        """Return the arrays and facts of a finished record, or None."""
+        ...
+
+    def save(self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
+        """Keep a finished record: whole or not at all."""
+        ...
+
+    def load_checkpoint(self, identity: Mapping[str, Any]) -> tuple[dict[str, Array], dict[str, Any]] | None:
+        """Return an unfinished member's state, or None."""
+        ...
+
+    def save_checkpoint(
+        self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]
+    ) -> None:
+        """Replace the unfinished state of this identity."""
+        ...
+
+    def drop_checkpoint(self, identity: Mapping[str, Any]) -> None:
+        """Forget the unfinished state of this identity."""
+        ...
