@@ -6,14 +6,15 @@ T recorded times, P modulus ``p``, B any leading batch of networks (members, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import StrEnum
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -90,16 +91,45 @@ class Grid:
         return int(np.prod(self.shape))
 
 
-class Recipe(BaseModel):
+class Settings(BaseModel):
+    """Frozen, validated numbers; anything out of range raises ``BadInput`` with one sentence."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def __init__(self, **values: Any) -> None:
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise BadInput(_sentence(error.errors()[0], list(type(self).model_fields))) from None
+
+
+def _sentence(error: Any, known: list[str]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"there is no setting {name!r}{nearest(name, known)}"
+    return f"{name} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that names the nearest known word and all of them.
+
+    >>> nearest("grokk", ["grokking", "memory"])
+    "; did you mean 'grokking'? Known: grokking, memory."
+    """
+    words = sorted(known)
+    close = get_close_matches(name, words, n=1)
+    return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
+
+
+class Recipe(Settings):
     """How a network learns. Every number may differ per member: name it as an axis of the grid.
 
     Weight decay is decoupled (``theta *= 1 - lr * weight_decay``) except for ``adam``, where it is torch's L2 term in
     the gradient. ``batch=None`` is full batch. MSE is the mean over samples and outputs of one-hot targets. Training
-    accuracy ``level`` is *memorized*, test accuracy ``level`` is *generalized*; a generalized member leaves the batch
-    once it has had ``overtime`` times the steps it needed, a memorized one after ``patience`` times.
+    accuracy ``level`` is *memorized*, test accuracy ``level`` is *generalized*. A generalized member leaves the batch
+    at ``overtime`` times the steps it needed, a memorized one at ``patience`` times. ``records`` log-spaced steps are
+    recorded from ``first_record`` to ``steps``, and step 0.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
     lr: Positive = 0.01
@@ -117,15 +147,6 @@ class Recipe(BaseModel):
     overtime: Annotated[float, Field(ge=1)] = float("inf")
     patience: Annotated[float, Field(ge=1)] = float("inf")
     dtype: Literal["float32", "float64"] = "float32"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _numbers_are_finite(cls, values: Any) -> Any:
-        for name in ("lr", "weight_decay", "momentum"):
-            value = values.get(name) if isinstance(values, dict) else None
-            if isinstance(value, float) and not np.isfinite(value):
-                raise BadInput(f"{name} is {value}: it must be a finite number.")
-        return values
 
 
 class Fate(StrEnum):
@@ -209,8 +230,8 @@ class Subject:
     """What an instrument may look at: a batch of B networks of one shape, with the samples they are read on.
 
     ``parameters`` name -> (B, ...); ``inputs`` (B, N, S); ``labels``, ``truth`` (B, N) integers, or (B, N, K) targets;
-    ``train``, ``test`` (B, N) booleans; ``weights`` (B, N). ``logits`` and ``gradients`` are computed when first asked
-    for: (B, N, K), and name -> (B, ...) of the training loss ``loss``.
+    ``train``, ``test`` (B, N) booleans; ``weights`` (B, N). Computed when first asked for: ``logits`` (B, N, K),
+    ``sample_losses`` (B, N) before weighting, and ``gradients`` name -> (B, ...) of the training ``loss``.
     """
 
     parameters: Mapping[str, Tensor]
@@ -222,6 +243,7 @@ class Subject:
     weights: Tensor
     loss: str
     logits: Callable[[], Tensor]
+    sample_losses: Callable[[], Tensor]
     gradients: Callable[[], Mapping[str, Tensor]]
 
 
@@ -273,6 +295,22 @@ class Trajectory:
     fate: Fate
     fate_step: int
     seconds: float
+
+
+@dataclass(frozen=True)
+class Fused:
+    """A learner's compiled loss-and-gradient for the CPU, and what it must be called with.
+
+    ``gradient(theta, state, grad, x, y, w, rows, shape, knobs, key, scratch) -> loss`` works on flat parameters in the
+    order of ``named_parameters``; the last entry of ``shape`` (int64) is the loss, 0 MSE and 1 cross-entropy;
+    ``sources`` are the files whose change makes a compiled copy stale.
+    """
+
+    gradient: Callable[..., float]
+    shape: Array
+    knobs: Array
+    scratch_size: Callable[[Array, int], int]
+    sources: tuple[str, ...]
 
 
 class Keeper(Protocol):

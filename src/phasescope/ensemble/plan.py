@@ -1,0 +1,90 @@
+"""What a run will need: memory per member, the tile that fits, and the largest result that may be held."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch.func import functional_call
+
+from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.schedule import record_steps
+from phasescope.vocabulary import BadInput
+
+SHARE = 0.7
+TILE_BYTES_CPU = 64 * 2**20
+MOST_MEMBERS = 4096
+
+
+def free_memory(device: torch.device) -> int:
+    """Return the bytes that a run may still take on ``device``."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        with open("/proc/meminfo") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    except (OSError, KeyError):
+        return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")) if hasattr(os, "sysconf") else 2**32
+
+
+def activation_bytes(job: Job, rows: int) -> int:
+    """Return the bytes that autograd saves in one forward pass of ``rows`` samples, on meta tensors: nothing is run."""
+    saved = 0
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal saved
+        saved += tensor.numel() * tensor.element_size()
+        return tensor
+
+    inputs = getattr(job.task, "inputs", None)
+    if inputs is None:
+        return 0
+    module = job.module
+    weights = {n: torch.empty_like(p, device="meta", requires_grad=True) for n, p in module.named_parameters()}
+    state = {n: torch.empty_like(b, device="meta") for n, b in module.named_buffers()}
+    x = torch.empty((rows, *inputs.shape[1:]), dtype=torch.from_numpy(inputs[:1]).dtype, device="meta")
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            functional_call(module, (weights, state), (x,))
+    except (RuntimeError, NotImplementedError):
+        return 0
+    return saved
+
+
+def bytes_per_member(job: Job, engine: str) -> int:
+    """Return an estimate of the working memory of one member in training."""
+    item = 8 if job.recipe.dtype == "float64" else 4
+    weights = sum(p.numel() for p in job.module.parameters())
+    rows = len(getattr(job.task, "inputs", ())) or 1024
+    records = len(record_steps(job.recipe))
+    if engine == "fused":
+        fused = job.module.fused()  # type: ignore[operator]
+        scratch = int(fused.scratch_size(fused.shape, min(job.recipe.batch or rows, rows)))
+        return item * (weights * 6 + scratch + rows * (job.task.classes + 2 * int(fused.shape[3]) + 8))
+    return item * weights * (6 + records // 50) + 2 * activation_bytes(job, rows) + 16 * rows
+
+
+def check_memory(jobs: Sequence[Job], engine: str, workers: int, device: torch.device) -> None:
+    """Raise ``BadInput`` when a run needs more memory than there is, with both numbers."""
+    free = free_memory(device)
+    largest = max(bytes_per_member(job, engine) for job in {job.shape_key: job for job in jobs}.values())
+    weights = {id(job.module): sum(p.numel() for p in job.module.parameters()) for job in jobs}
+    kept = sum(8 * weights[id(job.module)] for job in jobs)
+    kept += sum(8 * len(record_steps(job.recipe)) * max(len(job.watch), 1) for job in jobs)
+    need = largest * (workers if engine == "fused" else 1) + kept
+    if need > free:
+        raise BadInput(
+            f"this grid of {len(jobs):,} members needs about {need / 2**30:,.1f} GiB of memory on {device} and "
+            f"{free / 2**30:,.1f} GiB are free: use fewer members, a smaller width or p, or fewer records."
+        )
+
+
+def tile_size(job: Job, device: torch.device, asked: int | None) -> int:
+    """Return how many members are stacked: what fits a CPU's outer cache, or most of a GPU's memory."""
+    if asked is not None:
+        return asked
+    budget = TILE_BYTES_CPU if device.type == "cpu" else SHARE * free_memory(device)
+    return int(np.clip(budget // max(bytes_per_member(job, "stacked"), 1), 1, MOST_MEMBERS))

@@ -1,0 +1,45 @@
+"""The slow literal loop: one network, ``torch.optim``, one Python step at a time. Every fast path is tested against it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.losses import sample_losses, weighted_mean
+from phasescope.ensemble.reading import tensors
+from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
+from phasescope.vocabulary import Array, Recipe
+
+
+def optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.optim.Optimizer:
+    """Return torch's own optimizer for a recipe; decoupled weight decay of SGD is applied by ``train_reference``."""
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(parameters, recipe.lr, momentum=recipe.momentum)
+    kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
+    betas = (recipe.beta1, recipe.beta2)
+    return kind(parameters, recipe.lr, betas=betas, eps=recipe.eps, weight_decay=recipe.weight_decay)
+
+
+def train_reference(job: Job, steps: int) -> dict[str, Array]:
+    """Train one member for ``steps`` steps; return its parameters and buffers as numpy arrays."""
+    recipe, draw, seed = job.recipe, job.draw(), job.member.seed
+    module = initialized(job.module, seed).to(getattr(torch, recipe.dtype))
+    data = tensors(draw, torch.device("cpu"), getattr(torch, recipe.dtype))
+    rows = torch.from_numpy(draw.train).long()
+    rule = optimizer(list(module.parameters()), recipe)
+    for step in range(1, steps + 1):
+        if recipe.batch is not None and recipe.batch < len(draw.train):
+            rows = torch.from_numpy(batch_order(seed, draw.train, recipe.batch, step, 1)[0]).long()
+        for name, buffer in module.named_buffers():
+            if name.endswith("key"):
+                buffer.fill_(int(dropout_keys(seed, step, 1)[0]))
+        losses = sample_losses(module(data["inputs"][rows]), data["labels"][rows], recipe.loss)
+        rule.zero_grad()
+        weighted_mean(losses, data["weights"][rows]).backward()
+        if recipe.optimizer == "sgd" and recipe.weight_decay:
+            with torch.no_grad():
+                for parameter in module.parameters():
+                    parameter.mul_(1 - recipe.lr * recipe.weight_decay)
+        rule.step()
+    return {name: np.array(value.detach().numpy()) for name, value in module.state_dict().items()}

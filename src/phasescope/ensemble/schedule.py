@@ -1,0 +1,74 @@
+"""When a member is read, and when its fate is settled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isfinite
+
+import numpy as np
+
+from phasescope.vocabulary import Array, BadInput, Fate, Recipe
+
+GROUP = 16
+
+
+def record_steps(recipe: Recipe) -> Array:
+    """Return the recorded steps (T,) int64: 0, then log-spaced from ``first_record`` to ``steps``, each once.
+
+    >>> record_steps(Recipe(steps=100, records=5)).tolist()
+    [0, 1, 3, 10, 32, 100]
+    """
+    if recipe.first_record > recipe.steps:
+        raise BadInput(f"first_record is {recipe.first_record}: it must be at most steps = {recipe.steps}.")
+    spaced = np.geomspace(recipe.first_record, recipe.steps, recipe.records)
+    return np.unique(np.concatenate([[0], np.rint(spaced)])).astype(np.int64)
+
+
+def groups(steps: Array) -> list[Array]:
+    """Cut the recorded steps after 0 into runs that are trained in one call and read together.
+
+    Early records lie close and share a call; later ones stand alone, so that a settled member is noticed at once. The
+    cut is a function of the steps alone, and with it the shape of every batch of readings.
+    """
+    cut: list[list[int]] = []
+    for step in steps[steps > 0].tolist():
+        if cut and len(cut[-1]) < GROUP and step <= 1.05 * cut[-1][0] + 8:
+            cut[-1].append(step)
+        else:
+            cut.append([step])
+    return [np.array(group, dtype=np.int64) for group in cut]
+
+
+@dataclass
+class Watcher:
+    """Follows one member's accuracies and says when it may leave: the rule behind ``Fate``."""
+
+    recipe: Recipe
+    memorized_at: int = -1
+    generalized_at: int = -1
+    diverged_at: int = -1
+
+    def see(self, step: int, train_accuracy: float, test_accuracy: float) -> bool:
+        """Take in the accuracies at ``step``; return True when the member's fate is settled and it may leave."""
+        if self.memorized_at < 0 and train_accuracy >= self.recipe.level:
+            self.memorized_at = step
+        if self.generalized_at < 0 and test_accuracy >= self.recipe.level:
+            self.generalized_at = step
+        if self.generalized_at >= 0:
+            return step >= self.recipe.overtime * self.generalized_at
+        return self.memorized_at >= 0 and step >= self.recipe.patience * max(self.memorized_at, 1)
+
+    def fate(self) -> tuple[Fate, int]:
+        """Return the fate and the step at which it was settled."""
+        if self.generalized_at >= 0:
+            return Fate.GENERALIZED, self.generalized_at
+        if self.diverged_at >= 0:
+            return Fate.DIVERGED, self.diverged_at
+        if self.memorized_at >= 0:
+            return Fate.MEMORIZED, self.memorized_at
+        return Fate.OUT_OF_STEPS, self.recipe.steps
+
+
+def needs_accuracies(recipe: Recipe) -> bool:
+    """Return whether early release was asked for, which needs both accuracies among the watched instruments."""
+    return isfinite(recipe.overtime) or isfinite(recipe.patience)

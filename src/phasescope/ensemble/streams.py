@@ -1,0 +1,80 @@
+"""Stateless random streams keyed by (seed, purpose, index): the only place that makes random generators.
+
+A stream depends on nothing but its key, so any draw can be made again, in any order, alone or in company.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+
+import numpy as np
+import torch
+from torch import nn
+
+from phasescope.vocabulary import Array, Generators
+
+_GOLDEN = 0x9E3779B97F4A7C15
+
+
+def _key(seed: int, purpose: str, index: int) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}|{purpose}|{index}".encode()).digest()[:16], "little")
+
+
+def streams(seed: int) -> Generators:
+    """Return the streams of one member seed: ``streams(seed)(purpose, index)`` is a fresh Philox generator.
+
+    >>> bool(streams(1)("data").random() == streams(1)("data").random() != streams(2)("data").random())
+    True
+    """
+
+    def generators(purpose: str, index: int = 0) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(key=_key(seed, purpose, index)))
+
+    return generators
+
+
+def dropout_keys(seed: int, first: int, count: int) -> Array:
+    """Return int64 dropout keys (count,) of steps ``first``, ``first + 1``, ...: well spread, and known in advance."""
+    base = _key(seed, "dropout", 0) % 2**64
+    steps = np.arange(first, first + count, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        value = np.uint64(base) + (steps + np.uint64(1)) * np.uint64(_GOLDEN)
+        value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return (value ^ (value >> np.uint64(31))).view(np.int64)
+
+
+def batch_order(seed: int, rows: Array, batch: int, first: int, count: int) -> Array:
+    """Return int32 rows (count, batch) of mini-batch steps ``first``, ... (counted from 1).
+
+    Epochs are fresh permutations laid end to end and cut into batches, so that every row is used equally often and
+    every batch is full; a batch may span two epochs.
+    """
+    begin, end = (first - 1) * batch, (first - 1 + count) * batch
+    epochs = range(begin // len(rows), -(-end // len(rows)))
+    generators = streams(seed)
+    order = np.concatenate([rows[generators("order", epoch).permutation(len(rows))] for epoch in epochs])
+    offset = begin - epochs[0] * len(rows)
+    return order[offset : offset + count * batch].reshape(count, batch).astype(np.int32)
+
+
+def initialized(template: nn.Module, seed: int) -> nn.Module:
+    """Return a copy of ``template`` with fresh weights drawn from the member's "init" stream.
+
+    A module with ``initialize(generator)`` draws its own; of any other every ``reset_parameters`` is called, with
+    torch's default generator set for the moment and put back after. A module that has neither keeps its weights.
+    """
+    module = copy.deepcopy(template)
+    initialize = getattr(module, "initialize", None)
+    if initialize is not None:
+        initialize(streams(seed)("init"))
+        return module
+    state = torch.Generator().manual_seed(_key(seed, "init", 0) % 2**63).get_state()
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.set_state(state)
+        for part in module.modules():
+            reset = getattr(part, "reset_parameters", None)
+            if reset is not None:
+                reset()
+    return module

@@ -1,0 +1,224 @@
+"""``train``: a whole grid of networks in one call, resumable, with the fate of every member."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+import xarray as xr
+from threadpoolctl import threadpool_limits
+
+from phasescope.ensemble import fused, plan, stacked
+from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
+from phasescope.ensemble.results import from_record, to_dataset, to_record
+from phasescope.ensemble.schedule import needs_accuracies
+from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Keeper, Recipe, Trajectory
+
+Engine = Literal["auto", "fused", "stacked"]
+
+
+@dataclass
+class Progress:
+    """How far a run is: counts of members and of steps, safe to read while workers add to it."""
+
+    members: int
+    steps: int
+    finished: int = 0
+    reused: int = 0
+    steps_done: int = 0
+    fates: dict[Fate, int] = field(default_factory=lambda: dict.fromkeys(Fate, 0))
+    started: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def tick(self, steps: int) -> None:
+        """Count steps done."""
+        with self.lock:
+            self.steps_done += steps
+
+    def finish(self, trajectory: Trajectory, budget: int, *, reused: bool = False) -> None:
+        """Count a finished member; steps that it was spared are taken off the total."""
+        with self.lock:
+            self.finished += 1
+            self.reused += reused
+            self.fates[trajectory.fate] += 1
+            self.steps -= budget if reused else budget - int(trajectory.steps[-1])
+
+    @property
+    def rate(self) -> float:
+        """Member-steps per second so far."""
+        return self.steps_done / max(time.monotonic() - self.started, 1e-9)
+
+    @property
+    def seconds_left(self) -> float:
+        """Estimated seconds to go, assuming that no member settles early."""
+        return (self.steps - self.steps_done) / self.rate if self.steps_done else float("inf")
+
+
+def device_named(name: str) -> torch.device:
+    """Return the device for ``auto``, ``cpu`` or ``cuda``; raise ``BadInput`` when it is not there."""
+    if name not in ("auto", "cpu", "cuda"):
+        raise BadInput(f"device is {name!r}: choose auto, cpu or cuda.")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise BadInput("device is 'cuda', but this machine has no CUDA device that torch can use: choose cpu or auto.")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def train(
+    learner: LearnerLike,
+    task: TaskLike,
+    grid: Grid,
+    recipe: Recipe,
+    watch: Sequence[Instrument] = (),
+    *,
+    device: str = "auto",
+    engine: Engine = "auto",
+    tile: int | None = None,
+    workers: int | None = None,
+    keeper: Keeper | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    checkpoint_every: float = 5.0,
+) -> xr.Dataset:
+    """Train every member of ``grid`` and return what the instruments of ``watch`` read, as one labelled dataset.
+
+    ``learner``: any ``nn.Module`` written for one network, or a function of the member that makes one (for axes such as
+    width). ``task``: a table or sampler, or a function of the member. Axes of the grid may be numbers of the recipe,
+    of the task or of the learner. The dataset has the grid's axes, ``seed`` and ``step`` as dimensions; a reading is
+    NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per member) and the final parameters
+    (``final.<name>``) stand beside the readings.
+
+    ``engine="fused"`` trains members one per core in compiled code (CPU, learners with a fused step), the same bits
+    whatever else is trained; ``"stacked"`` trains tiles side by side (any module, CPU or CUDA). ``keeper`` stores
+    finished members and checkpoints; a member found there is not trained again.
+
+    Raises ``BadInput`` for unknown axes, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
+    """
+    where = device_named(device)
+    chosen = jobs(learner, task, grid, recipe, watch, "")
+    names = {instrument.name for instrument in watch}
+    if needs_accuracies(recipe) and not {"train_accuracy", "test_accuracy"} <= names:
+        raise BadInput("overtime or patience is finite: watch train_accuracy and test_accuracy for early release.")
+    kind = _engine(engine, chosen, where)
+    chosen = [Job(j.member, j.module, j.task, j.recipe, j.watch, f"{kind}-{where.type}") for j in chosen]
+    count = workers or len(os.sched_getaffinity(0))
+    plan.check_memory(chosen, kind, count, where)
+    run = _Run(chosen, keeper, on_progress, checkpoint_every)
+    if kind == "fused":
+        run.fused(count)
+    else:
+        run.stacked(where, tile)
+    return to_dataset(grid, watch, [run.found[i] for i in range(len(chosen))])
+
+
+def _engine(engine: Engine, chosen: Sequence[Job], device: torch.device) -> str:
+    able = device.type == "cpu" and all(fused.supports(job) for job in chosen)
+    if engine == "fused" and not able:
+        raise BadInput("engine is 'fused', which needs the CPU, a learner with a fused step and a table of class labels.")
+    return "fused" if engine != "stacked" and able else "stacked"
+
+
+class _Run:
+    """One call of ``train`` on its way: what is found, what is left, and who is told."""
+
+    def __init__(
+        self,
+        chosen: Sequence[Job],
+        keeper: Keeper | None,
+        on_progress: Callable[[Progress], None] | None,
+        checkpoint_every: float,
+    ) -> None:
+        self.jobs, self.keeper, self.checkpoint_every = list(chosen), keeper, checkpoint_every
+        self.on_progress = on_progress or (lambda progress: None)
+        self.progress = Progress(len(chosen), sum(job.recipe.steps for job in chosen))
+        self.found: dict[int, Trajectory] = {}
+        self.place = {id(job): i for i, job in enumerate(self.jobs)}
+        self.stopping = False
+        for i, job in enumerate(self.jobs):
+            kept = keeper.load(job.identity) if keeper else None
+            if kept is not None:
+                self.found[i] = from_record(job.member, *kept)
+                self.progress.finish(self.found[i], job.recipe.steps, reused=True)
+
+    @property
+    def left(self) -> list[Job]:
+        return [job for i, job in enumerate(self.jobs) if i not in self.found]
+
+    def _finish(self, job: Job, trajectory: Trajectory) -> None:
+        if self.keeper is not None:
+            self.keeper.save(job.identity, *to_record(trajectory))
+            self.keeper.drop_checkpoint(job.identity)
+        self.found[self.place[id(job)]] = trajectory
+        self.progress.finish(trajectory, job.recipe.steps)
+
+    def fused(self, workers: int) -> None:
+        """Train what is left, one member per worker at a time, each worker on one core."""
+        left = self.left
+        if not left:
+            return
+        from phasescope.ensemble.native import build_loop
+
+        advance = build_loop(left[0].module.fused())  # type: ignore[operator]
+
+        def work(job: Job) -> None:
+            if not self.stopping:
+                found = fused.train_fused(
+                    job, advance, self.keeper, self.progress.tick, lambda: self.stopping, self.checkpoint_every
+                )
+                if found is not None:
+                    self._finish(job, found)
+
+        with ThreadPoolExecutor(min(workers, len(left)), initializer=_one_core) as pool:
+            self._wait([pool.submit(work, job) for job in left])
+
+    def _wait(self, futures: Sequence[Future[None]]) -> None:
+        pending = set(futures)
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                self.on_progress(self.progress)
+        except BaseException as error:
+            self.stopping = True
+            for future in pending:
+                future.cancel()
+            wait(pending)
+            if isinstance(error, KeyboardInterrupt):
+                raise self._interrupted() from None
+            raise
+
+    def _interrupted(self) -> Interrupted:
+        kept = "they are kept; the same call resumes" if self.keeper else "nothing is kept without a store"
+        return Interrupted(f"interrupted with {self.progress.finished} of {len(self.jobs)} members finished; {kept}.")
+
+    def stacked(self, device: torch.device, tile: int | None) -> None:
+        """Train what is left in tiles of equal shape, one tile after the other."""
+        bundles: dict[str, list[Job]] = {}
+        for job in self.left:
+            bundles.setdefault(job.shape_key, []).append(job)
+
+        def tick(steps: int) -> None:
+            self.progress.tick(steps)
+            self.on_progress(self.progress)
+
+        try:
+            for bundle in bundles.values():
+                size = plan.tile_size(bundle[0], device, tile)
+                for begin in range(0, len(bundle), size):
+                    stacked.train_stacked(
+                        bundle[begin : begin + size], device, self.keeper, tick, self._finish,
+                        lambda: self.stopping, self.checkpoint_every,
+                    )  # fmt: skip
+        except KeyboardInterrupt:
+            raise self._interrupted() from None
+
+
+def _one_core() -> None:
+    # a thread's own OpenMP setting: torch's products in this worker stay on this worker's core, and keep their bits
+    torch.get_num_threads()
+    threading.current_thread().limits = threadpool_limits(1, user_api="openmp")  # type: ignore[attr-defined]

@@ -1,0 +1,126 @@
+"""Readings of one-hot networks in Fourier space: participation, frequencies, phases.
+
+They look at parameters ``embed`` (B, S, p, H) and ``readout`` (B, K, H) along their p and K axes, neuron by neuron.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
+
+PARTICIPATION_SOURCE = (
+    "sum |a|^4 / (sum |a|^2)^2 over rfft magnitudes a with DC, mean over the S input vectors and the readout; "
+    "Gromov 2023, arXiv:2301.02679, Eqs. 20-21; Doshi et al. 2023, arXiv:2310.13061, Eqs. 3-4"
+)
+
+
+def _vectors(s: Subject) -> tuple[Tensor, Tensor]:
+    if "embed" not in s.parameters or "readout" not in s.parameters:
+        raise BadInput(
+            f"the network has parameters {', '.join(s.parameters)}: Fourier readings need 'embed' (S, p, H) and "
+            "'readout' (K, H), as in phasescope.learners.PowerMLP."
+        )
+    return s.parameters["embed"].double(), s.parameters["readout"].double()
+
+
+def _ratio(vectors: Tensor) -> Tensor:
+    power = torch.fft.rfft(vectors, dim=-2).abs().square()
+    return power.square().sum(-2) / power.sum(-2).square()
+
+
+def _participation(s: Subject) -> Reading:
+    embed, readout = _vectors(s)
+    ratios = torch.cat([_ratio(embed), _ratio(readout)[:, None]], dim=1)
+    return Reading(ratios.mean(1), valid=torch.isfinite(ratios).all(1))
+
+
+def _mean_participation(s: Subject) -> Reading:
+    each = _participation(s)
+    return Reading(torch.nanmean(each.value, dim=-1))
+
+
+participation = Instrument(
+    "participation", _participation, "1", PARTICIPATION_SOURCE, "weights", (0.0, 1.0),
+    "about 4/(p+1) for Gaussian weights", ("neuron",), ("neuron permutation", "weight scale", "cyclic shift"),
+)  # fmt: skip
+mean_participation = Instrument(
+    "mean_participation", _mean_participation, "1", "mean over neurons of: " + PARTICIPATION_SOURCE, "weights",
+    (0.0, 1.0), "about 4/(p+1) for Gaussian weights", (), ("neuron permutation", "weight scale", "cyclic shift"),
+)  # fmt: skip
+
+
+def participation_in_basis(order: list[int], name: str) -> Instrument:
+    """Return the participation ratio with rows taken in ``order``: the powers of a primitive root give the log basis.
+
+    Multiplication is periodic in the discrete logarithm: pass ``[g**i % p for i in range(p - 1)]``, which leaves out 0.
+    """
+    index = torch.tensor(order)
+
+    def measure(s: Subject) -> Reading:
+        embed, readout = _vectors(s)
+        ratios = torch.cat([_ratio(embed[:, :, index]), _ratio(readout[:, index])[:, None]], dim=1)
+        return Reading(ratios.mean(1), valid=torch.isfinite(ratios).all(1))
+
+    return Instrument(
+        f"participation_{name}", measure, "1", PARTICIPATION_SOURCE + f"; rows in {name} order", "weights", (0.0, 1.0),
+        "about 4/(p+1) for Gaussian weights", ("neuron",), ("neuron permutation", "weight scale"),
+    )  # fmt: skip
+
+
+def _spectrum(s: Subject) -> tuple[Tensor, Tensor]:
+    """Return the complex amplitudes (B, S + 1, F, H) without DC, and the strongest bin (B, H) of their joint power."""
+    embed, readout = _vectors(s)
+    if readout.shape[1] != embed.shape[2]:
+        raise BadInput(f"outputs K = {readout.shape[1]} and p = {embed.shape[2]} differ: phases need K = p.")
+    amplitudes = torch.fft.rfft(torch.cat([embed, readout[:, None]], dim=1), dim=-2)[..., 1:, :]
+    return amplitudes, amplitudes.abs().square().sum(1).argmax(1)
+
+
+def _dominant(s: Subject) -> Reading:
+    return Reading((_spectrum(s)[1] + 1).double())
+
+
+dominant_frequency = Instrument(
+    "dominant_frequency", _dominant, "1/p", "strongest nonzero rfft bin of the joint power of all vectors of a neuron",
+    "weights", (1.0, float("inf")), "uniform over 1 .. (p-1)/2", ("neuron",),
+    ("neuron permutation", "weight scale", "cyclic shift"),
+)  # fmt: skip
+
+
+def _phases(s: Subject) -> Reading:
+    amplitudes, strongest = _spectrum(s)
+    index = strongest[:, None, None].expand(-1, amplitudes.shape[1], 1, -1)
+    return Reading(amplitudes.gather(2, index)[:, :, 0].angle())
+
+
+phases = Instrument(
+    "phases", _phases, "rad", "argument of each vector's rfft at the neuron's dominant frequency, readout last",
+    "weights", (-torch.pi, torch.pi), "uniform", ("vector", "neuron"), ("neuron permutation", "weight scale"),
+)  # fmt: skip
+
+
+def _alignment(s: Subject) -> Reading:
+    angle = _phases(s).value
+    return Reading(torch.cos(angle[:, :-1].sum(1) - angle[:, -1]))
+
+
+phase_alignment = Instrument(
+    "phase_alignment", _alignment, "1",
+    "cos(phi_1 + ... + phi_S - phi_readout) at the dominant frequency; Gromov 2023, arXiv:2301.02679, Eq. 12 and Fig. 3",
+    "weights", (-1.0, 1.0), "mean 0 for independent phases", ("neuron",), ("neuron permutation", "weight scale"),
+)  # fmt: skip
+
+
+def _census(s: Subject) -> Reading:
+    amplitudes, strongest = _spectrum(s)
+    bins = torch.arange(amplitudes.shape[2], device=strongest.device)
+    return Reading((strongest[..., None] == bins).double().sum(1))
+
+
+frequency_census = Instrument(
+    "frequency_census", _census, "neurons", "number of neurons whose dominant frequency is 1, 2, ..., floor(p/2)",
+    "weights", (0.0, float("inf")), "H / floor(p/2) each", ("frequency",),
+    ("neuron permutation", "weight scale", "cyclic shift"),
+)  # fmt: skip

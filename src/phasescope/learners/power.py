@@ -1,0 +1,165 @@
+"""The two-layer network with one-hot inputs, and its exact-weights twin.
+
+For inputs ``n_1 .. n_S`` modulo ``p``:  ``f(n) = scale * W phi(sum_s U_s[n_s])``, no biases.
+
+*Plain* parametrization: ``scale = 1``, weights N(0, (16 H)^(-2/3)) (Doshi et al. 2023, arXiv:2310.13061, App. A).
+*Mean-field* parametrization: ``scale = 1 / (S p H)``, weights N(0, 1) (Gromov 2023, arXiv:2301.02679, Eq. 4). Learning
+rates do not carry over from one to the other: mean-field gradients are about ``p^3 H`` times smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from phasescope.learners.dropout import KeyedDropout
+from phasescope.vocabulary import Array, BadInput, Fused
+
+ACTIVATIONS: Mapping[str, tuple[int, int, Callable[[Tensor], Tensor]]] = {
+    "quadratic": (0, 2, lambda z: z * z),
+    "cubic": (0, 3, lambda z: z * z * z),
+    "quartic": (0, 4, lambda z: z.pow(4)),
+    "quintic": (0, 5, lambda z: z.pow(5)),
+    "relu": (1, 0, torch.relu),
+    "gelu": (2, 0, functional.gelu),
+}
+Parametrization = Literal["mean-field", "plain"]
+
+
+class PowerMLP(nn.Module):
+    """Two-layer network on one-hot inputs: (N, S) integers below ``p`` -> (N, K) logits.
+
+    Parameters ``embed`` (S, p, H) and ``readout`` (K, H). Dropout acts between the first layer and the activation,
+    batch normalization after the activation, where Doshi et al. 2023 (App. A, Eq. 5) put them. ``dropout`` may differ
+    per member of a grid.
+
+    Raises ``BadInput`` for a modulus below 2, a width below 1, an unknown activation or parametrization.
+    """
+
+    fused_kernel = True
+
+    def __init__(
+        self,
+        p: int,
+        width: int,
+        *,
+        arity: int = 2,
+        outputs: int | None = None,
+        activation: str = "quadratic",
+        parametrization: Parametrization = "plain",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        _check(p, width, activation, parametrization, dropout)
+        self.p, self.width, self.arity, self.outputs = p, width, arity, outputs or p
+        self.activation, self.parametrization = activation, parametrization
+        self.scale = 1.0 / (arity * p * width) if parametrization == "mean-field" else 1.0
+        self.embed = nn.Parameter(torch.zeros(arity, p, width))
+        self.readout = nn.Parameter(torch.zeros(self.outputs, width))
+        self.drop = KeyedDropout(dropout)
+        self.norm = nn.BatchNorm1d(width) if batch_norm else None
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Draw fresh Gaussian weights of the parametrization's standard deviation, in place."""
+        deviation = 1.0 if self.parametrization == "mean-field" else (16 * self.width) ** (-1 / 3)
+        with torch.no_grad():
+            for weight in (self.embed, self.readout):
+                weight.copy_(torch.from_numpy(deviation * generator.standard_normal(tuple(weight.shape))))
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Return the logits (N, K) of integer ``inputs`` (N, S)."""
+        # compared, not functional.one_hot: that one can not be stacked by vmap
+        hot = (inputs[..., None] == torch.arange(self.p, device=inputs.device)).to(self.embed.dtype)
+        hidden = ACTIVATIONS[self.activation][2](self.drop(torch.einsum("nsp,sph->nh", hot, self.embed)))
+        if self.norm is not None:
+            hidden = self.norm(hidden)
+        return self.scale * hidden @ self.readout.T
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that changes the network's numbers."""
+        return {
+            "learner": type(self).__name__,
+            "p": self.p,
+            "width": self.width,
+            "arity": self.arity,
+            "outputs": self.outputs,
+            "activation": self.activation,
+            "parametrization": self.parametrization,
+            "batch_norm": self.norm is not None,
+        }
+
+    @property
+    def knobs(self) -> dict[str, float]:
+        """The numbers a grid may set per member."""
+        return {"dropout": float(self.drop.rate)}
+
+    def with_knobs(self, knobs: Mapping[str, float]) -> None:
+        """Set the per-member numbers, in place."""
+        if "dropout" in knobs:
+            _check(self.p, self.width, self.activation, self.parametrization, knobs["dropout"])
+            self.drop.rate.fill_(knobs["dropout"])
+
+    def fused(self) -> Fused:
+        """Return the compiled loss-and-gradient of this network (CPU only), tested equal to ``forward``."""
+        from phasescope.learners import power_kernel
+
+        code, degree, _ = ACTIVATIONS[self.activation]
+        shape = [self.arity, self.p, self.outputs, self.width, code, degree, int(self.norm is not None)]
+        return Fused(
+            gradient=power_kernel.gradient,
+            shape=np.array([*shape, 0], dtype=np.int64),
+            knobs=np.array([self.scale, float(self.drop.rate)]),
+            scratch_size=power_kernel.scratch_size,
+            sources=power_kernel.SOURCES,
+        )
+
+
+class ExactMLP(PowerMLP):
+    """A quadratic network whose weights are written down, not learnt: the same call as the network it explains.
+
+    ``weights(p, width, generator)`` returns ``embed`` (S, p, H) and ``readout`` (K, H) in float64, for example
+    ``phasescope.theory.addition_weights``. Training it starts from the exact solution.
+    """
+
+    def __init__(
+        self,
+        p: int,
+        width: int,
+        weights: Callable[[int, int, np.random.Generator], tuple[Array, Array]],
+        *,
+        activation: str = "quadratic",
+    ) -> None:
+        super().__init__(p, width, activation=activation)
+        self.weights = weights
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Write the exact weights, their free phases drawn from ``generator``, in place."""
+        embed, readout = self.weights(self.p, self.width, generator)
+        with torch.no_grad():
+            self.embed.copy_(torch.from_numpy(embed))
+            self.readout.copy_(torch.from_numpy(readout))
+
+    def describe(self) -> dict[str, Any]:
+        """Return everything that changes the network's numbers."""
+        weights: Any = self.weights
+        name = getattr(weights, "__qualname__", None) or f"{weights.func.__qualname__}{sorted(weights.keywords.items())}"
+        return {**super().describe(), "weights": name}
+
+
+def _check(p: int, width: int, activation: str, parametrization: str, dropout: float) -> None:
+    if not isinstance(p, int) or p < 2:
+        raise BadInput(f"p is {p}: the modulus must be an integer >= 2.")
+    if not isinstance(width, int) or width < 1:
+        raise BadInput(f"width is {width}: a network needs an integer width >= 1.")
+    if activation not in ACTIVATIONS:
+        raise BadInput(f"activation is {activation!r}: choose one of {', '.join(ACTIVATIONS)}.")
+    if parametrization not in ("mean-field", "plain"):
+        raise BadInput(f"parametrization is {parametrization!r}: choose 'mean-field' or 'plain'.")
+    if not 0 <= dropout < 1:
+        raise BadInput(f"dropout is {dropout}: a rate must be in [0, 1).")

@@ -1,0 +1,132 @@
+"""Exact weights for modular addition, and how well they must work (Gromov 2023, arXiv:2301.02679).
+
+Conventions: the network is ``f_q(n, m) = scale * sum_k W_qk (U_k(n) + V_k(m))^2``; the weights here give the correct
+logit the expectation 1 with ``scale = 1``, that is amplitude A = (2/N)^(1/3) on each factor. (Eq. 2 of arXiv:2310.13061
+prints the exponent -1/3; its own derivation needs +1/3.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from phasescope.vocabulary import Array, BadInput
+
+
+def _residues(p: int, formula: Callable[[Array], Array] | None) -> Array:
+    values = np.arange(p, dtype=object)
+    return values.astype(np.int64) if formula is None else (formula(values) % p).astype(np.int64)
+
+
+def _wave(p: int, width: int, residues: Array, phase: Array) -> Array:
+    # the product k * r is reduced mod p first, so that the cosine's argument stays exact for large widths
+    frequency = np.arange(1, width + 1) % p
+    return np.asarray(np.cos(2 * np.pi * ((residues[:, None] * frequency) % p) / p + phase))
+
+
+def addition_weights(
+    p: int,
+    width: int,
+    generator: np.random.Generator,
+    *,
+    f: Callable[[Array], Array] | None = None,
+    g: Callable[[Array], Array] | None = None,
+    phase_error: float = 0.0,
+) -> tuple[Array, Array]:
+    """Return exact weights ``embed`` (2, p, N) and ``readout`` (p, N) for (f(n) + g(m)) mod p, float64.
+
+    Eqs. 6-7 with the constraint phi1 + phi2 = phi3 (Eq. 12), frequencies k = 1..N taken mod p, and phi1, phi2 uniform
+    from ``generator``. ``f`` and ``g`` act on an array of Python integers (default: identity). ``phase_error`` = d breaks
+    the constraint by noise uniform in (-d, d) on phi3. Raises ``BadInput`` for p < 2 or width < 1.
+    """
+    if p < 2 or width < 1:
+        raise BadInput(f"p is {p} and width is {width}: they must be at least 2 and 1.")
+    first, second = generator.uniform(0, 2 * np.pi, (2, width))
+    third = first + second + generator.uniform(-1, 1, width) * phase_error
+    amplitude = unit_logit_scale(width)
+    embed = np.stack([_wave(p, width, _residues(p, f), first), _wave(p, width, _residues(p, g), second)])
+    return amplitude * embed, amplitude * _wave(p, width, np.arange(p), third)
+
+
+def composed_addition_weights(
+    p: int,
+    width: int,
+    generator: np.random.Generator,
+    *,
+    outer: Callable[[Array], Array],
+    branches: str = "all",
+) -> tuple[Array, Array]:
+    """Return weights for F(n + m) mod p, reading each output off the preimages of F (arXiv:2301.02679, Sec. 3.2).
+
+    ``branches="one"`` keeps the smallest preimage of each value: for a 2-to-1 F only a share (p + 1)/(2 p) of the inputs
+    is then answered. ``"all"`` sums over the preimages. Outputs without preimage have zero weights.
+    """
+    if branches not in ("one", "all"):
+        raise BadInput(f"branches is {branches!r}: choose 'one' or 'all'.")
+    embed, readout = addition_weights(p, width, generator)
+    values = _residues(p, outer)
+    composed = np.zeros_like(readout)
+    for q in range(p):
+        preimages = np.flatnonzero(values == q)
+        composed[q] = readout[preimages[:1] if branches == "one" else preimages].sum(0)
+    return embed, composed
+
+
+def unit_logit_scale(width: int) -> float:
+    """Return the amplitude A = (2/N)^(1/3) of every weight that makes the correct logit 1 on average."""
+    return float((2.0 / width) ** (1 / 3))
+
+
+def expected_squared_error(width: int) -> float:
+    """Return the mean squared error of the exact network over samples and outputs: 4/N.
+
+    Of the nine cosines in W (U + V)^2 eight have random phases; their squared amplitudes (1, 4 x 1/4^2, 3 x 1/2^2) sum
+    to 2, so each logit deviates with variance (2/N)^2 * N * 2 / 2 = 4/N. Derived here; valid for N of order p or more.
+    """
+    return 4.0 / width
+
+
+def wrong_logit_deviation(width: int) -> float:
+    """Return the standard deviation of the wrong logits, 2 / sqrt(N)."""
+    return float(np.sqrt(expected_squared_error(width)))
+
+
+def correct_logit_factor(phase_error: float) -> float:
+    """Return the factor sin(d)/d by which the correct logit falls under phase errors uniform in (-d, d), in radians."""
+    return float(np.sinc(phase_error / np.pi))
+
+
+def expected_accuracy(p: int, width: int) -> float:
+    """Return the full-table accuracy of the exact network, with its p logits taken as independent Gaussians.
+
+    P(1 + s x_0 > s max of p - 1 others), s = 2/sqrt(N). The true tails are lighter than Gaussian, so this is a slight
+    underestimate (p = 97, N = 100: 0.988 against 0.997 measured).
+    """
+    s = wrong_logit_deviation(width)
+    value, _ = quad(lambda x: norm.pdf(x) * norm.cdf((1 + s * x) / s) ** (p - 1), -9, 9)
+    return float(value)
+
+
+def width_needed(p: int, accuracy: float = 0.99) -> int:
+    """Return the least width at which ``expected_accuracy`` reaches ``accuracy``; ``BadInput`` outside (1/p, 1).
+
+    >>> width_needed(97)
+    103
+    """
+    if not 1 / p < accuracy < 1:
+        raise BadInput(f"accuracy is {accuracy}: it must lie between chance {1 / p:.3g} and 1, both excluded.")
+    low, high = 1, 2
+    while expected_accuracy(p, high) < accuracy:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if expected_accuracy(p, middle) >= accuracy else (middle, high)
+    return high
+
+
+def one_branch_accuracy(p: int) -> float:
+    """Return the share of inputs that the one-branch weights of a 2-to-1 F can answer, (p + 1) / (2 p), for odd p."""
+    return (p + 1) / (2 * p)
