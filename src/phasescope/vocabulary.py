@@ -285,12 +285,13 @@ class Instrument:
 class Trajectory:
     """What training one member left: recorded ``steps`` (T,), ``readings`` name -> (T, ...), ``final`` parameters.
 
-    ``fate`` with the step at which it was settled, and ``seconds`` of work spent.
+    ``ends`` name -> (...): readings taken once, of the final parameters. ``fate`` with the step at which it was settled, and ``seconds`` of work spent.
     """
 
     member: Member
     steps: Array
     readings: Mapping[str, Array]
+    ends: Mapping[str, Array]
     final: Mapping[str, Array]
     fate: Fate
     fate_step: int

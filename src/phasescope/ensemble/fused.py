@@ -20,7 +20,7 @@ from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.schedule import Watcher, groups, record_steps
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
-from phasescope.vocabulary import Array, Draw, Fused, Keeper, Trajectory
+from phasescope.vocabulary import Array, Draw, Fused, Keeper, Subject, Trajectory
 
 OPTIMIZERS = {"sgd": 0.0, "adam": 1.0, "adamw": 2.0}
 
@@ -139,14 +139,17 @@ class FusedMember:
             return True
         return settled
 
-    def _read(self, steps: Array, thetas: Array, states: Array) -> bool:
-        count = len(steps)
+    def _subject(self, thetas: Array, states: Array) -> Subject:
+        count = len(thetas)
         parameters = unflat(thetas, self.parameters)
         buffers = {name: b.expand(count, *b.shape) for name, b in self.buffers.items()}
         buffers |= unflat(states, self.running)
         data = {name: value.expand(count, *value.shape) for name, value in self.data.items()}
-        readings = read(self.job.watch, subject(self.module, parameters, buffers, data, self.job.recipe.loss))
-        nothing = np.zeros(count)
+        return subject(self.module, parameters, buffers, data, self.job.recipe.loss)
+
+    def _read(self, steps: Array, thetas: Array, states: Array) -> bool:
+        readings = read(self.job.watch, self._subject(thetas, states))
+        nothing = np.zeros(len(steps))
         train, test = (readings.get(f"{part}_accuracy", nothing) for part in ("train", "test"))
         for i, step in enumerate(steps.tolist()):
             if self.watcher.see(step, float(train[i]), float(test[i])):
@@ -164,11 +167,11 @@ class FusedMember:
         """Return what training left."""
         readings = _joined(self.now.seen)
         count = len(next(iter(readings.values()))) if readings else 1
-        final = {k: v[0].numpy() for k, v in unflat(self.now.theta[None].copy(), self.parameters).items()}
-        final |= {k: v[0].numpy() for k, v in unflat(self.now.state[None].copy(), self.running).items()}
-        return Trajectory(
-            self.job.member, self.steps[:count], readings, final, *self.watcher.fate(), self.now.seconds
-        )
+        theta, state = self.now.theta[None].copy(), self.now.state[None].copy()
+        ends = {name: value[0] for name, value in read(self.job.at_end, self._subject(theta, state)).items()}
+        final = {k: v[0].numpy() for k, v in (unflat(theta, self.parameters) | unflat(state, self.running)).items()}
+        fate, settled = self.watcher.fate()
+        return Trajectory(self.job.member, self.steps[:count], readings, ends, final, fate, settled, self.now.seconds)
 
 
 def _joined(seen: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

@@ -32,6 +32,7 @@ class Job:
     task: Task
     recipe: Recipe
     watch: tuple[Instrument, ...]
+    at_end: tuple[Instrument, ...]
     engine: str
 
     def draw(self) -> Draw:
@@ -56,6 +57,7 @@ class Job:
             "knobs": dict(self.member.knobs),
             "seed": self.member.seed,
             "watch": [instrument.name for instrument in self.watch],
+            "at_end": [instrument.name for instrument in self.at_end],
             "engine": self.engine,
             "code": code_fingerprint(),
             "libraries": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
@@ -91,7 +93,13 @@ def describe(module: nn.Module) -> dict[str, Any]:
 
 
 def jobs(
-    learner: LearnerLike, task: TaskLike, grid: Grid, recipe: Recipe, watch: Sequence[Instrument], engine: str
+    learner: LearnerLike,
+    task: TaskLike,
+    grid: Grid,
+    recipe: Recipe,
+    watch: Sequence[Instrument] = (),
+    at_end: Sequence[Instrument] = (),
+    engine: str = "",
 ) -> list[Job]:
     """Return one job per member of the grid, in the grid's order. Raises ``BadInput`` for an axis nobody knows."""
     made: dict[str, nn.Module] = {}
@@ -113,7 +121,7 @@ def jobs(
         its_recipe = Recipe(**{**recipe.model_dump(), **own})
         if hasattr(its_task, "batch") and its_recipe.batch is None:
             raise BadInput("batch is None: a task that samples fresh data needs a batch size in its recipe.")
-        found.append(Job(member, module, its_task, its_recipe, tuple(watch), engine))
+        found.append(Job(member, module, its_task, its_recipe, tuple(watch), tuple(at_end), engine))
     return found
 
 

@@ -15,6 +15,7 @@ def to_record(t: Trajectory) -> tuple[dict[str, Array], dict[str, Any]]:
     """Return the arrays and facts that a store keeps of a trajectory."""
     arrays: dict[str, Array] = {"steps": t.steps}
     arrays |= {f"reading.{name}": value for name, value in t.readings.items()}
+    arrays |= {f"end.{name}": value for name, value in t.ends.items()}
     arrays |= {f"final.{name}": value for name, value in t.final.items()}
     return arrays, {"fate": str(t.fate), "fate_step": t.fate_step, "seconds": t.seconds}
 
@@ -25,44 +26,57 @@ def from_record(member: Member, arrays: Mapping[str, Array], facts: Mapping[str,
     def part(kind: str) -> dict[str, Array]:
         return {name.removeprefix(kind): value for name, value in arrays.items() if name.startswith(kind)}
 
-    fate = Fate(facts["fate"])
     return Trajectory(
-        member, arrays["steps"], part("reading."), part("final."), fate, int(facts["fate_step"]), facts["seconds"]
+        member,
+        arrays["steps"],
+        part("reading."),
+        part("end."),
+        part("final."),
+        Fate(facts["fate"]),
+        int(facts["fate_step"]),
+        float(facts["seconds"]),
     )
 
 
-def to_dataset(grid: Grid, watch: Sequence[Instrument], found: Sequence[Trajectory]) -> xr.Dataset:
+def to_dataset(
+    grid: Grid, watch: Sequence[Instrument], at_end: Sequence[Instrument], found: Sequence[Trajectory]
+) -> xr.Dataset:
     """Return one dataset with the grid's axes, ``seed`` and ``step``; a reading is NaN after its member left."""
     axes = (*grid.axes, "seed")
     steps = max((t.steps for t in found), key=len)
     coords: dict[str, Any] = {name: list(values) for name, values in grid.axes.items()}
     data = xr.Dataset(coords={**coords, "seed": list(grid.seed_values), "step": steps})
+
+    def add(name: str, dims: Sequence[str], values: Sequence[Array], first: tuple[int, ...] = (), **attrs: str) -> None:
+        padded = _padded(values, first)
+        data[name] = ((*axes, *dims), padded.reshape(*grid.shape, *padded.shape[1:]), attrs)
+
     for instrument in watch:
+        attrs = {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
         for name in (instrument.name, f"{instrument.name}_error"):
             if name in found[0].readings:
-                values = _padded([t.readings[name] for t in found], len(steps)).reshape(*grid.shape, len(steps), *_tail(found, name))
-                attrs = {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
-                data[name] = ((*axes, "step", *instrument.dims), values, attrs)
-    data["fate"] = (axes, np.array([str(t.fate) for t in found]).reshape(grid.shape))
-    data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
+                add(name, ("step", *instrument.dims), [t.readings[name] for t in found], (len(steps),), **attrs)
+    for instrument in at_end:
+        attrs = {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
+        add(f"end.{instrument.name}", instrument.dims, [t.ends[instrument.name] for t in found], **attrs)
+    for name, values in (("fate", [str(t.fate) for t in found]), ("fate_step", [t.fate_step for t in found])):
+        data[name] = (axes, np.array(values).reshape(grid.shape))
     data["last_step"] = (axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
     for name in found[0].final:
-        shapes = {t.final[name].shape for t in found}
-        if len(shapes) == 1:
-            shape = shapes.pop()
-            dims = tuple(f"{name}_{i}" for i in range(len(shape)))
-            data[f"final.{name}"] = ((*axes, *dims), np.stack([t.final[name] for t in found]).reshape(*grid.shape, *shape))
+        if len({t.final[name].shape for t in found}) == 1:
+            dims = [f"{name}_{i}" for i in range(found[0].final[name].ndim)]
+            add(f"final.{name}", dims, [t.final[name] for t in found])
     return data
 
 
-def _tail(found: Sequence[Trajectory], name: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in np.max([t.readings[name].shape[1:] for t in found], axis=0)) if found else ()
-
-
-def _padded(values: Sequence[Array], times: int) -> Array:
-    tail = tuple(int(n) for n in np.max([v.shape[1:] for v in values], axis=0)) if values[0].ndim > 1 else ()
-    out = np.full((len(values), times, *tail), np.nan, dtype=np.result_type(values[0], np.float32))
+def _padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:
+    """Stack arrays of one rank into (M, ...), NaN where one is shorter; ``first`` is a least length of the first axis."""
+    shapes = [v.shape for v in values]
+    if len(set(shapes)) == 1 and shapes[0][:1] == first[:1]:
+        return np.stack(values)
+    shape = tuple(int(n) for n in np.max([(*first, *s[len(first) :]) for s in shapes], axis=0)) if shapes[0] else ()
+    out = np.full((len(values), *shape), np.nan, dtype=np.result_type(values[0], np.float32))
     for row, value in zip(out, values, strict=True):
         row[tuple(slice(n) for n in value.shape)] = value
     return out

@@ -155,13 +155,16 @@ class Tile:
     def trajectory(self, place: int) -> Trajectory:
         """Return what training left of the active member at ``place``."""
         i = self.active[place]
+        alone = [{n: v[place : place + 1] for n, v in stack.items()} for stack in (self.parameters, self.buffers, self.data)]
+        ends = read(self.jobs[i].at_end, subject(self.module, *alone, self.recipe.loss))
         seen = self.seen[i]
         readings = {name: np.stack([part[name] for part in seen]) for name in (seen[0] if seen else ())}
         final = {name: value[place].cpu().numpy().copy() for name, value in self.parameters.items()}
         running = {n: b for n, b in self.buffers.items() if n.endswith(("running_mean", "running_var"))}
         final |= {name: value[place].cpu().numpy().copy() for name, value in running.items()}
         steps = self.steps[: len(seen)] if seen else self.steps[:1]
-        return Trajectory(self.jobs[i].member, steps, readings, final, *self.watchers[i].fate(), self.seconds)
+        ends = {name: value[0] for name, value in ends.items()}
+        return Trajectory(self.jobs[i].member, steps, readings, ends, final, *self.watchers[i].fate(), self.seconds)
 
     def keep(self, places: Sequence[int]) -> None:
         """Keep only the active members at ``places``; the rest leave the batch."""

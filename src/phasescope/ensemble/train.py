@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
@@ -76,6 +76,7 @@ def train(
     recipe: Recipe,
     watch: Sequence[Instrument] = (),
     *,
+    at_end: Sequence[Instrument] = (),
     device: str = "auto",
     engine: Engine = "auto",
     tile: int | None = None,
@@ -89,8 +90,8 @@ def train(
     ``learner``: any ``nn.Module`` written for one network, or a function of the member that makes one (for axes such as
     width). ``task``: a table or sampler, or a function of the member. Axes of the grid may be numbers of the recipe,
     of the task or of the learner. The dataset has the grid's axes, ``seed`` and ``step`` as dimensions; a reading is
-    NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per member) and the final parameters
-    (``final.<name>``) stand beside the readings.
+    NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per member), the readings of ``at_end``, taken
+    once at the end (``end.<name>``), and the final parameters (``final.<name>``) stand beside the readings.
 
     ``engine="fused"`` trains members one per core in compiled code (CPU, learners with a fused step), the same bits
     whatever else is trained; ``"stacked"`` trains tiles side by side (any module, CPU or CUDA). ``keeper`` stores
@@ -99,12 +100,12 @@ def train(
     Raises ``BadInput`` for unknown axes, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
     """
     where = device_named(device)
-    chosen = jobs(learner, task, grid, recipe, watch, "")
+    chosen = jobs(learner, task, grid, recipe, watch, at_end)
     names = {instrument.name for instrument in watch}
     if needs_accuracies(recipe) and not {"train_accuracy", "test_accuracy"} <= names:
         raise BadInput("overtime or patience is finite: watch train_accuracy and test_accuracy for early release.")
     kind = _engine(engine, chosen, where)
-    chosen = [Job(j.member, j.module, j.task, j.recipe, j.watch, f"{kind}-{where.type}") for j in chosen]
+    chosen = [replace(job, engine=f"{kind}-{where.type}") for job in chosen]
     count = workers or len(os.sched_getaffinity(0))
     plan.check_memory(chosen, kind, count, where)
     run = _Run(chosen, keeper, on_progress, checkpoint_every)
@@ -112,7 +113,7 @@ def train(
         run.fused(count)
     else:
         run.stacked(where, tile)
-    return to_dataset(grid, watch, [run.found[i] for i in range(len(chosen))])
+    return to_dataset(grid, watch, at_end, [run.found[i] for i in range(len(chosen))])
 
 
 def _engine(engine: Engine, chosen: Sequence[Job], device: torch.device) -> str:

@@ -69,17 +69,22 @@ def participation_in_basis(order: list[int], name: str) -> Instrument:
     )  # fmt: skip
 
 
-def _spectrum(s: Subject) -> tuple[Tensor, Tensor]:
-    """Return the complex amplitudes (B, S + 1, F, H) without DC, and the strongest bin (B, H) of their joint power."""
+def _spectrum(s: Subject) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the complex amplitudes (B, S + 1, F, H) without DC, the strongest bin (B, H) of their joint power, and
+    whether that bin stands above rounding (a neuron of constant vectors has no frequency).
+    """
     embed, readout = _vectors(s)
     if readout.shape[1] != embed.shape[2]:
         raise BadInput(f"outputs K = {readout.shape[1]} and p = {embed.shape[2]} differ: phases need K = p.")
-    amplitudes = torch.fft.rfft(torch.cat([embed, readout[:, None]], dim=1), dim=-2)[..., 1:, :]
-    return amplitudes, amplitudes.abs().square().sum(1).argmax(1)
+    spectrum = torch.fft.rfft(torch.cat([embed, readout[:, None]], dim=1), dim=-2)
+    power = spectrum.abs().square().sum(1)
+    strength, strongest = power[:, 1:].max(1)
+    return spectrum[..., 1:, :], strongest, strength > 1e-10 * power.sum(1)
 
 
 def _dominant(s: Subject) -> Reading:
-    return Reading((_spectrum(s)[1] + 1).double())
+    _, strongest, valid = _spectrum(s)
+    return Reading((strongest + 1).double(), valid=valid)
 
 
 dominant_frequency = Instrument(
@@ -90,9 +95,10 @@ dominant_frequency = Instrument(
 
 
 def _phases(s: Subject) -> Reading:
-    amplitudes, strongest = _spectrum(s)
+    amplitudes, strongest, valid = _spectrum(s)
     index = strongest[:, None, None].expand(-1, amplitudes.shape[1], 1, -1)
-    return Reading(amplitudes.gather(2, index)[:, :, 0].angle())
+    angles = amplitudes.gather(2, index)[:, :, 0].angle()
+    return Reading(angles, valid=valid[:, None].expand_as(angles))
 
 
 phases = Instrument(
@@ -102,8 +108,8 @@ phases = Instrument(
 
 
 def _alignment(s: Subject) -> Reading:
-    angle = _phases(s).value
-    return Reading(torch.cos(angle[:, :-1].sum(1) - angle[:, -1]))
+    angle, valid = _phases(s).value, _spectrum(s)[2]
+    return Reading(torch.cos(angle[:, :-1].sum(1) - angle[:, -1]), valid=valid)
 
 
 phase_alignment = Instrument(
@@ -114,9 +120,9 @@ phase_alignment = Instrument(
 
 
 def _census(s: Subject) -> Reading:
-    amplitudes, strongest = _spectrum(s)
+    amplitudes, strongest, valid = _spectrum(s)
     bins = torch.arange(amplitudes.shape[2], device=strongest.device)
-    return Reading((strongest[..., None] == bins).double().sum(1))
+    return Reading(((strongest[..., None] == bins) & valid[..., None]).double().sum(1))
 
 
 frequency_census = Instrument(

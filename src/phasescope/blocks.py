@@ -1,0 +1,84 @@
+"""The building blocks of figures: what a study shows, as plain data. ``report`` draws them, on paper and on a page.
+
+A study describes its figures in these words and writes no drawing code, so the same description serves every medium.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from phasescope.vocabulary import Array
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis: its label with unit, its scale, and limits where the data should not decide."""
+
+    label: str
+    scale: Literal["linear", "log"] = "linear"
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """One series: ``x``, ``y`` (n,), with a band from ``low`` to ``high`` (n,) where it has one.
+
+    ``role``: measured data are drawn with points and bands, theory as a plain line, a control dashed.
+    """
+
+    label: str
+    x: Array
+    y: Array
+    low: Array | None = None
+    high: Array | None = None
+    role: Literal["measured", "theory", "control"] = "measured"
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Series over a common axis; ``marks`` are labelled vertical lines (x, label)."""
+
+    title: str
+    x: Axis
+    y: Axis
+    lines: Sequence[Line]
+    marks: Sequence[tuple[float, str]] = ()
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """A quantity over two axes: ``values`` (len(y_values), len(x_values)), with a level drawn as the boundary."""
+
+    title: str
+    x: Axis
+    y: Axis
+    x_values: Array
+    y_values: Array
+    values: Array
+    label: str
+    boundary: float | None = None
+    limits: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Distributions of named samples over common bins, each normalized to a share; ``marks`` as in ``Curves``."""
+
+    title: str
+    x: Axis
+    samples: Sequence[tuple[str, Array]]
+    bins: int = 40
+    marks: Sequence[tuple[float, str]] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: panels side by side, a caption that says what to see, and the ids of the claims it shows."""
+
+    id: str
+    title: str
+    caption: str
+    panels: Sequence[Curves | HeatMap | Histogram]
+    claims: Sequence[str] = ()

@@ -1,0 +1,38 @@
+"""``measure``: read the instruments on untrained members, analytic networks above all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import xarray as xr
+
+from phasescope.ensemble.jobs import LearnerLike, TaskLike, jobs
+from phasescope.ensemble.reading import read, subject, tensors
+from phasescope.ensemble.results import to_dataset
+from phasescope.ensemble.streams import initialized
+from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Trajectory
+
+
+def measure(
+    learner: LearnerLike, task: TaskLike, grid: Grid, watch: Sequence[Instrument], *, loss: str = "mse"
+) -> xr.Dataset:
+    """Return what the instruments read on every member of ``grid`` as it is initialized; nothing is trained.
+
+    The dataset has the grid's axes and ``seed`` as dimensions. Axes may be knobs of the learner or of the task.
+    """
+    found = []
+    recipe = Recipe(steps=1, loss=loss)
+    for job in jobs(learner, task, grid, recipe):
+        module = initialized(job.module, job.member.seed)
+        stacks = [
+            {name: value.detach()[None] for name, value in part.items()}
+            for part in (dict(module.named_parameters()), dict(module.named_buffers()))
+        ]
+        data = tensors(job.draw(), torch.device("cpu"), torch.float32)
+        seen = subject(module, *stacks, {name: value[None] for name, value in data.items()}, loss)
+        readings: dict[str, Array] = {name: value[0] for name, value in read(watch, seen).items()}
+        found.append(Trajectory(job.member, torch.zeros(1).numpy(), {}, readings, {}, Fate.OUT_OF_STEPS, 0, 0.0))
+    data_set = to_dataset(grid, (), watch, found)
+    kept = {f"end.{instrument.name}": instrument.name for instrument in watch}
+    return data_set[list(kept)].rename(kept)

@@ -1,0 +1,106 @@
+"""How a file is written: whole or not at all, whatever stops the process or the machine.
+
+A file is written under a temporary name in its own folder, flushed to the disk, renamed over the old one, and
+the folder flushed. A line is appended in one write and taken back if it went in only partly.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import os
+from pathlib import Path
+
+SUFFIX = ".phasescope-tmp"
+_counter = itertools.count()
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG} if hasattr(errno, "EDQUOT") else {errno.ENOSPC, errno.EFBIG}
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace the content of ``path``, making its folders; after a failure the old content stands.
+
+    Raises ``OSError`` of the original kind with a sentence that says what to do, for instance on a full disk.
+    """
+    temporary = path.parent / f".{os.getpid()}-{next(_counter)}{SUFFIX}"
+    try:
+        make_folder(path.parent)
+        _write_through(temporary, data)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise explained(error, path) from error
+        raise
+
+
+def append_line(path: Path, line: bytes) -> None:
+    """Append ``line`` and a newline in one write; a part that went in before a failure is cut off again.
+
+    Not flushed to the disk: the journal is an index that the next open completes from the records.
+    Raises ``OSError`` with a sentence that says what to do.
+    """
+    data = line + b"\n"
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            before = os.fstat(descriptor).st_size
+            if os.write(descriptor, data) != len(data):
+                os.ftruncate(descriptor, before)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise explained(error, path) from error
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, each flushed into the one above it."""
+    if folder.is_dir():
+        return
+    make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's names to the disk, where the system can (Windows can not open folders)."""
+    if os.name == "nt":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems do not flush folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_stale(root: Path) -> int:
+    """Remove the temporary files that a killed writer left anywhere below ``root``; return how many."""
+    stale = [path for path in root.rglob(f".*{SUFFIX}") if path.is_file()]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return len(stale)
+
+
+def explained(error: OSError, path: Path) -> OSError:
+    """Return an ``OSError`` of the same kind that says what could not be written and what to do."""
+    if error.errno in _FULL:
+        sentence = (
+            f"the disk has no room for {path.name}: free some space and run again; all kept before is intact"
+        )
+    else:
+        sentence = f"{path.name} could not be written ({error.strerror or error}); all kept before is intact"
+    return OSError(error.errno or errno.EIO, sentence, str(path))
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    """Write a new file and flush it to the disk."""
+    with open(path, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,183 @@
+"""The laboratory bench: runs a study's experiments, judges its claims, and keeps the results."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+
+from phasescope.ensemble import Progress, device_named, measure, streams, train
+from phasescope.ensemble.jobs import code_fingerprint
+from phasescope.store import Store
+from phasescope.studies._registry import study_named
+from phasescope.studies._study import Experiment, Study, join, part
+from phasescope.verdict import Verdicts, judge
+from phasescope.vocabulary import BadInput, Settings, nearest
+
+LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run found: ``data`` (one dataset), ``verdicts``, ``provenance``, and the ``directory`` that keeps them.
+
+    ``results["gd"]`` is the experiment "gd" under its plain names.
+    """
+
+    study: Study
+    settings: Settings
+    data: xr.Dataset
+    verdicts: Verdicts
+    provenance: Mapping[str, Any]
+    directory: Path
+
+    def __getitem__(self, experiment: str) -> xr.Dataset:
+        return part(self.data, experiment)
+
+    def __str__(self) -> str:
+        return f"{self.study.title}\n{self.verdicts}\nkept in {self.directory}"
+
+    def _repr_html_(self) -> str:
+        return f"<h3>{self.study.title}</h3>{self.verdicts._repr_html_()}"
+
+
+@dataclass
+class Stage:
+    """Where a study is: experiment ``number`` of ``count`` with its own progress, and the steps of those before it."""
+
+    title: str
+    number: int
+    count: int
+    steps_before: int
+    steps_total: int
+    progress: Progress
+
+
+def settings_of(study: Study, scale: str, overrides: Mapping[str, Any]) -> Settings:
+    """Return the settings of ``scale`` with ``overrides`` (values may be strings). Raises ``BadInput``."""
+    if scale not in study.scales:
+        raise BadInput(f"there is no scale {scale!r}{nearest(scale, study.scales)}")
+    base = study.scales[scale]
+    return type(base)(**{**base.model_dump(), **overrides})
+
+
+def steps_of(experiments: Mapping[str, Experiment]) -> int:
+    """Return the member-steps of a whole study, if no member settles early."""
+    return sum(len(e.grid) * e.recipe.steps for e in experiments.values() if e.recipe)
+
+
+def default_directory(study: Study, scale: str, settings: Settings) -> Path:
+    """Return ``runs/<study>-<scale>``, with the changed settings in the name: the same call finds its own run again."""
+    base = study.scales[scale].model_dump()
+    changed = [f"{k}={v}" for k, v in settings.model_dump().items() if v != base[k]]
+    return Path("runs") / "-".join([study.name, scale, *changed]).replace("/", "_").replace(" ", "")
+
+
+def provenance(study: Study, scale: str, settings: Settings, device: torch.device, seconds: float) -> dict[str, Any]:
+    """Return what it takes to make the numbers again: code, settings, libraries, machine."""
+    return {
+        "study": study.name,
+        "scale": scale,
+        "settings": settings.model_dump(mode="json"),
+        "code": code_fingerprint(),
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def run(
+    study: str | Study,
+    scale: str = "pocket",
+    *,
+    seeds: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[Stage], None] | None = None,
+    **overrides: Any,
+) -> Results:
+    """Run a study and return its results: the data, and a verdict on every claim.
+
+    ``scale`` is "pocket" (a minute on two cores) or "paper"; ``overrides`` change single settings, for example ``p=31``;
+    ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted resumes when the same
+    call is made again; members already trained are taken from the folder.
+
+    Raises ``BadInput`` for an unknown study, scale or setting, or a folder that can not be written; ``Interrupted``.
+    """
+    chosen = study_named(study) if isinstance(study, str) else study
+    if seeds is not None:
+        overrides["seeds"] = seeds
+    settings = settings_of(chosen, scale, overrides)
+    where = device_named(device)
+    experiments = chosen.experiments(settings)
+    claims = chosen.claims(settings)
+    directory = Path(out) if out is not None else default_directory(chosen, scale, settings)
+    started = time.monotonic()
+    with Store(directory) as store:
+        parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
+        data = join(parts)
+        verdicts = judge(claims, data, streams(0))
+        facts = provenance(chosen, scale, settings, where, time.monotonic() - started)
+        store.save_results(data, verdicts.to_json(), facts)
+    return Results(chosen, settings, data, verdicts, facts, directory)
+
+
+def _parts(
+    experiments: Mapping[str, Experiment],
+    store: Store,
+    device: str,
+    workers: int | None,
+    tell: Callable[[Stage], None],
+) -> dict[str, xr.Dataset]:
+    parts: dict[str, xr.Dataset] = {}
+    total, before = steps_of(experiments), 0
+    for number, (name, e) in enumerate(experiments.items(), 1):
+
+        def on_progress(progress: Progress, e: Experiment = e, number: int = number, before: int = before) -> None:
+            tell(Stage(e.title, number, len(experiments), before, total, progress))
+
+        if e.recipe is None:
+            parts[name] = measure(e.learner, e.task, e.grid, e.at_end)
+            on_progress(Progress(len(e.grid), 0, finished=len(e.grid)))
+            continue
+        parts[name] = train(
+            e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, keeper=store,
+            workers=workers, on_progress=on_progress,
+        )  # fmt: skip
+        before += len(e.grid) * e.recipe.steps
+    return parts
+
+
+def load(directory: str | Path) -> Results:
+    """Return the results kept in a run's folder, without training anything. Raises ``BadInput`` when there are none."""
+    with Store(Path(directory), read_only=True) as store:
+        data, verdicts, facts = store.load_results()
+    chosen = study_named(facts["study"])
+    settings = settings_of(chosen, facts["scale"], facts["settings"])
+    return Results(chosen, settings, data, Verdicts.from_json(verdicts), facts, Path(directory))

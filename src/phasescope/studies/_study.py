@@ -1,0 +1,83 @@
+"""What a study is made of: its paper, its settings at each scale, its experiments, its claims and its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import xarray as xr
+
+from phasescope.blocks import Figure
+from phasescope.ensemble.jobs import LearnerLike, TaskLike
+from phasescope.verdict import Claim
+from phasescope.vocabulary import Grid, Instrument, Recipe, Settings
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a study's claims come from."""
+
+    authors: str
+    year: int
+    title: str
+    link: str
+    bibtex: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One grid of networks: who learns what and how, and what is read along the way and ``at_end``.
+
+    Without a recipe nothing is trained: the members are read as they are initialized (analytic networks).
+    """
+
+    title: str
+    learner: LearnerLike
+    task: TaskLike
+    grid: Grid
+    recipe: Recipe | None = None
+    watch: Sequence[Instrument] = ()
+    at_end: Sequence[Instrument] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A paper's question, asked again.
+
+    ``scales`` name -> settings, "pocket" first (minutes on two cores), "paper" the paper's own. ``experiments(s)`` name ->
+    Experiment; ``claims(s)`` and ``figures(data, s)`` see one dataset in which the variables and dimensions of experiment
+    ``e`` are called ``e.<name>``; ``part(data, e)`` returns one experiment under its plain names.
+    """
+
+    name: str
+    title: str
+    question: str
+    paper: Paper
+    scales: Mapping[str, Settings]
+    experiments: Callable[[Any], Mapping[str, Experiment]]
+    claims: Callable[[Any], Sequence[Claim]]
+    figures: Callable[[xr.Dataset, Any], Sequence[Figure]]
+    notes: str = ""
+
+
+def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Return one dataset of all experiments: every variable and dimension is prefixed with its experiment's name."""
+    joined = xr.Dataset()
+    for name, data in parts.items():
+        names = [*data.variables, *(dim for dim in data.dims if dim not in data.variables)]
+        renamed = data.rename({old: f"{name}.{old}" for old in names})
+        joined = joined.assign_coords(renamed.coords).assign(dict(renamed.data_vars))
+    return joined
+
+
+def part(data: xr.Dataset, name: str) -> xr.Dataset:
+    """Return the experiment ``name`` of a joined dataset under its plain names; raise KeyError when it is not there."""
+    prefix = f"{name}."
+    mine = [v for v in data.variables if str(v).startswith(prefix)]
+    if not mine:
+        raise KeyError(f"no experiment {name!r} in this dataset")
+    chosen = data[mine]
+    chosen = chosen.drop_vars([v for v in chosen.variables if not str(v).startswith(prefix)])
+    names = {*mine, *(dim for dim in chosen.dims if str(dim).startswith(prefix))}
+    return chosen.rename({old: str(old).removeprefix(prefix) for old in names})

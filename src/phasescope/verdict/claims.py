@@ -1,0 +1,131 @@
+"""What is claimed: an expectation fixed before any run, the effect, and the control that must not show it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from phasescope.vocabulary import BadInput
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Statistic = Literal["median", "mean", "proportion"]
+Effect = Callable[["xr.Dataset"], Any]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """The closed range ``[low, high]`` in which a claim expects its effect, in its unit; a side may be
+    infinite.
+
+    ``text`` is how readers see it, made from the numbers unless given. Raises ``BadInput`` for an empty
+    range, for NaN, and for the whole line, which nothing could contradict.
+
+    >>> print(Expectation.near(4, 0.4), "|", Expectation.at_least(0.95), "|", Expectation.between(1.25, 1.45))
+    4 ± 0.4 | >= 0.95 | in [1.25, 1.45]
+    """
+
+    low: float
+    high: float
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.high:
+            raise BadInput(
+                f"expectation [{self.low}, {self.high}] is empty: give low <= high, neither of them NaN."
+            )
+        if self.low == -math.inf and self.high == math.inf:
+            raise BadInput("expectation [-inf, inf] is met by everything: bound it on at least one side.")
+        if not self.text:
+            object.__setattr__(self, "text", self._describe())
+
+    def _describe(self) -> str:
+        if self.low == self.high:
+            return f"= {self.low:g}"
+        if self.high == math.inf:
+            return f">= {self.low:g}"
+        if self.low == -math.inf:
+            return f"<= {self.high:g}"
+        return f"in [{self.low:g}, {self.high:g}]"
+
+    def __str__(self) -> str:
+        return self.text
+
+    @classmethod
+    def near(cls, value: float, tolerance: float) -> Expectation:
+        """Expect ``value`` within ``tolerance`` >= 0, an absolute difference in the effect's unit."""
+        if not (tolerance >= 0 and math.isfinite(value) and math.isfinite(tolerance)):
+            raise BadInput(f"near({value}, {tolerance}): give a finite value and a finite tolerance >= 0.")
+        return cls(value - tolerance, value + tolerance, f"{value:g} ± {tolerance:g}")
+
+    @classmethod
+    def at_least(cls, x: float) -> Expectation:
+        """Expect ``x`` or more; ``at_least(inf)`` expects what never happens."""
+        return cls(x, math.inf, f">= {x:g}")
+
+    @classmethod
+    def at_most(cls, x: float) -> Expectation:
+        """Expect ``x`` or less."""
+        return cls(-math.inf, x, f"<= {x:g}")
+
+    @classmethod
+    def between(cls, a: float, b: float) -> Expectation:
+        """Expect a value from ``a`` to ``b``, both included."""
+        return cls(a, b, f"in [{a:g}, {b:g}]")
+
+    def contains(self, low: float, high: float) -> bool:
+        """Whether ``[low, high]`` lies wholly inside; false where either is NaN."""
+        return self.low <= low and high <= self.high
+
+    def excludes(self, low: float, high: float) -> bool:
+        """Whether ``[low, high]`` shares no point with the range; false where either is NaN."""
+        return high < self.low or low > self.high
+
+
+@dataclass(frozen=True)
+class Control:
+    """What must not show the effect: its ``sentence``, and ``effect`` as in ``Claim``, in the same unit."""
+
+    sentence: str
+    effect: Effect
+
+    def __post_init__(self) -> None:
+        if not self.sentence.strip():
+            raise BadInput(
+                "a control has an empty sentence: say in one sentence what must not show the effect."
+            )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One sentence that a run can support or contradict, with everything fixed before the run.
+
+    ``effect`` takes the study's results (an ``xarray.Dataset``) to an array (n,), one value per seed, in
+    ``unit``; ``inf`` is a value ("never happened"), NaN is none. ``statistic`` says what of its distribution
+    over seeds is expected in ``expected``: the ``median`` (the default, and the safest at few seeds: see
+    ``intervals``), the ``mean``, or the ``proportion`` of seeds for which the effect is 1 rather than 0.
+    Raises ``BadInput`` for an empty id, sentence or source, or an unknown statistic.
+    """
+
+    id: str
+    sentence: str
+    source: str
+    effect: Effect
+    expected: Expectation
+    control: Control
+    statistic: Statistic = "median"
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("id", "sentence", "source"):
+            if not getattr(self, name).strip():
+                raise BadInput(
+                    f"claim {self.id!r} has an empty {name}: a claim needs an id, a sentence and a source."
+                )
+        if self.statistic not in get_args(Statistic):
+            raise BadInput(
+                f"claim {self.id!r}: statistic is {self.statistic!r}; use one of {get_args(Statistic)}."
+            )

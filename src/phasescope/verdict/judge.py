@@ -1,0 +1,174 @@
+"""From claims and results to verdicts, with one error budget for all claims judged together.
+
+**The rule.** A claim *holds* if its interval lies inside the expectation and its control's interval does not
+touch the expectation; it *fails* if its own interval does not touch the expectation; otherwise it is
+*undecided*.
+
+**Multiplicity.** Bonferroni: m claims judged together use intervals of level ``1 - alpha / m``, each end
+erring in ``alpha / (2 m)``. A claim whose truth lies outside its expectation then holds wrongly with
+probability ``alpha / (2 m)`` (one end must err); one whose control truly shows the effect, with ``alpha / m``
+(both parts must pass, so control and claim need no shares of their own: Berger 1982, Technometrics 24:295);
+one whose truth lies inside fails wrongly with ``alpha / m`` at most. So over the family, whatever the
+dependence between claims: P(any wrong *holds*) <= alpha and P(any wrong *fails*) <= alpha, as far as the
+intervals keep their level (``intervals`` says how far). Step-down rules such as Holm's would decide more, but
+their verdicts could then not be read off the intervals printed beside them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from phasescope.vocabulary import Array, BadInput, Generators
+
+from .claims import Claim, Effect, Expectation, Statistic
+from .intervals import estimate, interval
+from .numbers import show_interval
+from .verdicts import ControlResult, Outcome, Verdict, Verdicts
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+RESAMPLES = 10_000
+Interval = tuple[float, float]
+NOTHING: Interval = (math.nan, math.nan)
+
+
+def judge(claims: Iterable[Claim], data: xr.Dataset, generators: Generators, alpha: float = 0.05) -> Verdicts:
+    """Judge ``claims`` together on ``data``; at most ``alpha`` is the chance that any of them holds wrongly.
+
+    Claims stay in their order. The draws for a claim depend on its id alone, through
+    ``generators("bootstrap", ...)``; another claim changes its interval only through the level. Raises
+    ``BadInput`` for an ``alpha`` outside (0, 1), ids used twice, an effect that is not one number per seed,
+    or one that looks for something that ``data`` does not have.
+    """
+    family = tuple(claims)
+    ids = [claim.id for claim in family]
+    twice = sorted({name for name in ids if ids.count(name) > 1})
+    if twice:
+        raise BadInput(
+            f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id."
+        )
+    if not 0 < alpha < 1:
+        raise BadInput(f"{alpha=}: the error allowed over all claims lies strictly between 0 and 1.")
+    return Verdicts(tuple(_judge(claim, data, generators, 1 - alpha / len(family)) for claim in family))
+
+
+def stream(claim_id: str, role: str) -> int:
+    """Return the index of the bootstrap stream of a claim's ``"effect"`` or ``"control"``: a stable 32-bit
+    hash.
+
+    >>> stream("late", "effect") == stream("late", "effect") != stream("late", "control")
+    True
+    """
+    return int.from_bytes(hashlib.blake2b(f"{role}:{claim_id}".encode(), digest_size=4).digest(), "big")
+
+
+def decide(expected: Expectation, measured: Interval, control: Interval) -> Outcome:
+    """Apply the rule to the intervals of a claim and of its control; NaN ends leave the claim undecided."""
+    if expected.excludes(*measured):
+        return "fails"
+    return "holds" if expected.contains(*measured) and expected.excludes(*control) else "undecided"
+
+
+def _judge(claim: Claim, data: xr.Dataset, generators: Generators, level: float) -> Verdict:
+    samples, bounds = _measure(claim, "effect", data, generators, level)
+    controls, control_bounds = _measure(claim, "control", data, generators, level)
+    return Verdict(
+        id=claim.id,
+        sentence=claim.sentence,
+        source=claim.source,
+        measured=estimate(samples, claim.statistic),
+        interval=bounds,
+        expected=claim.expected,
+        n=len(samples),
+        verdict=decide(claim.expected, bounds, control_bounds),
+        reason=_reason(claim, samples, bounds, controls, control_bounds, level),
+        control=ControlResult(
+            sentence=claim.control.sentence,
+            measured=estimate(controls, claim.statistic),
+            interval=control_bounds,
+            shows_effect=not claim.expected.excludes(*control_bounds),
+        ),
+        unit=claim.unit,
+    )
+
+
+def _measure(
+    claim: Claim, role: str, data: xr.Dataset, generators: Generators, level: float
+) -> tuple[Array, Interval]:
+    """Return the samples (n,) of the effect or control, and their interval: NaN where a seed has no value."""
+    effect = claim.effect if role == "effect" else claim.control.effect
+    samples = _samples(f"claim {claim.id!r}, {role}", effect, data)
+    if np.isnan(samples).any():
+        return samples, NOTHING
+    generator = generators("bootstrap", stream(claim.id, role))
+    resamples = max(RESAMPLES, math.ceil(40 / (1 - level)))
+    try:
+        return samples, interval(samples, claim.statistic, level, generator, resamples)
+    except BadInput as error:
+        raise BadInput(f"claim {claim.id!r}, {role}: {error}") from error
+
+
+def _samples(where: str, effect: Effect, data: xr.Dataset) -> Array:
+    try:
+        samples = np.asarray(effect(data), dtype=float)
+    except (KeyError, AttributeError) as error:
+        raise BadInput(
+            f"{where}: looks for something that the results do not have ({error}); they have the variables "
+            f"{', '.join(map(str, data.data_vars)) or 'none'} over the coordinates "
+            f"{', '.join(map(str, data.coords)) or 'none'}."
+        ) from error
+    if samples.ndim != 1 or len(samples) == 0:
+        raise BadInput(f"{where}: gives an array of shape {samples.shape}; give (n,), one value per seed.")
+    return samples
+
+
+def _reason(
+    claim: Claim, samples: Array, bounds: Interval, controls: Array, control_bounds: Interval, level: float
+) -> str:
+    control = _control_reason(claim.expected, controls, control_bounds)
+    if np.isnan(samples).any():
+        return f"{_missing(samples)}{'; ' + control if control else ''}"
+    place = f"the {100 * level:.4g} % interval of the {claim.statistic} {_place(claim, len(samples), bounds)}"
+    if control:
+        return f"{place}; {control}"
+    return f"{place}; the control's does not touch it"
+
+
+def _place(claim: Claim, n: int, bounds: Interval) -> str:
+    expected: Expectation = claim.expected
+    if expected.contains(*bounds):
+        return "lies inside the expectation"
+    if expected.excludes(*bounds):
+        return f"lies wholly {'below' if bounds[1] < expected.low else 'above'} the expectation"
+    if bounds == (-math.inf, math.inf):
+        return f"is unbounded: {_unbounded(claim.statistic, n)}"
+    sides = [bounds[0] < expected.low, bounds[1] > expected.high]
+    where = "both ends" if all(sides) else "the lower end" if sides[0] else "the upper end"
+    return f"leaves the expectation at {where}: {n} seeds do not decide"
+
+
+def _unbounded(statistic: Statistic, n: int) -> str:
+    if n == 1:
+        return "one seed says nothing about the others"
+    return "infinite values have no mean" if statistic == "mean" else "some values are infinite"
+
+
+def _control_reason(expected: Expectation, controls: Array, bounds: Interval) -> str:
+    """Why the control forbids `holds`; empty where it does not."""
+    if np.isnan(controls).any():
+        return f"not separated from its control: {_missing(controls)}"
+    if expected.excludes(*bounds):
+        return ""
+    if expected.contains(*bounds):
+        return f"the claim is broken: its control shows the effect too, {show_interval(*bounds)}"
+    return f"not separated from its control, whose interval {show_interval(*bounds)} touches the expectation"
+
+
+def _missing(samples: Array) -> str:
+    return f"{int(np.isnan(samples).sum())} of {len(samples)} seeds have no value"

@@ -1,0 +1,114 @@
+"""Verdicts to look at: a terminal table, readable without colour and at any width, and HTML for notebooks."""
+
+from __future__ import annotations
+
+import html
+import io
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .numbers import show, show_interval
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+    from .verdicts import Verdict, Verdicts
+
+WIDE = 96  # columns from which a table reads better than a list
+MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
+COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
+HEADINGS = ("verdict", "claim", "measured", "expected", "control", "n")
+
+
+def as_text(verdicts: Verdicts) -> str:
+    """Return the verdicts as plain text, as wide as the terminal (100 columns where there is none)."""
+    from rich.console import Console
+
+    page = io.StringIO()
+    Console(file=page, width=shutil.get_terminal_size((100, 24)).columns, color_system=None).print(
+        verdicts, end=""
+    )
+    return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
+
+
+def for_terminal(verdicts: Verdicts, width: int) -> Iterator[RenderableType]:
+    """Yield what rich prints at ``width`` columns: a table, or a list where narrow; reasons; the summary."""
+    from rich.text import Text
+
+    if width >= WIDE:
+        yield _table(verdicts)
+        yield from (
+            Text(f"{verdict.id}: {verdict.reason}") for verdict in verdicts if verdict.verdict != "holds"
+        )
+    else:
+        for verdict in verdicts:
+            yield _entry(verdict)
+    yield Text(verdicts.summary(), style="bold")
+
+
+def as_html(verdicts: Verdicts) -> str:
+    """Return the verdicts as an HTML table, with each reason as a tooltip on its verdict."""
+    head = "".join(f"<th style='text-align:left'>{name}</th>" for name in HEADINGS)
+    rows = "".join(_row(verdict) for verdict in verdicts)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{verdicts.summary()}</p>"
+
+
+def _measured(verdict: Verdict) -> str:
+    value = f"{show(verdict.measured)} {verdict.unit}".strip()
+    return f"{value} {show_interval(*verdict.interval)}"
+
+
+def _control(verdict: Verdict) -> str:
+    control = verdict.control
+    shown = ", shows the effect" if control.shows_effect else ""
+    return f"{show(control.measured)} {show_interval(*control.interval)}{shown}"
+
+
+def _outcome(verdict: Verdict) -> Text:
+    from rich.text import Text
+
+    return Text(f"{MARKS[verdict.verdict]} {verdict.verdict}", style=f"bold {COLOURS[verdict.verdict]}")
+
+
+def _table(verdicts: Verdicts) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
+    for name, ratio in zip(HEADINGS, (None, 5, 3, 2, 4, None), strict=True):
+        table.add_column(name, ratio=ratio, no_wrap=ratio is None, justify="right" if name == "n" else "left")
+    for verdict in verdicts:
+        claim = Text.assemble((verdict.id, "bold"), f" {verdict.sentence} ", (f"({verdict.source})", "dim"))
+        control = Text.assemble(f"{_control(verdict)} ", (f"({verdict.control.sentence})", "dim"))
+        cells = (Text(_measured(verdict)), Text(verdict.expected.text), control, Text(str(verdict.n)))
+        table.add_row(_outcome(verdict), claim, *cells)
+    return table
+
+
+def _entry(verdict: Verdict) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(
+        _outcome(verdict),
+        f"  {verdict.id} {verdict.sentence} ",
+        (f"({verdict.source})\n", "dim"),
+        f"  measured {_measured(verdict)}, expected {verdict.expected.text}, n = {verdict.n}\n",
+        f"  control  {_control(verdict)} ",
+        (f"({verdict.control.sentence})\n", "dim"),
+        f"  {verdict.reason}\n",
+    )
+
+
+def _row(verdict: Verdict) -> str:
+    mark = f"{MARKS[verdict.verdict]} {verdict.verdict}"
+    outcome = f"<b title='{html.escape(verdict.reason)}'>{mark}</b>"
+    name, sentence, source = map(html.escape, (verdict.id, verdict.sentence, verdict.source))
+    claim = f"<b>{name}</b> {sentence} <i>({source})</i>"
+    control = f"{html.escape(_control(verdict))} <i>({html.escape(verdict.control.sentence)})</i>"
+    texts = (html.escape(_measured(verdict)), html.escape(verdict.expected.text))
+    cells = (outcome, claim, *texts, control, str(verdict.n))
+    return "<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + "</tr>"
