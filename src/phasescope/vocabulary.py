@@ -303,15 +303,13 @@ class Fused:
     """A learner's compiled loss-and-gradient for the CPU, and what it must be called with.
 
     ``gradient(theta, state, grad, x, y, w, rows, shape, knobs, key, scratch) -> loss`` works on flat parameters in the
-    order of ``named_parameters``; the last entry of ``shape`` (int64) is the loss, 0 MSE and 1 cross-entropy;
-    ``sources`` are the files whose change makes a compiled copy stale.
+    order of ``named_parameters``; the last entry of ``shape`` (int64) is the loss, 0 MSE and 1 cross-entropy.
     """
 
     gradient: Callable[..., float]
     shape: Array
     knobs: Array
     scratch_size: Callable[[Array, int], int]
-    sources: tuple[str, ...]
 
 
 class Keeper(Protocol):

@@ -163,7 +163,7 @@ class _Run:
             return
         from phasescope.ensemble.native import build_loop
 
-        advance = build_loop(left[0].module.fused())  # type: ignore[operator]
+        advance = build_loop(left[0].module.fused().gradient)  # type: ignore[operator]
 
         def work(job: Job) -> None:
             if not self.stopping:

@@ -116,7 +116,6 @@ class PowerMLP(nn.Module):
             shape=np.array([*shape, 0], dtype=np.int64),
             knobs=np.array([self.scale, float(self.drop.rate)]),
             scratch_size=power_kernel.scratch_size,
-            sources=power_kernel.SOURCES,
         )
 
 
