@@ -1,0 +1,80 @@
+# make demo   set up .venv and run the main job         make test    set up .venv and run the tests
+# make check  ruff, mypy and the tests                  make slow    the tests that take minutes
+# make bench  the benchmarks                            make setup   only set up .venv
+# make clean  remove .venv and caches; runs/ stays      PYTHON=python3.12 chooses another Python
+
+SHELL := bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# one stamp per name of PYTHON: another Python means another environment
+READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
+BENCH_READY := $(READY)-bench
+
+.PHONY: demo test setup check lint types slow bench clean
+
+demo: $(READY)
+	$(BIN)/phasescope run grokking
+
+test: $(READY)
+	$(BIN)/python -m pytest
+
+setup: $(READY)
+
+check: lint types
+	@$(MAKE) --no-print-directory test
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+slow: $(READY)
+	$(BIN)/python -m pytest -m "slow and not gpu"
+
+bench: $(BENCH_READY)
+	$(BIN)/python benchmarks/ensemble.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# -- the environment -----------------------------------------------------------------------------------------------------
+
+# Installs the extras $(1) with uv, or with pip where uv can not be had or fails. An installer is heard only when it
+# fails, and then without the addresses of package registries.
+define install
+	quietly() { \
+		local said; said=$$("$$@" 2>&1) && return; \
+		sed -E 's#[A-Za-z][A-Za-z0-9+.-]*://[^ )>"`]*#(address)#g' <<<"$$said" >&2; return 1; \
+	}; \
+	pip() { quietly $(BIN)/python -m pip --disable-pip-version-check install "$$@"; }; \
+	export UV_FIND_LINKS="$${PIP_FIND_LINKS// /,}"; \
+	pip uv && quietly $(BIN)/uv pip install --python $(BIN)/python -e '.[$(1)]' -c constraints.txt || { \
+		echo "uv did not do it; trying pip, which takes a few minutes." >&2; \
+		pip -e '.[$(1)]' -c constraints.txt || { \
+			echo "The packages could not be installed; the lines above say why." >&2; exit 1; }; }
+endef
+
+$(READY): pyproject.toml constraints.txt
+	@if ! command -v $(PYTHON) >/dev/null || ! $(PYTHON) -c '' 2>/dev/null; then \
+		echo "There is no $(PYTHON) that runs: install Python 3.11 or newer, or name one: make PYTHON=python3.12" >&2; exit 1; fi
+	@if ! $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then \
+		echo "$(PYTHON) is $$($(PYTHON) --version 2>&1): Phasescope needs 3.11 or newer. Name one: make PYTHON=python3.12" >&2; exit 1; fi
+	@if ! $(PYTHON) -c 'import ensurepip, venv' 2>/dev/null; then \
+		echo "$(PYTHON) has no venv module: install it (on Debian and Ubuntu: apt-get install python3-venv)." >&2; exit 1; fi
+	@echo "Setting up $(VENV) (once; 1.4 GB on disk, half a minute where torch need not be downloaded) ..."
+	@version='import sys; print(sys.version_info[:3])'; \
+	if [ "$$($(BIN)/python -c "$$version" 2>/dev/null)" != "$$($(PYTHON) -c "$$version")" ]; then \
+		$(PYTHON) -m venv --clear $(VENV); fi
+	@$(call install,dev)
+	@touch $@
+
+$(BENCH_READY): $(READY)
+	@echo "Adding JAX to $(VENV), the baseline of the benchmarks ..."
+	@$(call install,dev$(comma)bench)
+	@touch $@
+
+comma := ,

@@ -1,0 +1,104 @@
+"""Figures on paper: the blocks of a study drawn by matplotlib, whose global state stays as it is."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Drawing
+
+from phasescope.blocks import Curves, Figure, HeatMap, Histogram
+
+from .curves import draw_curves
+from .heat import draw_heat_map
+from .histogram import draw_histogram
+from .panels import PANEL_WIDTH, legend_height, legend_labels, say_empty
+
+COLUMNS = 3
+PANEL_HEIGHT = 3.2  # inch, without the legend
+DPI = 200
+STYLE: Any = {
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titleweight": "bold",
+    "axes.labelsize": 9,
+    "axes.labelcolor": "#222222",
+    "axes.edgecolor": "#666666",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3e3",
+    "grid.linewidth": 0.7,
+    "hatch.linewidth": 0.6,
+    "legend.fontsize": 8,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.color": "#444444",
+    "ytick.color": "#444444",
+    "mathtext.fontset": "dejavusans",
+    "text.usetex": False,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "phasescope",
+}
+
+
+def columns(figure: Figure) -> int:
+    """Return how many panels of ``figure`` stand side by side."""
+    return max(1, min(COLUMNS, len(figure.panels)))
+
+
+def draw(figure: Figure) -> Drawing:
+    """Return ``figure`` drawn, its panels side by side, three a row; save it with ``.savefig``.
+
+    Values that are infinite or NaN are left out, as are negative ones on a logarithmic axis; a zero there
+    stands at the edge under its own tick. The title and the caption are for the page around it.
+    """
+    wide = columns(figure)
+    rows = [figure.panels[i : i + wide] for i in range(0, len(figure.panels), wide)] or [()]
+    heights = [
+        PANEL_HEIGHT + max([0.0, *(legend_height(legend_labels(panel)) for panel in row)]) for row in rows
+    ]
+    with mpl.rc_context(STYLE):
+        drawing = Drawing(figsize=(PANEL_WIDTH * wide, sum(heights)), layout="constrained", facecolor="white")
+        drawing.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[union-attr, call-arg]
+        grid = drawing.add_gridspec(len(rows), wide, height_ratios=heights)
+        for r, row in enumerate(rows):
+            for c, panel in enumerate(row):
+                _draw_panel(drawing.add_subplot(grid[r, c]), panel)
+        if not figure.panels:
+            axes = drawing.add_subplot(grid[0, 0])
+            axes.set_axis_off()
+            say_empty(axes, "this figure has no panels")
+    return drawing
+
+
+def render(figure: Figure) -> dict[str, bytes]:
+    """Return the bytes of ``figure`` as ``"png"`` (200 dpi) and ``"svg"``; same figure, same bytes."""
+    drawing = draw(figure)
+    about = {"Title": figure.title, "Description": figure.caption}
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        png = _saved(drawing, "png", {**about, "Software": None})
+        svg = _saved(drawing, "svg", {**about, "Date": None, "Creator": None})
+    return {"png": png, "svg": svg}
+
+
+def _saved(drawing: Drawing, kind: str, about: dict[str, str | None]) -> bytes:
+    file = io.BytesIO()
+    drawing.savefig(file, format=kind, dpi=DPI, metadata=about)
+    return file.getvalue()
+
+
+def _draw_panel(axes: Axes, panel: Curves | HeatMap | Histogram) -> None:
+    if isinstance(panel, Curves):
+        draw_curves(axes, panel)
+    elif isinstance(panel, Histogram):
+        draw_histogram(axes, panel)
+    else:
+        draw_heat_map(axes, panel)

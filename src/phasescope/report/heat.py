@@ -1,0 +1,112 @@
+"""Heat maps: cells where they belong on both axes, hatched where there is no value, a boundary at a level."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.colorbar import Colorbar
+from matplotlib.patches import Patch
+from matplotlib.patheffects import AbstractPathEffect, withStroke
+
+from phasescope.blocks import Axis, HeatMap
+from phasescope.vocabulary import Array, BadInput
+
+from .palette import MAP, MISSING
+from .panels import furnish, legend, legend_labels, say_empty, write
+from .scales import Scale, apply, edges
+
+RASTERIZED = 2500  # cells from which an SVG holds the map as an image
+
+
+def draw_heat_map(axes: Axes, panel: HeatMap) -> None:
+    """Draw the cells, the colour bar, and the boundary where the values cross it."""
+    furnish(axes, panel.title, panel.x, panel.y)
+    values = np.asarray(panel.values, dtype=float)
+    wanted = (np.size(panel.y_values), np.size(panel.x_values))
+    if values.shape != wanted:
+        raise BadInput(f"heat map {panel.title!r}: values have shape {values.shape}; its axes make {wanted}.")
+    x, columns = _centres(panel.x, panel.x_values)
+    y, rows = _centres(panel.y, panel.y_values)
+    values = np.where(np.isfinite(values), values, math.nan)[rows][:, columns]
+    if not np.isfinite(values).any():
+        axes.set(xticks=[], yticks=[])
+        say_empty(axes)
+        return
+    apply(axes, "x", _scale(panel.x, x, np.asarray(panel.x_values)[columns]))
+    apply(axes, "y", _scale(panel.y, y, np.asarray(panel.y_values)[rows]))
+    mesh = _cells(axes, panel, x, y, values)
+    bar = _bar(axes, mesh, panel, values)
+    if panel.boundary is not None:
+        _boundary(axes, bar, panel.boundary, x, y, values)
+
+
+def _centres(axis: Axis, given: Array) -> tuple[Array, Array]:
+    """Return where the cells lie, ascending, and which those are; a 0 on a log axis lies one step below."""
+    values = np.asarray(given, dtype=float)
+    log = axis.scale == "log"
+    kept = np.flatnonzero(np.isfinite(values) & ((values >= 0) | (not log)))
+    order = kept[np.argsort(values[kept], kind="stable")]
+    centres = values[order]
+    if log and (centres == 0).any():
+        positive = centres[centres > 0]
+        step = positive[1] / positive[0] if len(positive) > 1 and positive[1] > positive[0] else 2.0
+        centres = np.where(centres == 0, (positive[0] if len(positive) else 1.0) / step, centres)
+    return centres, order
+
+
+def _scale(axis: Axis, centres: Array, values: Array) -> Scale:
+    log = axis.scale == "log"
+    ends = edges(centres, log)
+    low, high = float(ends[0]), float(ends[-1])
+    zero = float(centres[0]) if log and float(values[0]) == 0 else None
+    if axis.limits is not None and axis.limits[0] < axis.limits[1] and (axis.limits[0] > 0 or not log):
+        low, high = axis.limits
+    return Scale(axis, low, high, zero)
+
+
+def _cells(axes: Axes, panel: HeatMap, x: Array, y: Array, values: Array) -> QuadMesh:
+    low, high = _colour_limits(panel, values)
+    mesh = axes.pcolormesh(
+        edges(x, panel.x.scale == "log"), edges(y, panel.y.scale == "log"), np.ma.masked_invalid(values),
+        cmap=MAP, vmin=low, vmax=high, rasterized=values.size > RASTERIZED, linewidth=0,
+    )  # fmt: skip
+    axes.grid(False)
+    if np.isnan(values).any():
+        axes.patch.set(facecolor=MISSING, hatch="////", edgecolor="#9a9a9a", linewidth=0)
+        swatch = Patch(facecolor=MISSING, hatch="////", edgecolor="#9a9a9a", linewidth=0)
+        legend(axes, [swatch], legend_labels(panel))
+    return mesh
+
+
+def _colour_limits(panel: HeatMap, values: Array) -> tuple[float, float]:
+    low, high = panel.limits or (float(np.nanmin(values)), float(np.nanmax(values)))
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        low = float(np.nanmin(values))
+        high = max(float(np.nanmax(values)), low + (0.1 * abs(low) or 1.0))
+    return low, high
+
+
+def _bar(axes: Axes, mesh: QuadMesh, panel: HeatMap, values: Array) -> Colorbar:
+    low, high = _colour_limits(panel, values)
+    below, above = bool(np.nanmin(values) < low), bool(np.nanmax(values) > high)
+    extend = "both" if below and above else "min" if below else "max" if above else "neither"
+    figure = axes.figure
+    bar = figure.colorbar(mesh, ax=axes, extend=extend, pad=0.02, aspect=18)
+    write(bar.ax.yaxis.label, panel.label, 38)
+    bar.outline.set_visible(False)
+    return bar
+
+
+def _boundary(axes: Axes, bar: Colorbar, level: float, x: Array, y: Array, values: Array) -> None:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    if min(values.shape) < 2 or not low < level < high:
+        return
+    outline: list[AbstractPathEffect] = [withStroke(linewidth=3.2, foreground="black")]
+    drawn = axes.contour(x, y, np.ma.masked_invalid(values), levels=[level], colors="white", linewidths=1.6)
+    drawn.set_path_effects(outline)
+    shown_low, shown_high = bar.mappable.get_clim()
+    if shown_low is not None and shown_high is not None and shown_low < level < shown_high:
+        bar.ax.axhline(level, color="white", linewidth=1.6, path_effects=outline)

@@ -1,0 +1,204 @@
+"""The page: question, claims with their evidence, figures, and how to make it all again, in one HTML file.
+
+It loads nothing, from nowhere: pictures are inside it, and its content security policy forbids the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from phasescope.blocks import Figure
+from phasescope.vocabulary import BadInput
+
+from .claims import SYMBOLS, Bar, bar, in_words, show, show_interval, summary
+from .figures import columns
+
+PNG = b"\x89PNG\r\n"
+
+
+class Source(Protocol):
+    """The paper whose question a study asks again."""
+
+    @property
+    def authors(self) -> str:
+        """Its authors."""
+        ...
+
+    @property
+    def year(self) -> int:
+        """The year it appeared."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """Its title."""
+        ...
+
+    @property
+    def link(self) -> str:
+        """Where to read it."""
+        ...
+
+    @property
+    def bibtex(self) -> str:
+        """How to cite it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Card:
+    """A claim on the page: its record, its anchor, its bar, and the figures that show it (anchor, name)."""
+
+    claim: Mapping[str, Any]
+    anchor: str
+    bar: Bar
+    words: str
+    figures: tuple[tuple[str, str], ...]
+
+    @property
+    def symbol(self) -> str:
+        """The sign of the verdict."""
+        return SYMBOLS[self.claim["verdict"]]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure on the page: its block, anchor, number, image as a data URI, and the claims it shows."""
+
+    figure: Figure
+    anchor: str
+    number: int
+    image: str
+    columns: int
+    claims: tuple[Card, ...]
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, for those who do not see it."""
+        panels = "; ".join(panel.title for panel in self.figure.panels)
+        return f"{self.figure.title}. Panels: {panels}. {self.figure.caption}"
+
+
+def page(
+    *,
+    title: str,
+    question: str,
+    paper: Source,
+    claims: Sequence[Mapping[str, Any]],
+    figures: Sequence[tuple[Figure, bytes]],
+    provenance: Mapping[str, Any],
+    notes: str,
+    settings: Mapping[str, Any],
+    command: str,
+    study_name: str = "",
+) -> str:
+    """Return the page of a study as one self-contained HTML document.
+
+    ``claims`` as in ``--json``; ``figures`` each with its PNG or SVG; ``provenance`` may be nested.
+    Everything is escaped. Raises ``BadInput`` for figures that share an id.
+    """
+    cards, plates = arrange(claims, figures)
+    facts = {name: value for name, value in provenance.items() if name != "settings"}
+    template = _environment().get_template("page.html.j2")
+    return template.render(
+        title=title,
+        question=question,
+        paper=paper,
+        link=paper.link if re.match(r"https?://", paper.link) else "",
+        study_name=study_name,
+        summary=summary(list(claims)),
+        counts={word: sum(claim["verdict"] == word for claim in claims) for word in SYMBOLS},
+        symbols=SYMBOLS,
+        cards=cards,
+        plates=plates,
+        provenance=list(rows(facts)),
+        settings=list(rows(settings)),
+        notes=[part.strip() for part in re.split(r"\n\s*\n", notes) if part.strip()],
+        command=command,
+    )
+
+
+def arrange(
+    claims: Sequence[Mapping[str, Any]], figures: Sequence[tuple[Figure, bytes]]
+) -> tuple[list[Card], list[Plate]]:
+    """Return the cards of the claims and the plates of the figures, each naming the others it belongs to."""
+    ids = [figure.id for figure, _ in figures]
+    if len({slug(name) for name in ids}) != len(ids):
+        raise BadInput(
+            f"the figures' ids are {', '.join(ids)}: give each its own, of letters, digits, - and _."
+        )
+    cards = [_card(claim, n, [figure for figure, _ in figures]) for n, claim in enumerate(claims, 1)]
+    plates = [
+        Plate(figure, f"figure-{slug(figure.id)}", n, data_uri(image), columns(figure), _shown(figure, cards))
+        for n, (figure, image) in enumerate(figures, 1)
+    ]
+    return cards, plates
+
+
+def _card(claim: Mapping[str, Any], number: int, figures: Sequence[Figure]) -> Card:
+    shown = [(n, figure) for n, figure in enumerate(figures, 1) if claim["id"] in figure.claims]
+    links = tuple((f"figure-{slug(figure.id)}", f"Figure {n}") for n, figure in shown)
+    return Card(claim, f"claim-{number}-{slug(claim['id'])}", bar(claim), in_words(claim), links)
+
+
+def _shown(figure: Figure, cards: Iterable[Card]) -> tuple[Card, ...]:
+    return tuple(card for card in cards if card.claim["id"] in figure.claims)
+
+
+def slug(name: str) -> str:
+    """Return ``name`` as it can stand in a file name and in an address.
+
+    >>> slug("1.5"), slug("late, after memorization")
+    ('1.5', 'late-after-memorization')
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "unnamed"
+
+
+def data_uri(image: bytes) -> str:
+    """Return a PNG or SVG as a URI that holds it."""
+    kind = "png" if image.startswith(PNG) else "svg+xml"
+    return f"data:image/{kind};base64,{base64.b64encode(image).decode('ascii')}"
+
+
+def rows(facts: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    """Yield name and value of each fact for a table, with what is nested in one line.
+
+    >>> list(rows({"code_hash": "ab", "libraries": {"numpy": "2.3", "torch": "2.13"}}))
+    [('code hash', 'ab'), ('libraries', 'numpy 2.3, torch 2.13')]
+    """
+    for name, value in facts.items():
+        yield name.replace("_", " "), tell(value)
+
+
+def tell(value: Any) -> str:
+    """Return a fact in words: numbers with their digits that matter, lists and mappings in one line."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {tell(part)}" for name, part in value.items())
+    if isinstance(value, (list, tuple)):
+        return ", ".join(tell(part) for part in value)
+    return str(value)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("phasescope.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["show"] = show
+    environment.filters["show_interval"] = show_interval
+    return environment

@@ -1,0 +1,73 @@
+"""The files of a report: every figure twice, for paper and for screens, and the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from phasescope.blocks import Figure
+
+from .figures import render
+from .page import Source, page, slug
+
+HEAVY = 600_000  # bytes of an SVG from which the page shows the PNG, if that is smaller
+
+
+class Shelf(Protocol):
+    """Where a report is put; the store of a run is one."""
+
+    def write(self, name: str, data: bytes | str) -> Path:
+        """Write a file, whole or not at all, and return its path."""
+        ...
+
+
+def write_report(
+    store: Shelf,
+    *,
+    study_name: str,
+    title: str,
+    question: str,
+    paper: Source,
+    figures: Sequence[Figure],
+    claims: Sequence[Mapping[str, Any]],
+    provenance: Mapping[str, Any],
+    notes: str,
+    settings: Mapping[str, Any],
+    command: str,
+) -> dict[str, Any]:
+    """Write ``figures/<id>.png``, ``figures/<id>.svg`` and ``report.html``, and return where they are.
+
+    The answer is ``{"report": Path, "figures": {id: {"png": Path, "svg": Path}}}``. The page comes last, so
+    where it is, all of it is. Raises ``BadInput`` for figures that share an id.
+    """
+    rendered = [(figure, render(figure)) for figure in figures]
+    text = page(
+        title=title,
+        question=question,
+        paper=paper,
+        claims=claims,
+        figures=[(figure, lighter(files)) for figure, files in rendered],
+        provenance=provenance,
+        notes=notes,
+        settings=settings,
+        command=command,
+        study_name=study_name,
+    )
+    paths = {
+        figure.id: {
+            kind: store.write(f"figures/{slug(figure.id)}.{kind}", data) for kind, data in files.items()
+        }
+        for figure, files in rendered
+    }
+    return {"report": store.write("report.html", text), "figures": paths}
+
+
+def _put(store: Shelf, name: str, files: Mapping[str, bytes]) -> dict[str, Path]:
+    return {kind: store.write(f"{name}.{kind}", data) for kind, data in files.items()}
+
+
+def lighter(files: Mapping[str, bytes]) -> bytes:
+    """Return the image that goes into the page: the SVG, unless it is heavy and the PNG is not."""
+    svg, png = files["svg"], files["png"]
+    return png if len(svg) > HEAVY and len(png) < len(svg) else svg

@@ -1,0 +1,237 @@
+"""Grokking modular arithmetic. Gromov 2023, arXiv:2301.02679.
+
+A two-layer quadratic network learns (n + m) mod p from a fraction of the p x p table. It first memorizes, and later, all
+at once, generalizes. Its weights can be written down: cosines of all frequencies whose phases obey one constraint.
+
+Gradient descent runs in the paper's mean-field parametrization (f = W2 (W1 x)^2 / (D N), weights N(0, 1)), full batch,
+mean squared error, at the learning rate 10^6 (p/97)^3 (N/500); the paper states neither the rate nor the width. AdamW
+and mini-batches run in the plain parametrization of arXiv:2310.13061, App. A.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from phasescope import theory
+from phasescope.instruments import (
+    LEARNING,
+    correct_logit,
+    frequency_census,
+    gradient_norm,
+    mean_participation,
+    participation,
+    phase_alignment,
+    table_accuracy,
+    table_loss,
+    weight_norm,
+    wrong_logit_deviation,
+)
+from phasescope.learners import ExactMLP, PowerMLP
+from phasescope.studies._grokking_claims import claims
+from phasescope.studies._grokking_figures import figures
+from phasescope.studies._study import Experiment, Paper, Study
+from phasescope.tasks import ModularTable, addition, function
+from phasescope.vocabulary import Array, Grid, Member, Recipe, Settings
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class GrokkingSettings(Settings):
+    """Sizes of the study. ``fractions`` of the table train; ``low`` lies below the critical one, ``high`` above."""
+
+    p: Annotated[int, Field(ge=5)] = 23
+    width: Annotated[int, Field(ge=1)] = 200
+    narrow: Annotated[int, Field(ge=1)] = 12
+    seeds: Annotated[int, Field(ge=1)] = 8
+    fractions: tuple[Share, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    low: Share = 0.4
+    middle: Share = 0.5
+    high: Share = 0.8
+    steps: Annotated[int, Field(ge=10)] = 2000
+    adam_steps: Annotated[int, Field(ge=10)] = 400
+    decays: tuple[float, ...] = (0.0, 1.0, 5.0)
+    batch_steps: Annotated[int, Field(ge=10)] = 1500
+    records: Annotated[int, Field(ge=10)] = 120
+    polynomial_width: Annotated[int, Field(ge=1)] = 500
+    exact_p: Annotated[int, Field(ge=5)] = 97
+    exact_width: Annotated[int, Field(ge=1)] = 500
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of gradient descent in the mean-field parametrization: its gradients go as 1 / (p^3 N)."""
+        return 1e6 * (self.p / 97) ** 3 * (self.width / 500)
+
+
+SCALES = {
+    "pocket": GrokkingSettings(),
+    "paper": GrokkingSettings(
+        p=97,
+        width=500,
+        narrow=40,
+        seeds=3,
+        fractions=(0.2, 0.3, 0.4, 0.49, 0.6, 0.8),
+        low=0.2,
+        middle=0.3,
+        high=0.49,
+        steps=4000,
+    ),
+}
+
+POLYNOMIALS = {
+    "n + m": lambda n, m: n + m,
+    "n^2 + m^2 + n m": lambda n, m: n**2 + m**2 + n * m,
+    "n^3 + n m^2 + m": lambda n, m: n**3 + n * m**2 + m,
+}
+PHASE_ERRORS = tuple(float(d) for d in np.linspace(0, np.pi, 9))
+EXACT_WIDTHS = (25, 40, 50, 60, 70, 80, 90, 100, 110, 120, 140, 160, 200)
+
+
+def square(n: Array) -> Array:
+    """Return n^2, the function of the paper's Sec. 3.2 examples."""
+    return n * n
+
+
+def gaussian_weights(p: int, width: int, generator: np.random.Generator) -> tuple[Array, Array]:
+    """Return Gaussian weights of the exact network's root mean square: a control without any structure."""
+    deviation = theory.unit_logit_scale(width) / np.sqrt(2)
+    return deviation * generator.standard_normal((2, p, width)), deviation * generator.standard_normal((p, width))
+
+
+def experiments(s: GrokkingSettings) -> dict[str, Experiment]:
+    """Return the study's experiments by name: trained networks first, then exact ones."""
+    return {**_trained(s), **_exact(s)}
+
+
+def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
+    task = addition(s.p)
+    field = PowerMLP(s.p, s.width, parametrization="mean-field")
+    plain = PowerMLP(s.p, s.width)
+    over = Grid({"train_fraction": s.fractions}, seeds=s.seeds)
+    high = Grid({"train_fraction": (s.high,)}, seeds=s.seeds)
+    descent = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, overtime=1.5)
+    adam = Recipe(optimizer="adamw", lr=0.01, steps=s.adam_steps, records=s.records)
+    watch = (*LEARNING, mean_participation)
+    at_end = (participation, phase_alignment, frequency_census)
+
+    def other(title: str, learner: PowerMLP, recipe: Recipe, grid: Grid = over) -> Experiment:
+        return Experiment(title, learner, task, grid, recipe, watch, at_end)
+
+    def changed(**values: float) -> Recipe:
+        return Recipe(**{**descent.model_dump(), **values})
+
+    norms = (*watch, weight_norm, gradient_norm)
+    decays = Grid({"weight_decay": s.decays, "train_fraction": s.fractions}, seeds=s.seeds)
+    random_labels = Grid({"train_fraction": (s.high,), "corruption": (1.0,)}, seeds=s.seeds)
+    narrow = PowerMLP(s.p, s.narrow, parametrization="mean-field")
+    small = Recipe(**{**descent.model_dump(), "lr": s.rate * s.narrow / s.width, "overtime": float("inf")})
+    tables = Grid({"function": tuple(POLYNOMIALS), "train_fraction": (0.5,)}, seeds=s.seeds)
+    return {
+        "gd": Experiment("gradient descent", field, task, over, descent, norms, at_end),
+        "momentum": other("gradient descent with momentum 0.9", field, changed(momentum=0.9, lr=0.16 * s.rate)),
+        "decay": other("gradient descent with weight decay", field, changed(weight_decay=1e-3 / s.rate)),
+        "dropout": other(
+            "gradient descent with dropout 0.2",
+            PowerMLP(s.p, s.width, dropout=0.2, parametrization="mean-field"),
+            descent,
+        ),
+        "adamw": other("AdamW over weight decay", plain, adam, decays),
+        "batchnorm": other(
+            "mini-batch AdamW with batch normalization",
+            PowerMLP(s.p, s.width, batch_norm=True),
+            Recipe(lr=0.005, batch=64, steps=s.batch_steps, records=s.records, overtime=1.5),
+        ),
+        "shuffled": Experiment("control: random labels", field, task, random_labels, changed(overtime=1e9), norms, at_end),
+        "shuffled_adamw": other("control: random labels, AdamW", plain, adam, random_labels),
+        "narrow": other("control: a narrow network", narrow, small, high),
+        "polynomials": Experiment(
+            "functions that are not f(n) + g(m)",
+            PowerMLP(s.p, s.polynomial_width),
+            partial(polynomial_table, s.p),
+            tables,
+            Recipe(**{**adam.model_dump(), "weight_decay": 5.0}),
+            LEARNING,
+        ),
+    }
+
+
+def polynomial_table(p: int, member: Member) -> ModularTable:
+    """Return the table of the member's ``function``."""
+    name = str(member["function"])
+    return function(p, POLYNOMIALS[name], name=f"{name} mod {p}")
+
+
+def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
+    p, width = s.exact_p, s.exact_width
+    task, seeds = addition(p), Grid(seeds=s.seeds)
+    logits = (table_accuracy, table_loss, correct_logit, wrong_logit_deviation)
+    squares = function(p, lambda n, m: n**2 + m**2, name=f"n^2 + m^2 mod {p}")
+    composed = function(p, lambda n, m: (n + m) ** 2, name=f"(n + m)^2 mod {p}")
+
+    def weights(**changes: object) -> ExactMLP:
+        return ExactMLP(p, width, partial(theory.addition_weights, **changes))
+
+    def exact(title: str, learner: object, table: ModularTable = task, grid: Grid = seeds) -> Experiment:
+        return Experiment(title, learner, table, grid, at_end=logits)  # type: ignore[arg-type]
+
+    def branches(member: Member) -> ExactMLP:
+        chosen = partial(theory.composed_addition_weights, outer=square, branches=str(member["branches"]))
+        return ExactMLP(p, width, chosen)
+
+    return {
+        "untrained": Experiment(
+            "untrained networks", PowerMLP(s.p, s.width), addition(s.p), seeds, at_end=(participation, phase_alignment)
+        ),
+        "exact": Experiment(
+            "exact weights", weights(), task, seeds, at_end=(*logits, participation, phase_alignment)
+        ),
+        "gaussian": exact("control: Gaussian weights", ExactMLP(p, width, gaussian_weights)),
+        "widths": exact(
+            "exact weights over width",
+            lambda member: ExactMLP(p, int(member["width"]), theory.addition_weights),
+            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.seeds),
+        ),
+        "broken_widths": exact(
+            "control: broken phase constraint over width",
+            lambda member: ExactMLP(p, int(member["width"]), partial(theory.addition_weights, phase_error=np.pi / 2)),
+            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.seeds),
+        ),
+        "phase_errors": exact(
+            "exact weights under phase error",
+            lambda member: ExactMLP(p, width, partial(theory.addition_weights, phase_error=float(member["error"]))),
+            grid=Grid({"error": PHASE_ERRORS}, seeds=s.seeds),
+        ),
+        "squares": exact("exact weights for n^2 + m^2", weights(f=square, g=square), squares),
+        "squares_plain": exact("control: weights for n + m on n^2 + m^2", weights(), squares),
+        "composed": exact(
+            "exact weights for (n + m)^2", branches, composed, Grid({"branches": ("one", "all")}, seeds=s.seeds)
+        ),
+    }
+
+
+STUDY = Study(
+    name="grokking",
+    title="Grokking modular arithmetic",
+    question="When does a network that has memorized a sum modulo p come to know it, and what has it learnt?",
+    paper=Paper(
+        authors="Andrey Gromov",
+        year=2023,
+        title="Grokking modular arithmetic",
+        link="https://arxiv.org/abs/2301.02679",
+        bibtex=(
+            "@article{gromov2023grokking,\n  title   = {Grokking modular arithmetic},\n  author  = {Gromov, Andrey},\n"
+            "  journal = {arXiv preprint arXiv:2301.02679},\n  year    = {2023}\n}"
+        ),
+    ),
+    scales=SCALES,
+    experiments=experiments,
+    claims=claims,
+    figures=figures,
+    notes=(
+        "The paper states neither learning rate nor width of its runs; the rate here is the reproductions' rule. "
+        "Where a claim's source says 'derived here' or 'reproduction', the number is not the paper's."
+    ),
+)
