@@ -3,4 +3,70 @@
 A study asks a paper's question. A task is what is learnt, a learner is who learns it, an ensemble trains a whole grid of
 them in one run. Instruments read what each one learnt, theory says what to expect, a claim becomes a verdict, the store
 keeps it, the report tells it.
+
+>>> import phasescope as ps
+>>> ps.Grid({"weight_decay": [0.0, 1.0]}, seeds=2).shape
+(2, 2)
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from phasescope import instruments, learners, tasks, theory
+    from phasescope.ensemble import last, measure, train
+    from phasescope.studies import Experiment, Paper, Results, Study, load, run
+    from phasescope.verdict import Claim, Control, Expectation
+    from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Member, Recipe
+
+__version__ = "0.1.0"
+
+# torch takes a second to import: every public name is fetched when it is first used
+_HOMES = {
+    "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe"),
+    "phasescope.verdict": ("Claim", "Control", "Expectation"),
+    "phasescope.ensemble": ("last", "measure", "train"),
+    "phasescope.studies": ("Experiment", "Paper", "Results", "Study", "load", "run"),
+}
+_ROOMS = ("instruments", "learners", "tasks", "theory")
+
+__all__ = [
+    "BadInput",
+    "Claim",
+    "Control",
+    "Expectation",
+    "Experiment",
+    "Fate",
+    "Grid",
+    "Instrument",
+    "Interrupted",
+    "Member",
+    "Paper",
+    "Recipe",
+    "Results",
+    "Study",
+    "instruments",
+    "last",
+    "learners",
+    "load",
+    "measure",
+    "run",
+    "tasks",
+    "theory",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"phasescope.{name}")
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(home), name)
+    raise AttributeError(f"module 'phasescope' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -130,9 +130,10 @@ def _is_factory(task: TaskLike) -> bool:
 
 
 def _with_knobs(module: nn.Module, own: Mapping[str, Knob]) -> nn.Module:
+    if not own:
+        return module
     changed = copy.deepcopy(module)
-    if own:
-        changed.with_knobs(own)  # type: ignore[operator]
+    changed.with_knobs(own)  # type: ignore[operator]
     return changed
 
 

@@ -7,11 +7,19 @@ from collections.abc import Sequence
 import torch
 import xarray as xr
 
-from phasescope.ensemble.jobs import LearnerLike, TaskLike, jobs
+from phasescope.ensemble import plan
+from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.results import to_dataset
 from phasescope.ensemble.streams import initialized
 from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Trajectory
+
+
+def to_measure(learner: LearnerLike, task: TaskLike, grid: Grid, *, loss: str = "mse") -> list[Job]:
+    """Return the jobs that ``measure`` would do, checked: everything that can be refused is refused here."""
+    chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss))
+    plan.check_memory(chosen, "measure", 1, torch.device("cpu"))
+    return chosen
 
 
 def measure(
@@ -22,8 +30,7 @@ def measure(
     The dataset has the grid's axes and ``seed`` as dimensions. Axes may be knobs of the learner or of the task.
     """
     found = []
-    recipe = Recipe(steps=1, loss=loss)
-    for job in jobs(learner, task, grid, recipe):
+    for job in to_measure(learner, task, grid, loss=loss):
         module = initialized(job.module, job.member.seed)
         stacks = [
             {name: value.detach()[None] for name, value in part.items()}

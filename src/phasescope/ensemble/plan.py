@@ -60,6 +60,8 @@ def bytes_per_member(job: Job, engine: str) -> int:
     weights = sum(p.numel() for p in job.module.parameters())
     rows = len(getattr(job.task, "inputs", ())) or 1024
     records = len(record_steps(job.recipe))
+    if engine == "measure":
+        return item * weights * 3 + activation_bytes(job, rows)
     if engine == "fused":
         fused = job.module.fused()  # type: ignore[operator]
         scratch = int(fused.scratch_size(fused.shape, min(job.recipe.batch or rows, rows)))
@@ -68,12 +70,17 @@ def bytes_per_member(job: Job, engine: str) -> int:
 
 
 def check_memory(jobs: Sequence[Job], engine: str, workers: int, device: torch.device) -> None:
-    """Raise ``BadInput`` when a run needs more memory than there is, with both numbers."""
+    """Raise ``BadInput`` when a run needs more memory than there is, with both numbers.
+
+    ``engine`` is "fused", "stacked", or "measure" for one forward pass at a time.
+    """
     free = free_memory(device)
     largest = max(bytes_per_member(job, engine) for job in {job.shape_key: job for job in jobs}.values())
-    weights = {id(job.module): sum(p.numel() for p in job.module.parameters()) for job in jobs}
-    kept = sum(8 * weights[id(job.module)] for job in jobs)
-    kept += sum(8 * len(record_steps(job.recipe)) * max(len(job.watch), 1) for job in jobs)
+    kept = 0
+    if engine != "measure":
+        weights = {id(job.module): sum(p.numel() for p in job.module.parameters()) for job in jobs}
+        kept = sum(8 * weights[id(job.module)] for job in jobs)
+        kept += sum(8 * len(record_steps(job.recipe)) * max(len(job.watch), 1) for job in jobs)
     need = largest * (workers if engine == "fused" else 1) + kept
     if need > free:
         raise BadInput(

@@ -35,7 +35,13 @@ def subject(
     data: Mapping[str, Tensor],
     loss: str,
 ) -> Subject:
-    """Return the Subject of B stacked networks; ``data`` as from ``tensors``, each with a leading B axis."""
+    """Return the Subject of B stacked networks; ``data`` as from ``tensors``, each with a leading B axis.
+
+    Networks that are read on the same samples pass them expanded (stride 0): the samples are then prepared only once.
+    """
+    shared = all(value.stride(0) == 0 for value in data.values())
+    rows = {name: value[0] for name, value in data.items()} if shared else data
+    over = (0, 0, None if shared else 0)
 
     def forward(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         out: Tensor = functional_call(module, (dict(weights), dict(state)), (inputs,))
@@ -49,7 +55,7 @@ def subject(
     def logits() -> Tensor:
         module.eval()
         with torch.no_grad():
-            out: Tensor = vmap(forward)(parameters, buffers, data["inputs"])
+            out: Tensor = vmap(forward, in_dims=over)(parameters, buffers, rows["inputs"])
         return out
 
     @cache
@@ -60,7 +66,7 @@ def subject(
     @cache
     def gradients() -> Mapping[str, Tensor]:
         module.eval()
-        out: Mapping[str, Tensor] = vmap(grad(train_loss))(parameters, buffers, data)
+        out: Mapping[str, Tensor] = vmap(grad(train_loss), in_dims=over)(parameters, buffers, rows)
         return out
 
     return Subject(

@@ -100,20 +100,37 @@ def train(
     Raises ``BadInput`` for unknown axes, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
     """
     where = device_named(device)
+    count = workers or len(os.sched_getaffinity(0))
+    chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)
+    run = _Run(chosen, keeper, on_progress, checkpoint_every)
+    if chosen[0].engine.startswith("fused"):
+        run.fused(count)
+    else:
+        run.stacked(where, tile)
+    return to_dataset(grid, watch, at_end, [run.found[i] for i in range(len(chosen))])
+
+
+def planned(
+    learner: LearnerLike,
+    task: TaskLike,
+    grid: Grid,
+    recipe: Recipe,
+    watch: Sequence[Instrument] = (),
+    *,
+    at_end: Sequence[Instrument] = (),
+    device: str = "auto",
+    engine: Engine = "auto",
+    workers: int | None = None,
+) -> list[Job]:
+    """Return the jobs that ``train`` would do, checked: everything that can be refused is refused here."""
+    where = device_named(device)
     chosen = jobs(learner, task, grid, recipe, watch, at_end)
     names = {instrument.name for instrument in watch}
     if needs_accuracies(recipe) and not {"train_accuracy", "test_accuracy"} <= names:
         raise BadInput("overtime or patience is finite: watch train_accuracy and test_accuracy for early release.")
     kind = _engine(engine, chosen, where)
-    chosen = [replace(job, engine=f"{kind}-{where.type}") for job in chosen]
-    count = workers or len(os.sched_getaffinity(0))
-    plan.check_memory(chosen, kind, count, where)
-    run = _Run(chosen, keeper, on_progress, checkpoint_every)
-    if kind == "fused":
-        run.fused(count)
-    else:
-        run.stacked(where, tile)
-    return to_dataset(grid, watch, at_end, [run.found[i] for i in range(len(chosen))])
+    plan.check_memory(chosen, kind, workers or len(os.sched_getaffinity(0)), where)
+    return [replace(job, engine=f"{kind}-{where.type}") for job in chosen]
 
 
 def _engine(engine: Engine, chosen: Sequence[Job], device: torch.device) -> str:

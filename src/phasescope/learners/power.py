@@ -60,8 +60,8 @@ class PowerMLP(nn.Module):
         self.p, self.width, self.arity, self.outputs = p, width, arity, outputs or p
         self.activation, self.parametrization = activation, parametrization
         self.scale = 1.0 / (arity * p * width) if parametrization == "mean-field" else 1.0
-        self.embed = nn.Parameter(torch.zeros(arity, p, width))
-        self.readout = nn.Parameter(torch.zeros(self.outputs, width))
+        self.embed = nn.Parameter(_zeros(arity, p, width))
+        self.readout = nn.Parameter(_zeros(self.outputs, width))
         self.drop = KeyedDropout(dropout)
         self.norm = nn.BatchNorm1d(width) if batch_norm else None
 
@@ -149,6 +149,15 @@ class ExactMLP(PowerMLP):
         weights: Any = self.weights
         name = getattr(weights, "__qualname__", None) or f"{weights.func.__qualname__}{sorted(weights.keywords.items())}"
         return {**super().describe(), "weights": name}
+
+
+def _zeros(*shape: int) -> Tensor:
+    # numpy's zeros take no memory until written: a template too large for the machine can still be refused kindly
+    try:
+        return torch.from_numpy(np.zeros(shape, dtype=np.float32))
+    except MemoryError:
+        size = 4 * np.prod(shape, dtype=np.float64) / 2**30
+        raise BadInput(f"weights of shape {shape} need {size:,.1f} GiB: choose a smaller width or p.") from None
 
 
 def _check(p: int, width: int, activation: str, parametrization: str, dropout: float) -> None:

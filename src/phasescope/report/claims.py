@@ -120,7 +120,20 @@ def _track(result: Mapping[str, Any], place: Any) -> Track | None:
         return None
     start, stop = place(low), place(high)
     dot = None if math.isnan(value) else place(value)
-    return Track(start, stop, math.isinf(low), math.isinf(high), dot, exact=stop - start < 5)
+    if low == high and math.isinf(low):
+        dot = None
+    return Track(
+        start, stop, math.isinf(low) and low < 0, math.isinf(high) and high > 0, dot, stop - start < 5
+    )
+
+
+def readable(text: str) -> str:
+    """Return the text of an expectation with the signs of print.
+
+    >>> readable(">= 0.95")
+    '≥ 0.95'
+    """
+    return text.replace(">=", "≥").replace("<=", "≤")
 
 
 def in_words(claim: Mapping[str, Any]) -> str:
@@ -129,7 +142,7 @@ def in_words(claim: Mapping[str, Any]) -> str:
     unit = f" {claim['unit']}" if claim.get("unit") else ""
     return (
         f"Measured {show(claim['measured'])}{unit} {show_interval(claim['interval'])}, "
-        f"expected {claim['expected']['text']}, "
+        f"expected {readable(claim['expected']['text'])}, "
         f"control {show(control['measured'])} {show_interval(control['interval'])}."
     ).replace(" ,", ",")
 

@@ -71,7 +71,7 @@ def _cells(axes: Axes, panel: HeatMap, x: Array, y: Array, values: Array) -> Qua
     low, high = _colour_limits(panel, values)
     mesh = axes.pcolormesh(
         edges(x, panel.x.scale == "log"), edges(y, panel.y.scale == "log"), np.ma.masked_invalid(values),
-        cmap=MAP, vmin=low, vmax=high, rasterized=values.size > RASTERIZED, linewidth=0,
+        cmap=MAP, vmin=low, vmax=high, rasterized=values.size > RASTERIZED, edgecolors="face", linewidth=0.3,
     )  # fmt: skip
     axes.grid(False)
     if np.isnan(values).any():

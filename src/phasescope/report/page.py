@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from phasescope.blocks import Figure
 from phasescope.vocabulary import BadInput
 
-from .claims import SYMBOLS, Bar, bar, in_words, show, show_interval, summary
+from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
 from .figures import columns
 
 PNG = b"\x89PNG\r\n"
@@ -200,5 +200,6 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["show"] = show
+    environment.filters["readable"] = readable
     environment.filters["show_interval"] = show_interval
     return environment

@@ -19,8 +19,8 @@ from .palette import MUTED
 from .scales import Scale
 
 PANEL_WIDTH = 4.2  # inch, as drawn with its labels
-LETTER = 0.06  # inch, an average letter of the legend
-ROW = 0.19  # inch, one row of the legend
+LETTER = 0.057  # inch, an average letter of the legend
+ROW = 0.175  # inch, one row of the legend
 
 
 def wrap(text: str, width: int) -> str:
@@ -37,7 +37,7 @@ def write(text: Text, words: str, width: int) -> Text:
 
 def furnish(axes: Axes, title: str, x: Axis, y: Axis) -> None:
     """Write the title and the labels of both axes."""
-    write(axes.set_title("", loc="left"), title, 48)
+    write(axes.set_title("", loc="left"), title, 44)
     write(axes.xaxis.label, x.label, 50)
     write(axes.yaxis.label, y.label, 38)
 
@@ -67,7 +67,7 @@ def draw_marks(
             ha="right" if left else "left", fontsize=7.5, color="#333333", clip_on=True, zorder=5,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
         )  # fmt: skip
-        write(text, label, 34)
+        write(text, textwrap.shorten(label, 68, placeholder=" …"), 34)
 
 
 def _free(paths: Sequence[Path], left: float, height: float) -> float:

@@ -129,7 +129,8 @@ def apply(axes: Axes, which: str, scale: Scale) -> None:
         drawn.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
         drawn.set_major_formatter(formatter)
         return
-    ticks = log_ticks(max(scale.low, scale.zero * 1.4) if scale.zero else scale.low, scale.high)
+    start = scale.zero * 1.4 if scale.zero else scale.low
+    ticks = log_ticks(start, scale.high) if scale.zero is None or scale.high > 1.5 * start else []
     names = tick_names(ticks)
     zero = [] if scale.zero is None else [scale.zero]
     drawn.set_major_locator(FixedLocator([*zero, *ticks]))
@@ -151,7 +152,7 @@ def log_ticks(low: float, high: float) -> list[float]:
     """Return three to seven round numbers between positive ``low`` and ``high``, if there are any.
 
     >>> log_ticks(0.8, 1200), log_ticks(2, 30)
-    ([1.0, 10.0, 100.0, 1000.0], [2.0, 5.0, 10.0, 20.0])
+    ([1.0, 10.0, 100.0, 1000.0], [3.0, 10.0, 30.0])
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):

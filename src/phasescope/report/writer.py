@@ -54,12 +54,7 @@ def write_report(
         command=command,
         study_name=study_name,
     )
-    paths = {
-        figure.id: {
-            kind: store.write(f"figures/{slug(figure.id)}.{kind}", data) for kind, data in files.items()
-        }
-        for figure, files in rendered
-    }
+    paths = {figure.id: _put(store, f"figures/{slug(figure.id)}", files) for figure, files in rendered}
     return {"report": store.write("report.html", text), "figures": paths}
 
 

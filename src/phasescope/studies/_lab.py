@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ import xarray as xr
 
 from phasescope.ensemble import Progress, device_named, measure, streams, train
 from phasescope.ensemble.jobs import code_fingerprint
+from phasescope.ensemble.measure import to_measure
+from phasescope.ensemble.train import planned
 from phasescope.store import Store
 from phasescope.studies._registry import study_named
 from phasescope.studies._study import Experiment, Study, join, part
@@ -40,6 +44,15 @@ class Results:
     provenance: Mapping[str, Any]
     directory: Path
 
+    @property
+    def command(self) -> str:
+        """The command line that makes these results again."""
+        scale = self.provenance["scale"]
+        base = self.study.scales[scale].model_dump(mode="json")
+        changed = {k: v for k, v in self.settings.model_dump(mode="json").items() if v != base[k]}
+        parts = ["phasescope run", self.study.name, f"--scale {scale}"]
+        return " ".join([*parts, *(f"--set {k}={shlex.quote(json.dumps(v))}" for k, v in changed.items())])
+
     def __getitem__(self, experiment: str) -> xr.Dataset:
         return part(self.data, experiment)
 
@@ -52,12 +65,16 @@ class Results:
 
 @dataclass
 class Stage:
-    """Where a study is: experiment ``number`` of ``count`` with its own progress, and the steps of those before it."""
+    """Where a study is: experiment ``number`` of ``count`` with its own progress, and the steps of those before it.
+
+    ``budget`` is the steps of this experiment if no member settles early, ``steps_total`` those of the whole study.
+    """
 
     title: str
     number: int
     count: int
     steps_before: int
+    budget: int
     steps_total: int
     progress: Progress
 
@@ -139,6 +156,11 @@ def run(
     claims = chosen.claims(settings)
     directory = Path(out) if out is not None else default_directory(chosen, scale, settings)
     started = time.monotonic()
+    for e in experiments.values():  # refuse what can be refused before anything is written
+        if e.recipe is None:
+            to_measure(e.learner, e.task, e.grid)
+        else:
+            planned(e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, workers=workers)
     with Store(directory) as store:
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         data = join(parts)
@@ -158,9 +180,13 @@ def _parts(
     parts: dict[str, xr.Dataset] = {}
     total, before = steps_of(experiments), 0
     for number, (name, e) in enumerate(experiments.items(), 1):
+        budget = steps_of({name: e})
+        latest = Progress(len(e.grid), budget)
 
-        def on_progress(progress: Progress, e: Experiment = e, number: int = number, before: int = before) -> None:
-            tell(Stage(e.title, number, len(experiments), before, total, progress))
+        def on_progress(progress: Progress, e: Experiment = e, number: int = number) -> None:
+            nonlocal latest
+            latest = progress
+            tell(Stage(e.title, number, len(experiments), before, budget, total, progress))
 
         if e.recipe is None:
             parts[name] = measure(e.learner, e.task, e.grid, e.at_end)
@@ -170,7 +196,9 @@ def _parts(
             e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, keeper=store,
             workers=workers, on_progress=on_progress,
         )  # fmt: skip
-        before += len(e.grid) * e.recipe.steps
+        # what early release and the store have spared is no longer ahead
+        total -= budget - latest.steps_done
+        before += latest.steps_done
     return parts
 
 

@@ -35,7 +35,7 @@ from phasescope.studies._grokking_claims import claims
 from phasescope.studies._grokking_figures import figures
 from phasescope.studies._study import Experiment, Paper, Study
 from phasescope.tasks import ModularTable, addition, function
-from phasescope.vocabulary import Array, Grid, Member, Recipe, Settings
+from phasescope.vocabulary import Array, Grid, Member, Positive, Recipe, Settings
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
@@ -46,7 +46,7 @@ class GrokkingSettings(Settings):
     p: Annotated[int, Field(ge=5)] = 23
     width: Annotated[int, Field(ge=1)] = 200
     narrow: Annotated[int, Field(ge=1)] = 12
-    seeds: Annotated[int, Field(ge=1)] = 8
+    seeds: Annotated[int, Field(ge=1)] = 12
     fractions: tuple[Share, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     low: Share = 0.4
     middle: Share = 0.5
@@ -57,13 +57,16 @@ class GrokkingSettings(Settings):
     batch_steps: Annotated[int, Field(ge=10)] = 1500
     records: Annotated[int, Field(ge=10)] = 120
     polynomial_width: Annotated[int, Field(ge=1)] = 500
+    rate_factor: Positive = 1.0
+    adam_rate: Positive = 0.01
     exact_p: Annotated[int, Field(ge=5)] = 97
     exact_width: Annotated[int, Field(ge=1)] = 500
+    draws: Annotated[int, Field(ge=1)] = 32
 
     @property
     def rate(self) -> float:
         """Learning rate of gradient descent in the mean-field parametrization: its gradients go as 1 / (p^3 N)."""
-        return 1e6 * (self.p / 97) ** 3 * (self.width / 500)
+        return self.rate_factor * 1e6 * (self.p / 97) ** 3 * (self.width / 500)
 
 
 SCALES = {
@@ -112,8 +115,8 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
     plain = PowerMLP(s.p, s.width)
     over = Grid({"train_fraction": s.fractions}, seeds=s.seeds)
     high = Grid({"train_fraction": (s.high,)}, seeds=s.seeds)
-    descent = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, overtime=1.5)
-    adam = Recipe(optimizer="adamw", lr=0.01, steps=s.adam_steps, records=s.records)
+    descent = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, overtime=1.25, patience=3.5)
+    adam = Recipe(optimizer="adamw", lr=s.adam_rate, steps=s.adam_steps, records=s.records // 2)
     watch = (*LEARNING, mean_participation)
     at_end = (participation, phase_alignment, frequency_census)
 
@@ -127,7 +130,7 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
     decays = Grid({"weight_decay": s.decays, "train_fraction": s.fractions}, seeds=s.seeds)
     random_labels = Grid({"train_fraction": (s.high,), "corruption": (1.0,)}, seeds=s.seeds)
     narrow = PowerMLP(s.p, s.narrow, parametrization="mean-field")
-    small = Recipe(**{**descent.model_dump(), "lr": s.rate * s.narrow / s.width, "overtime": float("inf")})
+    small = Recipe(**{**descent.model_dump(), "lr": s.rate * s.narrow / s.width})
     tables = Grid({"function": tuple(POLYNOMIALS), "train_fraction": (0.5,)}, seeds=s.seeds)
     return {
         "gd": Experiment("gradient descent", field, task, over, descent, norms, at_end),
@@ -144,7 +147,7 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
             PowerMLP(s.p, s.width, batch_norm=True),
             Recipe(lr=0.005, batch=64, steps=s.batch_steps, records=s.records, overtime=1.5),
         ),
-        "shuffled": Experiment("control: random labels", field, task, random_labels, changed(overtime=1e9), norms, at_end),
+        "shuffled": Experiment("control: random labels", field, task, random_labels, descent, norms, at_end),
         "shuffled_adamw": other("control: random labels, AdamW", plain, adam, random_labels),
         "narrow": other("control: a narrow network", narrow, small, high),
         "polynomials": Experiment(
@@ -166,7 +169,7 @@ def polynomial_table(p: int, member: Member) -> ModularTable:
 
 def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
     p, width = s.exact_p, s.exact_width
-    task, seeds = addition(p), Grid(seeds=s.seeds)
+    task, seeds = addition(p), Grid(seeds=s.draws)
     logits = (table_accuracy, table_loss, correct_logit, wrong_logit_deviation)
     squares = function(p, lambda n, m: n**2 + m**2, name=f"n^2 + m^2 mod {p}")
     composed = function(p, lambda n, m: (n + m) ** 2, name=f"(n + m)^2 mod {p}")
@@ -183,7 +186,8 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
 
     return {
         "untrained": Experiment(
-            "untrained networks", PowerMLP(s.p, s.width), addition(s.p), seeds, at_end=(participation, phase_alignment)
+            "untrained networks", PowerMLP(s.p, s.width), addition(s.p), Grid(seeds=s.seeds),
+            at_end=(participation, phase_alignment),
         ),
         "exact": Experiment(
             "exact weights", weights(), task, seeds, at_end=(*logits, participation, phase_alignment)
@@ -192,22 +196,22 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
         "widths": exact(
             "exact weights over width",
             lambda member: ExactMLP(p, int(member["width"]), theory.addition_weights),
-            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.seeds),
+            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.draws),
         ),
         "broken_widths": exact(
             "control: broken phase constraint over width",
             lambda member: ExactMLP(p, int(member["width"]), partial(theory.addition_weights, phase_error=np.pi / 2)),
-            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.seeds),
+            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.draws),
         ),
         "phase_errors": exact(
             "exact weights under phase error",
             lambda member: ExactMLP(p, width, partial(theory.addition_weights, phase_error=float(member["error"]))),
-            grid=Grid({"error": PHASE_ERRORS}, seeds=s.seeds),
+            grid=Grid({"error": PHASE_ERRORS}, seeds=s.draws),
         ),
         "squares": exact("exact weights for n^2 + m^2", weights(f=square, g=square), squares),
         "squares_plain": exact("control: weights for n + m on n^2 + m^2", weights(), squares),
         "composed": exact(
-            "exact weights for (n + m)^2", branches, composed, Grid({"branches": ("one", "all")}, seeds=s.seeds)
+            "exact weights for (n + m)^2", branches, composed, Grid({"branches": ("one", "all")}, seeds=s.draws)
         ),
     }
 

@@ -1,0 +1,257 @@
+"""The command line: the same words as the Python API."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from phasescope.studies import Results, Stage
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A laboratory for the science of deep learning: phase diagrams of small networks, exact theory, verdicts.",
+)
+BAD_INPUT, INTERRUPTED = 2, 3
+
+Scale = Annotated[str, typer.Option(help="pocket: a minute or two on two cores; paper: the paper's own sizes.")]
+Changes = Annotated[
+    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, for example p=31; repeatable.")
+]
+Seeds = Annotated[int | None, typer.Option(help="Networks per cell.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Out = Annotated[Path | None, typer.Option(help="The run's folder; default runs/<study>-<scale>.")]
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def _changes(pairs: list[str] | None) -> dict[str, Any]:
+    from phasescope.vocabulary import BadInput
+
+    changes: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise BadInput(f"--set {pair!r} is not NAME=VALUE: write, for example, --set p=31.")
+        try:
+            changes[name] = json.loads(text)
+        except json.JSONDecodeError:
+            changes[name] = text
+    return changes
+
+
+class _Display:
+    """Live progress on stderr: members, steps per second, time left, fates. Plain lines where there is no terminal."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, Progress, TextColumn
+
+        self.console, self.started, self.said = console, time.monotonic(), 0.0
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"))
+        self.bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
+        self.bar = self.bars.add_task("preparing", total=1.0, state="") if self.bars else None
+        if self.bars:
+            self.bars.start()
+
+    def __call__(self, stage: Stage) -> None:
+        p = stage.progress
+        done = stage.steps_before + p.steps_done
+        total = max(stage.steps_total - (stage.budget - p.steps), 1)
+        spent = time.monotonic() - self.started
+        left = spent * (total - done) / done if done else float("inf")
+        fates = ", ".join(f"{count} {fate}" for fate, count in p.fates.items() if count)
+        reused = f", {p.reused} from the store" if p.reused else ""
+        state = f"{p.finished}/{p.members} members{reused}, {p.rate:,.0f} steps/s, {_clock(left)} left"
+        state += f"; {fates}" if fates else ""
+        title = f"{stage.number}/{stage.count} {stage.title}"
+        if self.bars is not None and self.bar is not None:
+            self.bars.update(self.bar, description=title, completed=done / total, total=1.0, state=state)
+        elif time.monotonic() - self.said > 5:
+            self.said = time.monotonic()
+            self.console.print(f"{title}: {state}", soft_wrap=True)
+
+    def close(self) -> None:
+        """Take the display down."""
+        if self.bars:
+            self.bars.stop()
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "--:--"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="The study's name; see phasescope list.")],
+    scale: Scale = "pocket",
+    set_: Changes = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    out: Out = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")] = False,
+) -> None:
+    """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
+    from phasescope import studies
+
+    changes = _changes(set_)
+    display = _Display(_console(stderr=True))
+    started = time.monotonic()
+    try:
+        results = studies.run(
+            study, scale, seeds=seeds, device=device, out=out, on_progress=display, **changes
+        )
+    finally:
+        display.close()
+    paths = _report(results)
+    seconds = round(time.monotonic() - started, 3)
+    if as_json:
+        print(json.dumps(_document(results, paths, seconds), allow_nan=False))
+    else:
+        _tell(results, paths, seconds)
+    if open_:
+        webbrowser.open(Path(paths["report"]).resolve().as_uri())
+
+
+def _report(results: Results) -> dict[str, Any]:
+    from phasescope.report import write_report
+    from phasescope.store import Store
+
+    study, facts = results.study, results.provenance
+    with Store(results.directory) as store:
+        return write_report(
+            store,
+            study_name=study.name,
+            title=study.title,
+            question=study.question,
+            paper=study.paper,
+            figures=study.figures(results.data, results.settings),
+            claims=results.verdicts.to_json(),
+            provenance=facts,
+            notes=study.notes,
+            settings=results.settings.model_dump(mode="json"),
+            command=results.command,
+        )
+
+
+def _document(results: Results, paths: dict[str, Any], seconds: float) -> dict[str, Any]:
+    return {
+        "study": results.study.name,
+        "scale": results.provenance["scale"],
+        "complete": True,
+        "seconds": seconds,
+        "claims": results.verdicts.to_json(),
+        "report": str(paths["report"]),
+        "data": str(results.directory / "results.safetensors"),
+        "provenance": dict(results.provenance),
+    }
+
+
+def _tell(results: Results, paths: dict[str, Any], seconds: float) -> None:
+    console = _console()
+    console.print(f"[bold]{results.study.title}[/bold] ({results.study.paper.authors} {results.study.paper.year})")
+    print(results.verdicts)
+    console.print(f"figures  {Path(paths['report']).parent / 'figures'}", soft_wrap=True)
+    console.print(f"page     {paths['report']}", soft_wrap=True)
+    console.print(f"data     {results.directory / 'results.safetensors'}", soft_wrap=True)
+    console.print(f"{seconds:.1f} s, report included")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the studies."""
+    from rich.table import Table
+
+    from phasescope.studies._registry import study_named, study_points
+
+    table = Table("study", "title", "paper", box=None)
+    for name in study_points():
+        study = study_named(name)
+        table.add_row(name, study.title, f"{study.paper.authors} {study.paper.year}, {study.paper.link}")
+    _console().print(table)
+
+
+@app.command()
+def show(study: str) -> None:
+    """Show a study: question, paper, settings of each scale, claims with sources, and what it costs on this machine."""
+    from phasescope.studies._show import shown
+
+    _console().print(shown(study))
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(help="A run's folder.")],
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+) -> None:
+    """Tell a finished run again from its store: the claims, the figures, the page. Nothing is trained."""
+    from phasescope import studies
+
+    results = studies.load(directory)
+    paths = _report(results)
+    _tell(results, paths, float(results.provenance["seconds"]))
+    if open_:
+        webbrowser.open(Path(paths["report"]).resolve().as_uri())
+
+
+@app.command()
+def doctor(
+    directory: Annotated[Path | None, typer.Argument(help="A run's folder to check.")] = None,
+) -> None:
+    """Check the installation: versions, device, threads, measured matrix-multiply peak, and a store's health."""
+    from phasescope.studies._doctor import examined
+
+    _console().print(examined(directory))
+
+
+def main() -> None:
+    """Run the command line: exit code 0 when complete, 2 for bad input, 3 when interrupted."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        sys.exit(app(standalone_mode=False) or 0)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted before anything was trained.", INTERRUPTED)
+    except Exception as error:
+        code, sentence = _sentence(error)
+        if code is None:
+            raise
+        _fail(sentence, code)
+
+
+def _sentence(error: Exception) -> tuple[int | None, str]:
+    """Return the exit code and the sentence for an error that a user can mend, or None for one that is ours."""
+    usage = getattr(error, "format_message", None)  # typer's own complaint about a command line
+    if usage is not None:
+        return BAD_INPUT, usage()
+    from phasescope.vocabulary import BadInput, Interrupted
+
+    if isinstance(error, Interrupted):
+        return INTERRUPTED, str(error)
+    return (BAD_INPUT if isinstance(error, BadInput) else None), str(error)
+
+
+def _fail(sentence: str, code: int) -> None:
+    print(f"phasescope: {sentence}", file=sys.stderr)
+    sys.exit(code)

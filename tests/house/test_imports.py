@@ -1,0 +1,426 @@
+"""The rules of the house, over the syntax trees of ``src``: who imports whom, and who may touch what.
+
+Each rule is a function of one module that returns its violations as sentences. Each is itself tested on wrong
+modules, which it must reject, and on right ones.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pytest
+
+HOUSE = Path(__file__).parents[2] / "src" / "phasescope"
+ROOMS = {"tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store"}
+NOUNS = {"vocabulary", "blocks"}
+MAY_IMPORT = {
+    "vocabulary": set(),
+    "blocks": {"vocabulary"},
+    **{room: {room, *NOUNS} for room in ROOMS},
+    "studies": {"studies", *ROOMS, *NOUNS},
+    "report": {"report", *ROOMS, *NOUNS},
+    "cli": {"cli", "report", "studies", *ROOMS, *NOUNS},
+    "testing": {"testing", "report", "studies", *ROOMS, *NOUNS},
+    "__init__": {"cli", "report", "studies", *ROOMS, *NOUNS},
+    "__main__": {"cli"},
+}
+STUDIES = {"grokking"} | {path.stem for path in (HOUSE / "studies").glob("[!_]*.py")}
+MOST_LINES, MOST_BODY = 400, 60
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file: its place below ``phasescope/`` with forward slashes, and its text."""
+
+    path: str
+    text: str
+
+    @cached_property
+    def nodes(self) -> list[ast.AST]:
+        return list(ast.walk(ast.parse(self.text)))
+
+    @property
+    def room(self) -> str:
+        return self.path.split("/")[0].removesuffix(".py")
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """What the module's names stand for, by its imports: ``np`` -> ``numpy``."""
+        found: dict[str, str] = {}
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                for a in node.names:
+                    top = a.name.split(".")[0]
+                    found[a.asname or top] = a.name if a.asname else top
+            elif isinstance(node, ast.ImportFrom):
+                found |= {a.asname or a.name: f"{self.origin(node)}.{a.name}" for a in node.names}
+        return found
+
+    def origin(self, node: ast.ImportFrom) -> str:
+        """Return the absolute name of the module that an import names, also a relative one."""
+        if not node.level:
+            return node.module or ""
+        package = ["phasescope", *self.path.split("/")[:-1]]
+        return ".".join([*package[: len(package) - node.level + 1], *([node.module] if node.module else [])])
+
+    def imports(self) -> Iterator[tuple[int, str]]:
+        """Yield line and absolute dotted name of everything imported, also by ``import_module("...")``."""
+        for node in self.nodes:
+            if isinstance(node, ast.Import):
+                yield from ((node.lineno, a.name) for a in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                yield from ((node.lineno, f"{self.origin(node)}.{a.name}") for a in node.names)
+        for call, name in self.calls():
+            first = call.args[0] if call.args else None
+            if name in ("importlib.import_module", "__import__") and isinstance(first, ast.Constant):
+                yield call.lineno, str(first.value)
+
+    def dotted(self, node: ast.AST) -> str:
+        """Return the absolute name of ``a.b.c``; a base that is no plain name is left out: ``.b.c``."""
+        if isinstance(node, ast.Name):
+            return self.aliases.get(node.id, node.id)
+        return f"{self.dotted(node.value)}.{node.attr}" if isinstance(node, ast.Attribute) else ""
+
+    def calls(self) -> Iterator[tuple[ast.Call, str]]:
+        """Yield every call with the absolute name of what is called."""
+        yield from ((node, self.dotted(node.func)) for node in self.nodes if isinstance(node, ast.Call))
+
+
+# -- the rules -----------------------------------------------------------------------------------------------
+
+
+def import_direction(m: Module) -> list[str]:
+    """Imports go one way, and the seven rooms do not know each other: each can be replaced alone."""
+    if m.room not in MAY_IMPORT:
+        return [f"{m.path}: no place in the house; say in MAY_IMPORT what {m.room} may import"]
+    found = []
+    for line, name in m.imports():
+        parts = name.split(".")
+        if parts[0] != "phasescope":
+            continue
+        target = parts[1] if len(parts) > 1 and parts[1] in MAY_IMPORT else "__init__"
+        if target not in MAY_IMPORT[m.room]:
+            found.append(f"{m.path}:{line}: {m.room} imports {name}")
+    return found
+
+
+def studies_stand_alone(m: Module) -> list[str]:
+    """A study imports no other study: what two of them share has a name with an underscore.
+
+    A file ``_grokking_claims.py`` is a part of the study ``grokking``.
+    """
+    stem = m.path.split("/")[-1].removesuffix(".py").removeprefix("_")
+    others = {name for name in STUDIES if m.room == "studies" and not f"{stem}_".startswith(f"{name}_")}
+    named = [(line, name.split(".")) for line, name in m.imports()]
+    return [
+        f"{m.path}:{line}: imports the study {parts[2]}"
+        for line, parts in named
+        if parts[:2] == ["phasescope", "studies"] and len(parts) > 2 and parts[2] in others
+    ]
+
+
+DRAWS = "rand randn randint randperm rand_like randn_like randint_like normal bernoulli multinomial poisson"
+TORCH_DRAWS = {f"torch.{name}" for name in DRAWS.split()}
+TENSOR_DRAWS = {"normal_", "uniform_", "bernoulli_", "random_", "exponential_", "log_normal_", "cauchy_"}
+RANDOM = ("numpy.random.", "torch.random.", "torch.default_generator.")
+
+
+def one_source_of_randomness(m: Module) -> list[str]:
+    """Only ``ensemble/streams.py`` makes generators: another draw could not be made again."""
+    if m.path == "ensemble/streams.py":
+        return []
+    found = [(line, name) for line, name in m.imports() if name.split(".")[0] in ("random", "secrets")]
+    inner = {id(node.value) for node in m.nodes if isinstance(node, ast.Attribute)}
+    called = {id(call.func) for call, _ in m.calls()}
+    for node in m.nodes:
+        name = m.dotted(node) if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner else ""
+        a_type = name == "numpy.random.Generator" and id(node) not in called
+        if f"{name}.".startswith(RANDOM) and not a_type:
+            found.append((node.lineno, name))
+    for call, name in m.calls():
+        keywords = {keyword.arg for keyword in call.keywords}
+        last = name.split(".")[-1]
+        if name in ("torch.Generator", "torch._C.Generator") or last == "manual_seed":
+            found.append((call.lineno, name))
+        elif (name in TORCH_DRAWS or last in TENSOR_DRAWS) and "generator" not in keywords:
+            found.append((call.lineno, f"{name} without generator="))
+        elif last == "rvs" and "random_state" not in keywords:
+            found.append((call.lineno, f"{name} without random_state="))
+    return [f"{m.path}:{line}: {name} makes random numbers of its own" for line, name in found]
+
+
+GLOBAL_CALLS = {
+    "torch.manual_seed", "torch.random.manual_seed", "torch.cuda.manual_seed", "torch.cuda.manual_seed_all",
+    "torch.seed", "torch.use_deterministic_algorithms", "numpy.random.seed", "numpy.seterr",
+}  # fmt: skip
+
+
+def global_state_is_left_alone(m: Module) -> list[str]:
+    """Nobody changes torch's or numpy's global state: it belongs to the user's program."""
+    found = [
+        (call.lineno, name)
+        for call, name in m.calls()
+        if name in GLOBAL_CALLS or name.startswith(("torch.set_", "torch.random.set_"))
+    ]
+    for node in m.nodes:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
+        if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            found += [
+                (node.lineno, m.dotted(t)) for t in targets if m.dotted(t).startswith("torch.backends.")
+            ]
+    return [f"{m.path}:{line}: {name} changes global state" for line, name in found]
+
+
+WRITES = {
+    "numpy.save", "numpy.savez", "numpy.savez_compressed", "numpy.savetxt", "numpy.memmap", "torch.save",
+    "json.dump", "safetensors.numpy.save_file", "safetensors.torch.save_file", "os.open", "os.fdopen",
+    "os.replace", "os.rename", "os.remove", "os.unlink", "os.mkdir", "os.makedirs", "shutil.copy",
+    "shutil.copyfile", "shutil.copytree", "shutil.move", "shutil.rmtree",
+}  # fmt: skip
+WRITING_METHODS = {
+    "write_text", "write_bytes", "touch", "unlink", "tofile", "savefig", "to_csv", "to_parquet",
+    "to_netcdf", "to_zarr", "symlink_to", "hardlink_to",
+}  # fmt: skip
+
+
+def _opens_for_writing(call: ast.Call, name: str) -> bool:
+    named = [keyword.value for keyword in call.keywords if keyword.arg == "mode"]
+    given = [*call.args[:2], *named]
+    modes = [a.value for a in given if isinstance(a, ast.Constant) and isinstance(a.value, str)]
+    modes = [mode for mode in modes if 0 < len(mode) <= 4 and set(mode) <= set("rwaxbt+")]
+    hidden = name == "open" and len(given) > 1 and not isinstance(given[1], ast.Constant)
+    return hidden or any(set(mode) & set("wax+") for mode in modes)
+
+
+def who_may_write(m: Module) -> list[str]:
+    """Only ``store`` and ``report`` write files: what a run leaves behind is one folder, whole or absent."""
+    if m.room in ("store", "report"):
+        return []
+    found = []
+    for call, name in m.calls():
+        last = name.split(".")[-1]
+        opens = last == "open" and _opens_for_writing(call, name)
+        method = "." in name and last in WRITING_METHODS
+        if opens or method or name in WRITES or name.startswith("tempfile."):
+            found.append(f"{m.path}:{call.lineno}: {name} writes outside store and report")
+    return found
+
+
+PICKLES = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "marshal", "joblib"}
+RUNS = {"eval", "exec", "builtins.eval", "builtins.exec", "torch.load"}
+
+
+def nothing_runs_from_data(m: Module) -> list[str]:
+    """No pickle, ``torch.load``, ``eval`` or ``exec``: opening someone's run must not run someone's code."""
+    found = [(line, name) for line, name in m.imports() if name.split(".")[0] in PICKLES]
+    for call, name in m.calls():
+        pickled = any(k.arg == "allow_pickle" and getattr(k.value, "value", True) for k in call.keywords)
+        if name in RUNS or name.endswith("_pickle") or pickled:
+            found.append((call.lineno, name))
+    return [f"{m.path}:{line}: {name}" for line, name in found]
+
+
+def nothing_is_swallowed(m: Module) -> list[str]:
+    """No ``except Exception: pass``: a fault that nobody hears of becomes a wrong number."""
+    broad = {"Exception", "BaseException"}
+
+    def wide(kind: ast.AST | None) -> bool:
+        return kind is None or bool({m.dotted(k) for k in getattr(kind, "elts", [kind])} & broad)
+
+    silent = (ast.Pass, ast.Continue, ast.Break)
+
+    def empty(statement: ast.stmt) -> bool:
+        said = statement.value if isinstance(statement, ast.Expr) else None
+        return isinstance(statement, silent) or isinstance(said, ast.Constant)
+
+    handlers = [node for node in m.nodes if isinstance(node, ast.ExceptHandler) and wide(node.type)]
+    found = [handler.lineno for handler in handlers if all(empty(statement) for statement in handler.body)]
+    for call, name in m.calls():
+        if name == "contextlib.suppress" and any(wide(argument) for argument in call.args):
+            found.append(call.lineno)
+    return [f"{m.path}:{line}: every error is swallowed" for line in found]
+
+
+def sense_of_proportion(m: Module) -> list[str]:
+    """Files of at most 400 lines and function bodies of at most 60: past that, something is two things."""
+    lines = len(m.text.splitlines())
+    found = [f"{m.path}: {lines} lines"] if lines > MOST_LINES else []
+    for node in m.nodes:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+            size = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            if size > MOST_BODY:
+                found.append(f"{m.path}:{node.lineno}: the body of {node.name} has {size} lines")
+    return found
+
+
+def no_leftovers(m: Module) -> list[str]:
+    """No note of work undone (that is an issue), and no file whose name says nothing."""
+    nameless = Path(m.path).stem in ("utils", "util", "helpers", "misc")
+    notes = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b")
+    lines = [line for line, row in enumerate(m.text.splitlines(), 1) if notes.search(row)]
+    found = [f"{m.path}: a name that says nothing"] if nameless else []
+    return found + [f"{m.path}:{line}: a note of work undone" for line in lines]
+
+
+Rule = Callable[[Module], list[str]]
+RULES: tuple[Rule, ...] = (
+    import_direction, studies_stand_alone, one_source_of_randomness, global_state_is_left_alone,
+    who_may_write, nothing_runs_from_data, nothing_is_swallowed, sense_of_proportion, no_leftovers,
+)  # fmt: skip
+
+# -- the rules are tested ------------------------------------------------------------------------------------
+
+LONG = "def f():\n    '''Say.'''\n" + "    x = 1\n"
+Examples = dict[Rule, list[tuple[str, str]]]
+WRONG: Examples = {
+    import_direction: [
+        ("ensemble/a.py", "from phasescope.learners import PowerMLP"),
+        ("ensemble/a.py", "def f():\n    import phasescope.learners.power_kernel"),
+        ("theory/a.py", "from phasescope import tasks"),
+        ("theory/a.py", "from phasescope import Grid"),
+        ("theory/a.py", "from ..instruments import phases"),
+        ("theory/a.py", "from .. import instruments"),
+        ("store/a.py", "from phasescope.studies._study import Study"),
+        ("vocabulary.py", "from phasescope.blocks import Axis"),
+        ("blocks.py", "from phasescope.report import draw"),
+        ("report/a.py", "from phasescope.studies import load"),
+        ("studies/a.py", "from phasescope.report import write"),
+        ("tasks/a.py", "import importlib\nimportlib.import_module('phasescope.store')"),
+        ("attic/a.py", ""),
+    ],
+    studies_stand_alone: [
+        ("studies/other.py", "from phasescope.studies.grokking import SCALES"),
+        ("studies/other.py", "from phasescope.studies import grokking"),
+        ("studies/_bench.py", "from .grokking import SCALES"),
+    ],
+    one_source_of_randomness: [
+        ("tasks/a.py", "import numpy as np\nnp.random.default_rng(0)"),
+        ("tasks/a.py", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
+        ("tasks/a.py", "from numpy.random import default_rng as d\nd(0)"),
+        ("tasks/a.py", "from numpy import random\nr = random"),
+        ("tasks/a.py", "import random"),
+        ("learners/a.py", "import torch\ng = torch.Generator()"),
+        ("learners/a.py", "def f(g):\n    g().manual_seed(1)"),
+        ("learners/a.py", "import torch\ntorch.randn(3)"),
+        ("learners/a.py", "def f(w):\n    w.normal_()"),
+        ("theory/a.py", "from scipy import stats\nstats.norm.rvs(size=3)"),
+    ],
+    global_state_is_left_alone: [
+        ("ensemble/streams.py", "import torch\ntorch.manual_seed(0)"),
+        ("cli.py", "import torch\ntorch.set_num_threads(1)"),
+        ("cli.py", "import torch as t\nt.use_deterministic_algorithms(True)"),
+        ("cli.py", "from torch import set_default_dtype\nset_default_dtype(None)"),
+        ("cli.py", "import torch\ntorch.backends.cudnn.deterministic = True"),
+    ],
+    who_may_write: [
+        ("studies/a.py", "open('x', 'w')"),
+        ("studies/a.py", "open('x', mode='rb+')"),
+        ("studies/a.py", "def f(mode):\n    open('x', mode)"),
+        ("studies/a.py", "from pathlib import Path\nPath('x').open('a')"),
+        ("studies/a.py", "from pathlib import Path\nPath('x').write_text('y')"),
+        ("studies/a.py", "import numpy as np\nnp.savez('x', a=1)"),
+        ("studies/a.py", "import torch\ntorch.save(1, 'x')"),
+        ("studies/a.py", "from safetensors.numpy import save_file\nsave_file({}, 'x')"),
+        ("studies/a.py", "import json\ndef f(file):\n    json.dump(1, file)"),
+    ],
+    nothing_runs_from_data: [
+        ("store/a.py", "import pickle"),
+        ("store/a.py", "from cloudpickle import loads"),
+        ("store/a.py", "import torch\ntorch.load('x')"),
+        ("store/a.py", "import numpy as np\nnp.load('x', allow_pickle=True)"),
+        ("store/a.py", "import pandas as pd\npd.read_pickle('x')"),
+        ("cli.py", "eval('1')"),
+        ("cli.py", "exec('1')"),
+    ],
+    nothing_is_swallowed: [
+        ("cli.py", "try:\n    f()\nexcept Exception:\n    pass"),
+        ("cli.py", "try:\n    f()\nexcept:\n    ..."),
+        ("cli.py", "for x in y:\n    try:\n        f()\n    except (OSError, Exception):\n        continue"),
+        ("cli.py", "import contextlib\nwith contextlib.suppress(Exception):\n    f()"),
+    ],
+    sense_of_proportion: [
+        ("cli.py", "x = 1\n" * (MOST_LINES + 1)),
+        ("cli.py", LONG + "    x = 1\n" * MOST_BODY),
+    ],
+    no_leftovers: [
+        ("cli.py", "x = 1  # TO" + "DO: mend"),
+        ("ensemble/utils.py", ""),
+    ],
+}
+RIGHT: Examples = {
+    import_direction: [
+        ("ensemble/a.py", "import torch\nfrom phasescope.ensemble import plan\nfrom . import jobs"),
+        ("ensemble/a.py", "from phasescope.vocabulary import Grid\nfrom ..vocabulary import Law"),
+        ("studies/a.py", "from phasescope import theory\nfrom phasescope.ensemble.jobs import TaskLike"),
+        ("cli.py", "from phasescope.report import write\nfrom phasescope.studies import load"),
+    ],
+    studies_stand_alone: [
+        ("studies/grokking.py", "from phasescope.studies._study import Study"),
+        ("studies/grokking.py", "from phasescope.studies import part"),
+        ("studies/_grokking_claims.py", "from phasescope.studies.grokking import SCALES"),
+    ],
+    one_source_of_randomness: [
+        ("ensemble/streams.py", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
+        ("theory/a.py", "import numpy as np\ndef f(g: np.random.Generator): g.normal()"),
+        ("learners/a.py", "import torch\ndef f(g): torch.randn(3, generator=g)"),
+    ],
+    global_state_is_left_alone: [
+        ("ensemble/streams.py", "import torch\ntorch.Generator().manual_seed(1)"),
+        ("cli.py", "import torch\nn = torch.get_num_threads()\nx = torch.backends.cudnn.enabled"),
+    ],
+    who_may_write: [
+        ("ensemble/plan.py", "with open('/proc/meminfo') as file:\n    pass"),
+        ("store/a.py", "open('x', 'wb')"),
+        ("report/a.py", "from pathlib import Path\nPath('x').write_bytes(b'')"),
+        (
+            "cli.py",
+            "import webbrowser, json\nwebbrowser.open('page.html')\njson.dumps(1)\n'a'.replace('a', 'b')",
+        ),
+    ],
+    nothing_runs_from_data: [
+        ("ensemble/a.py", "def f(module):\n    module.eval()"),
+    ],
+    nothing_is_swallowed: [
+        ("cli.py", "try:\n    f()\nexcept OSError:\n    pass"),
+        ("cli.py", "try:\n    f()\nexcept Exception:\n    g()\n    raise"),
+    ],
+    sense_of_proportion: [
+        ("cli.py", LONG + "    x = 1\n" * (MOST_BODY - 1)),
+    ],
+    no_leftovers: [
+        ("cli.py", "x = 1  # in metres"),
+    ],
+}
+
+
+def flat(examples: Examples) -> list[tuple[Rule, str, str]]:
+    return [(rule, *example) for rule, found in examples.items() for example in found]
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), flat(WRONG))
+def test_a_wrong_module_is_rejected(rule: Rule, path: str, text: str) -> None:
+    assert rule(Module(path, text))
+
+
+@pytest.mark.parametrize(("rule", "path", "text"), flat(RIGHT))
+def test_a_right_module_is_accepted(rule: Rule, path: str, text: str) -> None:
+    assert rule(Module(path, text)) == []
+
+
+def test_every_rule_is_tested_both_ways() -> None:
+    assert set(RULES) == set(WRONG) == set(RIGHT)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_house_keeps_the_rule(rule: Rule) -> None:
+    files = sorted(HOUSE.rglob("*.py"))
+    modules = [Module(file.relative_to(HOUSE).as_posix(), file.read_text("utf-8")) for file in files]
+    assert len(modules) > 30, f"no house at {HOUSE}"
+    found = [violation for module in modules for violation in rule(module)]
+    assert not found, "\n".join([rule.__doc__ or "", *found])

@@ -1,0 +1,151 @@
+"""What the public sees: documented names, a quick command line, one version everywhere."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_origin
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PUBLIC = [
+    "phasescope",
+    *(
+        f"phasescope.{room}"
+        for room in (
+            "tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store", "studies", "report",
+        )
+    ),
+]  # fmt: skip
+FEWEST_WORDS = 4
+
+
+def fault_of(text: str | None, name: str, fewest: int = FEWEST_WORDS) -> str:
+    """Return what is wrong with a docstring, or nothing: a sentence that says more than the name does."""
+    if not text or text.startswith(f"{name}("):
+        return "no docstring"
+    summary = text.strip().split("\n\n")[0]
+    new = [word for word in re.findall(r"\w+", summary.lower()) if word not in name.lower().split("_")]
+    if len(new) < fewest:
+        return f"a docstring that says nothing: {summary!r}"
+    return "" if summary.endswith((".", ":", "?", "``")) else f"a docstring that is no sentence: {summary!r}"
+
+
+def texts_of(name: str, value: Any) -> Iterator[tuple[str, str | None]]:
+    """Yield what documents a public value: docstrings of functions, of classes and their public methods."""
+    if inspect.isclass(value):
+        yield name, value.__doc__
+        for key, part in vars(value).items():
+            part = getattr(part, "__func__", part)
+            if not key.startswith("_") and (inspect.isfunction(part) or isinstance(part, property)):
+                yield key, part.__doc__
+    elif inspect.isroutine(value):
+        yield name, value.__doc__
+    elif inspect.ismodule(value):
+        yield name.replace("_", " "), value.__doc__
+    elif hasattr(value, "source") and hasattr(value, "unit"):
+        yield name, f"{value.source}; reads {value.null} where there is nothing to see, in {value.unit}."
+
+
+def faults(name: str, value: Any) -> list[str]:
+    """Return the faults of a public value. Types and plain constants have no place for a docstring."""
+    if get_origin(value) is not None or isinstance(value, str | int | float | tuple | dict | frozenset):
+        return []
+    found = list(texts_of(name, value))
+    if not found:
+        return [f"{name}: a {type(value).__name__} that nothing documents"]
+    (first, text), *parts = found
+    said = [(first, fault_of(text, first)), *((key, fault_of(text, key, fewest=1)) for key, text in parts)]
+    return [f"{key}: {fault}" for key, fault in said if fault]
+
+
+@pytest.mark.parametrize("place", PUBLIC)
+def test_public_symbols_are_documented(place: str) -> None:
+    room = importlib.import_module(place)
+    names = getattr(room, "__all__", None)
+    assert names, f"{place} has no __all__: what is public?"
+    assert len(set(names)) == len(names)
+    found = [f"{place}.{fault}" for name in names for fault in faults(name, getattr(room, name))]
+    assert not found, "\n".join(found)
+
+
+def bare() -> None: ...
+def echo() -> None:
+    """Echo."""
+
+
+def fragment() -> None:
+    """Return the reading of each member"""
+
+
+class Silent:
+    """A class whose method says nothing of itself."""
+
+    def method(self) -> None: ...
+
+
+def good() -> None:
+    """Return the reading of each member."""
+
+
+@pytest.mark.parametrize("wrong", [bare, echo, fragment, Silent, object()])
+def test_poor_documentation_is_rejected(wrong: object) -> None:
+    assert faults(getattr(wrong, "__name__", "thing"), wrong)
+
+
+def test_good_documentation_is_accepted() -> None:
+    assert faults("good", good) == []
+
+
+def run_python(code: str) -> subprocess.CompletedProcess[str]:
+    path = os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])
+    env = {**os.environ, "PYTHONPATH": path}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env)
+
+
+HELP = """
+import sys
+sys.argv = ["phasescope", "--help"]
+from phasescope.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print("torch" in sys.modules, file=sys.stderr)
+"""
+
+
+def test_help_does_not_import_torch() -> None:
+    done = run_python(HELP)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.split()[-1] == "False", "phasescope --help imports torch: import it where it is used"
+    for command in ("run", "list", "show", "report", "doctor"):
+        assert command in done.stdout
+
+
+def test_importing_phasescope_does_not_import_torch() -> None:
+    done = run_python("import phasescope, sys; print('torch' in sys.modules)")
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_the_check_sees_torch() -> None:
+    done = run_python(HELP.replace("from phasescope.cli import main", "import torch\ndef main(): pass"))
+    assert done.stderr.split()[-1] == "True", done.stderr
+
+
+def test_one_version_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    changelog, cff = ((ROOT / name).read_text("utf-8") for name in ("CHANGELOG.md", "CITATION.cff"))
+    changes = re.search(r"^## \[(.+?)\]", changelog, re.MULTILINE)
+    citation = re.search(r'^version: "?([^"\n]+)"?$', cff, re.MULTILINE)
+    assert changes is not None
+    assert citation is not None
+    assert project == changes[1] == citation[1]
