@@ -27,7 +27,8 @@ BAD_INPUT, INTERRUPTED = 2, 3
 
 Scale = Annotated[str, typer.Option(help="pocket: a minute or two on two cores; paper: the paper's own sizes.")]
 Changes = Annotated[
-    list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, for example p=31; repeatable.")
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, for example p=31; repeatable."),
 ]
 Seeds = Annotated[int | None, typer.Option(help="Networks per cell.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
@@ -106,7 +107,9 @@ def run(
     seeds: Seeds = None,
     device: Device = "auto",
     out: Out = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")
+    ] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")] = False,
 ) -> None:
     """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
@@ -116,9 +119,7 @@ def run(
     display = _Display(_console(stderr=True))
     started = time.monotonic()
     try:
-        results = studies.run(
-            study, scale, seeds=seeds, device=device, out=out, on_progress=display, **changes
-        )
+        results = studies.run(study, scale, seeds=seeds, device=device, out=out, on_progress=display, **changes)
     finally:
         display.close()
     paths = _report(results)

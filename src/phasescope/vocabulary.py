@@ -263,7 +263,7 @@ class Reading:
 class Instrument:
     """A pure measurement of a ``Subject``: what it reads, in which unit, between which bounds, at what cost.
 
-    ``dims`` names the axes of a reading after the batch axis; ``null`` says what it reads where there is nothing to see;
+    ``dims`` names the axes of a reading after the batch axis; ``null`` says what it reads where nothing is to be seen;
     ``invariances`` names declared symmetries, each tested by the instruments' law suite.
     """
 
@@ -278,6 +278,7 @@ class Instrument:
     invariances: tuple[str, ...] = ()
 
     def __call__(self, subject: Subject) -> Reading:
+        """Read ``subject``."""
         return self.measure(subject)
 
 
@@ -285,7 +286,8 @@ class Instrument:
 class Trajectory:
     """What training one member left: recorded ``steps`` (T,), ``readings`` name -> (T, ...), ``final`` parameters.
 
-    ``ends`` name -> (...): readings taken once, of the final parameters. ``fate`` with the step at which it was settled, and ``seconds`` of work spent.
+    ``ends`` name -> (...): readings taken once, of the final parameters. ``fate`` with the step at which it was
+    settled, and ``seconds`` of work spent.
     """
 
     member: Member

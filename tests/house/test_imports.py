@@ -170,9 +170,7 @@ def global_state_is_left_alone(m: Module) -> list[str]:
     for node in m.nodes:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", node)]
         if isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
-            found += [
-                (node.lineno, m.dotted(t)) for t in targets if m.dotted(t).startswith("torch.backends.")
-            ]
+            found += [(node.lineno, m.dotted(t)) for t in targets if m.dotted(t).startswith("torch.backends.")]
     return [f"{m.path}:{line}: {name} changes global state" for line, name in found]
 
 

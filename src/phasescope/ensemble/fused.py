@@ -20,7 +20,7 @@ from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.schedule import Watcher, groups, record_steps
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
-from phasescope.vocabulary import Array, Draw, Fused, Keeper, Subject, Trajectory
+from phasescope.vocabulary import Array, BadInput, Draw, Fused, Keeper, Subject, Trajectory
 
 OPTIMIZERS = {"sgd": 0.0, "adam": 1.0, "adamw": 2.0}
 
@@ -95,9 +95,19 @@ class FusedMember:
         )
         self.x = np.ascontiguousarray(self.draw.inputs, dtype=np.int32)
         self.y = np.ascontiguousarray(self.draw.labels, dtype=np.int32)
+        self._check(self.x, int(self.shape[1]), "input")
+        self._check(self.y, int(self.shape[2]), "label")
         self.w = self.draw.weights.astype(self.dtype)
         self.scratch = np.zeros(self.fused.scratch_size(self.shape, self.batch), self.dtype)
         self.grad = np.zeros_like(self.now.theta)
+
+    def _check(self, values: Array, end: int, what: str) -> None:
+        # compiled code looks these numbers up in memory unchecked
+        if values.min() < 0 or values.max() >= end:
+            raise BadInput(
+                f"the {what}s of {self.job.task.name} run from {values.min()} to {values.max()}, but the learner knows "
+                f"0 to {end - 1}: give learner and task the same modulus."
+            )
 
     def restore(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""

@@ -17,7 +17,7 @@ from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Traject
 
 def to_measure(learner: LearnerLike, task: TaskLike, grid: Grid, *, loss: str = "mse") -> list[Job]:
     """Return the jobs that ``measure`` would do, checked: everything that can be refused is refused here."""
-    chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss))
+    chosen = jobs(learner, task, grid, Recipe(**{"steps": 1, "loss": loss}))
     plan.check_memory(chosen, "measure", 1, torch.device("cpu"))
     return chosen
 
@@ -37,7 +37,7 @@ def measure(
             for part in (dict(module.named_parameters()), dict(module.named_buffers()))
         ]
         data = tensors(job.draw(), torch.device("cpu"), torch.float32)
-        seen = subject(module, *stacks, {name: value[None] for name, value in data.items()}, loss)
+        seen = subject(module, stacks[0], stacks[1], {name: value[None] for name, value in data.items()}, loss)
         readings: dict[str, Array] = {name: value[0] for name, value in read(watch, seen).items()}
         found.append(Trajectory(job.member, torch.zeros(1).numpy(), {}, readings, {}, Fate.OUT_OF_STEPS, 0, 0.0))
     data_set = to_dataset(grid, (), watch, found)

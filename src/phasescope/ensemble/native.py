@@ -8,15 +8,22 @@ import math
 import os
 import sys
 from pathlib import Path
-from types import FunctionType
+from types import CodeType, FunctionType
 
 import llvmlite
 import numba
 import numpy as np
 from numba import njit
+from numba.core.dispatcher import Dispatcher
 
 FASTMATH = {"contract", "nsz", "reassoc"}
 SGD, ADAM, ADAMW = 0, 1, 2
+
+
+def _names(code: CodeType) -> set[str]:
+    """Global names in a code object and in the functions defined inside it."""
+    inner = (_names(c) for c in code.co_consts if isinstance(c, CodeType))
+    return set(code.co_names).union(*inner)
 
 
 def sources_of(function) -> list[Path]:
@@ -33,7 +40,7 @@ def sources_of(function) -> list[Path]:
             continue
         seen.add(id(code))
         files.add(Path(inspect.getsourcefile(code)))
-        names = [code.__globals__.get(name) for name in code.__code__.co_names]
+        names = [code.__globals__.get(name) for name in _names(code.__code__)]
         cells = [cell.cell_contents for cell in code.__closure__ or ()]
         for value in names + cells:
             if hasattr(value, "py_func") or hasattr(value, "_defn") or isinstance(value, FunctionType):
@@ -47,7 +54,7 @@ def fingerprint(files: list[Path]) -> str:
     versions = (sys.version, numba.__version__, llvmlite.__version__, np.__version__)
     digest.update(repr(versions).encode())
     for file in files:
-        digest.update(file.name.encode() + b"\\0" + file.read_bytes() + b"\\0")
+        digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 
@@ -86,7 +93,7 @@ def cached(python_function: FunctionType, files: list[Path], **options):
 
 
 @njit(nogil=True, fastmath=FASTMATH, error_model="numpy", inline="always")
-def update(theta, grad, m, v, hyper, t):
+def update(theta: np.ndarray, grad: np.ndarray, m: np.ndarray, v: np.ndarray, hyper: np.ndarray, t: int) -> None:
     """Step t (from 1) of SGD, Adam or AdamW as in torch.optim, in place; all (P,) of one dtype.
 
     hyper float64 [optimizer, lr, weight_decay, momentum, beta1, beta2, eps].  SGD keeps its
@@ -116,8 +123,28 @@ def update(theta, grad, m, v, hyper, t):
         theta[k] = keep * theta[k] - rate * mk / (np.sqrt(vk) * spread + eps)
 
 
-def _advance(theta, state, m, v, x, y, w, order, full_batch, shape, knobs, hyper, keys, t0, records,
-             snap_theta, snap_state, losses, scratch, grad):
+def _advance(
+    theta,
+    state,
+    m,
+    v,
+    x,
+    y,
+    w,
+    order,
+    full_batch,
+    shape,
+    knobs,
+    hyper,
+    keys,
+    t0,
+    records,
+    snap_theta,
+    snap_state,
+    losses,
+    scratch,
+    grad,
+):
     """Steps t0+1 .. records[-1] of one member, in place; records[-1], or -t if step t diverged.
 
     theta, m, v, grad (P,), state (B,), w (N,), scratch: one dtype; x (N,S), y (N,) int32; order
@@ -151,7 +178,7 @@ def _advance(theta, state, m, v, x, y, w, order, full_batch, shape, knobs, hyper
 _loops: dict = {}
 
 
-def build_loop(gradient):
+def build_loop(gradient: Dispatcher) -> Dispatcher:
     """The compiled `advance` (see `_advance`) around a compiled gradient of that signature.
 
     `gradient` becomes a *global* of the loop, not a variable of a closure: numba keys the cache

@@ -1,4 +1,7 @@
-"""The slow literal loop: one network, ``torch.optim``, one Python step at a time. Every fast path is tested against it."""
+"""The slow literal loop: one network, ``torch.optim``, one Python step at a time.
+
+Every fast path is tested against it.
+"""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def to_dataset(
 
 
 def _padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:
-    """Stack arrays of one rank into (M, ...), NaN where one is shorter; ``first`` is a least length of the first axis."""
+    """Stack arrays of one rank into (M, ...), NaN where one is shorter; ``first``: least length of the first axis."""
     shapes = [v.shape for v in values]
     if len(set(shapes)) == 1 and shapes[0][:1] == first[:1]:
         return np.stack(values)
@@ -93,4 +93,6 @@ def last(values: xr.DataArray) -> xr.DataArray:
     valid = ~np.isnan(array)
     index = array.shape[-1] - 1 - np.argmax(valid[..., ::-1], axis=-1)
     out = np.take_along_axis(array, index[..., None], axis=-1)[..., 0]
-    return xr.DataArray(out, dims=moved.dims[:-1], coords={k: v for k, v in moved.coords.items() if "step" not in v.dims})
+    return xr.DataArray(
+        out, dims=moved.dims[:-1], coords={k: v for k, v in moved.coords.items() if "step" not in v.dims}
+    )

@@ -52,7 +52,7 @@ class Tile:
         refuse_stateful_dropout(self.module)
         for part in self.module.modules():
             if hasattr(part, "always_off"):
-                part.always_off = False
+                part.always_off = False  # type: ignore[assignment]
         self.parameters = _stack([dict(m.named_parameters()) for m in modules])
         self.buffers = _stack([dict(m.named_buffers()) for m in modules])
         self.m, self.v = optimizers.moments(self.parameters)
@@ -66,9 +66,7 @@ class Tile:
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def _loss(
-        self, weights: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor
-    ) -> tuple[Tensor, Tensors]:
+    def _loss(self, weights: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor) -> tuple[Tensor, Tensors]:
         logits = functional_call(self.module, (weights, state), (x,))
         return weighted_mean(sample_losses(logits, y, self.recipe.loss), w), state
 
@@ -127,9 +125,7 @@ class Tile:
             gradients, (loss, state) = step_of(self.parameters, self.buffers, *batch(step))
             self.buffers = {name: value.detach() for name, value in state.items()}
             broken = torch.where((broken == 0) & ~torch.isfinite(loss), step, broken)
-            optimizers.update(
-                self.recipe.optimizer, self.parameters, gradients, self.m, self.v, self.numbers, step
-            )
+            optimizers.update(self.recipe.optimizer, self.parameters, gradients, self.m, self.v, self.numbers, step)
         self.done = last
         return broken
 
@@ -155,8 +151,10 @@ class Tile:
     def trajectory(self, place: int) -> Trajectory:
         """Return what training left of the active member at ``place``."""
         i = self.active[place]
-        alone = [{n: v[place : place + 1] for n, v in stack.items()} for stack in (self.parameters, self.buffers, self.data)]
-        ends = read(self.jobs[i].at_end, subject(self.module, *alone, self.recipe.loss))
+        alone = [
+            {n: v[place : place + 1] for n, v in stack.items()} for stack in (self.parameters, self.buffers, self.data)
+        ]
+        ends = read(self.jobs[i].at_end, subject(self.module, alone[0], alone[1], alone[2], self.recipe.loss))
         seen = self.seen[i]
         readings = {name: np.stack([part[name] for part in seen]) for name in (seen[0] if seen else ())}
         final = {name: value[place].cpu().numpy().copy() for name, value in self.parameters.items()}

@@ -136,7 +136,9 @@ def planned(
 def _engine(engine: Engine, chosen: Sequence[Job], device: torch.device) -> str:
     able = device.type == "cpu" and all(fused.supports(job) for job in chosen)
     if engine == "fused" and not able:
-        raise BadInput("engine is 'fused', which needs the CPU, a learner with a fused step and a table of class labels.")
+        raise BadInput(
+            "engine is 'fused', which needs the CPU, a learner with a fused step and a table of class labels."
+        )
     return "fused" if engine != "stacked" and able else "stacked"
 
 

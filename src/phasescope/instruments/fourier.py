@@ -114,7 +114,7 @@ def _alignment(s: Subject) -> Reading:
 
 phase_alignment = Instrument(
     "phase_alignment", _alignment, "1",
-    "cos(phi_1 + ... + phi_S - phi_readout) at the dominant frequency; Gromov 2023, arXiv:2301.02679, Eq. 12 and Fig. 3",
+    "cos(phi_1 + ... + phi_S - phi_readout) at the dominant frequency; Gromov 2023, arXiv:2301.02679, Eq. 12, Fig. 3",
     "weights", (-1.0, 1.0), "mean 0 for independent phases", ("neuron",), ("neuron permutation", "weight scale"),
 )  # fmt: skip
 

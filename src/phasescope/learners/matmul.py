@@ -15,6 +15,7 @@ of row i of C.
 from __future__ import annotations
 
 import llvmlite.binding as llvm
+import numpy as np
 from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
@@ -39,8 +40,14 @@ PADDING: int = VECTOR_BITS // 32
 #: Vectors across a tile (at most) and its rows (at most): 8 x 3 = 24 accumulators of 32 registers,
 #: or 4 x 3 = 12 of 16; the rest holds one row of B and one broadcast element of A.
 WIDTH: int = 3
+#: Inner sums longer than this are made in pieces, so that a panel of B stays in the first cache.
 DEPTH: int = 256
+#: Vectors of a row treated at a time: all loads come before the first store.
+UNROLL: int = 4
 HEIGHT: int = 8 if REGISTERS == 32 else 4
+#: Rows of the extra tile of one vector: 8 x 1 loads
+#: nine times for eight FMA and so waits for its loads.
+TALL: int = 2 * HEIGHT
 
 
 def padded(n: int) -> int:
@@ -68,7 +75,8 @@ def vector_fma(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, c: ir.Value) -> 
     """a * b + c, fused where the machine can (the backend decides once for a target)."""
     kind = {"float": "f32", "double": "f64"}[str(c.type.element)]
     fn = cgutils.get_or_insert_function(
-        builder.module, ir.FunctionType(c.type, [c.type] * 3), f"llvm.fmuladd.v{c.type.count}{kind}")
+        builder.module, ir.FunctionType(c.type, [c.type] * 3), f"llvm.fmuladd.v{c.type.count}{kind}"
+    )
     return builder.call(fn, [a, b, c])
 
 
@@ -76,8 +84,7 @@ def splat(builder: ir.IRBuilder, value: ir.Value, n: int) -> ir.Value:
     """The vector (value, .., value) of n elements."""
     undefined = ir.Constant(ir.VectorType(value.type, n), ir.Undefined)
     first = builder.insert_element(undefined, value, ir.IntType(32)(0))
-    return builder.shuffle_vector(
-        first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n))
+    return builder.shuffle_vector(first, undefined, ir.Constant(ir.VectorType(ir.IntType(32), n), [0] * n))
 
 
 def _tile_function(module: ir.Module, scalar: ir.Type, rows: int, vecs: int, n: int) -> ir.Function:
@@ -96,25 +103,28 @@ def _tile_function(module: ir.Module, scalar: ir.Type, rows: int, vecs: int, n: 
     fn.linkage = "internal"
     fn.attributes.add("noinline")
     pc, ldc, pa, ra, ca, pb, ldb, t, add = fn.args
-    entry, loop, done, plus, end = (fn.append_basic_block(k) for k in "entry loop done plus end".split())
+    entry, loop, done, plus, end = (fn.append_basic_block(k) for k in ["entry", "loop", "done", "plus", "end"])
     bld = ir.IRBuilder(entry)
     size = scalar.intrinsic_name
     width = {"f32": 4, "f64": 8}[size]
-    at = lambda base, offset: bld.gep(base, [offset], source_etype=scalar)
+
+    def at(base, offset):
+        return bld.gep(base, [offset], source_etype=scalar)
+
     row_a = [at(pa, bld.mul(ra, i64(i))) for i in range(rows)]
     zero = ir.Constant(vector, [0.0] * n)
     bld.cbranch(bld.icmp_signed(">", t, i64(0)), loop, end)
 
     bld.position_at_end(loop)
-    l, ia, ib = (bld.phi(i64) for _ in range(3))
+    at_l, ia, ib = (bld.phi(i64) for _ in range(3))
     acc = [[bld.phi(vector) for _ in range(vecs)] for _ in range(rows)]
     right = [bld.load(at(pb, bld.add(ib, i64(j * n))), typ=vector, align=width) for j in range(vecs)]
     new = []
     for i in range(rows):
         left = splat(bld, bld.load(at(row_a[i], ia), typ=scalar), n)
         new.append([vector_fma(bld, left, right[j], acc[i][j]) for j in range(vecs)])
-    l1, ia1, ib1 = bld.add(l, i64(1)), bld.add(ia, ca), bld.add(ib, ldb)
-    for phi, later in ((l, l1), (ia, ia1), (ib, ib1)):
+    l1, ia1, ib1 = bld.add(at_l, i64(1)), bld.add(ia, ca), bld.add(ib, ldb)
+    for phi, later in ((at_l, l1), (ia, ia1), (ib, ib1)):
         phi.add_incoming(i64(0), entry)
         phi.add_incoming(later, loop)
     for i in range(rows):
@@ -154,18 +164,20 @@ def _tile(typingctx, zero, rows, vecs, c, c0, ldc, a, a0, ra, ca, b, b0, ldb, t,
         scalar = context.get_value_type(signature.args[0])
         n, i64, ptr = lanes(signature.args[0]), ir.IntType(64), ir.PointerType()
         _, rows, vecs, c, c0, ldc, a, a0, ra, ca, b, b0, ldb, t, add = args
-        start = [builder.gep(builder.inttoptr(base, ptr), [offset], source_etype=scalar)
-                 for base, offset in ((c, c0), (a, a0), (b, b0))]
+        start = [
+            builder.gep(builder.inttoptr(base, ptr), [offset], source_etype=scalar)
+            for base, offset in ((c, c0), (a, a0), (b, b0))
+        ]
         arguments = [start[0], ldc, start[1], ra, ca, start[2], ldb, t, add]
         after = builder.append_basic_block("tiled")
-        switch = builder.switch(builder.add(builder.mul(vecs, i64(16)), rows), after)
-        for v in range(1, WIDTH + 1):
-            for r in range(1, HEIGHT + 1):
-                block = builder.append_basic_block(f"tile{r}x{v}")
-                switch.add_case(i64(v * 16 + r), block)
-                builder.position_at_end(block)
-                builder.call(_tile_function(builder.module, scalar, r, v, n), arguments)
-                builder.branch(after)
+        switch = builder.switch(builder.add(builder.mul(vecs, i64(256)), rows), after)
+        sizes = [(r, v) for v in range(1, WIDTH + 1) for r in range(1, HEIGHT + 1)]
+        for r, v in [*sizes, (TALL, 1)]:
+            block = builder.append_basic_block(f"tile{r}x{v}")
+            switch.add_case(i64(v * 256 + r), block)
+            builder.position_at_end(block)
+            builder.call(_tile_function(builder.module, scalar, r, v, n), arguments)
+            builder.branch(after)
         builder.position_at_end(after)
         return context.get_dummy_value()
 
@@ -184,21 +196,25 @@ def row_operation(pointers: int, scalars: int, body):
 
     @intrinsic
     def operation(typingctx, zero, count, addresses, numbers):
-        signature = types.void(zero, types.int64, types.UniTuple(types.int64, pointers),
-                               types.UniTuple(zero, scalars))
+        signature = types.void(zero, types.int64, types.UniTuple(types.int64, pointers), types.UniTuple(zero, scalars))
 
         def codegen(context, builder, signature, args):
             scalar, n = context.get_value_type(signature.args[0]), lanes(signature.args[0])
             vector, i64 = ir.VectorType(scalar, n), ir.IntType(64)
             width = 4 if n * 32 == VECTOR_BITS else 8
-            base = [builder.inttoptr(v, ir.PointerType())
-                    for v in cgutils.unpack_tuple(builder, args[2], pointers)]
+            base = [builder.inttoptr(v, ir.PointerType()) for v in cgutils.unpack_tuple(builder, args[2], pointers)]
             numbers = [splat(builder, v, n) for v in cgutils.unpack_tuple(builder, args[3], scalars)]
-            with cgutils.for_range_slice(builder, i64(0), args[1], i64(n), inc=True) as (k, _):
-                at = [builder.gep(p, [k], source_etype=scalar) for p in base]
-                rows = _Rows(builder, at, vector, width)
-                for index, value in body(builder, rows, numbers).items():
-                    builder.store(value, at[index], align=width)
+            whole = builder.and_(args[1], i64(-n * UNROLL))
+            for first, last, vecs in ((i64(0), whole, UNROLL), (whole, args[1], 1)):
+                with cgutils.for_range_slice(builder, first, last, i64(n * vecs), inc=True) as (k, _):
+                    at = [
+                        [builder.gep(p, [builder.add(k, i64(j * n))], source_etype=scalar) for p in base]
+                        for j in range(vecs)
+                    ]
+                    new = [body(builder, _Rows(builder, places, vector, width), numbers) for places in at]
+                    for places, values in zip(at, new, strict=True):
+                        for index, value in values.items():
+                            builder.store(value, places[index], align=width)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -211,6 +227,7 @@ class _Rows:
 
     def __init__(self, builder, at, vector, width):
         self.builder, self.at, self.vector, self.width = builder, at, vector, width
+        self.zero = ir.Constant(vector, [0.0] * vector.count)
 
     def __getitem__(self, index):
         return self.builder.load(self.at[index], typ=self.vector, align=self.width)
@@ -219,8 +236,7 @@ class _Rows:
 @intrinsic
 def _lanes(typingctx, zero):
     """Elements of the dtype of `zero` in one vector register, a compile-time constant."""
-    return types.int64(zero), lambda context, builder, signature, args: ir.IntType(64)(
-        lanes(signature.args[0]))
+    return types.int64(zero), lambda context, builder, signature, args: ir.IntType(64)(lanes(signature.args[0]))
 
 
 @njit(nogil=True, error_model="numpy")
@@ -233,26 +249,42 @@ def multiply_at(zero, c, ldc, a, ra, ca, b, ldb, m, n, t, add):
     size = _lanes(zero)
     vecs = n // size
     panels = (vecs + WIDTH - 1) // WIDTH
-    tiles = (m + HEIGHT - 1) // HEIGHT
-    l = 0
-    while l < t:
-        depth = min(DEPTH, t - l)
+    done = 0
+    while done < t:
+        depth = min(DEPTH, t - done)
         j = 0
         for panel in range(panels):
             # Sizes are levelled (11 rows: 6 + 5): a narrow tile cannot hide the latency of FMA.
             width = vecs // panels + (1 if panel < vecs % panels else 0)
             i = 0
-            for tile in range(tiles):
-                height = m // tiles + (1 if tile < m % tiles else 0)
-                _tile(zero, height, width, c, i * ldc + j, ldc, a, i * ra + l * ca, ra, ca,
-                      b, l * ldb + j, ldb, depth, add or l)
+            while i < m:
+                left = m - i
+                tall = width == 1 and left >= TALL
+                height = TALL if tall else left // ((left + HEIGHT - 1) // HEIGHT)
+                _tile(
+                    zero,
+                    height,
+                    width,
+                    c,
+                    i * ldc + j,
+                    ldc,
+                    a,
+                    i * ra + done * ca,
+                    ra,
+                    ca,
+                    b,
+                    done * ldb + j,
+                    ldb,
+                    depth,
+                    add or done,
+                )
                 i += height
             j += width * size
-        l += depth
+        done += depth
 
 
 @njit(nogil=True, error_model="numpy")
-def multiply(C, A, B, accumulate):
+def multiply(C: np.ndarray, A: np.ndarray, B: np.ndarray, accumulate: bool) -> None:
     """C (m,n) = A (m,t) @ B (t,n), or += with `accumulate`; one dtype, float32 or float64.
 
     A may have any strides (a transposed view, say).  Rows of B and C are contiguous, and n is a
@@ -269,6 +301,17 @@ def multiply(C, A, B, accumulate):
     size = C.itemsize
     if C.strides[1] != size or B.strides[1] != size:
         raise ValueError("multiply: rows of B and C must be contiguous")
-    multiply_at(C.dtype.type(0), address(C), C.strides[0] // size, address(A),
-                A.strides[0] // size, A.strides[1] // size, address(B), B.strides[0] // size,
-                m, n, t, 1 if accumulate else 0)
+    multiply_at(
+        C.dtype.type(0),
+        address(C),
+        C.strides[0] // size,
+        address(A),
+        A.strides[0] // size,
+        A.strides[1] // size,
+        address(B),
+        B.strides[0] // size,
+        m,
+        n,
+        t,
+        1 if accumulate else 0,
+    )

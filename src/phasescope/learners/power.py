@@ -147,7 +147,9 @@ class ExactMLP(PowerMLP):
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the network's numbers."""
         weights: Any = self.weights
-        name = getattr(weights, "__qualname__", None) or f"{weights.func.__qualname__}{sorted(weights.keywords.items())}"
+        name = (
+            getattr(weights, "__qualname__", None) or f"{weights.func.__qualname__}{sorted(weights.keywords.items())}"
+        )
         return {**super().describe(), "weights": name}
 
 

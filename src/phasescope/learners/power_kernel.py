@@ -22,11 +22,26 @@ from collections import namedtuple
 import numpy as np
 from numba import njit
 
-from phasescope.learners.matmul import PADDING, address, multiply_at, row_operation, vector_fma
+from phasescope.learners.matmul import PADDING, address, multiply_at
+from phasescope.learners.power_rows import (
+    FASTMATH,
+    POWER,
+    _exp32,
+    activate,
+    add_row,
+    clear_row,
+    copy_row,
+    fma_row,
+    norm_back_row,
+    norm_row,
+    part,
+    residual_row,
+    spread_rows,
+    square_row,
+    subtract_row,
+    times_row,
+)
 
-#: 'nnan' and 'ninf' are left out on purpose: a diverging run has to show as NaN or inf.
-FASTMATH = {"contract", "nsz", "reassoc"}
-POWER, RELU, GELU = 0, 1, 2
 MSE, CROSS_ENTROPY = 0, 1
 #: Integers that numba shall not take for literals: it would compile a callee once per literal.
 NONE, ONE, ALONE = np.int64(0), np.int64(1), np.int64(-1)
@@ -37,16 +52,13 @@ BN_EPS, BN_MOMENTUM = 1e-5, 0.1
 Plan = namedtuple("Plan", "S p K H Hp Kp n block kept u w wt du dw act slope dact norm out line size")
 
 
-part = njit(nogil=True, inline="always", fastmath=FASTMATH, error_model="numpy")
-
-
 @njit(nogil=True, error_model="numpy")
 def plan_of(shape, n):
     """The Plan for int64 shape [S, p, K, H, activation, degree, batchnorm, loss] and n rows."""
     S, p, K, H = shape[0], shape[1], shape[2], shape[3]
     Hp = (H + PADDING - 1) // PADDING * PADDING
     Kp = (K + PADDING - 1) // PADDING * PADDING
-    block = min(n, max(32, min(128, 32768 // Hp // 8 * 8)))
+    block = min(n, max(32, min(128, 49152 // Hp // 8 * 8)))
     kept = n if shape[6] else block
     u = 0
     w = u + S * p * Hp
@@ -59,9 +71,8 @@ def plan_of(shape, n):
     norm = dact + kept * Hp
     out = norm + (kept * Hp if shape[6] else 0)
     line = out + block * Kp
-    size = line + 6 * (Hp + Kp)
-    return Plan(S, p, K, H, Hp, Kp, n, block, kept, u, w, wt, du, dw, act, slope, dact, norm, out,
-                line, size)
+    size = line + Kp + 7 * Hp
+    return Plan(S, p, K, H, Hp, Kp, n, block, kept, u, w, wt, du, dw, act, slope, dact, norm, out, line, size)
 
 
 def scratch_size(shape: np.ndarray, n: int) -> int:
@@ -69,61 +80,44 @@ def scratch_size(shape: np.ndarray, n: int) -> int:
     return int(plan_of.py_func(np.asarray(shape, np.int64), int(n)).size) + 64
 
 
-def _square(b, row, numbers):
-    """a = z*z and phi' = 2z for z = u + v (rows: 0 u, 1 v, 2 a, 3 phi')."""
-    z = b.fadd(row[0], row[1])
-    return {2: b.fmul(z, z), 3: b.fadd(z, z)}
-
-
-def _spread(b, row, numbers):
-    """du += dz and dv += dz for dz = phi' * da (rows: 0 du, 1 dv, 2 phi', 3 da).
-
-    The two are stored one after the other, so du and dv have to be different rows.
-    """
-    dz = b.fmul(row[2], row[3])
-    return {0: b.fadd(row[0], dz), 1: b.fadd(row[1], dz)}
-
-
-def _residual(b, row, numbers):
-    """sum += w e e and e *= c for rows (0 sum, 1 e) and numbers (w, c)."""
-    e = row[1]
-    return {0: vector_fma(b, b.fmul(numbers[0], e), e, row[0]), 1: b.fmul(numbers[1], e)}
-
-
-square_row = row_operation(4, 0, _square)
-spread_rows = row_operation(4, 0, _spread)
-residual_row = row_operation(2, 2, _residual)
-add_row = row_operation(2, 0, lambda b, row, numbers: {0: b.fadd(row[0], row[1])})
-copy_row = row_operation(2, 0, lambda b, row, numbers: {0: row[1]})
+@part
+def _copy_lines(scratch, P, theta, at, backward):
+    """The lines of U and W (H long, one after the other) in theta to lines of Hp at `at`, or back."""
+    zero, item = scratch.dtype.type(0), scratch.itemsize
+    near, far = address(scratch) + item * at, address(theta)
+    lines, whole = P.S * P.p + P.K, P.H // PADDING * PADDING
+    if whole == P.H:  # no padding: a single long line
+        lines, whole = 1, lines * whole
+    for i in range(lines):
+        a, b = near + i * item * P.Hp, far + i * item * P.H
+        if backward:
+            a, b = b, a
+        copy_row(zero, whole, (a, b), ())
+        if lines > 1 and P.H > PADDING:  # the last vector overlaps the one before
+            last = (P.H - PADDING) * item
+            copy_row(zero, PADDING, (a + last, b + last), ())
+        elif P.H < PADDING:
+            here = scratch[at + i * P.Hp : at + i * P.Hp + P.H]
+            there = theta[i * P.H : i * P.H + P.H]
+            for k in range(P.H):
+                if backward:
+                    there[k] = here[k]
+                else:
+                    here[k] = there[k]
 
 
 @part
 def _pack(theta, scratch, P, scale):
-    """Copy U, W and scale * W.T into padded rows and clear the sums dU, dW."""
-    for i in range(P.S * P.p + P.K):  # U and W follow one another in theta and in scratch
-        a, b = P.u + i * P.Hp, i * P.H
-        for k in range(P.H):
-            scratch[a + k] = theta[b + k]
-        for k in range(P.H, P.Hp):
-            scratch[a + k] = 0
-    first = P.S * P.p * P.H
-    for k in range(P.H):
-        row = P.wt + k * P.Kp
-        for q in range(P.K):
-            scratch[row + q] = scale * theta[first + q * P.H + k]
-        for q in range(P.K, P.Kp):
-            scratch[row + q] = 0
-    for k in range(P.du, P.act):
-        scratch[k] = 0
-
-
-@part
-def _unpack(grad, scratch, P):
-    """Copy dU and dW from their padded rows to grad."""
-    for i in range(P.S * P.p + P.K):
-        a, b = P.du + i * P.Hp, i * P.H
-        for k in range(P.H):
-            grad[b + k] = scratch[a + k]
+    """Copy U, W and scale * W.T into padded lines (zeros at the end) and clear dU and dW."""
+    clear_row(scratch.dtype.type(0), P.act, (address(scratch),), ())
+    _copy_lines(scratch, P, theta, P.u, False)
+    to, step = scratch[P.wt : P.du], np.uintp(P.Kp)  # unsigned: no test for negative indices
+    for q in range(P.K):
+        line = scratch[P.w + q * P.Hp : P.w + q * P.Hp + P.H]
+        place = np.uintp(q)
+        for k in range(line.size):
+            to[place] = scale * line[k]
+            place += step
 
 
 @part
@@ -138,6 +132,8 @@ def _dropout(scratch, P, z, mask, first, count, rate, key):
     least = np.uint64(math.ceil(rate * 2.0**24))
     for i in range(count):
         start = np.uint64(key) + np.uint64((first + i) * P.H + 1) * np.uint64(0x9E3779B97F4A7C15)
+        kept = scratch[mask + i * P.Hp : mask + (i + 1) * P.Hp]
+        row = scratch[z + i * P.Hp : z + (i + 1) * P.Hp]
         for k in range(P.H):
             v = start + np.uint64(k) * np.uint64(0x9E3779B97F4A7C15)
             v ^= v >> np.uint64(30)
@@ -146,39 +142,10 @@ def _dropout(scratch, P, z, mask, first, count, rate, key):
             v *= np.uint64(0x94D049BB133111EB)
             v ^= v >> np.uint64(31)
             keep = one if (v >> np.uint64(40)) >= least else zero
-            scratch[mask + i * P.Hp + k] = keep
-            scratch[z + i * P.Hp + k] *= keep
+            kept[k] = keep
+            row[k] *= keep
         for k in range(P.H, P.Hp):
-            scratch[mask + i * P.Hp + k] = 0
-
-
-@part
-def _activate(act, slope, kind, degree):
-    """In place: act = phi(act) and slope = phi'(act), flat arrays of equal length."""
-    real = act.dtype.type
-    if kind == POWER:
-        for k in range(act.size):
-            slope[k] = act[k]
-        for _ in range(degree - 2):
-            for k in range(act.size):
-                slope[k] *= act[k]
-        d = real(degree)
-        for k in range(act.size):
-            act[k] *= slope[k]
-            slope[k] *= d
-    elif kind == RELU:
-        for k in range(act.size):
-            # NaN is passed on, as torch does: it has to reach the loss.
-            slope[k] = real(1) if act[k] > 0 else real(0)
-            act[k] = real(0) if act[k] <= 0 else act[k]
-    else:
-        half, root = real(0.5), real(math.sqrt(0.5))
-        density = real(1 / math.sqrt(2 * math.pi))
-        for k in range(act.size):
-            z = act[k]
-            below = half + half * math.erf(z * root)
-            slope[k] = below + z * density * math.exp(-half * z * z)
-            act[k] = z * below
+            kept[k] = 0
 
 
 @part
@@ -193,8 +160,7 @@ def _first_layer(scratch, P, x, rows, first, count, slot, shape, knobs, key):
         v = u + P.p * line
         for i in range(count):
             row = rows[first + i]
-            square_row(zero, P.Hp, (u + x[row, 0] * line, v + x[row, 1] * line,
-                                    act + i * line, slope + i * line), ())
+            square_row(zero, P.Hp, (u + x[row, 0] * line, v + x[row, 1] * line, act + i * line, slope + i * line), ())
         return
     for i in range(count):
         row = rows[first + i]
@@ -205,10 +171,9 @@ def _first_layer(scratch, P, x, rows, first, count, slot, shape, knobs, key):
     size = count * P.Hp
     if rate > 0:
         _dropout(scratch, P, a, m, first, count, rate, key)
-    _activate(scratch[a:a + size], scratch[b:b + size], shape[4], shape[5])
+    activate(scratch[a : a + size], scratch[b : b + size], shape[4], shape[5])
     if rate > 0:
-        for k in range(size):
-            scratch[b + k] *= scratch[m + k]
+        times_row(zero, size, (base + item * b, base + item * m), ())
 
 
 @part
@@ -220,13 +185,11 @@ def _squared_error(scratch, P, y, w, rows, first, count, scale, total):
     # A first loop of its own: a vector load just after a scalar store to it would stall.
     for i in range(count):
         scratch[P.out + i * P.Kp + y[rows[first + i]]] -= one
-    for q in range(P.Kp):
-        scratch[P.line + q] = 0
+    clear_row(zero, P.Kp, (sums,), ())
     factor = 2 * scale / (P.K * total)
     for i in range(count):
         weight = w[rows[first + i]]
-        residual_row(zero, P.Kp, (sums, out + i * item * P.Kp),
-                     (weight, scratch.dtype.type(factor * weight)))
+        residual_row(zero, P.Kp, (sums, out + i * item * P.Kp), (weight, scratch.dtype.type(factor * weight)))
     loss = 0.0
     for q in range(P.K):
         loss += scratch[P.line + q]
@@ -239,7 +202,7 @@ def _cross_entropy(scratch, P, y, w, rows, first, count, scale, total):
     real = scratch.dtype.type
     loss = 0.0
     for i in range(count):
-        row = scratch[P.out + i * P.Kp:P.out + i * P.Kp + P.K]
+        row = scratch[P.out + i * P.Kp : P.out + i * P.Kp + P.K]
         weight = w[rows[first + i]]
         label = y[rows[first + i]]
         high = row[0]
@@ -247,8 +210,13 @@ def _cross_entropy(scratch, P, y, w, rows, first, count, scale, total):
             high = max(high, row[q])
         target = row[label] - high
         mass = real(0)
+        if scratch.itemsize == 4:
+            for q in range(P.K):
+                row[q] = _exp32(row[q] - high)
+        else:
+            for q in range(P.K):
+                row[q] = math.exp(row[q] - high)
         for q in range(P.K):
-            row[q] = math.exp(row[q] - high)
             mass += row[q]
         loss += weight * (math.log(mass) - target)
         factor = real(scale * weight / total)
@@ -271,8 +239,20 @@ def _second_layer(scratch, P, y, w, rows, first, count, slot, shape, knobs, tota
     else:
         loss = _cross_entropy(scratch, P, y, w, rows, first, count, knobs[0], total)
     multiply_at(zero, base + item * P.dw, Hp, out, ONE, Kp, act, Hp, P.K, Hp, count, ONE)
-    multiply_at(zero, base + item * (P.dact + slot * Hp), Hp, out, Kp, ONE, base + item * P.w, Hp,
-                count, Hp, P.K, NONE)
+    multiply_at(
+        zero,
+        base + item * (P.dact + slot * Hp),
+        Hp,
+        out,
+        Kp,
+        ONE,
+        base + item * P.w,
+        Hp,
+        count,
+        Hp,
+        P.K,
+        NONE,
+    )
     return loss
 
 
@@ -295,26 +275,21 @@ def _spread_block(scratch, P, x, rows, first, count, slot):
 
 
 @njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
-def _column_sum(scratch, P, target, part, left, right):
-    """scratch[target+k] = sum_i left[i,k] (times right[i,k] unless right < 0), in two levels.
+def _column_sum(zero, P, item, to, part, left, right):
+    """Line `to` = sum_i left[i] (times right[i] unless right < 0) over all n rows, in two levels.
 
     Sums of 64 rows are added up: a single chain of thousands of float32 would lose digits.
     """
-    for k in range(P.Hp):
-        scratch[target + k] = 0
+    line = item * P.Hp
+    clear_row(zero, P.Hp, (to,), ())
     for i0 in range(0, P.n, 64):
-        for k in range(P.Hp):
-            scratch[part + k] = 0
+        clear_row(zero, P.Hp, (part,), ())
         for i in range(i0, min(P.n, i0 + 64)):
-            a, b = left + i * P.Hp, right + i * P.Hp
             if right >= 0:
-                for k in range(P.Hp):
-                    scratch[part + k] += scratch[a + k] * scratch[b + k]
+                fma_row(zero, P.Hp, (part, left + i * line, right + i * line), ())
             else:
-                for k in range(P.Hp):
-                    scratch[part + k] += scratch[a + k]
-        for k in range(P.Hp):
-            scratch[target + k] += scratch[part + k]
+                add_row(zero, P.Hp, (part, left + i * line), ())
+        add_row(zero, P.Hp, (to, part), ())
 
 
 @part
@@ -323,53 +298,71 @@ def _normalise(theta, state, scratch, P):
 
     `state` (mean, then variance, H each) is moved as torch.nn.BatchNorm1d does it.
     """
-    H, Hp, n = P.H, P.Hp, P.n
-    real = scratch.dtype.type
-    gamma = (P.S * P.p + P.K) * H
-    mean, part, sd = P.line + P.Kp, P.line + P.Kp + Hp, P.line + P.Kp + 2 * Hp
-    _column_sum(scratch, P, mean, part, P.act, ALONE)
+    H, Hp, n, real = P.H, P.Hp, P.n, scratch.dtype.type
+    zero, item, base = real(0), scratch.itemsize, address(scratch)
+    act, norm, line = base + item * P.act, base + item * P.norm, item * P.Hp
+    first = P.line + P.Kp  # lines: mean, a partial sum, 1/sd, gamma, beta
+    lines = scratch[first : first + 5 * Hp]
+    mean, partial, sd = base + item * first, base + item * first + line, base + item * first + 2 * line
+    for k in range(lines.size):
+        lines[k] = 0
+    gamma = theta[(P.S * P.p + P.K) * H :]
+    for k in range(H):
+        lines[3 * Hp + k] = gamma[k]
+        lines[4 * Hp + k] = gamma[H + k]
+    _column_sum(zero, P, item, mean, partial, act, ALONE)
     for k in range(Hp):
-        scratch[mean + k] /= real(n)
+        lines[k] /= real(n)
     for i in range(n):
-        for k in range(H):
-            scratch[P.act + i * Hp + k] -= scratch[mean + k]
-    _column_sum(scratch, P, sd, part, P.act, P.act)
+        subtract_row(zero, Hp, (act + i * line, mean), ())
+    _column_sum(zero, P, item, sd, partial, act, act)
     move, unbiased = real(BN_MOMENTUM), real(1 / max(n - 1, 1))
     for k in range(H):
-        state[k] += move * (scratch[mean + k] - state[k])
-        state[H + k] += move * (scratch[sd + k] * unbiased - state[H + k])
-        scratch[sd + k] = real(1) / np.sqrt(scratch[sd + k] / real(n) + real(BN_EPS))
+        square = lines[2 * Hp + k]
+        state[k] += move * (lines[k] - state[k])
+        state[H + k] += move * (square * unbiased - state[H + k])
+        lines[2 * Hp + k] = real(1) / np.sqrt(square / real(n) + real(BN_EPS))
     for i in range(n):
-        a, b = P.act + i * Hp, P.norm + i * Hp
-        for k in range(H):
-            scratch[a + k] *= scratch[sd + k]
-            scratch[b + k] = theta[gamma + k] * scratch[a + k] + theta[gamma + H + k]
-        for k in range(H, Hp):
-            scratch[b + k] = 0
+        norm_row(zero, Hp, (act + i * line, norm + i * line, sd, sd + line, sd + 2 * line), ())
 
 
 @part
-def _normalise_back(theta, grad, scratch, P):
+def _normalise_back(grad, scratch, P):
     """Batch norm backward: dact from the gradient in norm to that in act; dgamma, dbeta in grad."""
-    H, Hp = P.H, P.Hp
-    gamma = (P.S * P.p + P.K) * H
-    part, sd = P.line + P.Kp + Hp, P.line + P.Kp + 2 * Hp
-    dgamma, dbeta = sd + Hp, sd + 2 * Hp
-    _column_sum(scratch, P, dgamma, part, P.dact, P.act)
-    _column_sum(scratch, P, dbeta, part, P.dact, ALONE)
-    share = scratch.dtype.type(1 / P.n)
-    for i in range(P.n):
-        a, d = P.act + i * Hp, P.dact + i * Hp
-        for k in range(H):
-            inner = scratch[dbeta + k] + scratch[a + k] * scratch[dgamma + k]
-            scratch[d + k] = theta[gamma + k] * scratch[sd + k] * (scratch[d + k] - share * inner)
+    H, Hp, real = P.H, P.Hp, scratch.dtype.type
+    zero, item, base = real(0), scratch.itemsize, address(scratch)
+    act, dact, line = base + item * P.act, base + item * P.dact, item * P.Hp
+    first = P.line + P.Kp + 2 * Hp  # lines: 1/sd, gamma, beta (done with), dgamma, dbeta
+    lines, at = scratch[first : first + 5 * Hp], base + item * first
+    dgamma, dbeta = at + 3 * line, at + 4 * line
+    _column_sum(zero, P, item, dgamma, at + 2 * line, dact, act)
+    _column_sum(zero, P, item, dbeta, at + 2 * line, dact, ALONE)
+    target, share = grad[(P.S * P.p + P.K) * H :], real(1 / P.n)
     for k in range(H):
-        grad[gamma + k] = scratch[dgamma + k]
-        grad[gamma + H + k] = scratch[dbeta + k]
+        target[k] = lines[3 * Hp + k]
+        target[H + k] = lines[4 * Hp + k]
+    for k in range(Hp):
+        lines[k] *= lines[Hp + k]
+        lines[3 * Hp + k] *= share
+        lines[4 * Hp + k] *= share
+    for i in range(P.n):
+        norm_back_row(zero, Hp, (dact + i * line, act + i * line, at, dgamma, dbeta), ())
 
 
 @njit(nogil=True, fastmath=FASTMATH, error_model="numpy")
-def gradient(theta, state, grad, x, y, w, rows, shape, knobs, key, scratch):
+def gradient(
+    theta: np.ndarray,
+    state: np.ndarray,
+    grad: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    w: np.ndarray,
+    rows: np.ndarray,
+    shape: np.ndarray,
+    knobs: np.ndarray,
+    key: int,
+    scratch: np.ndarray,
+) -> float:
     """Loss (float64) of one batch; grad (P,) is overwritten, state moved if there is batch norm.
 
     theta, grad (P,): U (S,p,H), W (K,H), then with batch norm gamma (H), beta (H); float32 or
@@ -381,7 +374,7 @@ def gradient(theta, state, grad, x, y, w, rows, shape, knobs, key, scratch):
     n = rows.size
     P = plan_of(shape, n)
     lead = (64 - address(scratch) % 64) % 64 // scratch.itemsize
-    scratch = scratch[lead:lead + P.size]  # whole vectors on whole cache lines
+    scratch = scratch[lead : lead + P.size]  # whole vectors on whole cache lines
     total = 0.0
     for i in range(n):
         total += w[rows[i]]
@@ -393,7 +386,7 @@ def gradient(theta, state, grad, x, y, w, rows, shape, knobs, key, scratch):
         if turn == 1:
             _normalise(theta, state, scratch, P)
         elif turn == 2:
-            _normalise_back(theta, grad, scratch, P)
+            _normalise_back(grad, scratch, P)
         for first in range(0, n, P.block):
             count = min(P.block, n - first)
             slot = first if batchnorm else NONE
@@ -403,5 +396,5 @@ def gradient(theta, state, grad, x, y, w, rows, shape, knobs, key, scratch):
                 loss += _second_layer(scratch, P, y, w, rows, first, count, slot, shape, knobs, total)
             if turn == last:
                 _spread_block(scratch, P, x, rows, first, count, slot)
-    _unpack(grad, scratch, P)
+    _copy_lines(scratch, P, grad, P.du, True)
     return loss / total

@@ -122,9 +122,7 @@ def _track(result: Mapping[str, Any], place: Any) -> Track | None:
     dot = None if math.isnan(value) else place(value)
     if low == high and math.isinf(low):
         dot = None
-    return Track(
-        start, stop, math.isinf(low) and low < 0, math.isinf(high) and high > 0, dot, stop - start < 5
-    )
+    return Track(start, stop, math.isinf(low) and low < 0, math.isinf(high) and high > 0, dot, stop - start < 5)
 
 
 def readable(text: str) -> str:

@@ -61,9 +61,7 @@ def draw(figure: Figure) -> Drawing:
     """
     wide = columns(figure)
     rows = [figure.panels[i : i + wide] for i in range(0, len(figure.panels), wide)] or [()]
-    heights = [
-        PANEL_HEIGHT + max([0.0, *(legend_height(legend_labels(panel)) for panel in row)]) for row in rows
-    ]
+    heights = [PANEL_HEIGHT + max([0.0, *(legend_height(legend_labels(panel)) for panel in row)]) for row in rows]
     with mpl.rc_context(STYLE):
         drawing = Drawing(figsize=(PANEL_WIDTH * wide, sum(heights)), layout="constrained", facecolor="white")
         drawing.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[union-attr, call-arg]

@@ -130,9 +130,7 @@ def arrange(
     """Return the cards of the claims and the plates of the figures, each naming the others it belongs to."""
     ids = [figure.id for figure, _ in figures]
     if len({slug(name) for name in ids}) != len(ids):
-        raise BadInput(
-            f"the figures' ids are {', '.join(ids)}: give each its own, of letters, digits, - and _."
-        )
+        raise BadInput(f"the figures' ids are {', '.join(ids)}: give each its own, of letters, digits, - and _.")
     cards = [_card(claim, n, [figure for figure, _ in figures]) for n, claim in enumerate(claims, 1)]
     plates = [
         Plate(figure, f"figure-{slug(figure.id)}", n, data_uri(image), columns(figure), _shown(figure, cards))

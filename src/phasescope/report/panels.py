@@ -51,9 +51,7 @@ def say_empty(axes: Axes, words: str = "no finite values to show") -> None:
 Path = tuple[Array, Array]  # a line, as shares of the panel's width and height
 
 
-def draw_marks(
-    axes: Axes, marks: Sequence[tuple[float, str]], scale: Scale, paths: Sequence[Path] = ()
-) -> None:
+def draw_marks(axes: Axes, marks: Sequence[tuple[float, str]], scale: Scale, paths: Sequence[Path] = ()) -> None:
     """Draw labelled vertical lines; a label goes to the left of its line where the next one is near."""
     placed = [(float(scale.place(np.array(x))), label) for x, label in marks]
     placed = sorted((x, label) for x, label in placed if scale.low <= x <= scale.high)

@@ -90,9 +90,7 @@ def remove_stale(root: Path) -> int:
 def explained(error: OSError, path: Path) -> OSError:
     """Return an ``OSError`` of the same kind that says what could not be written and what to do."""
     if error.errno in _FULL:
-        sentence = (
-            f"the disk has no room for {path.name}: free some space and run again; all kept before is intact"
-        )
+        sentence = f"the disk has no room for {path.name}: free some space and run again; all kept before is intact"
     else:
         sentence = f"{path.name} could not be written ({error.strerror or error}); all kept before is intact"
     return OSError(error.errno or errno.EIO, sentence, str(path))

@@ -43,9 +43,7 @@ def plain(value: Any, where: str, nan: bool = False) -> Any:
         return [plain(item, f"{where}[{i}]", nan) for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         return {_key(key, where): plain(item, f"{where}.{key}", nan) for key, item in value.items()}
-    raise BadInput(
-        f"{where} is {value!r}, a {type(value).__name__}: give numbers, strings, lists or dicts of them."
-    )
+    raise BadInput(f"{where} is {value!r}, a {type(value).__name__}: give numbers, strings, lists or dicts of them.")
 
 
 def _number(value: float, where: str, nan: bool) -> Any:

@@ -26,9 +26,7 @@ class Lock:
     def __init__(self, root: Path) -> None:
         self._key = (os.getpid(), os.path.realpath(root))
         if self._key in _held:
-            raise BadInput(
-                f"{root} is already open in this process: close that store first, or open it read-only."
-            )
+            raise BadInput(f"{root} is already open in this process: close that store first, or open it read-only.")
         self._descriptor = os.open(root / "store.lock", os.O_RDWR | os.O_CREAT, 0o666)
         try:
             _lock(self._descriptor, root)
@@ -61,9 +59,7 @@ def open_for_writing(root: Path) -> Lock:
         raise _unwritable(root, error) from error
     try:
         if not (root / "store.json").exists():
-            write_atomic(
-                root / "store.json", json.dumps({"format": FORMAT, "writer": "phasescope"}).encode() + b"\n"
-            )
+            write_atomic(root / "store.json", json.dumps({"format": FORMAT, "writer": "phasescope"}).encode() + b"\n")
         check_format(root)
     except BaseException as error:
         lock.release()
@@ -81,13 +77,9 @@ def check_format(root: Path) -> None:
     except OSError as error:
         raise BadInput(f"{root} holds no store ({error.strerror}): name the folder of a run.") from error
     except (ValueError, TypeError, KeyError) as error:
-        raise BadInput(
-            f"{root}/store.json is not readable: put {{'format': {FORMAT}}} back in JSON."
-        ) from error
+        raise BadInput(f"{root}/store.json is not readable: put {{'format': {FORMAT}}} back in JSON.") from error
     if type(found) is not int or found < 1:
-        raise BadInput(
-            f"{root}/store.json names the format {found!r}: it must be an integer from 1 to {FORMAT}."
-        )
+        raise BadInput(f"{root}/store.json names the format {found!r}: it must be an integer from 1 to {FORMAT}.")
     if found > FORMAT:
         raise BadInput(
             f"{root} has the format {found}, newer than {FORMAT}: upgrade phasescope or name another folder."
@@ -98,16 +90,12 @@ def _check_empty(root: Path) -> None:
     """Refuse a folder of something else; what a killed first open left does not count."""
     strange = sorted(p.name for p in root.iterdir() if p.name != "store.lock" and not p.name.endswith(SUFFIX))
     if strange:
-        raise BadInput(
-            f"{root} is no store but holds {strange[0]!r}: name a new or empty folder, or that of a run."
-        )
+        raise BadInput(f"{root} is no store but holds {strange[0]!r}: name a new or empty folder, or that of a run.")
 
 
 def _unwritable(root: Path, error: OSError) -> BadInput:
     """Return the sentence for a folder that can not be written."""
-    return BadInput(
-        f"{root} can not be written ({error.strerror or error}): name a folder that you may write to."
-    )
+    return BadInput(f"{root} can not be written ({error.strerror or error}): name a folder that you may write to.")
 
 
 if sys.platform == "win32":

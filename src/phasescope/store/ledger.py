@@ -24,9 +24,7 @@ class Ledger:
         self.records, self.path = records, path
         self._appending = threading.Lock()
 
-    def save(
-        self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]
-    ) -> None:
+    def save(self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         """Put a record on the shelf, then its line into the journal; an old line is taken back first."""
         key = address(identity)
         line = journal.entry(key, identity, facts, time.time())

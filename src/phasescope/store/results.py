@@ -84,9 +84,7 @@ def _check_indexes(data: xr.Dataset) -> None:
     """Refuse indexes that a list of names can not bring back."""
     for name, index in data.xindexes.items():
         if name not in data.dims or type(index).__name__ == "PandasMultiIndex":
-            raise BadInput(
-                f"coordinate {name!r} has a {type(index).__name__}: use reset_index or drop_indexes first."
-            )
+            raise BadInput(f"coordinate {name!r} has a {type(index).__name__}: use reset_index or drop_indexes first.")
 
 
 def _strings(name: str, values: Array) -> dict[str, Any]:

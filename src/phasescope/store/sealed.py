@@ -64,14 +64,8 @@ def _checksum(arrays: Mapping[str, Array], texts: Mapping[str, Any]) -> str:
 
 def _name(name: Any) -> str:
     """Return the name of an array, or refuse it."""
-    if (
-        not isinstance(name, str)
-        or name == "__metadata__"
-        or any("\ud800" <= letter <= "\udfff" for letter in name)
-    ):
-        raise BadInput(
-            f"an array is named {name!r}: give a string of valid characters other than '__metadata__'."
-        )
+    if not isinstance(name, str) or name == "__metadata__" or any("\ud800" <= letter <= "\udfff" for letter in name):
+        raise BadInput(f"an array is named {name!r}: give a string of valid characters other than '__metadata__'.")
     return str.__str__(name)
 
 
@@ -79,7 +73,5 @@ def _storable(name: str, array: Any) -> Array:
     """Return the array contiguous and little-endian, as safetensors needs it, in its own shape."""
     values = np.asarray(array)
     if values.dtype.kind not in "biuf" or values.dtype.itemsize > 8:
-        raise BadInput(
-            f"array {name!r} has dtype {values.dtype}: give bool, integers or floats of at most 64 bits."
-        )
+        raise BadInput(f"array {name!r} has dtype {values.dtype}: give bool, integers or floats of at most 64 bits.")
     return np.asarray(values, dtype=values.dtype.newbyteorder("<"), order="C")

@@ -31,9 +31,7 @@ class Shelf:
     def hashes(self) -> Iterator[str]:
         """Yield the hashes of the files that are there, sorted, unopened."""
         found = self.folder.glob(f"??/*{END}" if self.spread else f"*{END}")
-        yield from sorted(
-            path.stem for path in found if _HASH.fullmatch(path.stem) and path == self.path(path.stem)
-        )
+        yield from sorted(path.stem for path in found if _HASH.fullmatch(path.stem) and path == self.path(path.stem))
 
     def put(self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         """Write a file, whole or not at all. Raises what ``seal`` and ``write_atomic`` raise."""

@@ -87,9 +87,7 @@ class Store:
         """
         return self._load(self._records, identity)
 
-    def save(
-        self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]
-    ) -> None:
+    def save(self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         """Keep a finished record, whole or not at all, in place of an earlier one of the same identity.
 
         Arrays are bool, integers or floats of any shape; facts are plain nested data and may hold NaN (tuples
@@ -137,9 +135,7 @@ class Store:
         except FileNotFoundError as error:
             raise BadInput(f"{self.root} holds no results: run the study into it first.") from error
         except Damaged as error:
-            raise BadInput(
-                f"{path} is damaged ({error}): run the study again, finished members are kept."
-            ) from error
+            raise BadInput(f"{path} is damaged ({error}): run the study again, finished members are kept.") from error
         return results.unpack(arrays, facts["structure"]), facts["verdicts"], facts["provenance"]
 
     def path(self, name: str) -> Path:
@@ -159,9 +155,7 @@ class Store:
         path = self.path(name)
         parts = PurePosixPath(name.lower()).parts
         if parts[0] in OWN_FOLDERS or (len(parts) == 1 and parts[0] in OWN) or path.is_dir():
-            raise BadInput(
-                f"{name!r} belongs to the store itself: give another name, such as 'report/index.html'."
-            )
+            raise BadInput(f"{name!r} belongs to the store itself: give another name, such as 'report/index.html'.")
         write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
         return path
 
@@ -173,10 +167,7 @@ class Store:
         """Return one row per record, by hash, with columns ``identity.<path>`` and ``facts.<path>``."""
         import pandas as pd
 
-        rows = {
-            key: {**_flat("identity", i), **_flat("facts", f)}
-            for key, (i, f) in self._ledger.listed().items()
-        }
+        rows = {key: {**_flat("identity", i), **_flat("facts", f)} for key, (i, f) in self._ledger.listed().items()}
         return pd.DataFrame(list(rows.values()), index=pd.Index(list(rows), name="hash", dtype=object))
 
     def health(self) -> Facts:
@@ -218,9 +209,7 @@ class Store:
         """Refuse to write without the lock."""
         if not self._writable():
             state = "open read-only" if self.read_only else "closed, or was opened by a parent process"
-            raise BadInput(
-                f"the store {self.root} is {state}: open it for writing in the process that writes."
-            )
+            raise BadInput(f"the store {self.root} is {state}: open it for writing in the process that writes.")
 
 
 def _size(root: Path) -> int:
@@ -236,6 +225,4 @@ def _flat(prefix: str, value: Any) -> Facts:
     """Return nested dicts as one, their keys joined by dots."""
     if not isinstance(value, dict):
         return {prefix: value}
-    return {
-        path: leaf for key, item in value.items() for path, leaf in _flat(f"{prefix}.{key}", item).items()
-    }
+    return {path: leaf for key, item in value.items() for path, leaf in _flat(f"{prefix}.{key}", item).items()}

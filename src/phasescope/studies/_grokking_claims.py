@@ -53,7 +53,9 @@ def _exact_claims(s: GrokkingSettings) -> Sequence[Claim]:
             f"{GD}, Eqs. 6-7 and 12; claim 1.1",
             lambda d: of(d, "exact", "table_accuracy"),
             Expectation.at_least(0.999),
-            Control("phases that ignore the constraint", lambda d: of(d, "phase_errors", "table_accuracy", error=np.pi)),
+            Control(
+                "phases that ignore the constraint", lambda d: of(d, "phase_errors", "table_accuracy", error=np.pi)
+            ),
         ),
         Claim(
             "exact-error",
@@ -61,7 +63,9 @@ def _exact_claims(s: GrokkingSettings) -> Sequence[Claim]:
             "derived here (theory.expected_squared_error); claim 1.2",
             lambda d: of(d, "exact", "table_loss") * width,
             Expectation.near(4.0, 0.4),
-            Control("phases that ignore the constraint", lambda d: of(d, "phase_errors", "table_loss", error=np.pi) * width),
+            Control(
+                "phases that ignore the constraint", lambda d: of(d, "phase_errors", "table_loss", error=np.pi) * width
+            ),
         ),
         Claim(
             "exact-deviation",
@@ -69,9 +73,7 @@ def _exact_claims(s: GrokkingSettings) -> Sequence[Claim]:
             "derived here (theory.wrong_logit_deviation); claim 1.2",
             lambda d: of(d, "exact", "wrong_logit_deviation") * root,
             Expectation.near(2.0, 0.1),
-            Control(
-                "Gaussian weights of the same size", lambda d: of(d, "gaussian", "wrong_logit_deviation") * root
-            ),
+            Control("Gaussian weights of the same size", lambda d: of(d, "gaussian", "wrong_logit_deviation") * root),
         ),
         Claim(
             "exact-width",
@@ -152,9 +154,7 @@ def _descent_claims(s: GrokkingSettings) -> Sequence[Claim]:
             f"{GD}, Fig. 1 shows the delay; the factor is a reproduction's; claim 1.5",
             lambda d: delay(gd(d, "train_accuracy"), gd(d, "test_accuracy")),
             Expectation.between(1.25, 1.45),
-            Control(
-                "random labels", lambda d: delay(shuffled(d, "train_accuracy"), shuffled(d, "test_accuracy"))
-            ),
+            Control("random labels", lambda d: delay(shuffled(d, "train_accuracy"), shuffled(d, "test_accuracy"))),
         ),
         Claim(
             "test-loss-rises",
@@ -182,7 +182,7 @@ def _descent_claims(s: GrokkingSettings) -> Sequence[Claim]:
         ),
         Claim(
             "other-optimizers",
-            "Momentum, weight decay, dropout, AdamW, and mini-batches with batch normalization generalize too (the worst)",
+            "Momentum, weight decay, dropout, AdamW, mini-batches with batch normalization generalize too (the worst)",
             f"{GD}, p. 4; claim 1.5",
             lambda d: others(d, OTHERS, s.high),
             Expectation.at_least(0.99),

@@ -91,7 +91,7 @@ def _times(data: xr.Dataset, s: GrokkingSettings) -> Figure:
     x = Axis("fraction of the table that trains", limits=(0, 1))
     return Figure(
         "times", "Time to generalize, and whether it comes, against the training fraction",
-        "Left: steps to 90 % test accuracy (median over seeds that is finite; band from the least to the largest seed). "
+        "Left: steps to 90 % test accuracy (median over seeds where finite; band from the least to the largest). "
         "Right: test accuracy at the end. Step counts of different optimizers are not comparable with each other.",
         [Curves("time", x, Axis("steps to 90 % test accuracy", "log"), lines),
          Curves("outcome", x, ACCURACY, reached)],
@@ -118,12 +118,14 @@ def _participation(data: xr.Dataset, s: GrokkingSettings) -> Figure:
         ],
     )  # fmt: skip
     samples = [("untrained", part(data, "untrained")["participation"].values.ravel())]
-    samples.append(("gradient descent", part(data, "gd")["end.participation"].sel(train_fraction=s.high).values.ravel()))
+    samples.append(
+        ("gradient descent", part(data, "gd")["end.participation"].sel(train_fraction=s.high).values.ravel())
+    )
     samples.append((f"AdamW, weight decay {s.decays[-1]:g}", run["end.participation"].values.ravel()))
     histogram = Histogram("neurons at the end", Axis("participation ratio", limits=(0, 1)), samples)
     return Figure(
         "participation", "Neurons become single waves",
-        "Inverse participation ratio of each neuron's weights in Fourier space: 1 for one cosine, about 4/(p+1) for noise.",
+        "Inverse participation ratio of each neuron in Fourier space: 1 for one cosine, about 4/(p+1) for noise.",
         [curves, histogram], ("participation-rises", "participation-keeps-rising"),
     )  # fmt: skip
 
@@ -150,7 +152,7 @@ def _phases(data: xr.Dataset, s: GrokkingSettings) -> Figure:
     )  # fmt: skip
     return Figure(
         "phases", "The phases of each neuron obey one constraint",
-        "Left: all neurons of all seeds. Right: breaking the constraint by errors uniform in (-d, d) lowers the correct logit.",
+        "Left: all neurons of all seeds. Right: errors uniform in (-d, d) lower the correct logit.",
         [histogram, law], ("phases-gd", "phases-adamw", "phase-error-law"),
     )  # fmt: skip
 
@@ -171,7 +173,7 @@ def _neurons(data: xr.Dataset, s: GrokkingSettings) -> Figure:
     run = part(data, "gd").sel(train_fraction=s.high).isel(seed=0)
     embed, readout = run["final.embed"].values.astype(float), run["final.readout"].values.astype(float)
     exact = theory.addition_weights(s.p, s.width, streams(0)("init"))
-    best = int(run["end.participation"].argmax())
+    best = int(np.argmax(run["end.participation"].values))
     q = min(6, s.p - 1)
     frequency = np.arange(s.p) - s.p // 2
     x, y = Axis("frequency in n"), Axis("frequency in m")
@@ -195,12 +197,12 @@ def _widths(data: xr.Dataset, s: GrokkingSettings) -> Figure:
     x = Axis("width N")
     n = widths.width.values
     fine = np.arange(n.min(), n.max() + 1)
+    predicted = np.array([theory.expected_accuracy(s.exact_p, int(k)) for k in fine])
     accuracy = Curves(
         "width needed", x, ACCURACY,
         [
             band("exact weights", widths.table_accuracy, n),
-            Line("theory (independent logits)", fine, np.array([theory.expected_accuracy(s.exact_p, int(k)) for k in fine]),
-                 role="theory"),
+            Line("theory (independent logits)", fine, predicted, role="theory"),
             band("phase errors up to pi/2", broken.table_accuracy, n, role="control"),
         ],
         marks=((float(theory.width_needed(s.exact_p)), "99 % in theory"),),

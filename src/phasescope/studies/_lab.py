@@ -141,7 +141,7 @@ def run(
 ) -> Results:
     """Run a study and return its results: the data, and a verdict on every claim.
 
-    ``scale`` is "pocket" (a minute on two cores) or "paper"; ``overrides`` change single settings, for example ``p=31``;
+    ``scale`` is "pocket" (a minute on two cores) or "paper"; ``overrides`` change settings, for example ``p=31``;
     ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted resumes when the same
     call is made again; members already trained are taken from the folder.
 
@@ -182,11 +182,12 @@ def _parts(
     for number, (name, e) in enumerate(experiments.items(), 1):
         budget = steps_of({name: e})
         latest = Progress(len(e.grid), budget)
+        where = (e.title, number, len(experiments), before, budget, total)
 
-        def on_progress(progress: Progress, e: Experiment = e, number: int = number) -> None:
+        def on_progress(progress: Progress, where: tuple[str, int, int, int, int, int] = where) -> None:
             nonlocal latest
             latest = progress
-            tell(Stage(e.title, number, len(experiments), before, budget, total, progress))
+            tell(Stage(*where, progress))
 
         if e.recipe is None:
             parts[name] = measure(e.learner, e.task, e.grid, e.at_end)

@@ -53,13 +53,19 @@ def _claims(study: Study, settings: Any) -> Table:
 
 
 def _costs(study: Study) -> Table:
-    table = Table("scale", "experiments", "networks", "steps if none leaves early", "estimate on this machine", box=None)
+    table = Table(
+        "scale", "experiments", "networks", "steps if none leaves early", "estimate on this machine", box=None
+    )
     for name, settings in study.scales.items():
         experiments = study.experiments(settings)
         trained = {k: e for k, e in experiments.items() if e.recipe}
         networks = sum(len(e.grid) for e in trained.values())
         table.add_row(
-            name, str(len(experiments)), f"{networks:,}", f"{steps_of(trained):,}", f"at most {_minutes(_seconds(trained))}"
+            name,
+            str(len(experiments)),
+            f"{networks:,}",
+            f"{steps_of(trained):,}",
+            f"at most {_minutes(_seconds(trained))}",
         )
     return table
 

@@ -45,9 +45,9 @@ class Experiment:
 class Study:
     """A paper's question, asked again.
 
-    ``scales`` name -> settings, "pocket" first (minutes on two cores), "paper" the paper's own. ``experiments(s)`` name ->
-    Experiment; ``claims(s)`` and ``figures(data, s)`` see one dataset in which the variables and dimensions of experiment
-    ``e`` are called ``e.<name>``; ``part(data, e)`` returns one experiment under its plain names.
+    ``scales`` name -> settings, "pocket" first (minutes on two cores), "paper" the paper's own. ``experiments(s)`` name
+    -> Experiment; ``claims(s)`` and ``figures(data, s)`` see one dataset in which the variables and dimensions of
+    experiment ``e`` are called ``e.<name>``; ``part(data, e)`` returns one experiment under its plain names.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Grokking modular arithmetic. Gromov 2023, arXiv:2301.02679.
 
-A two-layer quadratic network learns (n + m) mod p from a fraction of the p x p table. It first memorizes, and later, all
-at once, generalizes. Its weights can be written down: cosines of all frequencies whose phases obey one constraint.
+A two-layer quadratic network learns (n + m) mod p from a fraction of the p x p table. It first memorizes, and later,
+all at once, generalizes. Its weights can be written down: cosines of all frequencies whose phases obey one constraint.
 
 Gradient descent runs in the paper's mean-field parametrization (f = W2 (W1 x)^2 / (D N), weights N(0, 1)), full batch,
 mean squared error, at the learning rate 10^6 (p/97)^3 (N/500); the paper states neither the rate nor the width. AdamW
@@ -11,7 +11,7 @@ and mini-batches run in the plain parametrization of arXiv:2310.13061, App. A.
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -174,11 +174,11 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
     squares = function(p, lambda n, m: n**2 + m**2, name=f"n^2 + m^2 mod {p}")
     composed = function(p, lambda n, m: (n + m) ** 2, name=f"(n + m)^2 mod {p}")
 
-    def weights(**changes: object) -> ExactMLP:
+    def weights(**changes: Any) -> ExactMLP:
         return ExactMLP(p, width, partial(theory.addition_weights, **changes))
 
-    def exact(title: str, learner: object, table: ModularTable = task, grid: Grid = seeds) -> Experiment:
-        return Experiment(title, learner, table, grid, at_end=logits)  # type: ignore[arg-type]
+    def exact(title: str, learner: Any, table: ModularTable = task, grid: Grid = seeds) -> Experiment:
+        return Experiment(title, learner, table, grid, at_end=logits)
 
     def branches(member: Member) -> ExactMLP:
         chosen = partial(theory.composed_addition_weights, outer=square, branches=str(member["branches"]))
@@ -186,12 +186,13 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
 
     return {
         "untrained": Experiment(
-            "untrained networks", PowerMLP(s.p, s.width), addition(s.p), Grid(seeds=s.seeds),
+            "untrained networks",
+            PowerMLP(s.p, s.width),
+            addition(s.p),
+            Grid(seeds=s.seeds),
             at_end=(participation, phase_alignment),
         ),
-        "exact": Experiment(
-            "exact weights", weights(), task, seeds, at_end=(*logits, participation, phase_alignment)
-        ),
+        "exact": Experiment("exact weights", weights(), task, seeds, at_end=(*logits, participation, phase_alignment)),
         "gaussian": exact("control: Gaussian weights", ExactMLP(p, width, gaussian_weights)),
         "widths": exact(
             "exact weights over width",

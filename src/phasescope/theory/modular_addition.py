@@ -39,8 +39,8 @@ def addition_weights(
     """Return exact weights ``embed`` (2, p, N) and ``readout`` (p, N) for (f(n) + g(m)) mod p, float64.
 
     Eqs. 6-7 with the constraint phi1 + phi2 = phi3 (Eq. 12), frequencies k = 1..N taken mod p, and phi1, phi2 uniform
-    from ``generator``. ``f`` and ``g`` act on an array of Python integers (default: identity). ``phase_error`` = d breaks
-    the constraint by noise uniform in (-d, d) on phi3. Raises ``BadInput`` for p < 2 or width < 1.
+    from ``generator``. ``f`` and ``g`` act on an array of Python integers (default: identity). ``phase_error`` = d
+    breaks the constraint by noise uniform in (-d, d) on phi3. Raises ``BadInput`` for p < 2 or width < 1.
     """
     if p < 2 or width < 1:
         raise BadInput(f"p is {p} and width is {width}: they must be at least 2 and 1.")
@@ -61,8 +61,8 @@ def composed_addition_weights(
 ) -> tuple[Array, Array]:
     """Return weights for F(n + m) mod p, reading each output off the preimages of F (arXiv:2301.02679, Sec. 3.2).
 
-    ``branches="one"`` keeps the smallest preimage of each value: for a 2-to-1 F only a share (p + 1)/(2 p) of the inputs
-    is then answered. ``"all"`` sums over the preimages. Outputs without preimage have zero weights.
+    ``branches="one"`` keeps the smallest preimage of each value: for a 2-to-1 F only a share (p + 1)/(2 p) of the
+    inputs is then answered. ``"all"`` sums over the preimages. Outputs without preimage have zero weights.
     """
     if branches not in ("one", "all"):
         raise BadInput(f"branches is {branches!r}: choose 'one' or 'all'.")

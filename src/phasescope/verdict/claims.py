@@ -34,9 +34,7 @@ class Expectation:
 
     def __post_init__(self) -> None:
         if not self.low <= self.high:
-            raise BadInput(
-                f"expectation [{self.low}, {self.high}] is empty: give low <= high, neither of them NaN."
-            )
+            raise BadInput(f"expectation [{self.low}, {self.high}] is empty: give low <= high, neither of them NaN.")
         if self.low == -math.inf and self.high == math.inf:
             raise BadInput("expectation [-inf, inf] is met by everything: bound it on at least one side.")
         if not self.text:
@@ -94,9 +92,7 @@ class Control:
 
     def __post_init__(self) -> None:
         if not self.sentence.strip():
-            raise BadInput(
-                "a control has an empty sentence: say in one sentence what must not show the effect."
-            )
+            raise BadInput("a control has an empty sentence: say in one sentence what must not show the effect.")
 
 
 @dataclass(frozen=True)
@@ -122,10 +118,6 @@ class Claim:
     def __post_init__(self) -> None:
         for name in ("id", "sentence", "source"):
             if not getattr(self, name).strip():
-                raise BadInput(
-                    f"claim {self.id!r} has an empty {name}: a claim needs an id, a sentence and a source."
-                )
+                raise BadInput(f"claim {self.id!r} has an empty {name}: a claim needs an id, a sentence and a source.")
         if self.statistic not in get_args(Statistic):
-            raise BadInput(
-                f"claim {self.id!r}: statistic is {self.statistic!r}; use one of {get_args(Statistic)}."
-            )
+            raise BadInput(f"claim {self.id!r}: statistic is {self.statistic!r}; use one of {get_args(Statistic)}.")

@@ -74,9 +74,7 @@ def intervals(
 ) -> Bounds:
     """Return the ends (T,), (T,) of ``interval`` for each row of ``samples`` (T, n), resampled alike."""
     if samples.ndim != 2 or samples.shape[1] == 0 or np.isnan(samples).any():
-        raise BadInput(
-            f"samples of shape {samples.shape[1:]}: give one number per seed, at least one, and no NaN."
-        )
+        raise BadInput(f"samples of shape {samples.shape[1:]}: give one number per seed, at least one, and no NaN.")
     if not 0 < level < 1:
         raise BadInput(f"{level=}: an interval's level lies strictly between 0 and 1.")
     if statistic not in get_args(Statistic):
@@ -143,9 +141,7 @@ def _mean(samples: Array, tail: float, generator: np.random.Generator, resamples
     skewness. Half the tail makes up for what eight samples do not show of theirs.
     """
     if resamples * tail < 2:
-        raise BadInput(
-            f"{resamples=} can not resolve a tail of {tail:.2g}: give at least {math.ceil(2 / tail)}."
-        )
+        raise BadInput(f"{resamples=} can not resolve a tail of {tail:.2g}: give at least {math.ceil(2 / tail)}.")
     n = samples.shape[1]
     counts = generator.multinomial(n, np.full(n, 1 / n), size=resamples).astype(float)
     low, high = np.full(len(samples), -math.inf), np.full(len(samples), math.inf)

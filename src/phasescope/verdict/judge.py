@@ -50,9 +50,7 @@ def judge(claims: Iterable[Claim], data: xr.Dataset, generators: Generators, alp
     ids = [claim.id for claim in family]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
-        raise BadInput(
-            f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id."
-        )
+        raise BadInput(f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id.")
     if not 0 < alpha < 1:
         raise BadInput(f"{alpha=}: the error allowed over all claims lies strictly between 0 and 1.")
     return Verdicts(tuple(_judge(claim, data, generators, 1 - alpha / len(family)) for claim in family))
@@ -98,9 +96,7 @@ def _judge(claim: Claim, data: xr.Dataset, generators: Generators, level: float)
     )
 
 
-def _measure(
-    claim: Claim, role: str, data: xr.Dataset, generators: Generators, level: float
-) -> tuple[Array, Interval]:
+def _measure(claim: Claim, role: str, data: xr.Dataset, generators: Generators, level: float) -> tuple[Array, Interval]:
     """Return the samples (n,) of the effect or control, and their interval: NaN where a seed has no value."""
     effect = claim.effect if role == "effect" else claim.control.effect
     samples = _samples(f"claim {claim.id!r}, {role}", effect, data)

@@ -28,9 +28,7 @@ def as_text(verdicts: Verdicts) -> str:
     from rich.console import Console
 
     page = io.StringIO()
-    Console(file=page, width=shutil.get_terminal_size((100, 24)).columns, color_system=None).print(
-        verdicts, end=""
-    )
+    Console(file=page, width=shutil.get_terminal_size((100, 24)).columns, color_system=None).print(verdicts, end="")
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
 
@@ -40,9 +38,7 @@ def for_terminal(verdicts: Verdicts, width: int) -> Iterator[RenderableType]:
 
     if width >= WIDE:
         yield _table(verdicts)
-        yield from (
-            Text(f"{verdict.id}: {verdict.reason}") for verdict in verdicts if verdict.verdict != "holds"
-        )
+        yield from (Text(f"{verdict.id}: {verdict.reason}") for verdict in verdicts if verdict.verdict != "holds")
     else:
         for verdict in verdicts:
             yield _entry(verdict)

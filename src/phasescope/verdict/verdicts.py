@@ -80,9 +80,7 @@ class Verdict:
         try:
             return cls._read(record)
         except (KeyError, TypeError, ValueError) as error:
-            raise BadInput(
-                f"this is not a verdict ({type(error).__name__}: {error}): {str(record)[:200]}"
-            ) from error
+            raise BadInput(f"this is not a verdict ({type(error).__name__}: {error}): {str(record)[:200]}") from error
 
     @classmethod
     def _read(cls, record: Mapping[str, Any]) -> Verdict:
