@@ -115,7 +115,7 @@ def jobs(
     found = []
     for member in grid:
         module = module_of(member)
-        its_task = task(member) if _is_factory(task) else task
+        its_task: Any = task(member) if _is_factory(task) else task  # type: ignore[operator]
         _check_axes(member, module, its_task, free=_is_factory(task) or not isinstance(learner, nn.Module))
         own = {name: member[name] for name in Recipe.model_fields if name in member.knobs}
         its_recipe = Recipe(**{**recipe.model_dump(), **own})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import xarray as xr
@@ -15,15 +16,22 @@ from phasescope.ensemble.streams import initialized
 from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Trajectory
 
 
-def to_measure(learner: LearnerLike, task: TaskLike, grid: Grid, *, loss: str = "mse") -> list[Job]:
+def to_measure(
+    learner: LearnerLike, task: TaskLike, grid: Grid, *, loss: Literal["mse", "cross_entropy"] = "mse"
+) -> list[Job]:
     """Return the jobs that ``measure`` would do, checked: everything that can be refused is refused here."""
-    chosen = jobs(learner, task, grid, Recipe(**{"steps": 1, "loss": loss}))
+    chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss))
     plan.check_memory(chosen, "measure", 1, torch.device("cpu"))
     return chosen
 
 
 def measure(
-    learner: LearnerLike, task: TaskLike, grid: Grid, watch: Sequence[Instrument], *, loss: str = "mse"
+    learner: LearnerLike,
+    task: TaskLike,
+    grid: Grid,
+    watch: Sequence[Instrument],
+    *,
+    loss: Literal["mse", "cross_entropy"] = "mse",
 ) -> xr.Dataset:
     """Return what the instruments read on every member of ``grid`` as it is initialized; nothing is trained.
 

@@ -39,7 +39,7 @@ def train_reference(job: Job, steps: int) -> dict[str, Array]:
                 buffer.fill_(int(dropout_keys(seed, step, 1)[0]))
         losses = sample_losses(module(data["inputs"][rows]), data["labels"][rows], recipe.loss)
         rule.zero_grad()
-        weighted_mean(losses, data["weights"][rows]).backward()
+        weighted_mean(losses, data["weights"][rows]).backward()  # type: ignore[no-untyped-call]
         if recipe.optimizer == "sgd" and recipe.weight_decay:
             with torch.no_grad():
                 for parameter in module.parameters():

@@ -47,12 +47,12 @@ def to_dataset(
     coords: dict[str, Any] = {name: list(values) for name, values in grid.axes.items()}
     data = xr.Dataset(coords={**coords, "seed": list(grid.seed_values), "step": steps})
 
-    def add(name: str, dims: Sequence[str], values: Sequence[Array], first: tuple[int, ...] = (), **attrs: str) -> None:
+    def add(name: str, dims: Sequence[str], values: Sequence[Array], first: tuple[int, ...] = (), **attrs: Any) -> None:
         padded = _padded(values, first)
         data[name] = ((*axes, *dims), padded.reshape(*grid.shape, *padded.shape[1:]), attrs)
 
     for instrument in watch:
-        attrs = {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
+        attrs: dict[str, Any] = {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
         for name in (instrument.name, f"{instrument.name}_error"):
             if name in found[0].readings:
                 add(name, ("step", *instrument.dims), [t.readings[name] for t in found], (len(steps),), **attrs)

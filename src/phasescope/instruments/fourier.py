@@ -27,7 +27,8 @@ def _vectors(s: Subject) -> tuple[Tensor, Tensor]:
 
 def _ratio(vectors: Tensor) -> Tensor:
     power = torch.fft.rfft(vectors, dim=-2).abs().square()
-    return power.square().sum(-2) / power.sum(-2).square()
+    ratio: Tensor = power.square().sum(-2) / power.sum(-2).square()
+    return ratio
 
 
 def _participation(s: Subject) -> Reading:

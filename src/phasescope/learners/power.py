@@ -74,12 +74,18 @@ class PowerMLP(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits (N, K) of integer ``inputs`` (N, S)."""
-        # compared, not functional.one_hot: that one can not be stacked by vmap
-        hot = (inputs[..., None] == torch.arange(self.p, device=inputs.device)).to(self.embed.dtype)
-        hidden = ACTIVATIONS[self.activation][2](self.drop(torch.einsum("nsp,sph->nh", hot, self.embed)))
+        hidden = ACTIVATIONS[self.activation][2](self.drop(self._first_layer(inputs)))
         if self.norm is not None:
             hidden = self.norm(hidden)
         return self.scale * hidden @ self.readout.T
+
+    def _first_layer(self, inputs: Tensor) -> Tensor:
+        if not self.training:
+            # the same numbers by looking rows up; its gradient would be a scatter, slow and unordered on a GPU
+            return torch.stack([self.embed[s, inputs[:, s].long()] for s in range(self.arity)]).sum(0)
+        # compared, not functional.one_hot: that one can not be stacked by vmap
+        hot = (inputs[..., None] == torch.arange(self.p, device=inputs.device)).to(self.embed.dtype)
+        return torch.einsum("nsp,sph->nh", hot, self.embed)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the network's numbers."""

@@ -31,7 +31,7 @@ from phasescope.instruments import (
     wrong_logit_deviation,
 )
 from phasescope.learners import ExactMLP, PowerMLP
-from phasescope.studies._grokking_claims import claims
+from phasescope.studies._grokking_claims import POLYNOMIALS, claims
 from phasescope.studies._grokking_figures import figures
 from phasescope.studies._study import Experiment, Paper, Study
 from phasescope.tasks import ModularTable, addition, function
@@ -47,7 +47,7 @@ class GrokkingSettings(Settings):
     width: Annotated[int, Field(ge=1)] = 200
     narrow: Annotated[int, Field(ge=1)] = 12
     seeds: Annotated[int, Field(ge=1)] = 12
-    fractions: tuple[Share, ...] = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+    fractions: tuple[Share, ...] = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
     low: Share = 0.4
     middle: Share = 0.5
     high: Share = 0.8
@@ -84,12 +84,7 @@ SCALES = {
     ),
 }
 
-POLYNOMIALS = {
-    "n + m": lambda n, m: n + m,
-    "n^2 + m^2 + n m": lambda n, m: n**2 + m**2 + n * m,
-    "n^3 + n m^2 + m": lambda n, m: n**3 + n * m**2 + m,
-}
-PHASE_ERRORS = tuple(float(d) for d in np.linspace(0, np.pi, 9))
+PHASE_ERRORS = tuple(float(d) for d in np.linspace(0, np.pi, 7))
 EXACT_WIDTHS = (25, 40, 50, 60, 70, 80, 90, 100, 110, 120, 140, 160, 200)
 
 
@@ -115,7 +110,7 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
     plain = PowerMLP(s.p, s.width)
     over = Grid({"train_fraction": s.fractions}, seeds=s.seeds)
     high = Grid({"train_fraction": (s.high,)}, seeds=s.seeds)
-    descent = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, overtime=1.25, patience=3.5)
+    descent = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, overtime=1.25, patience=3.0)
     adam = Recipe(optimizer="adamw", lr=s.adam_rate, steps=s.adam_steps, records=s.records // 2)
     watch = (*LEARNING, mean_participation)
     at_end = (participation, phase_alignment, frequency_census)

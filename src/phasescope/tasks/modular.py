@@ -41,7 +41,7 @@ def _inputs(p: Any, arity: int) -> Array:
             f"a table of {arity} variables modulo {p} has {int(p) ** max(arity, 1):,} rows: "
             f"at most {MOST_ROWS:,} are allowed; use fewer variables, a smaller p, or a Sampler."
         )
-    return np.indices((p,) * arity, dtype=np.int32).reshape(arity, -1).T.copy()
+    return np.indices((int(p),) * arity).reshape(arity, -1).T.astype(np.int32)
 
 
 def function(
