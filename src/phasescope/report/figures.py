@@ -49,12 +49,13 @@ STYLE: Any = {
 
 
 def columns(figure: Figure) -> int:
-    """Return how many panels of ``figure`` stand side by side."""
-    return max(1, min(COLUMNS, len(figure.panels)))
+    """Return how many panels stand in a row: three, but four panels make a square."""
+    count = len(figure.panels)
+    return 2 if count == 4 else max(1, min(3, count))
 
 
 def draw(figure: Figure) -> Drawing:
-    """Return ``figure`` drawn, its panels side by side, three a row; save it with ``.savefig``.
+    """Return ``figure`` drawn, its panels side by side; save it with ``.savefig``.
 
     Values that are infinite or NaN are left out, as are negative ones on a logarithmic axis; a zero there
     stands at the edge under its own tick. The title and the caption are for the page around it.

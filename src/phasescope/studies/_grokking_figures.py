@@ -25,7 +25,6 @@ NAMES = {
     "momentum": "momentum 0.9",
     "decay": "weight decay",
     "dropout": "dropout 0.2",
-    "batchnorm": "mini-batch AdamW + batch norm",
 }
 
 
@@ -78,23 +77,21 @@ def _time(values: xr.DataArray) -> xr.DataArray:
 
 def _times(data: xr.Dataset, s: GrokkingSettings) -> Figure:
     fractions = np.array(s.fractions)
-    lines, reached = [], []
-    for name, label in NAMES.items():
-        test = part(data, name)["test_accuracy"]
-        lines.append(band(label, _time(test), fractions))
-        reached.append(band(label, last(test), fractions))
-    adamw = part(data, "adamw")["test_accuracy"]
-    for decay in s.decays:
-        test = adamw.sel(weight_decay=decay)
-        lines.append(band(f"AdamW, weight decay {decay:g}", _time(test), fractions))
-        reached.append(band(f"AdamW, weight decay {decay:g}", last(test), fractions))
-    x = Axis("fraction of the table that trains", limits=(0, 1))
+    descent = {label: part(data, name)["test_accuracy"] for name, label in NAMES.items()}
+    over = part(data, "adamw")["test_accuracy"]
+    adamw = {f"AdamW, weight decay {decay:g}": over.sel(weight_decay=decay) for decay in s.decays}
+    adamw["mini-batch AdamW, batch norm"] = part(data, "batchnorm")["test_accuracy"]
+    x = Axis("fraction of the table that trains")
+    panels = []
+    for title, group in (("gradient descent", descent), ("AdamW", adamw)):
+        times = [band(label, _time(test), fractions) for label, test in group.items()]
+        reached = [band(label, last(test), fractions) for label, test in group.items()]
+        panels.append(Curves(f"{title}: time", x, Axis("steps to 90 % test accuracy", "log"), times))
+        panels.append(Curves(f"{title}: outcome", x, Axis("test accuracy at the end", limits=(-0.02, 1.02)), reached))
     return Figure(
         "times", "Time to generalize, and whether it comes, against the training fraction",
-        "Left: steps to 90 % test accuracy (median over seeds where finite; band from the least to the largest). "
-        "Right: test accuracy at the end. Step counts of different optimizers are not comparable with each other.",
-        [Curves("time", x, Axis("steps to 90 % test accuracy", "log"), lines),
-         Curves("outcome", x, ACCURACY, reached)],
+        "Median over seeds where it is finite, band from the least to the largest seed. Steps of different optimizers are "
+        "not comparable with each other.", panels,
         ("other-optimizers", "less-data", "below-critical", "less-data-takes-longer"),
     )  # fmt: skip
 
@@ -137,9 +134,7 @@ def _phases(data: xr.Dataset, s: GrokkingSettings) -> Figure:
         ("gradient descent", part(data, "gd")["end.phase_alignment"].sel(train_fraction=s.high).values.ravel()),
         (f"AdamW, weight decay {s.decays[-1]:g}", adamw.values.ravel()),
     ]
-    histogram = Histogram(
-        "phase alignment", Axis("cos(phi1 + phi2 - phi3) per neuron", limits=(-1, 1)), samples, marks=((1.0, "exact"),)
-    )
+    histogram = Histogram("phase alignment", Axis("cos(phi1 + phi2 - phi3) per neuron", limits=(-1, 1)), samples)
     logit = part(data, "phase_errors")["correct_logit"]
     errors = logit.error.values
     fine = np.linspace(0, np.pi, 100)
@@ -221,10 +216,9 @@ def _widths(data: xr.Dataset, s: GrokkingSettings) -> Figure:
 
 def _diagram(data: xr.Dataset, s: GrokkingSettings) -> Figure:
     accuracy = last(part(data, "adamw")["test_accuracy"]).median("seed")
-    y = np.arange(len(s.decays), dtype=float)
     heat = HeatMap(
-        f"AdamW after {s.adam_steps} steps", Axis("fraction of the table that trains"),
-        Axis("weight decay, index into " + ", ".join(f"{d:g}" for d in s.decays)), np.array(s.fractions), y,
+        f"AdamW after {s.adam_steps} steps", Axis("fraction of the table that trains"), Axis("weight decay", "log"),
+        np.array(s.fractions), np.array(s.decays),
         np.asarray(accuracy.transpose("weight_decay", "train_fraction").values), "median test accuracy", 0.5, (0, 1),
     )  # fmt: skip
     return Figure(

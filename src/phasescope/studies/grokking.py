@@ -53,7 +53,7 @@ class GrokkingSettings(Settings):
     high: Share = 0.8
     steps: Annotated[int, Field(ge=10)] = 2000
     adam_steps: Annotated[int, Field(ge=10)] = 400
-    decays: tuple[float, ...] = (0.0, 1.0, 5.0)
+    decays: tuple[float, ...] = (0.0, 0.3, 1.0, 5.0)
     batch_steps: Annotated[int, Field(ge=10)] = 1500
     records: Annotated[int, Field(ge=10)] = 120
     polynomial_width: Annotated[int, Field(ge=1)] = 500
