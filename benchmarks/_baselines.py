@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -46,7 +47,20 @@ class Problem:
         return float(np.mean((out - self.targets) ** 2))
 
 
-# -- (a) and (b): torch --------------------------------------------------------------------------------------------------
+# -- (a) and (b): torch ---
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Give torch ``count`` threads for a while."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @cache
@@ -86,8 +100,8 @@ def _back(problem: Problem, first: Any, second: Any) -> Weights:
     return embed, second.detach().numpy().copy()
 
 
-def loop(problem: Problem, *, fused: bool = False) -> Contestant:
-    """(a) One network at a time: ``nn.Linear`` and ``torch.optim.AdamW``, torch's default threads.
+def loop(problem: Problem, threads: int, *, fused: bool = False) -> Contestant:
+    """(a) One network at a time: ``nn.Linear`` and ``torch.optim.AdamW``.
 
     ``fused=True`` turns on AdamW's own fused kernel, which is not torch's default.
     """
@@ -100,18 +114,20 @@ def loop(problem: Problem, *, fused: bool = False) -> Contestant:
         rule = torch.optim.AdamW(
             net.parameters(), LR, betas=(BETA1, BETA2), eps=EPS, weight_decay=DECAY, fused=fused or None
         )
-        start = time.perf_counter()
-        for _ in range(count):
-            rule.zero_grad()
-            functional.mse_loss(net(x), y).backward()
-            rule.step()
-        return time.perf_counter() - start, count, _back(problem, net.first.weight, net.second.weight)
+        with torch_threads(threads):
+            start = time.perf_counter()
+            for _ in range(count):
+                rule.zero_grad()
+                functional.mse_loss(net(x), y).backward()
+                rule.step()
+            seconds = time.perf_counter() - start
+        return seconds, count, _back(problem, net.first.weight, net.second.weight)
 
     return run
 
 
-def vmapped(problem: Problem, members: int) -> Contestant:
-    """(b) ``members`` stacked modules under ``vmap(grad)``, one AdamW over the stacked parameters (fused: the fastest)."""
+def vmapped(problem: Problem, members: int, threads: int) -> Contestant:
+    """(b) ``members`` stacked modules under ``vmap(grad)``, one fused (the fastest) AdamW over the stack."""
 
     def run(count: int) -> tuple[float, int, Weights]:
         import torch
@@ -128,21 +144,20 @@ def vmapped(problem: Problem, members: int) -> Contestant:
             return functional.mse_loss(functional_call(nets[0], parameters, (x,)), y)
 
         gradient = vmap(grad(loss))
-        rule = torch.optim.AdamW(
-            stacked.values(), LR, betas=(BETA1, BETA2), eps=EPS, weight_decay=DECAY, fused=True
-        )
-        start = time.perf_counter()
-        for _ in range(count):
-            for parameter, slope in zip(stacked.values(), gradient(stacked).values(), strict=True):
-                parameter.grad = slope
-            rule.step()
-        seconds = time.perf_counter() - start
+        rule = torch.optim.AdamW(stacked.values(), LR, betas=(BETA1, BETA2), eps=EPS, weight_decay=DECAY, fused=True)
+        with torch_threads(threads):
+            start = time.perf_counter()
+            for _ in range(count):
+                for parameter, slope in zip(stacked.values(), gradient(stacked).values(), strict=True):
+                    parameter.grad = slope
+                rule.step()
+            seconds = time.perf_counter() - start
         return seconds, count * members, _back(problem, stacked["first.weight"][0], stacked["second.weight"][0])
 
     return run
 
 
-# -- (c): JAX, in a process of its own -----------------------------------------------------------------------------------
+# -- (c): JAX, in a process of its own ---
 
 
 @cache
@@ -190,15 +205,15 @@ def _serve(pipe: Any) -> None:
         train = _compiled(*key)
         theta = jax.device_put((embed, readout) if key[2] > 1 else (embed[0], readout[0]))
 
-        def work(theta: Any) -> Any:
-            return jax.block_until_ready(train(theta))
+        def race(pool: ThreadPoolExecutor, train: Any = train, starts: Any = (theta,) * lanes) -> Any:
+            return list(pool.map(lambda theta: jax.block_until_ready(train(theta)), starts))
 
         with ThreadPoolExecutor(lanes) as pool:
             if (lanes, *key) not in warm:
-                list(pool.map(work, [theta] * lanes))
+                race(pool)
                 warm.add((lanes, *key))
             start = time.perf_counter()
-            found = list(pool.map(work, [theta] * lanes))[0]
+            found = race(pool)[0]
             seconds = time.perf_counter() - start
         weights = tuple(np.asarray(part[0] if key[2] > 1 else part) for part in found)
         pipe.send((seconds, lanes * key[2] * key[3], weights))

@@ -18,14 +18,15 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
-from _baselines import BETA1, BETA2, DECAY, EPS, LR, Contestant, Jax, Problem, Weights, loop, vmapped
 
 import phasescope as ps
+from _baselines import BETA1, BETA2, DECAY, EPS, LR, Contestant, Jax, Problem, Weights, loop, vmapped
 from phasescope.ensemble import plan
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.streams import initialized
@@ -37,6 +38,7 @@ from phasescope.vocabulary import Draw
 SIZES, MEMBERS, CHECK_STEPS, TILE_BYTES = "11x64,23x128,31x200,59x300,97x500", "1,8,64", 10, 2**30
 LOOP_TARGETS = {(23, 128): 5.0, (31, 200): 3.0, (59, 300): 2.2, (97, 500): 1.6}
 PEAK_TARGETS = {(59, 300): 0.6, (97, 500): 0.8}
+Variants = dict[str, dict[str, Contestant]]
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -64,9 +66,9 @@ def recipe(steps: int) -> ps.Recipe:
 
 
 def ours(p: int, width: int, members: int, engine: Any, startup: list[float] | None = None) -> Contestant:
-    """``phasescope.train`` without instruments: a run of ``1 + count`` steps minus a run of one step.
+    """``phasescope.train`` without instruments, ``count`` steps; start-up, seen in a run of one step, is taken off.
 
-    What is taken off (making, checking and collecting the members) is kept in ``startup``, in seconds.
+    Start-up (making, checking and collecting the members) is kept in ``startup``, in seconds.
     """
     learner, task, grid = PowerMLP(p, width), WholeTable(p), ps.Grid(seeds=members)
 
@@ -77,8 +79,8 @@ def ours(p: int, width: int, members: int, engine: Any, startup: list[float] | N
 
     def run(count: int) -> tuple[float, int, Weights]:
         short, _ = train(1)
-        long, data = train(1 + count)
-        step = max(long - short, 1e-9) / count
+        long, data = train(count)
+        step = max(long - short, 1e-9) / (count - 1)
         if startup is not None:
             startup.append(short - step)
         first = data.isel(seed=0)
@@ -87,34 +89,19 @@ def ours(p: int, width: int, members: int, engine: Any, startup: list[float] | N
     return run
 
 
-def with_threads(threads: int, contestant: Contestant) -> Contestant:
-    """Run ``contestant`` with so many torch threads, and put torch's default back."""
-
-    def run(count: int) -> tuple[float, int, Weights]:
-        before = torch.get_num_threads()
-        torch.set_num_threads(threads)
-        try:
-            return contestant(count)
-        finally:
-            torch.set_num_threads(before)
-
-    return run
-
-
-def contestants(problem: Problem, members: int, jax: Jax | None, startup: list[float]) -> dict[str, dict[str, Contestant]]:
+def contestants(problem: Problem, members: int, jax: Jax | None, startup: list[float]) -> Variants:
     """Return the variants of every contestant by name; of several variants the fastest will run."""
-    p, width = problem.p, problem.width
-    task, learner = WholeTable(p), PowerMLP(p, width)
-    job = jobs(learner, task, ps.Grid(), recipe(1))[0]
-    cpu = torch.device("cpu")
+    p, width, default = problem.p, problem.width, torch.get_num_threads()
+    job = jobs(PowerMLP(p, width), WholeTable(p), ps.Grid(), recipe(1))[0]
+    stack = min(members, plan.tile_size(job, torch.device("cpu"), None))
     largest = min(members, max(TILE_BYTES // (p * p * width * 4 * 6), 1))
     tiles = sorted({1 << (largest.bit_length() - 1), min(8, members, largest)})
-    found: dict[str, dict[str, Contestant]] = {
+    found: Variants = {
         "ours": {"fused": ours(p, width, members, "fused", startup)},
-        "stacked": {"stacked": ours(p, width, min(members, plan.tile_size(job, cpu, None)), "stacked")},
-        "a": {f"{torch.get_num_threads()} threads": loop(problem)},
-        "a1": {"1 thread": with_threads(1, loop(problem)), "1 thread, fused AdamW": with_threads(1, loop(problem, fused=True))},
-        "b": {f"tile {t}, {n} threads": with_threads(n, vmapped(problem, t)) for t in tiles for n in {1, CORES}},
+        "stacked": {f"tile {stack}": ours(p, width, stack, "stacked")},
+        "a": {f"{default} threads": loop(problem, default)},
+        "a1": {"1 thread": loop(problem, 1), "1 thread, fused AdamW": loop(problem, 1, fused=True)},
+        "b": {f"tile {t}, {n} threads": vmapped(problem, t, n) for t in tiles for n in {1, default}},
     }
     if jax:
         forms = {"one-hot": False, "gather": True}
@@ -138,9 +125,8 @@ def peaks() -> dict[str, float]:
     found = {"torch": 0.0, "numpy": 0.0}
     for n in (1024, 1536, 2048):
         x = np.full((n, n), 0.5, np.float32)
-        t = torch.from_numpy(x)
-        for name, product in (("torch", lambda t=t: t @ t), ("numpy", lambda x=x: x @ x)):
-            found[name] = max(found[name], *(rate(2 * n**3, product) for _ in range(2)))
+        for name, a in (("torch", torch.from_numpy(x)), ("numpy", x)):
+            found[name] = max(found[name], *(rate(2 * n**3, lambda a=a: a @ a) for _ in range(2)))
     a, b = np.full((128, 256), 0.5, np.float32), np.full((256, 192), 0.5, np.float32)
 
     def work(times: int) -> None:
@@ -151,11 +137,9 @@ def peaks() -> dict[str, float]:
     flops, times = 2 * 128 * 256 * 192, 500
     work(1)
     with ThreadPoolExecutor(CORES) as pool:
-        found["own kernel, 1 core"] = max(rate(times * flops, lambda: work(times)) for _ in range(2))
-        each = [times] * CORES
-        found["own kernel, all cores"] = max(
-            rate(CORES * times * flops, lambda: list(pool.map(work, each))) for _ in range(2)
-        )
+        for name, cores in (("own kernel, 1 core", 1), ("own kernel, all cores", CORES)):
+            each = [times] * cores
+            found[name] = max(rate(cores * times * flops, lambda e=each: list(pool.map(work, e))) for _ in range(3))
     return found
 
 
@@ -167,16 +151,15 @@ def measure(p: int, width: int, members: int, rounds: int, seconds: float, jax: 
     startup: list[float] = []
     chosen, names, counts, losses = {}, {}, {}, {}
     for name, variants in contestants(problem, members, jax, startup).items():
-        costs = {}
+        costs, together = {}, {}
         for variant, run in variants.items():
-            losses[f"{name}: {variant}"] = problem.loss(run(CHECK_STEPS + (name not in ("ours", "stacked")))[2])
-            spent, steps, _ = run(CHECK_STEPS + (name not in ("ours", "stacked")))
-            costs[variant] = spent / steps
+            spent, steps, weights = run(CHECK_STEPS)
+            costs[variant], together[variant] = spent / steps, steps // CHECK_STEPS
+            losses[f"{name}: {variant}"] = problem.loss(weights)
         names[name] = min(costs, key=costs.__getitem__)
         chosen[name] = variants[names[name]]
-        batch = steps // (CHECK_STEPS + (name not in ("ours", "stacked")))
-        slot = seconds * (2.5 if name == "ours" else 1.0)
-        counts[name] = int(np.clip(slot / (costs[names[name]] * batch), 2, 20_000))
+        slot = seconds * (2.5 if name == "ours" else 1.0)  # ours has its start-up to outweigh
+        counts[name] = int(np.clip(slot / (costs[names[name]] * together[names[name]]), 2, 20_000))
     spread = max(losses.values()) / min(losses.values()) - 1
     if spread > 1e-4:
         raise SystemExit(f"p={p} width={width}: the contestants do not train the same network: {losses}")
@@ -243,13 +226,11 @@ HEAD = (
 
 def machine() -> dict[str, Any]:
     """Return what the numbers depend on."""
-    try:
-        with open("/proc/cpuinfo") as file:
-            cpu = next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        cpu = platform.processor()
-    return {"cpu": cpu, "cores": CORES, "python": platform.python_version(), "torch": torch.__version__,
-            "torch threads": torch.get_num_threads(), "numpy": np.__version__, "phasescope": ps.__version__}  # fmt: skip
+    info = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    cpu = next((line.split(":", 1)[1].strip() for line in info.splitlines() if line.startswith("model name")), "")
+    return {"cpu": cpu or platform.processor(), "cores": CORES, "torch threads": torch.get_num_threads(),
+            "python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__,
+            "command": " ".join(sys.argv), "load at start": round(os.getloadavg()[0], 1)}  # fmt: skip
 
 
 def main() -> None:
@@ -269,7 +250,7 @@ def main() -> None:
     except ImportError as error:
         jax = None
         print(error, file=sys.stderr)
-    facts = {**machine(), "jax": jax.version if jax else None, "command": " ".join(sys.argv), "load at start": os.getloadavg()}
+    facts = {**machine(), "jax": jax.version if jax else None}
     print(", ".join(f"{name} {value}" for name, value in facts.items()), f"\n\n{HEAD}", sep="")
     cells = []
     for size in asked.sizes.split(","):
@@ -281,8 +262,8 @@ def main() -> None:
     print("\nPeaks (best of the run, GFLOP/s): " + ", ".join(f"{name} {value:.0f}" for name, value in tops.items()))
     print("BLAS peak of a round: the faster of torch and numpy. Load of cells:", [round(c["load"], 1) for c in cells])
     if asked.json:
-        with open(asked.json, "w") as file:
-            json.dump({"machine": facts, "peaks": tops, "cells": cells, "rows": [summary(c) for c in cells]}, file, indent=1)
+        rows = [summary(cell) for cell in cells]
+        Path(asked.json).write_text(json.dumps({"machine": facts, "peaks": tops, "cells": cells, "rows": rows}, indent=1))
     if jax:
         jax.close()
 

@@ -74,11 +74,15 @@ correct_logit = Instrument(
 
 
 def _deviation(s: Subject) -> Reading:
-    wrong = _wrong_mask(s) & _everything(s)[..., None]
-    logits, count = s.logits().double(), wrong.sum((-2, -1))
-    mean = (logits * wrong).sum((-2, -1)) / count
-    square = ((logits - mean[..., None, None]) ** 2 * wrong).sum((-2, -1)) / (count - 1)
-    return Reading(square.sqrt(), valid=count > 1)
+    # all logits less the correct ones, summed in float64 row by row: no (N, K) array of doubles is made
+    rows = _everything(s).double()
+    count = rows.sum(-1) * (s.logits().shape[-1] - 1)
+    total = s.logits().sum(-1, dtype=torch.float64) - _correct(s).double()
+    mean = (total * rows).sum(-1) / count
+    apart = s.logits() - mean[..., None, None].to(s.logits().dtype)
+    of_label = apart.gather(-1, s.labels.long()[..., None])[..., 0].double()
+    square = apart.square_().sum(-1, dtype=torch.float64) - of_label.square()
+    return Reading(((square * rows).sum(-1) / (count - 1)).sqrt(), valid=count > 1)
 
 
 wrong_logit_deviation = Instrument(

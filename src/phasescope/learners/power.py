@@ -82,7 +82,8 @@ class PowerMLP(nn.Module):
     def _first_layer(self, inputs: Tensor) -> Tensor:
         if not self.training:
             # the same numbers by looking rows up; its gradient would be a scatter, slow and unordered on a GPU
-            return torch.stack([self.embed[s, inputs[:, s].long()] for s in range(self.arity)]).sum(0)
+            rows = inputs.long()
+            return sum((self.embed[s, rows[:, s]] for s in range(1, self.arity)), start=self.embed[0, rows[:, 0]])
         # compared, not functional.one_hot: that one can not be stacked by vmap
         hot = (inputs[..., None] == torch.arange(self.p, device=inputs.device)).to(self.embed.dtype)
         return torch.einsum("nsp,sph->nh", hot, self.embed)

@@ -90,8 +90,8 @@ def _times(data: xr.Dataset, s: GrokkingSettings) -> Figure:
         panels.append(Curves(f"{title}: outcome", x, Axis("test accuracy at the end", limits=(-0.02, 1.02)), reached))
     return Figure(
         "times", "Time to generalize, and whether it comes, against the training fraction",
-        "Median over seeds where it is finite, band from the least to the largest seed. Steps of different optimizers are "
-        "not comparable with each other.", panels,
+        "Median over seeds where it is finite, band from the least to the largest seed. Steps of different optimizers "
+        "are not comparable with each other.", panels,
         ("other-optimizers", "less-data", "below-critical", "less-data-takes-longer"),
     )  # fmt: skip
 

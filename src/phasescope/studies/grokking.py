@@ -61,7 +61,7 @@ class GrokkingSettings(Settings):
     adam_rate: Positive = 0.01
     exact_p: Annotated[int, Field(ge=5)] = 97
     exact_width: Annotated[int, Field(ge=1)] = 500
-    draws: Annotated[int, Field(ge=1)] = 32
+    draws: Annotated[int, Field(ge=1)] = 16
 
     @property
     def rate(self) -> float:
@@ -85,7 +85,7 @@ SCALES = {
 }
 
 PHASE_ERRORS = tuple(float(d) for d in np.linspace(0, np.pi, 7))
-EXACT_WIDTHS = (25, 40, 50, 60, 70, 80, 90, 100, 110, 120, 140, 160, 200)
+EXACT_WIDTHS = (25, 50, 60, 70, 80, 90, 100, 110, 130, 160, 200)
 
 
 def square(n: Array) -> Array:

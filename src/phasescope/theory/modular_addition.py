@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from phasescope.vocabulary import Array, BadInput
 
@@ -106,8 +105,9 @@ def expected_accuracy(p: int, width: int) -> float:
     underestimate (p = 97, N = 100: 0.988 against 0.997 measured).
     """
     s = wrong_logit_deviation(width)
-    value, _ = quad(lambda x: norm.pdf(x) * norm.cdf((1 + s * x) / s) ** (p - 1), -9, 9)
-    return float(value)
+    x = np.linspace(-9, 9, 2001)  # the trapezoid rule is exact to rounding for so smooth and short a function
+    density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    return float(np.trapezoid(density * ndtr((1 + s * x) / s) ** (p - 1), x))
 
 
 def width_needed(p: int, accuracy: float = 0.99) -> int:
