@@ -54,7 +54,7 @@ class Job:
             "learner": describe(self.module),
             "task": self.task.describe(),
             "recipe": self.recipe.model_dump(mode="json"),
-            "knobs": dict(self.member.knobs),
+            "knobs": {name: _plain(value) for name, value in self.member.knobs.items()},
             "seed": self.member.seed,
             "watch": [instrument.name for instrument in self.watch],
             "at_end": [instrument.name for instrument in self.at_end],
@@ -62,6 +62,11 @@ class Job:
             "code": code_fingerprint(),
             "libraries": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
         }
+
+
+def _plain(value: Knob) -> Knob:
+    # a grid over (0, 1) and one over (0.0, 1.0) hold the same members
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 @cache

@@ -18,6 +18,11 @@ TILE_BYTES_CPU = 64 * 2**20
 MOST_MEMBERS = 4096
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def free_memory(device: torch.device) -> int:
     """Return the bytes that a run may still take on ``device``."""
     if device.type == "cuda":

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import threading
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch import nn
 
 from phasescope.vocabulary import Array, Generators
 
+_global_generator = threading.Lock()  # members are initialized on several threads
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
@@ -71,7 +73,7 @@ def initialized(template: nn.Module, seed: int) -> nn.Module:
         initialize(streams(seed)("init"))
         return module
     state = torch.Generator().manual_seed(_key(seed, "init", 0) % 2**63).get_state()
-    with torch.random.fork_rng(devices=[]):
+    with _global_generator, torch.random.fork_rng(devices=[]):
         torch.default_generator.set_state(state)
         for part in module.modules():
             reset = getattr(part, "reset_parameters", None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -100,7 +99,7 @@ def train(
     Raises ``BadInput`` for unknown axes, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
     """
     where = device_named(device)
-    count = workers or len(os.sched_getaffinity(0))
+    count = workers or plan.cores()
     chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)
     run = _Run(chosen, keeper, on_progress, checkpoint_every)
     if chosen[0].engine.startswith("fused"):
@@ -129,7 +128,7 @@ def planned(
     if needs_accuracies(recipe) and not {"train_accuracy", "test_accuracy"} <= names:
         raise BadInput("overtime or patience is finite: watch train_accuracy and test_accuracy for early release.")
     kind = _engine(engine, chosen, where)
-    plan.check_memory(chosen, kind, workers or len(os.sched_getaffinity(0)), where)
+    plan.check_memory(chosen, kind, workers or plan.cores(), where)
     return [replace(job, engine=f"{kind}-{where.type}") for job in chosen]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import sys
 import time
@@ -13,7 +12,7 @@ import numpy as np
 import torch
 from rich.table import Table
 
-from phasescope.ensemble.plan import free_memory
+from phasescope.ensemble.plan import cores, free_memory
 from phasescope.store import Store
 from phasescope.studies._lab import LIBRARIES
 
@@ -44,7 +43,7 @@ def examined(directory: Path | None) -> Table:
             table.add_row(name, version(name))
         except PackageNotFoundError:
             table.add_row(name, "missing: install it with the package")
-    table.add_row("cores", str(len(os.sched_getaffinity(0))))
+    table.add_row("cores", str(cores()))
     table.add_row("torch threads", str(torch.get_num_threads()))
     devices = [torch.device("cpu")] + ([torch.device("cuda")] if torch.cuda.is_available() else [])
     for device in devices:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
 import time
@@ -20,6 +19,7 @@ import xarray as xr
 from phasescope.ensemble import Progress, device_named, measure, streams, train
 from phasescope.ensemble.jobs import code_fingerprint
 from phasescope.ensemble.measure import to_measure
+from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
 from phasescope.store import Store
 from phasescope.studies._registry import study_named
@@ -110,7 +110,7 @@ def provenance(study: Study, scale: str, settings: Settings, device: torch.devic
         "python": platform.python_version(),
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
