@@ -233,7 +233,7 @@ def main() -> None:
     try:
         sys.exit(app(standalone_mode=False) or 0)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted before anything was trained.", INTERRUPTED)
+        _fail("interrupted; what was finished is kept, and the same command resumes.", INTERRUPTED)
     except Exception as error:
         code, sentence = _sentence(error)
         if code is None:

@@ -1,0 +1,48 @@
+"""What several test files share: one thread for tiny products, and one small run of the study ``grokking``."""
+
+from __future__ import annotations
+
+import os
+
+# torch's threads wait for each other at the end of each product: on a busy machine tiny products take 100 times as long
+os.environ["OMP_NUM_THREADS"] = "1"
+
+from collections.abc import Iterator  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+torch.set_num_threads(1)
+
+TINY: dict[str, Any] = {
+    "p": 7,
+    "width": 24,
+    "narrow": 4,
+    "seeds": 2,
+    "fractions": [0.4, 0.5, 0.8, 0.9],
+    "steps": 120,
+    "adam_steps": 40,
+    "decays": [0.0, 5.0],
+    "batch_steps": 40,
+    "records": 16,
+    "polynomial_width": 24,
+    "exact_p": 7,
+    "exact_width": 40,
+    "draws": 2,
+}
+"""Settings of ``grokking`` that run in a few seconds; they need not support a claim."""
+
+
+@pytest.fixture(scope="session")
+def tiny() -> dict[str, Any]:
+    return dict(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The study at tiny scale, run through the Python API."""
+    from phasescope import studies
+
+    yield studies.run("grokking", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)

@@ -1,0 +1,218 @@
+"""The command line: one tiny run that is interrupted and resumed, its JSON document, and every bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from phasescope import cli, studies
+
+COMMAND = [sys.executable, "-c", "from phasescope.cli import main; main()"]
+ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
+
+
+def sets(changes: dict[str, Any]) -> list[str]:
+    return [part for name, value in changes.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+
+
+def call(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=120, env=ENV, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, tiny: dict[str, Any]) -> Any:
+    """The same command twice: stopped with Ctrl-C once members are kept, then run to the end."""
+    home = tmp_path_factory.mktemp("cli")
+    words = ["run", "grokking", *sets(tiny), "--device", "cpu", "--json", "--out", "here"]
+    first = subprocess.Popen(
+        [*COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV, cwd=home
+    )
+    journal, until = home / "here" / "journal.jsonl", time.monotonic() + 60
+    while time.monotonic() < until and not (journal.exists() and journal.stat().st_size):
+        time.sleep(0.02)
+    first.send_signal(signal.SIGINT)
+    said = first.communicate(timeout=60)
+    return home, (first.returncode, *said), call(*words, cwd=home)
+
+
+def test_interrupted_is_3_and_says_so(finished: Any) -> None:
+    code, out, err = finished[1]
+    assert code == 3, err
+    assert out == ""
+    assert "members finished; they are kept; the same call resumes" in err.splitlines()[-1]
+    assert "Traceback" not in err
+
+
+def test_the_same_command_resumes(finished: Any, tiny_results: Any) -> None:
+    """Interrupted and resumed, the run holds the bits of one that was not."""
+    home, _, done = finished
+    assert done.returncode == 0, done.stderr
+    mine, whole = studies.load(home / "here").data, tiny_results.data
+    assert set(mine.data_vars) == set(whole.data_vars)
+    for name in whole.data_vars:
+        if not str(name).endswith(".seconds"):
+            assert mine[name].identical(whole[name]), name
+
+
+def test_json_is_one_document_and_nothing_else(finished: Any) -> None:
+    """The keys are those of the issue; strict JSON; paths lead to files; progress and warnings stay off stdout."""
+    home, _, done = finished
+    document = json.loads(done.stdout, parse_constant=lambda text: pytest.fail(f"not strict JSON: {text}"))
+    assert done.stdout.count("\n") == 1
+    assert set(document) == {"study", "scale", "complete", "seconds", "claims", "report", "data", "provenance"}
+    assert (document["study"], document["scale"], document["complete"]) == ("grokking", "pocket", True)
+    for claim in document["claims"]:
+        assert {"id", "sentence", "source", "measured", "interval", "expected", "n", "verdict", "control"} <= set(claim)
+        assert {"sentence", "measured", "interval", "shows_effect"} <= set(claim["control"])
+        assert claim["verdict"] in ("holds", "fails", "undecided")
+        assert len(claim["interval"]) == 2
+        assert isinstance(claim["control"]["shows_effect"], bool)
+    assert len({claim["id"] for claim in document["claims"]}) == len(document["claims"]) >= 12
+    for key in ("report", "data"):
+        assert (home / document[key]).is_file(), document[key]
+    assert "Warning" not in done.stderr
+    assert document["provenance"]["settings"]["p"] == 7
+
+
+def test_report_tells_a_finished_run_again(finished: Any) -> None:
+    home = finished[0]
+    (home / "here" / "report.html").unlink()
+    done = call("report", "here", cwd=home)
+    assert done.returncode == 0, done.stderr
+    page = (home / "here" / "report.html").read_text("utf-8")
+    assert "Grokking modular arithmetic" in page
+    assert "exact-accuracy" in done.stdout
+    assert list((home / "here" / "figures").glob("*.svg"))
+
+
+def in_process(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(sys, "argv", ["phasescope", *words])
+    try:
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    said = capsys.readouterr()
+    return int(end.value.code or 0), said.out, said.err
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["list"], ["grokking", "Gromov 2023"]),
+        (["show", "grokking"], ["When does a network", "2301.02679", "exact-accuracy", "estimate", "paper"]),
+        (["doctor"], ["torch", "GFLOP/s", "cores"]),
+        (["--help"], ["run", "list", "show", "report", "doctor"]),
+    ],
+    ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
+)
+def test_the_other_commands_answer(
+    words: list[str], expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = in_process(words, capsys, monkeypatch)
+    assert code == 0, err
+    assert all(text in out for text in expected), out
+
+
+RUN = ["run", "grokking", "--out", "out"]
+BAD: dict[str, tuple[list[str], str]] = {
+    "p = 1": ([*RUN, "--set", "p=1"], "p is 1"),
+    "p = 2.5": ([*RUN, "--set", "p=2.5"], "p is 2.5"),
+    "p a word": ([*RUN, "--set", "p=seven"], "p is 'seven'"),
+    "fraction 1": ([*RUN, "--set", "high=1"], "high is 1"),
+    "fraction 0": ([*RUN, "--set", "low=0"], "low is 0"),
+    "fraction in a list": ([*RUN, "--set", "fractions=[0.5,1.5]"], "1.5"),
+    "fraction nan": ([*RUN, "--set", "high=NaN"], "high is nan"),
+    "study": (["run", "groking", "--out", "out"], "did you mean 'grokking'?"),
+    "scale": ([*RUN, "--scale", "pockt"], "did you mean 'pocket'?"),
+    "setting": ([*RUN, "--set", "widht=3"], "did you mean 'width'?"),
+    "no value": ([*RUN, "--set", "p"], "is not NAME=VALUE"),
+    "width 0": ([*RUN, "--set", "width=0"], "width is 0"),
+    "device": ([*RUN, "--device", "cuda"], "no CUDA device"),
+    "device name": ([*RUN, "--device", "gpu"], "choose auto, cpu or cuda"),
+    "memory": ([*RUN, "--set", "width=2000000000"], "GiB"),
+    "learning rate": ([*RUN, "--set", "adam_rate=Infinity"], "adam_rate is inf"),
+    "learning rate nan": ([*RUN, "--set", "rate_factor=NaN"], "rate_factor is nan"),
+    "seeds": ([*RUN, "--seeds", "0"], "seeds is 0"),
+    "option": ([*RUN, "--sclae", "pocket"], "--sclae"),
+    "command": (["rnu"], "rnu"),
+    "report of nothing": (["report", "nowhere"], "nowhere"),
+    "show": (["show", "groking"], "did you mean 'grokking'?"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_input_is_2_with_one_sentence(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line on stderr, nothing on stdout, and no folder left behind."""
+    words, sentence = BAD[name]
+    monkeypatch.chdir(tmp_path)
+    code, out, err = in_process(words, capsys, monkeypatch)
+    assert code == 2, err
+    assert out == ""
+    assert sentence in err
+    assert err.startswith("phasescope: ")
+    assert err.count("\n") == 1, err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_folders_that_can_not_be_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tiny: dict[str, Any]
+) -> None:
+    """An output that is a file, one whose parent is a file, and a store of a newer format."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("mine")
+    newer = tmp_path / "newer"
+    newer.mkdir()
+    for place in ("file", "file/below"):
+        code, _, err = in_process(["run", "grokking", *sets(tiny), "--out", place], capsys, monkeypatch)
+        assert (code, err.count("\n")) == (2, 1), err
+    assert (tmp_path / "file").read_text() == "mine"
+    from phasescope.store import FORMAT, Store
+
+    with Store(newer):
+        pass
+    marker = newer / "store.json"
+    marker.write_text(marker.read_text().replace(f'"format": {FORMAT}', f'"format": {FORMAT + 1}'))
+    assert str(FORMAT + 1) in marker.read_text()
+    for words in (["run", "grokking", *sets(tiny), "--out", "newer"], ["report", "newer"]):
+        code, _, err = in_process(words, capsys, monkeypatch)
+        assert (code, err.count("\n")) == (2, 1), err
+        assert str(FORMAT + 1) in err
+
+
+def test_no_traceback_from_a_process(tmp_path: Path) -> None:
+    """The same through a real process: exit code, one line, nothing left."""
+    done = call("run", "groking", "--out", "out", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_is_quick(tmp_path: Path) -> None:
+    """Under 0.4 s of processor time, the median of five; wall time would measure the neighbours."""
+    code = (
+        "import sys, time; sys.argv = ['phasescope', '--help']\n"
+        "from phasescope.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: print(time.process_time(), 'torch' in sys.modules, file=sys.stderr)"
+    )
+    seconds = []
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV, cwd=tmp_path)
+        spent, torch = done.stderr.split()[-2:]
+        assert torch == "False"
+        seconds.append(float(spent))
+    assert statistics.median(seconds) < 0.4, seconds

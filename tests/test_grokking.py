@@ -1,0 +1,127 @@
+"""The study ``grokking``: its claims, the readings they rest on, and what must not hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from phasescope import studies
+from phasescope.ensemble import streams
+from phasescope.studies import study_named
+from phasescope.studies._readings import crossing, peak_step, value_at
+from phasescope.studies._study import join, part
+from phasescope.studies.grokking import SCALES, GrokkingSettings, gaussian_weights
+from phasescope.verdict import Control, judge
+from phasescope.vocabulary import BadInput, Fate
+
+STUDY = study_named("grokking")
+
+
+def curve(values: Any, steps: Any = None) -> xr.DataArray:
+    table = np.atleast_2d(np.asarray(values, dtype=float))
+    at = np.arange(table.shape[1]) * 10 if steps is None else steps
+    return xr.DataArray(table, dims=("seed", "step"), coords={"seed": range(len(table)), "step": at})
+
+
+def test_crossing() -> None:
+    """Interpolated between records, the first record where it begins above, inf where never; NaN after release."""
+    found = crossing(curve([[0, 0.5, 1, 1], [1, 0, 0, 1], [0, 0.1, 0.2, 0.3], [0, 1, np.nan, np.nan]]), 0.75)
+    assert found.values.tolist() == [15.0, 0.0, np.inf, 7.5]
+    assert found.dims == ("seed",)
+    uneven = crossing(curve([0, 0, 1], steps=[0, 1, 100]), 0.5)
+    assert uneven.values.tolist() == [50.5]
+
+
+def test_peak_step() -> None:
+    assert peak_step(curve([[1, 5, 2], [3, 2, np.nan]])).values.tolist() == [10.0, 0.0]
+
+
+def test_value_at() -> None:
+    steps = xr.DataArray([5.0, np.inf, 25.0], dims="seed", coords={"seed": range(3)})
+    found = value_at(curve([[0, 1, 2], [0, 1, 2], [0, 4, np.nan]]), steps)
+    assert found.values[0] == 0.5
+    assert np.isnan(found.values[1])
+    assert found.values[2] == 4.0  # after release the last reading stands
+
+
+def test_join_and_part_are_inverse() -> None:
+    one = xr.Dataset({"a": ("step", [1.0, 2.0])}, coords={"step": [0, 5]})
+    two = xr.Dataset({"a": (("step", "neuron"), np.ones((3, 2)))}, coords={"step": [0, 1, 2]})
+    joined = join({"x": one, "x2": two})
+    assert part(joined, "x").identical(one)
+    assert part(joined, "x2").identical(two)
+    with pytest.raises(KeyError):
+        part(joined, "y")
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
+    claims = STUDY.claims(SCALES[scale])
+    assert len({claim.id for claim in claims}) == len(claims) >= 12
+    for claim in claims:
+        assert claim.source.strip()
+        assert claim.sentence.strip()
+        assert claim.control.sentence.strip()
+        assert claim.control.effect is not claim.effect
+    cited = " ".join(claim.source for claim in claims)
+    assert all(f"claim 1.{n}" in cited for n in range(1, 13)), "claims 1.1-1.12 of the facts"
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_settings_are_consistent(scale: str) -> None:
+    s = SCALES[scale]
+    assert {s.low, s.middle, s.high} <= set(s.fractions)
+    assert s.rate == pytest.approx(1e6 * (s.p / 97) ** 3 * s.width / 500)
+    experiments = STUDY.experiments(s)
+    assert all(e.title.strip() for e in experiments.values())
+
+
+def test_the_gaussian_control_has_the_size_of_the_exact_weights() -> None:
+    from phasescope import theory
+
+    noise, exact = gaussian_weights(31, 400, streams(0)("a")), theory.addition_weights(31, 400, streams(0)("b"))
+    for a, b in zip(noise, exact, strict=True):
+        assert np.sqrt((a**2).mean()) == pytest.approx(np.sqrt((b**2).mean()), rel=0.03)
+
+
+def test_it_runs_end_to_end(tiny_results: Any, tiny: dict[str, Any]) -> None:
+    """Every experiment is in the data, every claim has a verdict, and what was kept is what is loaded."""
+    experiments = STUDY.experiments(GrokkingSettings(**tiny))
+    for name, experiment in experiments.items():
+        data = tiny_results[name]
+        assert data.sizes["seed"] == len(experiment.grid.seed_values)
+        if experiment.recipe:
+            assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
+            assert {i.name for i in experiment.watch} <= set(data.data_vars)
+    assert len(list(tiny_results.verdicts.to_json())) == len(STUDY.claims(tiny_results.settings))
+    again = studies.load(tiny_results.directory)
+    assert again.data.identical(tiny_results.data)
+    assert again.settings == tiny_results.settings
+    assert again.verdicts.to_json() == tiny_results.verdicts.to_json()
+    assert "--set p=7" in again.command
+
+
+def test_a_control_that_shows_the_effect_lets_nothing_hold(tiny_results: Any) -> None:
+    """A study whose controls are its effects is broken: no claim of it may hold, however good its numbers."""
+    claims = STUDY.claims(tiny_results.settings)
+    broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
+    found = judge(broken, tiny_results.data, streams(0)).to_json()
+    assert all(verdict["verdict"] != "holds" for verdict in found)
+
+
+def test_figures_are_made_from_the_data(tiny_results: Any) -> None:
+    figures = STUDY.figures(tiny_results.data, tiny_results.settings)
+    assert len({figure.id for figure in figures}) == len(figures) >= 5
+
+
+def test_unknown_things_are_refused_with_the_nearest_name() -> None:
+    with pytest.raises(BadInput, match="did you mean 'grokking'"):
+        studies.run("groking")
+    with pytest.raises(BadInput, match="did you mean 'pocket'"):
+        studies.run("grokking", "poket")
+    with pytest.raises(BadInput, match="did you mean 'width'"):
+        studies.run("grokking", widht=3)
