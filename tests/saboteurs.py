@@ -1,25 +1,336 @@
 """Deliberately wrong versions. Each must be rejected by the law that it is named with.
 
-A saboteur either changes the implementation while its law runs (``change`` patches a module), or hands the law a wrong
-one. A law that a saboteur passes is no law.
+``spoil`` patches the implementation while its law runs, or does nothing where the law itself is handed a wrong version.
+A law that a saboteur passes is no law.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-import test_ensemble as ensemble_laws
-import test_streams as stream_laws
-import test_tasks as task_laws
-import test_theory as theory_laws
+import test_ensemble
+import test_learners
+import test_streams
+import test_tasks
+import test_theory
 from laws import instrument_laws
 from phasescope import instruments, theory
-from phasescope.ensemble import batch_order, fused, jobs, optimizers, stacked, streams  # type: ignore[attr-defined]
-from phasescope.ensemble import train as train_module
-from phasescope.vocabulary import Instrument, Reading
+from phasescope.ensemble import fused, optimizers, stacked, streams
+from phasescope.ensemble.streams import batch_order, initialized
+from phasescope.learners import KeyedDropout
+from phasescope.vocabulary import Instrument, Reading, Subject
+
+train_module = import_module("phasescope.ensemble.train")  # the package's name ``train`` is the function
+
+Spoil = Callable[[pytest.MonkeyPatch], None]
+
+
+@dataclass(frozen=True)
+class Saboteur:
+    """What is wrong, how to bring it about, and the law that must notice."""
+
+    wrong: str
+    law: Callable[[], None]
+    spoil: Spoil = lambda monkeypatch: None
+
+
+# -- training -------------------------------------------------------------------------------------------------------------
+
+
+def hyper(place: int, change: Callable[[float], float]) -> Spoil:
+    """Change one number of the fused engine: 0 optimizer, 1 lr, 2 weight decay, 3 momentum."""
+
+    def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+        right = fused.FusedMember._constants
+
+        def wrong(self: Any) -> None:
+            right(self)
+            self.hyper[place] = change(self.hyper[place])
+
+        monkeypatch.setattr(fused.FusedMember, "_constants", wrong)
+
+    return spoil
+
+
+def number(name: str, factor: float) -> Spoil:
+    """Change one number of the stacked engine."""
+
+    def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+        right = optimizers.numbers
+
+        def wrong(recipes: Any, device: Any) -> Any:
+            found = right(recipes, device)
+            return {**found, name: found[name] * factor}
+
+        monkeypatch.setattr(optimizers, "numbers", wrong)
+
+    return spoil
+
+
+def coupled_decay(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = optimizers._adam
+
+    def wrong(*arguments: Any, coupled: bool) -> None:
+        right(*arguments, coupled=True)
+
+    monkeypatch.setattr(optimizers, "_adam", wrong)
+
+
+def dropped_member(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = train_module.to_dataset
+    monkeypatch.setattr(train_module, "to_dataset", lambda g, w, e, found: right(g, w, e, [*found[1:], found[1]]))
+
+
+def swapped_seeds(module: Any) -> Spoil:
+    return lambda monkeypatch: monkeypatch.setattr(module, "initialized", lambda t, seed: initialized(t, 1 - seed))
+
+
+def one_order_for_all(module: Any) -> Spoil:
+    def wrong(seed: int, rows: Any, batch: int, first: int, count: int) -> Any:
+        return batch_order(0, rows, batch, first, count)
+
+    return lambda monkeypatch: monkeypatch.setattr(module, "batch_order", wrong)
+
+
+def tests_on_train_labels(module: Any) -> Spoil:
+    """The engine trains on the whole table."""
+
+    def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+        from phasescope.ensemble.jobs import Job
+
+        right = Job.draw
+
+        def wrong(self: Any) -> Any:
+            split = right(self)
+            return replace(split, train=np.sort(np.concatenate([split.train, split.test])))
+
+        def whole(self: Any, job: Any, *rest: Any) -> None:
+            with monkeypatch.context() as inner:
+                inner.setattr(Job, "draw", wrong)
+                begin(self, job, *rest)
+
+        begin = module.__init__
+        monkeypatch.setattr(module, "__init__", whole)
+
+    return spoil
+
+
+def forgets(array: str) -> Spoil:
+    """A checkpoint that is taken up without one of its arrays."""
+
+    def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+        right = fused.FusedMember.restore
+
+        def wrong(self: Any, arrays: Any, facts: Any) -> None:
+            right(self, {**arrays, array: np.zeros_like(arrays[array])}, facts)
+
+        monkeypatch.setattr(fused.FusedMember, "restore", wrong)
+
+    return spoil
+
+
+def forgets_momentum_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = stacked.Tile.restore
+
+    def wrong(self: Any, arrays: Any, facts: Any) -> None:
+        right(self, {k: np.zeros_like(v) if k.startswith("m.") else v for k, v in arrays.items()}, facts)
+
+    monkeypatch.setattr(stacked.Tile, "restore", wrong)
+
+
+def begins_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed run that repeats the batches from the start."""
+    monkeypatch.setattr(fused, "batch_order", lambda s, rows, b, first, count: batch_order(s, rows, b, 1, count))
+
+
+def loop(name: str, engine: str) -> Callable[[], None]:
+    return lambda: test_ensemble.law_plain_loop(name, engine)
+
+
+TRAINING = (
+    Saboteur("learning rate off by 1 %, fused", loop("sgd", "fused"), hyper(1, lambda lr: 1.01 * lr)),
+    Saboteur("learning rate off by 1 %, stacked", loop("adam", "stacked"), number("lr", 1.01)),
+    Saboteur("learning rate off by 1 %, closed form", test_ensemble.law_closed_form, number("lr", 1.01)),
+    Saboteur("decay not decoupled, fused", loop("adamw decay", "fused"), hyper(0, lambda kind: 1.0)),
+    Saboteur("decay not decoupled, stacked", loop("adamw decay", "stacked"), coupled_decay),
+    Saboteur("no decay", test_ensemble.law_closed_form, number("weight_decay", 0.0)),
+    Saboteur("momentum ignored, fused", loop("sgd", "fused"), hyper(3, lambda momentum: 0.0)),
+    Saboteur("momentum ignored, stacked", loop("sgd", "stacked"), number("momentum", 0.0)),
+    Saboteur("a dropped member, fused", loop("sgd", "fused"), dropped_member),
+    Saboteur("a dropped member, stacked", loop("cross-entropy", "stacked"), dropped_member),
+    Saboteur("swapped seeds, fused", loop("adamw", "fused"), swapped_seeds(fused)),
+    Saboteur("swapped seeds, stacked", loop("adamw", "stacked"), swapped_seeds(stacked)),
+    Saboteur("test rows leak into training, fused", loop("sgd", "fused"), tests_on_train_labels(fused.FusedMember)),
+    Saboteur("test rows leak into training, stacked", loop("sgd", "stacked"), tests_on_train_labels(stacked.Tile)),
+    Saboteur("one batch order for all members, fused", loop("batches", "fused"), one_order_for_all(fused)),
+    Saboteur("one batch order for all members, stacked", loop("batches", "stacked"), one_order_for_all(stacked)),
+    Saboteur(
+        "a resume that forgets momentum, fused", lambda: test_ensemble.law_resume("descent", engine="fused", workers=1),
+        forgets("m"),
+    ),
+    Saboteur(
+        "a resume that forgets the second moment", lambda: test_ensemble.law_resume("adamw", engine="fused", workers=1),
+        forgets("v"),
+    ),
+    Saboteur(
+        "a resume that forgets momentum, stacked", lambda: test_ensemble.law_resume("adamw", engine="stacked", tile=1),
+        forgets_momentum_stacked,
+    ),
+    Saboteur(
+        "a resume that repeats its batches", lambda: test_ensemble.law_resume("all at once", engine="fused", workers=1),
+        begins_late,
+    ),
+)  # fmt: skip
+
+
+# -- data -----------------------------------------------------------------------------------------------------------------
+
+
+def leaking(task: Any, seed: int = 0, **knobs: float) -> Any:
+    split = test_tasks.drawn(task, seed, **knobs)
+    return replace(split, test=np.sort(np.append(split.test, split.train[0])))
+
+
+def corrupting_tests(task: Any, seed: int = 0, **knobs: float) -> Any:
+    split = test_tasks.drawn(task, seed, **knobs)
+    labels = split.labels.copy()
+    if knobs.get("corruption"):
+        labels[split.test[:3]] = (labels[split.test[:3]] + 1) % task.classes
+    return replace(split, labels=labels)
+
+
+def split_anew(task: Any, seed: int = 0, **knobs: float) -> Any:
+    return test_tasks.drawn(task, seed + round(100 * knobs.get("train_fraction", 0.5)), **knobs)
+
+
+def with_replacement(seed: int, rows: Any, batch: int, first: int, count: int) -> Any:
+    return streams(seed)("order", first).choice(rows, (count, batch))
+
+
+def keyed_by_sum(seed: int) -> Any:
+    return lambda purpose, index=0: streams(seed + index)(purpose)
+
+
+class HalfDropout(KeyedDropout):
+    """Drops half of what it should."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        right = super().forward(values)
+        return torch.where((right == 0) & (torch.arange(right.shape[-1]) % 2 == 0), 1 / (1 - self.rate), right)
+
+
+DATA = (
+    Saboteur("a row that trains and tests", lambda: test_tasks.law_no_leak(leaking)),
+    Saboteur("labels corrupted on test rows", lambda: test_tasks.law_corruption(corrupting_tests)),
+    Saboteur("a new split for each fraction", lambda: test_tasks.law_splits_are_nested(split_anew)),
+    Saboteur("batches with replacement", lambda: test_streams.law_batches(with_replacement)),
+    Saboteur("streams keyed by a sum", lambda: test_streams.law_streams_are_different(keyed_by_sum)),
+    Saboteur("half of the dropout", lambda: test_learners.law_dropout_rate(HalfDropout)),
+    Saboteur(
+        "a width too small by one",
+        lambda: test_theory.law_width_inverts_accuracy(lambda p, a: theory.width_needed(p, a) - 1),
+    ),
+)
+
+
+# -- instruments ----------------------------------------------------------------------------------------------------------
+
+
+def participation_by(power: Callable[[torch.Tensor], torch.Tensor]) -> Instrument:
+    """The participation ratio with other bins."""
+
+    def measure(s: Subject) -> Reading:
+        vectors = torch.cat([s.parameters["embed"], s.parameters["readout"][:, None]], 1)
+        p = power(vectors)
+        return Reading((p.square().sum(-2) / p.sum(-2).square()).mean(1))
+
+    return replace(instruments.participation, measure=measure)
+
+
+without_dc = participation_by(lambda v: torch.fft.rfft(v, dim=-2)[..., 1:, :].abs().square())
+full_transform = participation_by(lambda v: torch.fft.fft(v, dim=-2).abs().square())
+
+
+def minus_alignment(s: Subject) -> Reading:
+    angle = instruments.phases(s).value
+    return Reading(torch.cos(angle[:, :-1].sum(1) + angle[:, -1]))
+
+
+def transposed_readout(s: Subject) -> Reading:
+    embed, readout = s.parameters["embed"], s.parameters["readout"]
+    turned = readout.flip(1)
+    return instruments.phase_alignment(replace(s, parameters={"embed": embed, "readout": turned}))
+
+
+def first_neuron(s: Subject) -> Reading:
+    return Reading(s.parameters["embed"][..., 0].square().sum((1, 2)).sqrt())
+
+
+def of_the_company(s: Subject) -> Reading:
+    value = instruments.weight_norm(s).value
+    return Reading(value / value.max())
+
+
+def on_all_rows(s: Subject) -> Reading:
+    return instruments.train_accuracy(replace(s, train=torch.ones_like(s.train)))
+
+
+def unweighted(s: Subject) -> Reading:
+    return instruments.train_loss(replace(s, weights=torch.ones_like(s.weights)))
+
+
+def too_curious(s: Subject) -> Reading:
+    s.logits()
+    return instruments.weight_norm(s)
+
+
+def percent(s: Subject) -> Reading:
+    return Reading(100 * instruments.train_accuracy(s).value)
+
+
+def judged(law: Callable[[Instrument], None], instrument: Instrument, measure: Any = None) -> Callable[[], None]:
+    wrong = instrument if measure is None else replace(instrument, measure=measure)
+    return lambda: law(wrong)
+
+
+laws = instrument_laws
+INSTRUMENTS = (
+    Saboteur("participation without the constant", judged(laws.law_participation_counts_the_constant, without_dc)),
+    Saboteur("participation without the constant, noise", judged(laws.law_participation_of_noise, without_dc)),
+    Saboteur("participation by the full transform", judged(laws.law_participation_of_a_cosine_is_one, full_transform)),
+    Saboteur(
+        "alignment with a minus sign",
+        judged(laws.law_alignment_of_exact_weights_is_one, instruments.phase_alignment, minus_alignment),
+    ),
+    Saboteur(
+        "a readout turned round",
+        judged(laws.law_alignment_of_exact_weights_is_one, instruments.phase_alignment, transposed_readout),
+    ),
+    Saboteur(
+        "a reading of the first neuron", judged(laws.law_invariances, instruments.weight_norm, first_neuron)
+    ),
+    Saboteur(
+        "a reading in units of the company", judged(laws.law_batch_independence, instruments.weight_norm, of_the_company)
+    ),
+    Saboteur("training accuracy on all rows", judged(laws.law_hand_made, instruments.train_accuracy, on_all_rows)),
+    Saboteur("loss without weights", judged(laws.law_hand_made, instruments.train_loss, unweighted)),
+    Saboteur("weights that look at logits", judged(laws.law_cost, instruments.weight_norm, too_curious)),
+    Saboteur("accuracy in percent", judged(laws.law_bounds, instruments.train_accuracy, percent)),
+    Saboteur(
+        "an unknown promise",
+        judged(laws.law_invariances, replace(instruments.weight_norm, invariances=("time reversal",))),
+    ),
+    Saboteur(
+        "an accuracy that promises blindness to scale of its own",
+        judged(laws.law_invariances, replace(instruments.weight_norm, invariances=("weight scale",))),
+    ),
+)  # fmt: skip
+
+SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS)

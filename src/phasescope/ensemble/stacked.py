@@ -50,11 +50,11 @@ class Tile:
         modules = [initialized(job.module, job.member.seed).to(device, self.dtype) for job in jobs]
         self.module = modules[0]
         refuse_stateful_dropout(self.module)
-        for part in self.module.modules():
-            if hasattr(part, "always_off"):
-                part.always_off = False  # type: ignore[assignment]
         self.parameters = _stack([dict(m.named_parameters()) for m in modules])
         self.buffers = _stack([dict(m.named_buffers()) for m in modules])
+        for name, part in self.module.named_modules():
+            if hasattr(part, "always_off"):  # one module acts for all members: it rests only if it may for each
+                part.always_off = bool((self.buffers[f"{name}.rate"] == 0).all())
         self.m, self.v = optimizers.moments(self.parameters)
         self.numbers = optimizers.numbers([job.recipe for job in jobs], device)
         draws = [job.draw() for job in jobs]

@@ -86,7 +86,7 @@ class PowerMLP(nn.Module):
             return sum((self.embed[s, rows[:, s]] for s in range(1, self.arity)), start=self.embed[0, rows[:, 0]])
         # compared, not functional.one_hot: that one can not be stacked by vmap
         hot = (inputs[..., None] == torch.arange(self.p, device=inputs.device)).to(self.embed.dtype)
-        return torch.einsum("nsp,sph->nh", hot, self.embed)
+        return hot.flatten(1) @ self.embed.flatten(0, 1)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the network's numbers."""
