@@ -21,7 +21,9 @@ ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 
 def sets(changes: dict[str, Any]) -> list[str]:
-    return [part for name, value in changes.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    rest = {name: value for name, value in changes.items() if name != "seeds"}
+    pairs = [part for name, value in rest.items() for part in ("--set", f"{name}={json.dumps(value)}")]
+    return [*pairs, "--seeds", str(changes["seeds"])]
 
 
 def call(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -83,14 +85,17 @@ def test_json_is_one_document_and_nothing_else(finished: Any) -> None:
     assert document["provenance"]["settings"]["p"] == 7
 
 
-def test_report_tells_a_finished_run_again(finished: Any) -> None:
+def test_report_tells_a_finished_run_again(
+    finished: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     home = finished[0]
+    monkeypatch.chdir(home)
     (home / "here" / "report.html").unlink()
-    done = call("report", "here", cwd=home)
-    assert done.returncode == 0, done.stderr
+    code, out, err = in_process(["report", "here"], capsys, monkeypatch)
+    assert code == 0, err
     page = (home / "here" / "report.html").read_text("utf-8")
     assert "Grokking modular arithmetic" in page
-    assert "exact-accuracy" in done.stdout
+    assert "exact-accuracy" in out
     assert list((home / "here" / "figures").glob("*.svg"))
 
 
@@ -144,6 +149,8 @@ BAD: dict[str, tuple[list[str], str]] = {
     "learning rate": ([*RUN, "--set", "adam_rate=Infinity"], "adam_rate is inf"),
     "learning rate nan": ([*RUN, "--set", "rate_factor=NaN"], "rate_factor is nan"),
     "seeds": ([*RUN, "--seeds", "0"], "seeds is 0"),
+    "seeds as a setting": ([*RUN, "--set", "seeds=0"], "seeds"),
+    "a word of the API as a setting": ([*RUN, "--set", "workers=2", "--set", "on_progress=1"], "on_progress"),
     "option": ([*RUN, "--sclae", "pocket"], "--sclae"),
     "command": (["rnu"], "rnu"),
     "report of nothing": (["report", "nowhere"], "nowhere"),

@@ -61,7 +61,7 @@ class GrokkingSettings(Settings):
     adam_rate: Positive = 0.01
     exact_p: Annotated[int, Field(ge=5)] = 97
     exact_width: Annotated[int, Field(ge=1)] = 500
-    draws: Annotated[int, Field(ge=1)] = 16
+    draws: Annotated[int, Field(ge=1)] = 32
 
     @property
     def rate(self) -> float:
@@ -192,12 +192,12 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
         "widths": exact(
             "exact weights over width",
             lambda member: ExactMLP(p, int(member["width"]), theory.addition_weights),
-            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.draws),
+            grid=Grid({"width": EXACT_WIDTHS}, seeds=(s.draws + 1) // 2),
         ),
         "broken_widths": exact(
             "control: broken phase constraint over width",
             lambda member: ExactMLP(p, int(member["width"]), partial(theory.addition_weights, phase_error=np.pi / 2)),
-            grid=Grid({"width": EXACT_WIDTHS}, seeds=s.draws),
+            grid=Grid({"width": EXACT_WIDTHS}, seeds=(s.draws + 1) // 2),
         ),
         "phase_errors": exact(
             "exact weights under phase error",
