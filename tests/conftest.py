@@ -7,12 +7,11 @@ import os
 # torch's threads wait for each other at the end of each product: on a busy machine tiny products take 100 times as long
 os.environ["OMP_NUM_THREADS"] = "1"
 
-from collections.abc import Iterator  # noqa: E402
-from pathlib import Path  # noqa: E402
-from typing import Any  # noqa: E402
+from pathlib import Path
+from typing import Any
 
-import pytest  # noqa: E402
-import torch  # noqa: E402
+import pytest
+import torch
 
 torch.set_num_threads(1)
 
@@ -41,8 +40,8 @@ def tiny() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The study at tiny scale, run through the Python API."""
     from phasescope import studies
 
-    yield studies.run("grokking", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)
+    return studies.run("grokking", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)

@@ -23,9 +23,10 @@ import test_theory
 from laws import instrument_laws
 from phasescope import instruments, theory
 from phasescope.ensemble import fused, optimizers, stacked, streams
+from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
 from phasescope.learners import KeyedDropout
-from phasescope.vocabulary import Instrument, Reading, Subject
+from phasescope.vocabulary import Draw, Instrument, Reading, Subject
 
 train_module = import_module("phasescope.ensemble.train")  # the package's name ``train`` is the function
 
@@ -99,25 +100,30 @@ def one_order_for_all(module: Any) -> Spoil:
     return lambda monkeypatch: monkeypatch.setattr(module, "batch_order", wrong)
 
 
-def tests_on_train_labels(module: Any) -> Spoil:
-    """The engine trains on the whole table."""
+class Leaky(Job):
+    """A job whose member trains on the whole table."""
+
+    def draw(self) -> Draw:
+        split = super().draw()
+        return replace(split, train=np.sort(np.concatenate([split.train, split.test])))
+
+
+def leaky(job: Job) -> Job:
+    return Leaky(**{name: getattr(job, name) for name in Job.__dataclass_fields__})
+
+
+def tests_on_train_rows(kind: Any) -> Spoil:
+    """The engine trains on the whole table. Its jobs are changed, not their class: members begin in several threads."""
 
     def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
-        from phasescope.ensemble.jobs import Job
+        right = kind.__init__
 
-        right = Job.draw
+        def wrong(self: Any, given: Any, *rest: Any) -> None:
+            right(self, [leaky(job) for job in given] if isinstance(given, list) else leaky(given), *rest)
+            if isinstance(given, list):
+                self.jobs = given
 
-        def wrong(self: Any) -> Any:
-            split = right(self)
-            return replace(split, train=np.sort(np.concatenate([split.train, split.test])))
-
-        def whole(self: Any, job: Any, *rest: Any) -> None:
-            with monkeypatch.context() as inner:
-                inner.setattr(Job, "draw", wrong)
-                begin(self, job, *rest)
-
-        begin = module.__init__
-        monkeypatch.setattr(module, "__init__", whole)
+        monkeypatch.setattr(kind, "__init__", wrong)
 
     return spoil
 
@@ -176,8 +182,8 @@ TRAINING = (
     Saboteur("a dropped member, stacked", loop("cross-entropy", "stacked"), dropped_member),
     Saboteur("swapped seeds, fused", loop("adamw", "fused"), swapped_seeds(fused)),
     Saboteur("swapped seeds, stacked", loop("adamw", "stacked"), swapped_seeds(stacked)),
-    Saboteur("test rows leak into training, fused", loop("sgd", "fused"), tests_on_train_labels(fused.FusedMember)),
-    Saboteur("test rows leak into training, stacked", loop("sgd", "stacked"), tests_on_train_labels(stacked.Tile)),
+    Saboteur("test rows leak into training, fused", loop("sgd", "fused"), tests_on_train_rows(fused.FusedMember)),
+    Saboteur("test rows leak into training, stacked", loop("sgd", "stacked"), tests_on_train_rows(stacked.Tile)),
     Saboteur("one batch order for all members, fused", loop("batches", "fused"), one_order_for_all(fused)),
     Saboteur("one batch order for all members, stacked", loop("batches", "stacked"), one_order_for_all(stacked)),
     Saboteur(

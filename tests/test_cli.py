@@ -99,7 +99,9 @@ def test_report_tells_a_finished_run_again(
     assert list((home / "here" / "figures").glob("*.svg"))
 
 
-def in_process(words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str, str]:
+def in_process(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, str, str]:
     before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(sys, "argv", ["phasescope", *words])
     try:

@@ -175,7 +175,14 @@ def promised(name: str, grid: Grid | None = None, **how: Any) -> xr.Dataset:
     full = Recipe(**{"records": 12, **recipe})
     module = PowerMLP(7, 20, **learner)
     return train(
-        module, addition(7, train_fraction=0.8), grid or grid_of(axes), full, WATCH, at_end=(table_accuracy,), **CPU, **how
+        module,
+        addition(7, train_fraction=0.8),
+        grid or grid_of(axes),
+        full,
+        WATCH,
+        at_end=(table_accuracy,),
+        **CPU,
+        **how,
     )
 
 
@@ -326,7 +333,9 @@ def test_members_of_other_sizes() -> None:
         assert np.isnan(found["participation"].sel(width=4).values[..., 4:]).all()
         assert np.isfinite(found["participation"].sel(width=9)).all()
         assert "final.embed" not in found
-        alone = train(PowerMLP(5, 9), addition(5), Grid(seeds=2), Recipe(steps=5, records=2), (train_loss,), engine=engine)
+        alone = train(
+            PowerMLP(5, 9), addition(5), Grid(seeds=2), Recipe(steps=5, records=2), (train_loss,), engine=engine
+        )
         assert np.allclose(found["train_loss"].sel(width=9), alone["train_loss"], atol=1e-6)
 
 
@@ -389,7 +398,9 @@ def test_out_of_steps() -> None:
 
 @settings(deadline=None, max_examples=200)
 @given(
-    seen=st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=12),
+    seen=st.lists(
+        st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.sampled_from([0.0, 0.5, 1.0])), min_size=1, max_size=12
+    ),
     overtime=st.sampled_from([1.0, 1.5, math.inf]),
     patience=st.sampled_from([1.0, 3.0, math.inf]),
 )
@@ -588,7 +599,9 @@ def test_any_module_with_buffers() -> None:
 
 def test_two_dropouts_have_masks_of_their_own() -> None:
     """The two layers see different masks, and the plain loop sees the same ones."""
-    module = nn.Sequential(nn.Flatten(), KeyedDropout(0.3), nn.Linear(9, 9), nn.ReLU(), KeyedDropout(0.3), nn.Linear(9, 4))
+    module = nn.Sequential(
+        nn.Flatten(), KeyedDropout(0.3), nn.Linear(9, 9), nn.ReLU(), KeyedDropout(0.3), nn.Linear(9, 4)
+    )
     law_any_module(module, digits())
 
 
@@ -643,9 +656,14 @@ def test_tiles_agree_to_rounding() -> None:
 
 def test_exact_networks_are_measured() -> None:
     """``measure`` reads members as they are initialized, each seed with phases of its own."""
-    found = measure(ExactMLP(7, 60, theory.addition_weights), addition(7), Grid(seeds=3), (table_accuracy, participation))
+    found = measure(
+        ExactMLP(7, 60, theory.addition_weights), addition(7), Grid(seeds=3), (table_accuracy, participation)
+    )
     assert (found["table_accuracy"] > 0.9).all()
-    assert len(set(measure(PowerMLP(7, 9), addition(7), Grid(seeds=3), (weight_norm,))["weight_norm"].values.tolist())) == 3
+    assert (
+        len(set(measure(PowerMLP(7, 9), addition(7), Grid(seeds=3), (weight_norm,))["weight_norm"].values.tolist()))
+        == 3
+    )
 
 
 def test_dataset_says_what_it_holds() -> None:
@@ -708,7 +726,13 @@ def test_a_changed_number_is_another_member(tmp_path: Path) -> None:
 
         assert reused({}) == 0
         assert reused({}) == 1
-        for recipe in ({"lr": 0.011}, {"steps": 5}, {"weight_decay": 1e-3}, {"loss": "cross_entropy"}, {"dtype": "float64"}):
+        for recipe in (
+            {"lr": 0.011},
+            {"steps": 5},
+            {"weight_decay": 1e-3},
+            {"loss": "cross_entropy"},
+            {"dtype": "float64"},
+        ):
             assert reused(recipe) == 0
         assert reused({}, watch=(train_loss, weight_norm)) == 0
         assert reused({}, activation="relu") == 0
@@ -725,7 +749,7 @@ def test_interrupted_and_taken_up_again(engine: str, tmp_path: Path) -> None:
         with pytest.raises(Interrupted, match=r"of 8 members finished; they are kept; the same call resumes"):
             promised("adamw", keeper=store, on_progress=Told(1), **how)
         kept = store.health()["records"]
-        assert 1 <= kept
+        assert kept >= 1
         told = Told()
         found = promised("adamw", keeper=store, on_progress=told, **how)
         assert store.health()["checkpoints"] == 0
@@ -736,6 +760,7 @@ def test_interrupted_and_taken_up_again(engine: str, tmp_path: Path) -> None:
 
 def test_a_tile_taken_up_again_leaves_nothing_behind(tmp_path: Path) -> None:
     """Members leave a tile before it is cut: the rest go on from their checkpoint, and no state outlives the run."""
+
     def run(store: Store, after: float) -> xr.Dataset:
         return train(
             PowerMLP(11, 64), addition(11, train_fraction=0.9), Grid({"weight_decay": [0.0, 3.0]}, seeds=2),

@@ -89,9 +89,7 @@ def test_law_is_the_clean_table() -> None:
 
 
 @settings(deadline=None, max_examples=60)
-@given(
-    p=st.integers(2, 12), seed=st.integers(0, 2**31), fraction=st.floats(0, 1, exclude_min=True, exclude_max=True)
-)
+@given(p=st.integers(2, 12), seed=st.integers(0, 2**31), fraction=st.floats(0, 1, exclude_min=True, exclude_max=True))
 def test_split_covers_the_table_once(p: int, seed: int, fraction: float) -> None:
     """Train and test are disjoint, together the whole table, and train has the nearest count that leaves both a row."""
     split = drawn(addition(p), seed, train_fraction=fraction)

@@ -122,7 +122,9 @@ def test_random_participation(p: int) -> None:
         (lambda: theory.addition_weights(1, 5, np.random.default_rng(0)), "p is 1 and width is 5"),
         (lambda: theory.addition_weights(5, 0, np.random.default_rng(0)), "p is 5 and width is 0"),
         (
-            lambda: theory.composed_addition_weights(5, 4, np.random.default_rng(0), outer=lambda n: n, branches="both"),
+            lambda: theory.composed_addition_weights(
+                5, 4, np.random.default_rng(0), outer=lambda n: n, branches="both"
+            ),
             "branches is 'both': choose 'one' or 'all'.",
         ),
     ],

@@ -146,7 +146,10 @@ def law_cost(instrument: Instrument) -> None:
 
 def _neurons(instrument: Instrument, chosen: Case) -> None:
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    before, after = value_of(instrument, chosen), value_of(instrument, chosen.with_parameters(lambda _, v: v[..., order]))
+    before, after = (
+        value_of(instrument, chosen),
+        value_of(instrument, chosen.with_parameters(lambda _, v: v[..., order])),
+    )
     if "neuron" in instrument.dims:
         before = before.take(order.numpy(), 1 + instrument.dims.index("neuron"))
     _same(after, before, f"{instrument.name} depends on the order of neurons")
