@@ -63,7 +63,7 @@ def test_phases_are_read_as_written() -> None:
     g, p = np.random.default_rng(0), 11
     k = np.arange(1, 6)
     written = g.uniform(-np.pi, np.pi, (3, 5))
-    parts = list((laws.waves(p, k, phi) for phi in written))
+    parts = list(laws.waves(p, k, phi) for phi in written)
     found = instruments.phases(laws.weights_only(np.stack(parts[:2]), parts[2])).value[0].numpy()
     assert np.allclose(found, written, atol=1e-9)
 

@@ -61,9 +61,7 @@ ODD_CURVES = {
 
 def heat(values, x=(0, 0.1, 1), y=(0.2, 0.3), scale="log", **more):
     shape = np.array(values, dtype=float).reshape(len(y), len(x))
-    return HeatMap(
-        "map", Axis("decay", scale), Axis("fraction"), numbers(*x), numbers(*y), shape, "accuracy", **more
-    )
+    return HeatMap("map", Axis("decay", scale), Axis("fraction"), numbers(*x), numbers(*y), shape, "accuracy", **more)
 
 
 ODD_MAPS = {
@@ -108,9 +106,7 @@ def test_whatever_comes_is_drawn_without_a_warning(name):
     drawing.draw_without_rendering()
 
 
-@pytest.mark.parametrize(
-    "panels", [[], [ODD_CURVES["nan and inf"], ODD_MAPS["missing"], ODD_HISTOGRAMS["empty"]] * 2]
-)
+@pytest.mark.parametrize("panels", [[], [ODD_CURVES["nan and inf"], ODD_MAPS["missing"], ODD_HISTOGRAMS["empty"]] * 2])
 def test_render_gives_both_files_and_the_same_bytes_again(panels):
     figure = Figure("all", "Title 学", "caption", panels)
     before = dict(mpl.rcParams)
@@ -121,8 +117,8 @@ def test_render_gives_both_files_and_the_same_bytes_again(panels):
     assert b"<svg" in first["svg"]
 
 
-@pytest.mark.parametrize(("count", "wide", "rows"), [(1, 1, 1), (3, 3, 1), (4, 3, 2), (7, 3, 3)])
-def test_panels_stand_three_a_row(count, wide, rows):
+@pytest.mark.parametrize(("count", "wide", "rows"), [(1, 1, 1), (3, 3, 1), (4, 2, 2), (7, 3, 3)])
+def test_panels_stand_three_a_row_and_four_in_a_square(count, wide, rows):
     drawing = draw(Figure("f", "t", "c", [ODD_CURVES["no lines"]] * count))
     assert drawing.get_size_inches() == pytest.approx((4.2 * wide, 3.2 * rows))
 
@@ -206,9 +202,7 @@ class Paper:
     bibtex: str = "@article{a, title={<i>}}"
 
 
-def claim(
-    name="1.1", verdict="holds", measured=1.0, interval=(0.9, 1.1), low=0.8, high="Infinity", **control
-):
+def claim(name="1.1", verdict="holds", measured=1.0, interval=(0.9, 1.1), low=0.8, high="Infinity", **control):
     return {
         "id": name, "sentence": f"Sentence of {name}.", "source": "sec. 2", "measured": measured,
         "interval": list(interval), "expected": {"text": ">= 0.8", "low": low, "high": high}, "n": 8,
@@ -255,9 +249,7 @@ class Reader(HTMLParser):
         facts = dict(attributes)
         self.tags.append(tag)
         self.loads += [v for k, v in attributes if k in ("src", "srcset", "data", "action", "poster")]
-        (self.links if tag == "a" else self.loads).extend(
-            v for k, v in attributes if k in ("href", "xlink:href")
-        )
+        (self.links if tag == "a" else self.loads).extend(v for k, v in attributes if k in ("href", "xlink:href"))
         self.ids += [facts["id"]] if "id" in facts else []
         self.headings += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
         self.alts += [facts.get("alt")] if tag == "img" else []
@@ -358,9 +350,7 @@ def test_text_can_be_read_in_both_themes(theme):
 
 def test_bars_keep_the_order_of_their_numbers():
     drawn = bar(claim(measured=0.9, interval=(0.85, 0.95)))
-    assert (
-        drawn.control.stop < drawn.band[0] < drawn.measured.start < drawn.measured.dot < drawn.measured.stop
-    )
+    assert drawn.control.stop < drawn.band[0] < drawn.measured.start < drawn.measured.dot < drawn.measured.stop
     assert drawn.band[1] == 356
 
 

@@ -327,9 +327,7 @@ def test_a_short_append_is_taken_back(store: Store, monkeypatch: Any) -> None:
     assert [identity["n"] for identity, _ in store.records()] == [1, 2]  # the record itself was whole
 
 
-@pytest.mark.parametrize(
-    "tail", [b'{"crc":"', b'{"crc":"00000000","hash":"', b"\x00\x00\x00\n", b'{"a": 1}\n']
-)
+@pytest.mark.parametrize("tail", [b'{"crc":"', b'{"crc":"00000000","hash":"', b"\x00\x00\x00\n", b'{"a": 1}\n'])
 def test_torn_journal_lines_are_ignored_and_mended(tmp_path: Path, tail: bytes) -> None:
     with Store(tmp_path) as store:
         store.save({"n": 1}, {}, {"f": 1})
@@ -441,9 +439,7 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
             Store(tmp_path, read_only=read_only)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", "{}", '{"format": "1"}', '{"format": 0}', '{"format": true}']
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"format": "1"}', '{"format": 0}', '{"format": true}'])
 def test_an_unreadable_description_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "store.json").write_text(text)
     with pytest.raises(BadInput, match=r"store\.json"):
@@ -483,9 +479,7 @@ def test_what_a_killed_first_open_left_is_no_foreign_folder(tmp_path: Path) -> N
 
 
 def test_a_second_process_is_refused_and_a_reader_is_not(store: Store) -> None:
-    code = (
-        "import sys; from phasescope.store import Store as S; S(sys.argv[1], read_only=True); S(sys.argv[1])"
-    )
+    code = "import sys; from phasescope.store import Store as S; S(sys.argv[1], read_only=True); S(sys.argv[1])"
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     second = subprocess.run(
         [sys.executable, "-c", code, store.root],
@@ -498,10 +492,7 @@ def test_a_second_process_is_refused_and_a_reader_is_not(store: Store) -> None:
     with pytest.raises(BadInput, match="already open in this process"):
         Store(store.root)
     store.close()
-    assert (
-        subprocess.run([sys.executable, "-c", code, store.root], env=surroundings, check=False).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code, store.root], env=surroundings, check=False).returncode == 0
 
 
 def test_a_forgotten_store_gives_its_lock_back(tmp_path: Path) -> None:
@@ -551,9 +542,7 @@ def test_a_name_that_leads_out_is_refused(store: Store, name: str) -> None:
         store.write(name, "x")
 
 
-@pytest.mark.parametrize(
-    "name", ["store.json", "./Journal.jsonl", "records/ab/x", "results.json", "corrupt/x"]
-)
+@pytest.mark.parametrize("name", ["store.json", "./Journal.jsonl", "records/ab/x", "results.json", "corrupt/x"])
 def test_the_stores_own_files_are_not_the_reports(store: Store, name: str) -> None:
     with pytest.raises(BadInput, match="belongs to the store"):
         store.write(name, "x")
@@ -642,7 +631,5 @@ def test_absent_and_damaged_results_are_told(store: Store) -> None:
 def test_the_store_imports_neither_torch_nor_xarray_nor_pandas() -> None:
     code = "import sys, phasescope.store; print(sorted({'torch', 'xarray', 'pandas'} & set(sys.modules)))"
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=surroundings, check=True
-    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings, check=True)
     assert told.stdout.strip() == "[]"

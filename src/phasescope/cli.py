@@ -119,7 +119,7 @@ def run(
     display = _Display(_console(stderr=True))
     started = time.monotonic()
     try:
-        results = studies.run(study, scale, seeds=seeds, device=device, out=out, on_progress=display, **changes)
+        results = studies.run(study, scale, seeds=seeds, device=device, out=out, on_progress=display, settings=changes)
     finally:
         display.close()
     paths = _report(results)

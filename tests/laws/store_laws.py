@@ -205,9 +205,7 @@ def law_damage_is_seen(make: Make, root: Path) -> None:
     whole = file.read_bytes()
     places = range(0, len(whole), max(1, len(whole) // 60))
     damaged = [whole[:place] for place in places]
-    damaged += [
-        whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :] for place in places
-    ]
+    damaged += [whole[:place] + bytes([whole[place] ^ 1 << place % 8]) + whole[place + 1 :] for place in places]
     for content in damaged:
         file.write_bytes(content)
         with make(root) as keeper:
@@ -234,9 +232,7 @@ def law_survives_kill(
                 assert not wrong, f"record {i} after a kill: {wrong}"
             for load in (keeper.load, keeper.load_checkpoint):
                 found = load({"replaced": True})
-                assert last < 0 or found is not None, (
-                    f"{load.__name__}: what was replaced when killed is gone"
-                )
+                assert last < 0 or found is not None, f"{load.__name__}: what was replaced when killed is gone"
                 latest = found[1]["i"] if found else -1
                 assert latest >= last or latest >= start, f"{load.__name__}: {latest} came back after {last}"
                 wrong = found and differences(found, content(latest), {"i": latest})

@@ -51,10 +51,7 @@ def one_stream_for_all(claims, data, generators, alpha=ALPHA):
 def looks_at_the_estimate(claims, data, generators, alpha=ALPHA):
     verdicts = judge(claims, data, generators, alpha)
     return Verdicts(
-        tuple(
-            replace(v, verdict="holds" if v.expected.contains(v.measured, v.measured) else "fails")
-            for v in verdicts
-        )
+        tuple(replace(v, verdict="holds" if v.expected.contains(v.measured, v.measured) else "fails") for v in verdicts)
     )
 
 
@@ -121,9 +118,7 @@ finite = st.floats(-100, 100)
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    st.lists(finite | st.just(math.inf), min_size=1, max_size=12), finite, st.floats(0, 50), st.floats(0, 50)
-)
+@given(st.lists(finite | st.just(math.inf), min_size=1, max_size=12), finite, st.floats(0, 50), st.floats(0, 50))
 def test_widening_never_hurts(samples, low, width, more):
     laws.widening_never_hurts(judge, samples, low, low + width, more)
 
@@ -179,9 +174,7 @@ def test_few_seeds_are_honest(n, level):
     for statistic in ("median", "mean"):
         low, high = interval(x, statistic, level, RNG(0))
         assert low <= estimate(x, statistic) <= high
-        assert (
-            (low == -math.inf and high == math.inf) if n == 1 else math.isfinite(low) and math.isfinite(high)
-        )
+        assert (low == -math.inf and high == math.inf) if n == 1 else math.isfinite(low) and math.isfinite(high)
 
 
 @pytest.mark.parametrize("statistic", ["median", "mean"])
@@ -239,9 +232,7 @@ def test_expectations():
 def test_empty_words_are_refused(empty):
     words = {"id": "a", "sentence": "b", "source": "c", empty: "  "}
     with pytest.raises(BadInput, match=empty):
-        Claim(
-            **words, effect=column("x"), expected=Expectation.at_least(1), control=Control("d", column("x"))
-        )
+        Claim(**words, effect=column("x"), expected=Expectation.at_least(1), control=Control("d", column("x")))
     with pytest.raises(BadInput, match="control"):
         Control("", column("x"))
 
@@ -266,9 +257,7 @@ def test_judge_refuses_with_the_claim_named():
 
 def verdicts():
     data = dataset(good=np.full(8, 1.0), bad=np.full(8, -1.0), open=np.linspace(0, 1, 8))
-    return judge(
-        [claim(name, Expectation.at_least(0.5)) for name in ("good", "bad", "open")], data, Streams()
-    )
+    return judge([claim(name, Expectation.at_least(0.5)) for name in ("good", "bad", "open")], data, Streams())
 
 
 def test_verdicts_are_a_lookup():

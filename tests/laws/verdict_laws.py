@@ -77,9 +77,7 @@ def claim(name: str, expected: Expectation, statistic: str = "median", control: 
 def dataset(**samples: Any) -> xr.Dataset:
     """A dataset of variables over seeds, with ``never``, which lies outside of all expectations used here."""
     n = len(next(iter(samples.values())))
-    return xr.Dataset(
-        {name: ("seed", np.asarray(x, float)) for name, x in {"never": [-1e9] * n, **samples}.items()}
-    )
+    return xr.Dataset({name: ("seed", np.asarray(x, float)) for name, x in {"never": [-1e9] * n, **samples}.items()})
 
 
 # ---- laws of intervals
@@ -98,9 +96,7 @@ def at_the_boundary_few_hold(intervals: Intervals, statistic: str, trials: int =
     """A claim at the boundary of its expectation holds in at most alpha of experiments, even skewed."""
     for name, noise in NOISES.items():
         for rate in boundary_holds(intervals, statistic, noise, trials, 1 - ALPHA):
-            assert rate <= ceiling(ALPHA, trials), (
-                f"{statistic}, {name}: {rate:.3f} hold wrongly, {ALPHA} allowed"
-            )
+            assert rate <= ceiling(ALPHA, trials), f"{statistic}, {name}: {rate:.3f} hold wrongly, {ALPHA} allowed"
 
 
 def in_a_family_few_hold(intervals: Intervals, statistic: str, families: int, claims: int = 12) -> None:
@@ -123,9 +119,7 @@ def power(intervals: Intervals, statistic: str, depth: float, claims: int, trial
 # ---- laws of judges
 
 
-def families_of_a_judge_rarely_hold(
-    judge: Judge, seeds: int = 6, claims: int = 12, families: int = 400
-) -> None:
+def families_of_a_judge_rarely_hold(judge: Judge, seeds: int = 6, claims: int = 12, families: int = 400) -> None:
     """Multiplicity is the judge's duty: at six seeds one claim errs in 1/64, twelve in 17 % of families."""
     noise, generator = NOISES["normal"], np.random.default_rng(7)
     family = [claim(f"c{k}", Expectation.at_least(0)) for k in range(claims)]
@@ -140,13 +134,9 @@ def families_of_a_judge_rarely_hold(
 def a_control_that_shows_the_effect_blocks(judge: Judge) -> None:
     """Who sees the effect where it can not be has not seen it: no claim holds so, and the reason tells."""
     inside = np.linspace(0.9, 1.1, SEEDS)
-    data = dataset(
-        effect=inside, same=inside, straddling=np.linspace(0, 1, SEEDS), gone=[np.nan, *inside[1:]]
-    )
+    data = dataset(effect=inside, same=inside, straddling=np.linspace(0, 1, SEEDS), gone=[np.nan, *inside[1:]])
     for control in ("same", "straddling", "gone"):
-        verdict = judge([claim("effect", Expectation.near(1, 0.5), control=control)], data, Streams())[
-            "effect"
-        ]
+        verdict = judge([claim("effect", Expectation.near(1, 0.5), control=control)], data, Streams())["effect"]
         assert verdict.verdict == "undecided"
         assert verdict.control.shows_effect
         assert "control" in verdict.reason
@@ -164,10 +154,7 @@ def a_straddling_interval_is_undecided(judge: Judge) -> None:
     )
     for statistic in ("median", "mean"):
         for expected in expectations:
-            assert (
-                judge([claim("effect", expected, statistic)], data, Streams())["effect"].verdict
-                == "undecided"
-            )
+            assert judge([claim("effect", expected, statistic)], data, Streams())["effect"].verdict == "undecided"
 
 
 def a_seed_without_value_is_undecided(judge: Judge) -> None:
@@ -179,9 +166,7 @@ def a_seed_without_value_is_undecided(judge: Judge) -> None:
         assert "2 of 8 seeds have no value" in verdict.reason
 
 
-def widening_never_hurts(
-    judge: Judge, samples: Sequence[float], low: float, high: float, more: float
-) -> None:
+def widening_never_hurts(judge: Judge, samples: Sequence[float], low: float, high: float, more: float) -> None:
     """A wider expectation keeps `holds` while the control stays outside, and turns nothing into `fails`."""
     data = dataset(effect=samples)
     narrow, wide = Expectation(low, high), Expectation(low - more, high + more)

@@ -43,6 +43,7 @@ def supports(job: Job) -> bool:
     return (
         bool(getattr(job.module, "fused_kernel", False))
         and not hasattr(job.task, "batch")
+        and getattr(job.task, "inputs", np.zeros(1)).dtype.kind in "iu"
         and getattr(job.task, "labels", np.zeros((1, 1))).ndim == 1
     )
 

@@ -42,9 +42,10 @@ class Job:
     @cached_property
     def shape_key(self) -> str:
         """Jobs with equal keys can be stacked: same learner, task, loss, optimizer and row count."""
-        recipe = self.recipe
+        recipe, knobs = self.recipe, getattr(self.module, "knobs", {})
+        learner = {name: value for name, value in describe(self.module).items() if name not in knobs}
         count = getattr(self.task, "train_count", lambda member: 0)(self.member)
-        key = (describe(self.module), self.task.describe(), recipe.loss, recipe.optimizer, recipe.batch, count)
+        key = (learner, self.task.describe(), recipe.loss, recipe.optimizer, recipe.batch, count)
         return repr((*key, recipe.dtype))
 
     @cached_property

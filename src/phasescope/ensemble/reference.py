@@ -11,7 +11,7 @@ import torch
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import sample_losses, weighted_mean
 from phasescope.ensemble.reading import tensors
-from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
+from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, layer_key
 from phasescope.vocabulary import Array, Recipe
 
 
@@ -34,9 +34,9 @@ def train_reference(job: Job, steps: int) -> dict[str, Array]:
     for step in range(1, steps + 1):
         if recipe.batch is not None and recipe.batch < len(draw.train):
             rows = torch.from_numpy(batch_order(seed, draw.train, recipe.batch, step, 1)[0]).long()
-        for name, buffer in module.named_buffers():
-            if name.endswith("key"):
-                buffer.fill_(int(dropout_keys(seed, step, 1)[0]))
+        keys = [buffer for name, buffer in module.named_buffers() if name.split(".")[-1] == "key"]
+        for layer, buffer in enumerate(keys):
+            buffer.fill_(layer_key(int(dropout_keys(seed, step, 1)[0]), layer))
         losses = sample_losses(module(data["inputs"][rows]), data["labels"][rows], recipe.loss)
         rule.zero_grad()
         weighted_mean(losses, data["weights"][rows]).backward()  # type: ignore[no-untyped-call]

@@ -21,11 +21,10 @@ from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import sample_losses, weighted_mean
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.schedule import Watcher, groups, record_steps
-from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, streams
+from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, layer_key, streams
 from phasescope.vocabulary import Array, BadInput, Keeper, Trajectory
 
 Tensors = dict[str, Tensor]
-LAYER = 0x632BE59BD9B4E019
 
 
 def refuse_stateful_dropout(module: nn.Module) -> None:
@@ -108,8 +107,7 @@ class Tile:
     def _set_keys(self, keys: Tensor) -> None:
         names = [name for name, b in self.buffers.items() if name.split(".")[-1] == "key" and b.dtype == torch.int64]
         for layer, name in enumerate(names):
-            mixed = (layer * LAYER + 2**63) % 2**64 - 2**63
-            self.buffers[name] = keys ^ mixed
+            self.buffers[name] = layer_key(keys, layer)
 
     def train_to(self, last: int) -> Tensor:
         """Take the steps up to ``last``; return the step at which each active member's loss was not finite, or 0."""
@@ -215,6 +213,7 @@ def _take(values: Tensor, index: Tensor) -> Tensor:
 
 def train_stacked(
     jobs: Sequence[Job],
+    finished: Sequence[int],
     device: torch.device,
     keeper: Keeper | None,
     tick: Callable[[int], None],
@@ -222,14 +221,21 @@ def train_stacked(
     stop: Callable[[], bool],
     checkpoint_every: float,
 ) -> None:
-    """Train a tile; ``finish(job, trajectory)`` hears of each member as it leaves. Stops early when ``stop()``."""
+    """Train a tile; ``finish(job, trajectory)`` hears of each member as it leaves. Stops early when ``stop()``.
+
+    The jobs at the places ``finished`` are done already: they name the tile, but are not trained again.
+    """
+    if len(finished) == len(jobs):
+        return
     tile = Tile(jobs, device)
     kept = keeper.load_checkpoint(tile.identity) if keeper else None
     if kept is not None:
         tile.restore(*kept)
+    tile.keep([place for place, i in enumerate(tile.active) if i not in set(finished)])
+    if kept is not None:
         tick(tile.done * len(tile.active))
     else:
-        tile.read(torch.zeros(len(jobs), dtype=torch.int64))
+        tile.read(torch.zeros(len(tile.active), dtype=torch.int64))
     saved = time.monotonic()
     for step in (int(s) for group in groups(tile.steps) for s in group):
         if step <= tile.done:

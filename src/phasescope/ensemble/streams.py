@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import threading
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from phasescope.vocabulary import Array, Generators
 
 _global_generator = threading.Lock()  # members are initialized on several threads
 _GOLDEN = 0x9E3779B97F4A7C15
+_LAYER = 0x632BE59BD9B4E019
 
 
 def _key(seed: int, purpose: str, index: int) -> int:
@@ -45,6 +47,11 @@ def dropout_keys(seed: int, first: int, count: int) -> Array:
         value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return (value ^ (value >> np.uint64(31))).view(np.int64)
+
+
+def layer_key(key: Any, layer: int) -> Any:
+    """Return the key(s), int64 tensor or number, of dropout layer ``layer`` (0, 1, ...); the first keeps the step's."""
+    return key ^ ((layer * _LAYER + 2**63) % 2**64 - 2**63)
 
 
 def batch_order(seed: int, rows: Array, batch: int, first: int, count: int) -> Array:

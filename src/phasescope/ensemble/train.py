@@ -106,6 +106,7 @@ def train(
         run.fused(count)
     else:
         run.stacked(where, tile)
+    run.on_progress(run.progress)
     return to_dataset(grid, watch, at_end, [run.found[i] for i in range(len(chosen))])
 
 
@@ -218,7 +219,7 @@ class _Run:
     def stacked(self, device: torch.device, tile: int | None) -> None:
         """Train what is left in tiles of equal shape, one tile after the other."""
         bundles: dict[str, list[Job]] = {}
-        for job in self.left:
+        for job in self.jobs:  # finished ones too: a tile is the same tile when it is taken up again
             bundles.setdefault(job.shape_key, []).append(job)
 
         def tick(steps: int) -> None:
@@ -229,8 +230,11 @@ class _Run:
             for bundle in bundles.values():
                 size = plan.tile_size(bundle[0], device, tile)
                 for begin in range(0, len(bundle), size):
+                    members = bundle[begin : begin + size]
+                    finished = [place for place, job in enumerate(members) if self.place[id(job)] in self.found]
                     stacked.train_stacked(
-                        bundle[begin : begin + size], device, self.keeper, tick, self._finish,
+                        members,
+                        finished, device, self.keeper, tick, self._finish,
                         lambda: self.stopping, self.checkpoint_every,
                     )  # fmt: skip
         except KeyboardInterrupt:

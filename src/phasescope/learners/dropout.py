@@ -46,6 +46,11 @@ class KeyedDropout(nn.Module):
         self.register_buffer("key", torch.tensor(0, dtype=torch.int64))
         self.always_off = rate == 0.0
 
+    def set_rate(self, rate: float) -> None:
+        """Set the rate, in place."""
+        self.rate.fill_(rate)
+        self.always_off = rate == 0.0
+
     def forward(self, values: Tensor) -> Tensor:
         """Zero each of ``values`` (N, H) with probability ``rate`` while training, scale the rest by 1 / (1 - rate)."""
         if not self.training or self.always_off:

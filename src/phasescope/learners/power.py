@@ -99,6 +99,7 @@ class PowerMLP(nn.Module):
             "activation": self.activation,
             "parametrization": self.parametrization,
             "batch_norm": self.norm is not None,
+            **self.knobs,
         }
 
     @property
@@ -110,7 +111,7 @@ class PowerMLP(nn.Module):
         """Set the per-member numbers, in place."""
         if "dropout" in knobs:
             _check(self.p, self.width, self.activation, self.parametrization, knobs["dropout"])
-            self.drop.rate.fill_(knobs["dropout"])
+            self.drop.set_rate(knobs["dropout"])
 
     def fused(self) -> Fused:
         """Return the compiled loss-and-gradient of this network (CPU only), tested equal to ``forward``."""
@@ -154,10 +155,13 @@ class ExactMLP(PowerMLP):
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the network's numbers."""
         weights: Any = self.weights
-        name = (
-            getattr(weights, "__qualname__", None) or f"{weights.func.__qualname__}{sorted(weights.keywords.items())}"
-        )
-        return {**super().describe(), "weights": name}
+        keywords = {name: _named(value) for name, value in sorted(getattr(weights, "keywords", {}).items())}
+        return {**super().describe(), "weights": _named(getattr(weights, "func", weights)), "keywords": keywords}
+
+
+def _named(value: Any) -> Any:
+    # a function's printed form holds its address, which is another one in every process
+    return f"{value.__module__}.{value.__qualname__}" if callable(value) else value
 
 
 def _zeros(*shape: int) -> Tensor:

@@ -306,7 +306,8 @@ def _boundary(s: GrokkingSettings) -> Sequence[Claim]:
     def slower(data: xr.Dataset, reading: str, level: float) -> Array:
         less = max(f for f in s.fractions if f < s.high)
         steps = [crossing(_run(data, "gd", reading, f), level).values for f in (less, max(s.fractions))]
-        return np.asarray(steps[0] / steps[1])
+        with np.errstate(invalid="ignore"):  # neither came: no ratio
+            return np.asarray(steps[0] / steps[1])
 
     def above_majority(data: xr.Dataset, names: Sequence[str]) -> Array:
         accuracy = last(part(data, "polynomials")["test_accuracy"]).isel(train_fraction=0)

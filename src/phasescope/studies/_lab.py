@@ -132,6 +132,7 @@ def run(
     study: str | Study,
     scale: str = "pocket",
     *,
+    settings: Mapping[str, Any] | None = None,
     seeds: int | None = None,
     device: str = "auto",
     out: str | Path | None = None,
@@ -141,20 +142,19 @@ def run(
 ) -> Results:
     """Run a study and return its results: the data, and a verdict on every claim.
 
-    ``scale`` is "pocket" (a minute on two cores) or "paper"; ``overrides`` change settings, for example ``p=31``;
-    ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted resumes when the same
-    call is made again; members already trained are taken from the folder.
+    ``scale`` is "pocket" (a minute or two on two cores) or "paper"; ``settings`` and ``overrides`` change numbers of it,
+    for example ``p=31``; ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted
+    resumes when the same call is made again; members already trained are taken from the folder.
 
     Raises ``BadInput`` for an unknown study, scale or setting, or a folder that can not be written; ``Interrupted``.
     """
     chosen = study_named(study) if isinstance(study, str) else study
-    if seeds is not None:
-        overrides["seeds"] = seeds
-    settings = settings_of(chosen, scale, overrides)
+    changes = {**(settings or {}), **overrides, **({} if seeds is None else {"seeds": seeds})}
+    numbers = settings_of(chosen, scale, changes)
     where = device_named(device)
-    experiments = chosen.experiments(settings)
-    claims = chosen.claims(settings)
-    directory = Path(out) if out is not None else default_directory(chosen, scale, settings)
+    experiments = chosen.experiments(numbers)
+    claims = chosen.claims(numbers)
+    directory = Path(out) if out is not None else default_directory(chosen, scale, numbers)
     started = time.monotonic()
     for e in experiments.values():  # refuse what can be refused before anything is written
         if e.recipe is None:
@@ -165,9 +165,9 @@ def run(
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         data = join(parts)
         verdicts = judge(claims, data, streams(0))
-        facts = provenance(chosen, scale, settings, where, time.monotonic() - started)
+        facts = provenance(chosen, scale, numbers, where, time.monotonic() - started)
         store.save_results(data, verdicts.to_json(), facts)
-    return Results(chosen, settings, data, verdicts, facts, directory)
+    return Results(chosen, numbers, data, verdicts, facts, directory.resolve())
 
 
 def _parts(
@@ -209,4 +209,4 @@ def load(directory: str | Path) -> Results:
         data, verdicts, facts = store.load_results()
     chosen = study_named(facts["study"])
     settings = settings_of(chosen, facts["scale"], facts["settings"])
-    return Results(chosen, settings, data, Verdicts.from_json(verdicts), facts, Path(directory))
+    return Results(chosen, settings, data, Verdicts.from_json(verdicts), facts, Path(directory).resolve())
