@@ -142,7 +142,7 @@ def run(
 ) -> Results:
     """Run a study and return its results: the data, and a verdict on every claim.
 
-    ``scale`` is "pocket" (a minute or two on two cores) or "paper"; ``settings`` and ``overrides`` change numbers of it,
+    ``scale`` is "pocket" (minutes on two cores) or "paper"; ``settings`` and ``overrides`` change numbers of it,
     for example ``p=31``; ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted
     resumes when the same call is made again; members already trained are taken from the folder.
 
