@@ -160,7 +160,8 @@ class _Run:
         self.stopping = False
         for i, job in enumerate(self.jobs):
             kept = keeper.load(job.identity) if keeper else None
-            if kept is not None:
+            if kept is not None and keeper is not None:
+                keeper.drop_checkpoint(job.identity)  # a kill can fall between keeping a record and dropping its past
                 self.found[i] = from_record(job.member, *kept)
                 self.progress.finish(self.found[i], job.recipe.steps, reused=True)
 
