@@ -78,6 +78,8 @@ class _Display:
         fates = ", ".join(f"{count} {fate}" for fate, count in p.fates.items() if count)
         reused = f", {p.reused} from the store" if p.reused else ""
         state = f"{p.finished}/{p.members} members{reused}, {p.rate:,.0f} steps/s, {_clock(left)} left"
+        if stage.budget and not p.steps_done and not p.finished:
+            state = "compiling the training step, once per machine"
         state += f"; {fates}" if fates else ""
         title = f"{stage.number}/{stage.count} {stage.title}"
         if self.bars is not None and self.bar is not None:
