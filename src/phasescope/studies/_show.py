@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from phasescope.ensemble import train
+from phasescope.ensemble import measure, train
+from phasescope.ensemble.plan import cores
+from phasescope.ensemble.schedule import record_steps
 from phasescope.studies._lab import steps_of
 from phasescope.studies._registry import study_named
 from phasescope.studies._study import Experiment, Study
-from phasescope.vocabulary import Grid, Recipe
+from phasescope.vocabulary import Grid, Instrument, Recipe
 
 PROBE_SECONDS = 0.5
 
@@ -58,32 +61,48 @@ def _costs(study: Study) -> Table:
     )
     for name, settings in study.scales.items():
         experiments = study.experiments(settings)
-        trained = {k: e for k, e in experiments.items() if e.recipe}
-        networks = sum(len(e.grid) for e in trained.values())
+        networks = sum(len(e.grid) for e in experiments.values())
+        seconds = _training(experiments) + sum(_reading(e) for e in experiments.values())
         table.add_row(
-            name,
-            str(len(experiments)),
-            f"{networks:,}",
-            f"{steps_of(trained):,}",
-            f"at most {_minutes(_seconds(trained))}",
+            name, str(len(experiments)), f"{networks:,}", f"{steps_of(experiments):,}", f"up to {_minutes(seconds)}"
         )
     return table
 
 
-def _seconds(experiments: dict[str, Experiment]) -> float:
-    """Estimate a study's training time from a few steps of one network of its largest experiment."""
-    largest = max(experiments.values(), key=lambda e: steps_of({"": e}))
-    knobs = {axis: values[-1:] for axis, values in largest.grid.axes.items()}
-    if largest.recipe is None:
+def _one_cell(e: Experiment, seeds: int) -> Grid:
+    return Grid({axis: values[-1:] for axis, values in e.grid.axes.items()}, seeds=seeds)
+
+
+def _reading(e: Experiment) -> float:
+    """Estimate the seconds that an experiment's readings take, from one reading of one network."""
+
+    def spent_on(watch: Sequence[Instrument]) -> float:
+        started = time.perf_counter()
+        measure(e.learner, e.task, _one_cell(e, 1), watch)
+        return time.perf_counter() - started
+
+    if e.recipe is None:
+        spent_on(e.at_end)  # the first call warms up
+        return spent_on(e.at_end) * len(e.grid)
+    spent_on(e.watch)
+    each = max(spent_on(e.watch) - spent_on(()), 0.0)  # training prepares a network once, not at each reading
+    return each * len(e.grid) * len(record_steps(e.recipe)) / cores()
+
+
+def _training(experiments: Mapping[str, Experiment]) -> float:
+    """Estimate a study's seconds of training from a few steps of two networks of its largest experiment."""
+    trained = [e for e in experiments.values() if e.recipe is not None]
+    if not trained:
         return 0.0
+    largest = max(trained, key=lambda e: steps_of({"": e}))
+    recipe = largest.recipe or Recipe()
 
     def spent_on(steps: int) -> float:
         free = {"steps": steps, "records": 2, "overtime": float("inf"), "patience": float("inf")}
         started = time.perf_counter()
-        train(largest.learner, largest.task, Grid(knobs, seeds=2), Recipe(**{**recipe.model_dump(), **free}))
+        train(largest.learner, largest.task, _one_cell(largest, 2), Recipe(**{**recipe.model_dump(), **free}))
         return time.perf_counter() - started
 
-    recipe = largest.recipe
     start = min(spent_on(2), spent_on(2))  # the first call compiles
     steps, spent = 8, 0.0
     while spent < PROBE_SECONDS and steps < recipe.steps:

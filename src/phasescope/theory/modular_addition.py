@@ -101,8 +101,8 @@ def correct_logit_factor(phase_error: float) -> float:
 def expected_accuracy(p: int, width: int) -> float:
     """Return the full-table accuracy of the exact network, with its p logits taken as independent Gaussians.
 
-    P(1 + s x_0 > s max of p - 1 others), s = 2/sqrt(N). An approximation: at p = 97 it is above the measured accuracy at
-    N = 25 (0.51 against 0.46), and below it from N = 50 on (0.83 against 0.90; N = 100: 0.988 against 0.997), as the
+    P(1 + s x_0 > s max of p - 1 others), s = 2/sqrt(N). An approximation: at p = 97 it is above the measured accuracy
+    at N = 25 (0.51 against 0.46), and below it from N = 50 on (0.83 against 0.90; N = 100: 0.988 against 0.997), as the
     correct logit seldom falls as low as a Gaussian would.
     """
     s = wrong_logit_deviation(width)
