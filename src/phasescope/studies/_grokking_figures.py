@@ -179,7 +179,7 @@ def _neurons(data: xr.Dataset, s: GrokkingSettings) -> Figure:
     return Figure(
         "neurons", "Preactivations in Fourier space, learnt and written down",
         "A hidden neuron is one wave in n plus one in m: peaks on the axes. An output is a function of n + m: "
-        "peaks on the diagonal. The exact network shows the same, with weak random extra peaks.",
+        "peaks on the diagonal. The exact network has weaker peaks too, of n - m and of n and m alone.",
         [panel(f"learnt neuron {best}", _plane(embed, best)), panel("exact neuron 1", _plane(exact[0], 0)),
          panel(f"learnt output q = {q}", _output(embed, readout, q)),
          panel(f"exact output q = {q}", _output(*exact, q))],
