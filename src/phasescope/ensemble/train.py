@@ -183,12 +183,18 @@ class _Run:
             return
         from phasescope.ensemble.native import build_loop
 
-        advance = build_loop(left[0].module.fused().gradient)  # type: ignore[operator]
+        modules = {id(job.module): job.module for job in left}
+        loops = {key: build_loop(module.fused().gradient) for key, module in modules.items()}  # type: ignore[operator]
 
         def work(job: Job) -> None:
             if not self.stopping:
                 found = fused.train_fused(
-                    job, advance, self.keeper, self.progress.tick, lambda: self.stopping, self.checkpoint_every
+                    job,
+                    loops[id(job.module)],
+                    self.keeper,
+                    self.progress.tick,
+                    lambda: self.stopping,
+                    self.checkpoint_every,
                 )
                 if found is not None:
                     self._finish(job, found)
