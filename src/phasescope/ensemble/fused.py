@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from phasescope.ensemble.jobs import Job
-from phasescope.ensemble.reading import read, subject, tensors
+from phasescope.ensemble.optimizers import NUMBERS
+from phasescope.ensemble.reading import read, running, subject, tensors
 from phasescope.ensemble.schedule import Watcher, groups, record_steps
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
 from phasescope.vocabulary import Array, BadInput, Draw, Fused, Keeper, Subject, Trajectory
@@ -75,7 +76,7 @@ class FusedMember:
         self.module: nn.Module = initialized(job.module, job.member.seed).to(self.torch_dtype)
         self.parameters = dict(self.module.named_parameters())
         self.buffers = dict(self.module.named_buffers())
-        self.running = {k: b for k, b in self.buffers.items() if k.endswith(("running_mean", "running_var"))}
+        self.running = running(self.buffers)
         self.data = tensors(self.draw, torch.device("cpu"), self.torch_dtype)
         self.steps = record_steps(job.recipe)
         self.watcher = Watcher(job.recipe)
@@ -88,12 +89,7 @@ class FusedMember:
         self.batch = min(recipe.batch or rows, rows)
         self.shape = self.fused.shape.copy()
         self.shape[-1] = recipe.loss == "cross_entropy"
-        self.hyper = np.array(
-            [
-                OPTIMIZERS[recipe.optimizer],
-                *(getattr(recipe, n) for n in ("lr", "weight_decay", "momentum", "beta1", "beta2", "eps")),
-            ]
-        )
+        self.hyper = np.array([OPTIMIZERS[recipe.optimizer], *(getattr(recipe, name) for name in NUMBERS)])
         self.x = np.ascontiguousarray(self.draw.inputs, dtype=np.int32)
         self.y = np.ascontiguousarray(self.draw.labels, dtype=np.int32)
         self._check(self.x, int(self.shape[1]), "input")

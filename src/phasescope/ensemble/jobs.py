@@ -61,13 +61,19 @@ class Job:
             "at_end": [instrument.name for instrument in self.at_end],
             "engine": self.engine,
             "code": code_fingerprint(),
-            "libraries": {name: metadata.version(name) for name in ("torch", "numpy", "numba")},
+            "libraries": _libraries(),
         }
 
 
 def _plain(value: Knob) -> Knob:
     # a grid over (0, 1) and one over (0.0, 1.0) hold the same members
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+@cache
+def _libraries() -> dict[str, str]:
+    # once for all members: each look-up reads the library's files
+    return {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
 
 
 @cache

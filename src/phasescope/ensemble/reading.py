@@ -28,6 +28,11 @@ def tensors(draw: Draw, device: torch.device, dtype: torch.dtype) -> dict[str, T
     return found
 
 
+def running(buffers: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the buffers that training changes: the running statistics of batch normalization."""
+    return {name: value for name, value in buffers.items() if name.endswith(("running_mean", "running_var"))}
+
+
 def subject(
     module: nn.Module,
     parameters: Mapping[str, Tensor],

@@ -52,15 +52,20 @@ def to_dataset(
         data[name] = ((*axes, *dims), padded.reshape(*grid.shape, *padded.shape[1:]), attrs)
 
     for instrument in watch:
-        attrs: dict[str, Any] = {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
         for name in (instrument.name, f"{instrument.name}_error"):
             if name in found[0].readings:
-                add(name, ("step", *instrument.dims), [t.readings[name] for t in found], (len(steps),), **attrs)
+                add(
+                    name,
+                    ("step", *instrument.dims),
+                    [t.readings[name] for t in found],
+                    (len(steps),),
+                    **_attributes(instrument),
+                )
     for instrument in at_end:
-        attrs = {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
-        add(f"end.{instrument.name}", instrument.dims, [t.ends[instrument.name] for t in found], **attrs)
-    for name, values in (("fate", [str(t.fate) for t in found]), ("fate_step", [t.fate_step for t in found])):
-        data[name] = (axes, np.array(values).reshape(grid.shape))
+        values = [t.ends[instrument.name] for t in found]
+        add(f"end.{instrument.name}", instrument.dims, values, **_attributes(instrument))
+    data["fate"] = (axes, np.array([str(t.fate) for t in found]).reshape(grid.shape))
+    data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
     data["last_step"] = (axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
     for name in found[0].final:
@@ -68,6 +73,10 @@ def to_dataset(
             dims = [f"{name}_{i}" for i in range(found[0].final[name].ndim)]
             add(f"final.{name}", dims, [t.final[name] for t in found])
     return data
+
+
+def _attributes(instrument: Instrument) -> dict[str, Any]:
+    return {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
 
 
 def _padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:

@@ -19,7 +19,7 @@ from torch.func import functional_call, grad_and_value, vmap
 from phasescope.ensemble import optimizers
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import sample_losses, weighted_mean
-from phasescope.ensemble.reading import read, subject, tensors
+from phasescope.ensemble.reading import read, running, subject, tensors
 from phasescope.ensemble.schedule import Watcher, groups, record_steps
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, layer_key, streams
 from phasescope.vocabulary import Array, BadInput, Keeper, Trajectory
@@ -156,8 +156,7 @@ class Tile:
         seen = self.seen[i]
         readings = {name: np.stack([part[name] for part in seen]) for name in (seen[0] if seen else ())}
         final = {name: value[place].cpu().numpy().copy() for name, value in self.parameters.items()}
-        running = {n: b for n, b in self.buffers.items() if n.endswith(("running_mean", "running_var"))}
-        final |= {name: value[place].cpu().numpy().copy() for name, value in running.items()}
+        final |= {name: value[place].cpu().numpy().copy() for name, value in running(self.buffers).items()}
         steps = self.steps[: len(seen)] if seen else self.steps[:1]
         ends = {name: value[0] for name, value in ends.items()}
         return Trajectory(self.jobs[i].member, steps, readings, ends, final, *self.watchers[i].fate(), self.seconds)

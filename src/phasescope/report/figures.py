@@ -17,7 +17,6 @@ from .heat import draw_heat_map
 from .histogram import draw_histogram
 from .panels import PANEL_WIDTH, legend_height, legend_labels, say_empty
 
-COLUMNS = 3
 PANEL_HEIGHT = 3.2  # inch, without the legend
 DPI = 200
 STYLE: Any = {
