@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from phasescope.ensemble import last, measure, train
     from phasescope.studies import Experiment, Paper, Results, Study, load, run
     from phasescope.verdict import Claim, Control, Expectation
-    from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Member, Recipe
+    from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Member, Recipe, Scatter
 
 __version__ = "0.1.0"
 
 # torch takes a second to import: every public name is fetched when it is first used
 _HOMES = {
-    "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe"),
+    "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
     "phasescope.ensemble": ("last", "measure", "train"),
     "phasescope.studies": ("Experiment", "Paper", "Results", "Study", "load", "run"),
@@ -46,6 +46,7 @@ __all__ = [
     "Paper",
     "Recipe",
     "Results",
+    "Scatter",
     "Study",
     "instruments",
     "last",

@@ -63,6 +63,29 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
+class PhaseMap:
+    """Which phase reigns where over two axes: ``values`` (len(y_values), len(x_values)) index ``phases``, -1 unknown.
+
+    ``sampled`` (same shape) marks the places that were measured, the others were inferred; None: all were measured.
+    ``uncertain`` (same shape) marks the places whose phase is not known to the confidence asked for. ``boundary``
+    (n, 4): places (x, y) where the phase changes, each between ``low`` and ``high`` along the line that crosses there,
+    as columns x, y, low, high, with ``boundary_along`` (n,) 0 where that line runs along x and 1 where along y.
+    """
+
+    title: str
+    x: Axis
+    y: Axis
+    x_values: Array
+    y_values: Array
+    values: Array
+    phases: Sequence[str]
+    sampled: Array | None = None
+    uncertain: Array | None = None
+    boundary: Array | None = None
+    boundary_along: Array | None = None
+
+
+@dataclass(frozen=True)
 class Histogram:
     """Distributions of named samples over common bins, each normalized to a share; ``marks`` as in ``Curves``."""
 
@@ -80,5 +103,5 @@ class Figure:
     id: str
     title: str
     caption: str
-    panels: Sequence[Curves | HeatMap | Histogram]
+    panels: Sequence[Curves | HeatMap | PhaseMap | Histogram]
     claims: Sequence[str] = ()

@@ -82,6 +82,16 @@ class Grid:
         """The lengths of the axes, then the number of seeds."""
         return (*(len(values) for values in self.axes.values()), len(self.seed_values))
 
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The names of the axes, then ``seed``."""
+        return (*self.axes, "seed")
+
+    @property
+    def coords(self) -> dict[str, Any]:
+        """The values along each of ``dims``, as xarray takes them."""
+        return {**{name: list(values) for name, values in self.axes.items()}, "seed": list(self.seed_values)}
+
     def __iter__(self) -> Iterator[Member]:
         names = tuple(self.axes)
         for *knobs, seed in product(*self.axes.values(), self.seed_values):
@@ -89,6 +99,47 @@ class Grid:
 
     def __len__(self) -> int:
         return int(np.prod(self.shape))
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Any members, in any order, where a ``Grid`` has every combination: what a refined phase map trains next.
+
+    All have knobs of the same names. The one dimension is ``member``; knobs and seed are coordinates along it. Raises
+    ``BadInput`` when there are none, or their knobs differ in name.
+
+    >>> Scatter([Member({"lr": 0.1}, 0), Member({"lr": 0.3}, 5)]).shape
+    (2,)
+    """
+
+    members: Sequence[Member]
+
+    def __post_init__(self) -> None:
+        if not self.members or any(member.knobs.keys() != self.members[0].knobs.keys() for member in self.members):
+            raise BadInput(f"{len(self.members)} members: give at least one, all with knobs of the same names.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The number of members."""
+        return (len(self.members),)
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The one dimension, ``member``."""
+        return ("member",)
+
+    @property
+    def coords(self) -> dict[str, Any]:
+        """Each knob and the seed along ``member``, as xarray takes them."""
+        names = tuple(self.members[0].knobs)
+        knobs = {name: ("member", [member[name] for member in self.members]) for name in names}
+        return {**knobs, "seed": ("member", [member.seed for member in self.members])}
+
+    def __iter__(self) -> Iterator[Member]:
+        return iter(self.members)
+
+    def __len__(self) -> int:
+        return len(self.members)
 
 
 class Settings(BaseModel):
@@ -179,7 +230,8 @@ class Draw:
 
     ``inputs`` (N, S) int32, or float for tasks of real numbers; ``labels`` (N,) int32 as the learner sees them and
     ``truth`` (N,) int32 before corruption, or float (N, K) targets in both; ``train`` and ``test`` row indices, sorted
-    int32; ``weights`` (N,) float64 per-sample weights of the loss.
+    int32; ``weights`` (N,) float64 per-sample weights of the loss. ``corrupted`` are the training rows whose label was
+    drawn again, sorted int32, also where the new label is right by accident.
     """
 
     inputs: Array
@@ -188,6 +240,7 @@ class Draw:
     train: Array
     test: Array
     weights: Array
+    corrupted: Array = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 class Generators(Protocol):
@@ -230,8 +283,9 @@ class Subject:
     """What an instrument may look at: a batch of B networks of one shape, with the samples they are read on.
 
     ``parameters`` name -> (B, ...); ``inputs`` (B, N, S); ``labels``, ``truth`` (B, N) integers, or (B, N, K) targets;
-    ``train``, ``test`` (B, N) booleans; ``weights`` (B, N). Computed when first asked for: ``logits`` (B, N, K),
-    ``sample_losses`` (B, N) before weighting, and ``gradients`` name -> (B, ...) of the training ``loss``.
+    ``train``, ``test``, ``corrupted`` (B, N) booleans; ``weights`` (B, N). Computed when first asked for: ``logits``
+    (B, N, K), ``sample_losses`` (B, N) before weighting, and ``gradients`` name -> (B, ...) of the training ``loss``.
+    ``answers(parameters)`` are the logits that the same networks give with other parameters, such as pruned ones.
     """
 
     parameters: Mapping[str, Tensor]
@@ -240,8 +294,10 @@ class Subject:
     truth: Tensor
     train: Tensor
     test: Tensor
+    corrupted: Tensor
     weights: Tensor
     loss: str
+    answers: Callable[[Mapping[str, Tensor]], Tensor]
     logits: Callable[[], Tensor]
     sample_losses: Callable[[], Tensor]
     gradients: Callable[[], Mapping[str, Tensor]]
@@ -263,8 +319,9 @@ class Reading:
 class Instrument:
     """A pure measurement of a ``Subject``: what it reads, in which unit, between which bounds, at what cost.
 
-    ``dims`` names the axes of a reading after the batch axis; ``null`` says what it reads where nothing is to be seen;
-    ``invariances`` names declared symmetries, each tested by the instruments' law suite.
+    ``dims`` names the axes of a reading after the batch axis, ``coords`` the places along those that have them;
+    ``null`` says what it reads where nothing is to be seen; ``invariances`` names declared symmetries, each tested by
+    the instruments' law suite.
     """
 
     name: str
@@ -276,6 +333,7 @@ class Instrument:
     null: str
     dims: tuple[str, ...] = ()
     invariances: tuple[str, ...] = ()
+    coords: Mapping[str, Sequence[Knob]] = field(default_factory=dict)
 
     def __call__(self, subject: Subject) -> Reading:
         """Read ``subject``."""

@@ -62,6 +62,7 @@ def case(seed: int = 0, size: float = 0.4, loss: str = "mse") -> Case:
         "weights": g.uniform(0.5, 2.0, (B, N)),
         "train": part == 0,
         "test": part == 1,
+        "corrupted": (part == 0) & (g.random((B, N)) < 0.4),
     }
     weights = {"embed": size * g.standard_normal((B, S, P, H)), "readout": size * g.standard_normal((B, P, H))}
     return Case(_tensors(weights), _tensors(data), loss)
@@ -133,7 +134,7 @@ def law_pure(instrument: Instrument) -> None:
 def law_cost(instrument: Instrument) -> None:
     """An instrument asks for no more than its declared cost: "weights" sees no logits, "forward" no gradients."""
 
-    def forbidden() -> Any:
+    def forbidden(*_: Any) -> Any:
         raise AssertionError(f"{instrument.name} costs more than {instrument.cost!r}")
 
     seen = CASES[0].subject()
@@ -235,7 +236,7 @@ def weights_only(embed: Any, readout: Any) -> Subject:
     def forbidden() -> Any:
         raise AssertionError("looks further than the weights")
 
-    return Subject(parameters, *[nothing] * 6, "mse", forbidden, forbidden, forbidden)
+    return Subject(parameters, *[nothing] * 7, "mse", forbidden, forbidden, forbidden, forbidden)
 
 
 def waves(p: int, frequencies: Any, phases: Any) -> np.ndarray[Any, Any]:
@@ -300,13 +301,14 @@ def hand_made(**changes: Any) -> Subject:
     parts = {
         "train": torch.tensor([[True, True, False, False]]),
         "test": torch.tensor([[False, False, True, False]]),
+        "corrupted": torch.tensor([[False, True, False, False]]),
         "weights": torch.tensor([[1.0, 3.0, 2.0, 5.0]]),
         **changes,
     }
     losses = torch.tensor([[0.5, 1.5, 0.25, 7.0]])
     return Subject(
-        {}, torch.zeros(1, 4, 2), labels, labels, parts["train"], parts["test"], parts["weights"], "mse",
-        lambda: logits, lambda: losses, dict,
+        {}, torch.zeros(1, 4, 2), labels, labels, parts["train"], parts["test"], parts["corrupted"], parts["weights"],
+        "mse", lambda changed: logits, lambda: logits, lambda: losses, dict,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from phasescope.ensemble.streams import streams
-from phasescope.vocabulary import BadInput, Draw, Grid, Instrument, Knob, Member, Recipe, Task, nearest
+from phasescope.vocabulary import BadInput, Draw, Grid, Instrument, Knob, Member, Recipe, Scatter, Task, nearest
 
 LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
@@ -57,12 +57,18 @@ class Job:
             "recipe": self.recipe.model_dump(mode="json"),
             "knobs": {name: _plain(value) for name, value in self.member.knobs.items()},
             "seed": self.member.seed,
-            "watch": [instrument.name for instrument in self.watch],
-            "at_end": [instrument.name for instrument in self.at_end],
+            "watch": [_reads(instrument) for instrument in self.watch],
+            "at_end": [_reads(instrument) for instrument in self.at_end],
             "engine": self.engine,
             "code": code_fingerprint(),
             "libraries": _libraries(),
         }
+
+
+def _reads(instrument: Instrument) -> Any:
+    # the same instrument at other places along its own dimensions is another reading
+    places = {dim: [_plain(value) for value in values] for dim, values in instrument.coords.items()}
+    return [instrument.name, places] if places else instrument.name
 
 
 def _plain(value: Knob) -> Knob:
@@ -107,7 +113,7 @@ def describe(module: nn.Module) -> dict[str, Any]:
 def jobs(
     learner: LearnerLike,
     task: TaskLike,
-    grid: Grid,
+    grid: Grid | Scatter,
     recipe: Recipe,
     watch: Sequence[Instrument] = (),
     at_end: Sequence[Instrument] = (),

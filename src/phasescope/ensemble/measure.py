@@ -13,11 +13,11 @@ from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.results import to_dataset
 from phasescope.ensemble.streams import initialized
-from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Trajectory
+from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Scatter, Trajectory
 
 
 def to_measure(
-    learner: LearnerLike, task: TaskLike, grid: Grid, *, loss: Literal["mse", "cross_entropy"] = "mse"
+    learner: LearnerLike, task: TaskLike, grid: Grid | Scatter, *, loss: Literal["mse", "cross_entropy"] = "mse"
 ) -> list[Job]:
     """Return the jobs that ``measure`` would do, checked: everything that can be refused is refused here."""
     chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss))
@@ -28,7 +28,7 @@ def to_measure(
 def measure(
     learner: LearnerLike,
     task: TaskLike,
-    grid: Grid,
+    grid: Grid | Scatter,
     watch: Sequence[Instrument],
     *,
     loss: Literal["mse", "cross_entropy"] = "mse",

@@ -14,14 +14,14 @@ from phasescope.vocabulary import Array, Draw, Instrument, Subject
 
 
 def tensors(draw: Draw, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
-    """Return the draw as tensors: inputs, labels, truth, weights, and boolean train and test masks (N,)."""
+    """Return the draw as tensors: inputs, labels, truth, weights, and boolean masks (N,): train, test, corrupted."""
     found = {
         name: torch.from_numpy(array).to(device)
         for name, array in (("inputs", draw.inputs), ("labels", draw.labels), ("truth", draw.truth))
     }
     found = {name: value.to(dtype) if value.is_floating_point() else value for name, value in found.items()}
     found["weights"] = torch.from_numpy(draw.weights).to(device, dtype)
-    for name, rows in (("train", draw.train), ("test", draw.test)):
+    for name, rows in (("train", draw.train), ("test", draw.test), ("corrupted", draw.corrupted)):
         mask = torch.zeros(len(draw.inputs), dtype=torch.bool, device=device)
         mask[torch.from_numpy(rows).to(device).long()] = True
         found[name] = mask
@@ -56,12 +56,15 @@ def subject(
         losses = sample_losses(forward(weights, state, row["inputs"]), row["labels"], loss)
         return weighted_mean(losses, row["weights"] * row["train"])
 
-    @cache
-    def logits() -> Tensor:
+    def answers(changed: Mapping[str, Tensor]) -> Tensor:
         module.eval()
         with torch.no_grad():
-            out: Tensor = vmap(forward, in_dims=over)(parameters, buffers, rows["inputs"])
+            out: Tensor = vmap(forward, in_dims=over)(changed, buffers, rows["inputs"])
         return out
+
+    @cache
+    def logits() -> Tensor:
+        return answers(parameters)
 
     @cache
     def losses() -> Tensor:
@@ -76,8 +79,9 @@ def subject(
 
     return Subject(
         parameters,
-        **{name: data[name] for name in ("inputs", "labels", "truth", "train", "test", "weights")},
+        **{name: data[name] for name in ("inputs", "labels", "truth", "train", "test", "corrupted", "weights")},
         loss=loss,
+        answers=answers,
         logits=logits,
         sample_losses=losses,
         gradients=gradients,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasescope.vocabulary import Array, Fate, Grid, Instrument, Member, Trajectory
+from phasescope.vocabulary import Array, BadInput, Fate, Grid, Instrument, Member, Scatter, Trajectory
 
 
 def to_record(t: Trajectory) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -39,13 +39,12 @@ def from_record(member: Member, arrays: Mapping[str, Array], facts: Mapping[str,
 
 
 def to_dataset(
-    grid: Grid, watch: Sequence[Instrument], at_end: Sequence[Instrument], found: Sequence[Trajectory]
+    grid: Grid | Scatter, watch: Sequence[Instrument], at_end: Sequence[Instrument], found: Sequence[Trajectory]
 ) -> xr.Dataset:
-    """Return one dataset with the grid's axes, ``seed`` and ``step``; a reading is NaN after its member left."""
-    axes = (*grid.axes, "seed")
+    """Return one dataset with the grid's dimensions and ``step``; a reading is NaN after its member left."""
+    axes = grid.dims
     steps = max((t.steps for t in found), key=len)
-    coords: dict[str, Any] = {name: list(values) for name, values in grid.axes.items()}
-    data = xr.Dataset(coords={**coords, "seed": list(grid.seed_values), "step": steps})
+    data = xr.Dataset(coords={**grid.coords, **_places((*watch, *at_end)), "step": steps})
 
     def add(name: str, dims: Sequence[str], values: Sequence[Array], first: tuple[int, ...] = (), **attrs: Any) -> None:
         padded = _padded(values, first)
@@ -73,6 +72,19 @@ def to_dataset(
             dims = [f"{name}_{i}" for i in range(found[0].final[name].ndim)]
             add(f"final.{name}", dims, [t.final[name] for t in found])
     return data
+
+
+def _places(instruments: Sequence[Instrument]) -> dict[str, list[Any]]:
+    """Return the coordinates that the instruments give to their own dimensions."""
+    found: dict[str, list[Any]] = {}
+    for instrument in instruments:
+        for dim, values in instrument.coords.items():
+            if found.setdefault(dim, list(values)) != list(values):
+                raise BadInput(
+                    f"{instrument.name} reads along {dim!r} at other places than an instrument beside it: "
+                    "give both the same, or watch them in two experiments."
+                )
+    return found
 
 
 def _attributes(instrument: Instrument) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from phasescope.ensemble import fused, plan, stacked
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.results import from_record, to_dataset, to_record
 from phasescope.ensemble.schedule import needs_accuracies
-from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Keeper, Recipe, Trajectory
+from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Keeper, Recipe, Scatter, Trajectory
 
 Engine = Literal["auto", "fused", "stacked"]
 
@@ -71,7 +71,7 @@ def device_named(name: str) -> torch.device:
 def train(
     learner: LearnerLike,
     task: TaskLike,
-    grid: Grid,
+    grid: Grid | Scatter,
     recipe: Recipe,
     watch: Sequence[Instrument] = (),
     *,
@@ -88,9 +88,10 @@ def train(
 
     ``learner``: any ``nn.Module`` written for one network, or a function of the member that makes one (for axes such as
     width). ``task``: a table or sampler, or a function of the member. Axes of the grid may be numbers of the recipe,
-    of the task or of the learner. The dataset has the grid's axes, ``seed`` and ``step`` as dimensions; a reading is
-    NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per member), the readings of ``at_end``, taken
-    once at the end (``end.<name>``), and the final parameters (``final.<name>``) stand beside the readings.
+    of the task or of the learner. The dataset has the grid's axes, ``seed`` and ``step`` as dimensions (``member`` and
+    ``step`` for a ``Scatter``); a reading is NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per
+    member), the readings of ``at_end``, taken once at the end (``end.<name>``), and the final parameters
+    (``final.<name>``) stand beside the readings.
 
     ``engine="fused"`` trains members one per core in compiled code (CPU, learners with a fused step), the same bits
     whatever else is trained; ``"stacked"`` trains tiles side by side (any module, CPU or CUDA). ``keeper`` stores
@@ -113,7 +114,7 @@ def train(
 def planned(
     learner: LearnerLike,
     task: TaskLike,
-    grid: Grid,
+    grid: Grid | Scatter,
     recipe: Recipe,
     watch: Sequence[Instrument] = (),
     *,

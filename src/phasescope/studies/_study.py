@@ -42,12 +42,29 @@ class Experiment:
 
 
 @dataclass(frozen=True)
+class OrderParameter:
+    """What a phase map tells apart, read off trained networks: ``read`` takes a dataset to one value per network.
+
+    With ``phases``, a value is the index of one of them. Without, it is a number in ``unit``, and the two phases are
+    below ``level``, and ``level`` and above.
+    """
+
+    name: str
+    read: Callable[[xr.Dataset], Any]
+    level: float = 0.5
+    phases: Sequence[str] = ()
+    unit: str = ""
+
+
+@dataclass(frozen=True)
 class Study:
     """A paper's question, asked again.
 
     ``scales`` name -> settings, "pocket" first (minutes on two cores), "paper" the paper's own. ``experiments(s)`` name
     -> Experiment; ``claims(s)`` and ``figures(data, s)`` see one dataset in which the variables and dimensions of
     experiment ``e`` are called ``e.<name>``; ``part(data, e)`` returns one experiment under its plain names.
+    ``mapped(s)`` is the experiment whose knobs a phase map may vary (its grid holds the others, one value each), and
+    ``orders`` are the order parameters that it can be drawn by, the first by default.
     """
 
     name: str
@@ -59,6 +76,8 @@ class Study:
     claims: Callable[[Any], Sequence[Claim]]
     figures: Callable[[xr.Dataset, Any], Sequence[Figure]]
     notes: str = ""
+    mapped: Callable[[Any], Experiment] | None = None
+    orders: Sequence[OrderParameter] = ()
 
 
 def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

@@ -77,17 +77,19 @@ class Table:
         order = generators("data").permutation(len(self.inputs)).astype(np.int32)
         count = self.train_count(member)
         train, test = np.sort(order[:count]), np.sort(order[count:])
-        labels = self._corrupt(order[:count], self._fractions(member)[1], generators)
-        return Draw(self.inputs, labels, self.labels, train, test, np.ones(len(self.inputs)))
+        redrawn = order[: int(np.floor(self._fractions(member)[1] * count))]
+        labels = self._corrupt(redrawn, generators)
+        return Draw(self.inputs, labels, self.labels, train, test, np.ones(len(self.inputs)), np.sort(redrawn))
 
-    def _corrupt(self, train: Array, corruption: float, generators: Generators) -> Array:
-        wrong = int(np.floor(corruption * len(train)))
-        if wrong == 0:
+    def _corrupt(self, redrawn: Array, generators: Generators) -> Array:
+        if len(redrawn) == 0:
             return self.labels
         if self.labels.ndim > 1:
-            raise BadInput(f"corruption is {corruption}: only class labels can be corrupted; set it to 0.")
+            raise BadInput(
+                f"{len(redrawn)} rows are to be corrupted, but only class labels can be: set corruption to 0."
+            )
         labels = self.labels.copy()
-        labels[train[:wrong]] = generators("corruption").integers(0, self.classes, wrong)
+        labels[redrawn] = generators("corruption").integers(0, self.classes, len(redrawn))
         return labels
 
     def describe(self) -> dict[str, Any]:
