@@ -85,9 +85,7 @@ class Table:
         if len(redrawn) == 0:
             return self.labels
         if self.labels.ndim > 1:
-            raise BadInput(
-                f"{len(redrawn)} rows are to be corrupted, but only class labels can be: set corruption to 0."
-            )
+            raise BadInput(f"{self.name!r} has real targets: only class labels can be corrupted; set corruption to 0.")
         labels = self.labels.copy()
         labels[redrawn] = generators("corruption").integers(0, self.classes, len(redrawn))
         return labels
