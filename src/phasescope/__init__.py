@@ -16,8 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phasescope import instruments, learners, tasks, theory
-    from phasescope.ensemble import last, measure, train
-    from phasescope.studies import Experiment, Paper, Results, Study, load, run
+    from phasescope.ensemble import Span, last, measure, train
+    from phasescope.studies import (
+        Experiment,
+        MapResults,
+        OrderParameter,
+        Paper,
+        Results,
+        Study,
+        load,
+        phase_map,
+        run,
+    )
     from phasescope.verdict import Claim, Control, Expectation
     from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Member, Recipe, Scatter
 
@@ -27,8 +37,18 @@ __version__ = "0.1.0"
 _HOMES = {
     "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
-    "phasescope.ensemble": ("last", "measure", "train"),
-    "phasescope.studies": ("Experiment", "Paper", "Results", "Study", "load", "run"),
+    "phasescope.ensemble": ("Span", "last", "measure", "train"),
+    "phasescope.studies": (
+        "Experiment",
+        "MapResults",
+        "OrderParameter",
+        "Paper",
+        "Results",
+        "Study",
+        "load",
+        "phase_map",
+        "run",
+    ),
 }
 _ROOMS = ("instruments", "learners", "tasks", "theory")
 
@@ -42,17 +62,21 @@ __all__ = [
     "Grid",
     "Instrument",
     "Interrupted",
+    "MapResults",
     "Member",
+    "OrderParameter",
     "Paper",
     "Recipe",
     "Results",
     "Scatter",
+    "Span",
     "Study",
     "instruments",
     "last",
     "learners",
     "load",
     "measure",
+    "phase_map",
     "run",
     "tasks",
     "theory",

@@ -15,7 +15,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from phasescope.studies import Results, Stage
+    from phasescope.studies import MapResults, Results, Stage
 
 app = typer.Typer(
     add_completion=False,
@@ -32,6 +32,8 @@ Changes = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option(help="Networks per cell.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
 Out = Annotated[Path | None, typer.Option(help="The run's folder; default runs/<study>-<scale>.")]
 
 
@@ -109,10 +111,8 @@ def run(
     seeds: Seeds = None,
     device: Device = "auto",
     out: Out = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")
-    ] = False,
-    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")] = False,
+    as_json: AsJson = False,
+    open_: Open = False,
 ) -> None:
     """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
     from phasescope import studies
@@ -124,6 +124,44 @@ def run(
         results = studies.run(study, scale, seeds=seeds, device=device, out=out, on_progress=display, settings=changes)
     finally:
         display.close()
+    _finish(results, started, as_json, open_)
+
+
+@app.command("map")
+def map_(
+    study: Annotated[str, typer.Argument(help="A study that names an order parameter; see phasescope list.")],
+    x: Annotated[str, typer.Option(help="The knob across: NAME=LOW:HIGH, with :log or :int at the end if wanted.")],
+    y: Annotated[str, typer.Option(help="The knob upwards, likewise.")],
+    by: Annotated[str | None, typer.Option(help="What tells phases apart; the study's first order parameter.")] = None,
+    scale: Scale = "pocket",
+    set_: Changes = None,
+    tolerance: Annotated[float, typer.Option(help="How finely the boundary is followed, in shares of an axis.")] = 1
+    / 32,
+    cells: Annotated[int | None, typer.Option(help="Train at most so many places.")] = None,
+    seeds: Annotated[int, typer.Option(help="Networks of a place at most; three where they agree.")] = 7,
+    confidence: Annotated[float, typer.Option(help="How well a place's phase is to be known.")] = 0.9,
+    device: Device = "auto",
+    out: Out = None,
+    as_json: AsJson = False,
+    open_: Open = False,
+) -> None:
+    """Draw a phase map: which phase reigns where over two knobs, with networks trained only where phases meet."""
+    from phasescope import studies
+
+    changes = _changes(set_)
+    display = _Display(_console(stderr=True))
+    started = time.monotonic()
+    try:
+        results = studies.phase_map(
+            study, x=x, y=y, by=by, scale=scale, settings=changes, tolerance=tolerance, cells=cells, seeds=seeds,
+            confidence=confidence, device=device, out=out, on_progress=display,
+        )  # fmt: skip
+    finally:
+        display.close()
+    _finish(results, started, as_json, open_)
+
+
+def _finish(results: Results | MapResults, started: float, as_json: bool, open_: bool) -> None:
     paths = _report(results)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
@@ -134,47 +172,48 @@ def run(
         webbrowser.open(Path(paths["report"]).resolve().as_uri())
 
 
-def _report(results: Results) -> dict[str, Any]:
+def _report(results: Results | MapResults) -> dict[str, Any]:
     from phasescope.report import write_report
     from phasescope.store import Store
 
-    study, facts = results.study, results.provenance
+    assert results.directory is not None
     with Store(results.directory) as store:
         return write_report(
             store,
-            study_name=study.name,
-            title=study.title,
-            question=study.question,
-            paper=study.paper,
-            figures=study.figures(results.data, results.settings),
+            study_name=results.provenance["study"],
+            title=results.title,
+            question=results.question,
+            paper=results.paper,
+            figures=results.figures(),
             claims=results.verdicts.to_json(),
-            provenance=facts,
-            notes=study.notes,
-            settings=results.settings.model_dump(mode="json"),
+            provenance=results.provenance,
+            notes=results.notes,
+            settings=dict(results.settings),
             command=results.command,
         )
 
 
-def _document(results: Results, paths: dict[str, Any], seconds: float) -> dict[str, Any]:
+def _document(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> dict[str, Any]:
     return {
-        "study": results.study.name,
+        "study": results.provenance["study"],
         "scale": results.provenance["scale"],
         "complete": True,
         "seconds": seconds,
-        "claims": results.verdicts.to_json(),
+        **results.findings(),
         "report": str(paths["report"]),
-        "data": str(results.directory / "results.safetensors"),
+        "data": str(results.data_path),
         "provenance": dict(results.provenance),
     }
 
 
-def _tell(results: Results, paths: dict[str, Any], seconds: float) -> None:
+def _tell(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> None:
     console = _console()
-    console.print(f"[bold]{results.study.title}[/bold] ({results.study.paper.authors} {results.study.paper.year})")
-    print(results.verdicts)
+    paper = f" ({results.paper.authors} {results.paper.year})" if results.paper else ""
+    console.print(f"[bold]{results.title}[/bold]{paper}")
+    print(results.summary())
     console.print(f"figures  {Path(paths['report']).parent / 'figures'}", soft_wrap=True)
     console.print(f"page     {paths['report']}", soft_wrap=True)
-    console.print(f"data     {results.directory / 'results.safetensors'}", soft_wrap=True)
+    console.print(f"data     {results.data_path}", soft_wrap=True)
     console.print(f"{seconds:.1f} s, report included")
 
 
@@ -203,7 +242,7 @@ def show(study: str) -> None:
 @app.command()
 def report(
     directory: Annotated[Path, typer.Argument(help="A run's folder.")],
-    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
+    open_: Open = False,
 ) -> None:
     """Tell a finished run again from its store: the claims, the figures, the page. Nothing is trained."""
     from phasescope import studies

@@ -1,8 +1,10 @@
 """How networks learn: whole grids of them in one run, with streams, per-member optimizers, fates and checkpoints."""
 
 from phasescope.ensemble.measure import measure
+from phasescope.ensemble.refine import Refinement
 from phasescope.ensemble.results import last
+from phasescope.ensemble.span import Span
 from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import Progress, device_named, train
 
-__all__ = ["Progress", "device_named", "last", "measure", "streams", "train"]
+__all__ = ["Progress", "Refinement", "Span", "device_named", "last", "measure", "streams", "train"]

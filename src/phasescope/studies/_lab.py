@@ -6,7 +6,7 @@ import json
 import platform
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import xarray as xr
 
+from phasescope.blocks import Figure
 from phasescope.ensemble import Progress, device_named, measure, streams, train
 from phasescope.ensemble.jobs import code_fingerprint
 from phasescope.ensemble.measure import to_measure
@@ -23,7 +24,7 @@ from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
 from phasescope.store import Store
 from phasescope.studies._registry import study_named
-from phasescope.studies._study import Experiment, Study, join, part
+from phasescope.studies._study import Experiment, Paper, Study, join, part
 from phasescope.verdict import Verdicts, judge
 from phasescope.vocabulary import BadInput, Settings, nearest
 
@@ -45,13 +46,49 @@ class Results:
     directory: Path
 
     @property
+    def title(self) -> str:
+        """The study's title."""
+        return self.study.title
+
+    @property
+    def question(self) -> str:
+        """The study's question."""
+        return self.study.question
+
+    @property
+    def paper(self) -> Paper:
+        """The study's paper."""
+        return self.study.paper
+
+    @property
+    def notes(self) -> str:
+        """What a reader should know about the study's numbers."""
+        return self.study.notes
+
+    @property
     def command(self) -> str:
         """The command line that makes these results again."""
         scale = self.provenance["scale"]
-        base = self.study.scales[scale].model_dump(mode="json")
-        changed = {k: v for k, v in self.settings.model_dump(mode="json").items() if v != base[k]}
+        changed = changed_settings(self.study, scale, self.settings)
         parts = ["phasescope run", self.study.name, f"--scale {scale}"]
-        return " ".join([*parts, *(f"--set {k}={shlex.quote(json.dumps(v))}" for k, v in changed.items())])
+        return " ".join([*parts, *(f"--set {k}={shlex.quote(v)}" for k, v in changed.items())])
+
+    @property
+    def data_path(self) -> Path:
+        """The file that holds ``data``."""
+        return self.directory / "results.safetensors"
+
+    def figures(self) -> Sequence[Figure]:
+        """Return the study's figures of these results, as building blocks."""
+        return self.study.figures(self.data, self.settings)
+
+    def summary(self) -> str:
+        """Return the verdicts as the terminal shows them."""
+        return str(self.verdicts)
+
+    def findings(self) -> dict[str, Any]:
+        """Return the claims with their verdicts, as ``--json`` has them."""
+        return {"claims": self.verdicts.to_json()}
 
     def __getitem__(self, experiment: str) -> xr.Dataset:
         return part(self.data, experiment)
@@ -92,6 +129,12 @@ def steps_of(experiments: Mapping[str, Experiment]) -> int:
     return sum(len(e.grid) * e.recipe.steps for e in experiments.values() if e.recipe)
 
 
+def changed_settings(study: Study, scale: str, settings: Settings) -> dict[str, str]:
+    """Return what differs from the scale's own settings, as JSON by name: what ``--set`` takes."""
+    base = study.scales[scale].model_dump(mode="json")
+    return {k: json.dumps(v) for k, v in settings.model_dump(mode="json").items() if v != base[k]}
+
+
 def default_directory(study: Study, scale: str, settings: Settings) -> Path:
     """Return ``runs/<study>-<scale>``, with the changed settings in the name: the same call finds its own run again."""
     base = study.scales[scale].model_dump()
@@ -99,12 +142,14 @@ def default_directory(study: Study, scale: str, settings: Settings) -> Path:
     return Path("runs") / "-".join([study.name, scale, *changed]).replace("/", "_").replace(" ", "")
 
 
-def provenance(study: Study, scale: str, settings: Settings, device: torch.device, seconds: float) -> dict[str, Any]:
+def provenance(
+    study: str, scale: str, settings: Settings | None, device: torch.device, seconds: float
+) -> dict[str, Any]:
     """Return what it takes to make the numbers again: code, settings, libraries, machine."""
     return {
-        "study": study.name,
+        "study": study,
         "scale": scale,
-        "settings": settings.model_dump(mode="json"),
+        "settings": settings.model_dump(mode="json") if settings else {},
         "code": code_fingerprint(),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
@@ -165,7 +210,7 @@ def run(
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         data = join(parts)
         verdicts = judge(claims, data, streams(0))
-        facts = provenance(chosen, scale, numbers, where, time.monotonic() - started)
+        facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
         store.save_results(data, verdicts.to_json(), facts)
     return Results(chosen, numbers, data, verdicts, facts, directory.resolve())
 
@@ -201,12 +246,3 @@ def _parts(
         total -= budget - latest.steps_done
         before += latest.steps_done
     return parts
-
-
-def load(directory: str | Path) -> Results:
-    """Return the results kept in a run's folder, without training anything. Raises ``BadInput`` when there are none."""
-    with Store(Path(directory), read_only=True) as store:
-        data, verdicts, facts = store.load_results()
-    chosen = study_named(facts["study"])
-    settings = settings_of(chosen, facts["scale"], facts["settings"])
-    return Results(chosen, settings, data, Verdicts.from_json(verdicts), facts, Path(directory).resolve())

@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from phasescope import theory
+from phasescope.ensemble import last
 from phasescope.instruments import (
     LEARNING,
     correct_logit,
@@ -33,7 +34,7 @@ from phasescope.instruments import (
 from phasescope.learners import ExactMLP, PowerMLP
 from phasescope.studies._grokking_claims import POLYNOMIALS, claims
 from phasescope.studies._grokking_figures import figures
-from phasescope.studies._study import Experiment, Paper, Study
+from phasescope.studies._study import Experiment, OrderParameter, Paper, Study
 from phasescope.tasks import ModularTable, addition, function
 from phasescope.vocabulary import Array, Grid, Member, Positive, Recipe, Settings
 
@@ -156,6 +157,19 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
     }
 
 
+def mapped(s: GrokkingSettings) -> Experiment:
+    """Return what a phase map varies: AdamW on addition; weight decay, train fraction, rate and dropout are free."""
+    recipe = Recipe(lr=s.adam_rate, steps=s.adam_steps, records=8, weight_decay=s.decays[-1])
+    return Experiment("AdamW", PowerMLP(s.p, s.width), addition(s.p), Grid(), recipe, (*LEARNING, mean_participation))
+
+
+def _at_the_end(reading: str, level: float = 0.5, unit: str = "") -> OrderParameter:
+    return OrderParameter(reading, lambda data: last(data[reading]).values, level, unit=unit)
+
+
+ORDERS = (_at_the_end("test_accuracy"), _at_the_end("train_accuracy"), _at_the_end("mean_participation", 0.3))
+
+
 def polynomial_table(p: int, member: Member) -> ModularTable:
     """Return the table of the member's ``function``."""
     name = str(member["function"])
@@ -230,6 +244,8 @@ STUDY = Study(
     experiments=experiments,
     claims=claims,
     figures=figures,
+    mapped=mapped,
+    orders=ORDERS,
     notes=(
         "The paper states neither learning rate nor width of its runs; the rate here is the reproductions' rule. "
         "Where a claim's source says 'derived here' or 'reproduction', the number is not the paper's."

@@ -1,0 +1,81 @@
+"""An axis of a phase map: a knob between two ends, and the places on it where networks may be trained."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+
+from phasescope.vocabulary import Array, BadInput
+
+SpanScale = Literal["linear", "log", "integer"]
+WORDS = {"lin": "linear", "linear": "linear", "log": "log", "int": "integer", "integer": "integer"}
+
+
+@dataclass(frozen=True)
+class Span:
+    """The knob ``name`` from ``low`` to ``high``, both included, in equal steps, equal factors or whole numbers.
+
+    Raises ``BadInput`` for ends that are not finite, not in order, not positive on a logarithmic axis, or not whole on
+    an integer one.
+
+    >>> Span.parse("lr=0.001:1:log").values(4).tolist()
+    [0.001, 0.01, 0.1, 1.0]
+    """
+
+    name: str
+    low: float
+    high: float
+    scale: SpanScale = "linear"
+
+    def __post_init__(self) -> None:
+        ends = f"axis {self.name}={self.low}:{self.high}"
+        if self.scale not in get_args(SpanScale):
+            raise BadInput(
+                f"axis {self.name}: scale is {self.scale!r}; choose one of {', '.join(get_args(SpanScale))}."
+            )
+        if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
+            raise BadInput(f"{ends}: give two finite ends, the lower one first; an axis needs at least two points.")
+        if self.scale == "log" and self.low <= 0:
+            raise BadInput(f"{ends} is logarithmic: its lower end must be above 0; raise it, or leave out ':log'.")
+        if self.scale == "integer" and (self.low != round(self.low) or self.high != round(self.high)):
+            raise BadInput(f"{ends} is of whole numbers: both ends must be whole.")
+
+    @classmethod
+    def parse(cls, text: str) -> Span:
+        """Return the span that ``NAME=LOW:HIGH``, ``NAME=LOW:HIGH:log`` or ``NAME=LOW:HIGH:int`` says."""
+        found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=\s*([^:]+):([^:]+?)(?::\s*(\w+))?\s*", text)
+        if not found or (found[4] or "linear") not in WORDS:
+            raise BadInput(
+                f"axis {text!r} is not NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=LOW:HIGH:int: "
+                "write, for example, weight_decay=0:20."
+            )
+        try:
+            low, high = float(found[2]), float(found[3])
+        except ValueError:
+            raise BadInput(f"axis {text!r}: {found[2]!r} and {found[3]!r} must be numbers.") from None
+        return cls(found[1], low, high, WORDS[found[4] or "linear"])  # type: ignore[arg-type]
+
+    def values(self, count: int) -> Array:
+        """Return at most ``count`` >= 2 places, ascending: an integer axis has no more than its whole numbers.
+
+        Rounded to 12 digits, so that 0.3 is 0.3, and a cell of a map is the same cell of a grid written by hand.
+        """
+        if self.scale == "log":
+            spaced = np.geomspace(self.low, self.high, count)
+        else:
+            spaced = np.linspace(self.low, self.high, count)
+        if self.scale == "integer":
+            return np.unique(np.rint(spaced).astype(np.int64))
+        return np.array([float(f"{value:.12g}") for value in spaced])
+
+    def at(self, places: Array, count: int) -> Array:
+        """Return the knob at fractional ``places`` among its ``count`` values, on the axis's own scale."""
+        values = self.values(count).astype(np.float64)
+        index = np.arange(len(values))
+        if self.scale == "log":
+            return np.asarray(np.exp(np.interp(places, index, np.log(values))))
+        return np.asarray(np.interp(places, index, values))

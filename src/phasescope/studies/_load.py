@@ -1,0 +1,23 @@
+"""Takes what a run left from its folder, without training anything."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from phasescope.store import Store
+from phasescope.studies._lab import Results, settings_of
+from phasescope.studies._map_results import MapResults
+from phasescope.studies._registry import study_named
+from phasescope.verdict import Verdicts
+
+
+def load(directory: str | Path) -> Results | MapResults:
+    """Return the results kept in the folder of a run or of a phase map. Raises ``BadInput`` when there are none."""
+    with Store(Path(directory), read_only=True) as store:
+        data, verdicts, facts = store.load_results()
+    home = Path(directory).resolve()
+    if "map" in facts:
+        return MapResults(data, facts, home)
+    chosen = study_named(facts["study"])
+    settings = settings_of(chosen, facts["scale"], facts["settings"])
+    return Results(chosen, settings, data, Verdicts.from_json(verdicts), facts, home)
