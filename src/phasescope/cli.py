@@ -224,10 +224,13 @@ def list_() -> None:
 
     from phasescope.studies._registry import study_named, study_points
 
-    table = Table("study", "title", "paper", box=None)
+    table = Table("study", "title", "paper", "maps by", box=None)
+    for column in table.columns:
+        column.overflow = "fold"
     for name in study_points():
         study = study_named(name)
-        table.add_row(name, study.title, f"{study.paper.authors} {study.paper.year}, {study.paper.link}")
+        orders = ", ".join(order.name for order in study.orders)
+        table.add_row(name, study.title, f"{study.paper.authors} {study.paper.year}, {study.paper.link}", orders)
     _console().print(table)
 
 

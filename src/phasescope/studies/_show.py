@@ -37,6 +37,21 @@ def shown(name: str) -> RenderableType:
         _costs(study),
         Text(),
         _claims(study, first),
+        Text(_maps(study, first)),
+    )
+
+
+def _maps(study: Study, settings: Any) -> str:
+    """Return what a phase map of the study can be drawn over and by."""
+    if study.mapped is None:
+        return "No phase maps: the study names no order parameter."
+    e = study.mapped(settings)
+    own = [name for part in (e.task, e.learner) for name in getattr(part, "knobs", {})]
+    knobs = dict.fromkeys([*e.grid.axes, *own, "lr", "weight_decay", "batch"])
+    orders = dict.fromkeys([*(order.name for order in study.orders), "fate"])
+    return (
+        f"Phase maps (phasescope map {study.name} --x KNOB=LOW:HIGH --y KNOB=LOW:HIGH --by ORDER) of: {e.title}. "
+        f"Knobs: {', '.join(knobs)}, and every other number of a recipe. Order parameters: {', '.join(orders)}."
     )
 
 
