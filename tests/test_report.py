@@ -320,10 +320,24 @@ def test_words_from_users_are_escaped():
 
 
 def test_a_page_of_nothing_still_reads():
-    text = written(claims=[], figures=[], notes="", settings={}, provenance={})
-    assert "makes no claims" in text
+    text = written(claims=[], figures=[], notes="", settings={}, provenance={}, question="", paper=None)
     assert "no figures" in text
     assert Reader(text).open == []
+
+
+def test_a_page_without_claims_or_paper_does_not_speak_of_them():
+    """As for a phase map of a user's own: no empty section, no count of nothing, nothing to cite."""
+    with_both, without = written(), written(claims=[], paper=None)
+    body = without[without.index("<body>") :]
+    for words in ("Claims</h2>", "claims hold", "Cite the paper", "After A. ", 'class="summary"', 'name="show"'):
+        assert words in with_both
+        assert words not in body
+    assert "0 of 0" not in body
+    reader = Reader(without)
+    assert reader.open == []
+    assert all(b - a <= 1 for a, b in zip(reader.headings, reader.headings[1:], strict=False))
+    assert "figure-loss" in reader.ids
+    assert all(address.startswith("data:") for address in reader.loads)
 
 
 def test_figures_that_share_an_id_are_refused():
@@ -388,6 +402,14 @@ def test_write_report_writes_figures_and_page(tmp_path):
     assert paths["figures"]["loss"] == {k: tmp_path / "figures" / f"loss.{k}" for k in ("png", "svg")}
     assert (tmp_path / "figures" / "loss.svg").read_bytes() == render(FIGURE)["svg"]
     assert paths["report"].stat().st_size < 15_000_000
+
+
+def test_write_report_needs_neither_claims_nor_a_paper(tmp_path):
+    paths = write_report(
+        Folder(tmp_path), study_name="", title="t", question="q", paper=None, figures=[FIGURE], claims=[],
+        provenance={}, notes="", settings={}, command="c",
+    )  # fmt: skip
+    assert "Cite" not in paths["report"].read_text(encoding="utf-8")
 
 
 def test_heavy_drawings_come_as_images():

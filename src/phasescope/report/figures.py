@@ -10,12 +10,13 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from phasescope.blocks import Curves, Figure, HeatMap, Histogram
+from phasescope.blocks import Curves, Figure, HeatMap, Histogram, PhaseMap
 
 from .curves import draw_curves
 from .heat import draw_heat_map
 from .histogram import draw_histogram
 from .panels import PANEL_WIDTH, legend_height, legend_labels, say_empty
+from .phase_map import draw_phase_map
 
 PANEL_HEIGHT = 3.2  # inch, without the legend
 DPI = 200
@@ -93,10 +94,12 @@ def _saved(drawing: Drawing, kind: str, about: dict[str, str | None]) -> bytes:
     return file.getvalue()
 
 
-def _draw_panel(axes: Axes, panel: Curves | HeatMap | Histogram) -> None:
+def _draw_panel(axes: Axes, panel: Curves | HeatMap | PhaseMap | Histogram) -> None:
     if isinstance(panel, Curves):
         draw_curves(axes, panel)
     elif isinstance(panel, Histogram):
         draw_histogram(axes, panel)
+    elif isinstance(panel, PhaseMap):
+        draw_phase_map(axes, panel)
     else:
         draw_heat_map(axes, panel)

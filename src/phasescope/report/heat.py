@@ -11,12 +11,13 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Patch
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 
-from phasescope.blocks import Axis, HeatMap
+from phasescope.blocks import HeatMap
 from phasescope.vocabulary import Array, BadInput
 
+from .cells import apply_cells, cell_scale, centres
 from .palette import MAP, MISSING
 from .panels import furnish, legend, legend_labels, say_empty, write
-from .scales import Scale, apply, edges
+from .scales import edges
 
 RASTERIZED = 2500  # cells from which an SVG holds the map as an image
 
@@ -28,43 +29,19 @@ def draw_heat_map(axes: Axes, panel: HeatMap) -> None:
     wanted = (np.size(panel.y_values), np.size(panel.x_values))
     if values.shape != wanted:
         raise BadInput(f"heat map {panel.title!r}: values have shape {values.shape}; its axes make {wanted}.")
-    x, columns = _centres(panel.x, panel.x_values)
-    y, rows = _centres(panel.y, panel.y_values)
+    x, columns = centres(panel.x, panel.x_values)
+    y, rows = centres(panel.y, panel.y_values)
     values = np.where(np.isfinite(values), values, math.nan)[rows][:, columns]
     if not np.isfinite(values).any():
         axes.set(xticks=[], yticks=[])
         say_empty(axes)
         return
-    apply(axes, "x", _scale(panel.x, x, np.asarray(panel.x_values)[columns]))
-    apply(axes, "y", _scale(panel.y, y, np.asarray(panel.y_values)[rows]))
+    apply_cells(axes, "x", cell_scale(panel.x, x, np.asarray(panel.x_values)[columns]), x)
+    apply_cells(axes, "y", cell_scale(panel.y, y, np.asarray(panel.y_values)[rows]), y)
     mesh = _cells(axes, panel, x, y, values)
     bar = _bar(axes, mesh, panel, values)
     if panel.boundary is not None:
         _boundary(axes, bar, panel.boundary, x, y, values)
-
-
-def _centres(axis: Axis, given: Array) -> tuple[Array, Array]:
-    """Return where the cells lie, ascending, and which those are; a 0 on a log axis lies one step below."""
-    values = np.asarray(given, dtype=float)
-    log = axis.scale == "log"
-    kept = np.flatnonzero(np.isfinite(values) & ((values >= 0) | (not log)))
-    order = kept[np.argsort(values[kept], kind="stable")]
-    centres = values[order]
-    if log and (centres == 0).any():
-        positive = centres[centres > 0]
-        step = positive[1] / positive[0] if len(positive) > 1 and positive[1] > positive[0] else 2.0
-        centres = np.where(centres == 0, (positive[0] if len(positive) else 1.0) / step, centres)
-    return centres, order
-
-
-def _scale(axis: Axis, centres: Array, values: Array) -> Scale:
-    log = axis.scale == "log"
-    ends = edges(centres, log)
-    low, high = float(ends[0]), float(ends[-1])
-    zero = float(centres[0]) if log and float(values[0]) == 0 else None
-    if axis.limits is not None and axis.limits[0] < axis.limits[1] and (axis.limits[0] > 0 or not log):
-        low, high = axis.limits
-    return Scale(axis, low, high, zero)
 
 
 def _cells(axes: Axes, panel: HeatMap, x: Array, y: Array, values: Array) -> QuadMesh:

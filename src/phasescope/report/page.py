@@ -13,11 +13,12 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from phasescope.blocks import Figure
+from phasescope.blocks import Figure, PhaseMap
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
 from .figures import columns
+from .phases import in_words as map_in_words
 
 PNG = b"\x89PNG\r\n"
 
@@ -81,7 +82,8 @@ class Plate:
     @property
     def alt(self) -> str:
         """What the picture shows, for those who do not see it."""
-        panels = "; ".join(panel.title for panel in self.figure.panels)
+        said = (map_in_words(panel) if isinstance(panel, PhaseMap) else panel.title for panel in self.figure.panels)
+        panels = "; ".join(said)
         return f"{self.figure.title}. Panels: {panels}. {self.figure.caption}"
 
 
@@ -89,7 +91,7 @@ def page(
     *,
     title: str,
     question: str,
-    paper: Source,
+    paper: Source | None,
     claims: Sequence[Mapping[str, Any]],
     figures: Sequence[tuple[Figure, bytes]],
     provenance: Mapping[str, Any],
@@ -98,7 +100,7 @@ def page(
     command: str,
     study_name: str = "",
 ) -> str:
-    """Return the page of a study as one self-contained HTML document.
+    """Return the page of a study, or of a map without ``paper`` and claims, as one self-contained HTML document.
 
     ``claims`` as in ``--json``; ``figures`` each with its PNG or SVG; ``provenance`` may be nested.
     Everything is escaped. Raises ``BadInput`` for figures that share an id.
@@ -110,9 +112,9 @@ def page(
         title=title,
         question=question,
         paper=paper,
-        link=paper.link if re.match(r"https?://", paper.link) else "",
+        link=paper.link if paper and re.match(r"https?://", paper.link) else "",
         study_name=study_name,
-        summary=summary(list(claims)),
+        summary=summary(list(claims)) if claims else "",
         counts={word: sum(claim["verdict"] == word for claim in claims) for word in SYMBOLS},
         symbols=SYMBOLS,
         cards=cards,

@@ -13,9 +13,12 @@ COLOURS = ("#4527a0", "#d8980f", "#12817a", "#a13016", "#a974dc", "#3d0a4f")
 THEORY_COLOURS = ("#000000", "#767676", "#444444")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES: tuple[Dashes, ...] = ("-", "--", "-.", ":")
+PHASES = ("#dab463", "#393879", "#06827c", "#bfe3ec", "#993546", "#d68569", "#faf4d9", "#1a2c3b")
+TWO_PHASES = ("#dfe6ea", "#4f7693")
 MAP = "viridis"
 MISSING = "#e4e4e4"
 MUTED = "#555555"
+INK = "#1d1c1a"
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,20 @@ def _theory(number: int) -> Style:
     choice: tuple[Dashes, ...] = ("-", "-", "-.", ":")
     dashes = choice[number % 4]
     return Style(THEORY_COLOURS[number % len(THEORY_COLOURS)], dashes, "", False, 1.2)
+
+
+def phase_colours(count: int) -> tuple[str, ...]:
+    """Return the colours of ``count`` phases by their position, calm ones for two.
+
+    >>> phase_colours(3) == phase_colours(6)[:3]
+    True
+    """
+    return TWO_PHASES[:count] if count <= len(TWO_PHASES) else PHASES[:count]
+
+
+def ink(ground: str) -> str:
+    """Return the colour, nearly black or white, that is read best on ``ground``."""
+    return max(INK, "#ffffff", key=lambda colour: contrast(colour, ground))
 
 
 def luminance(colour: str) -> float:

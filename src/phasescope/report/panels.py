@@ -12,15 +12,18 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
-from phasescope.blocks import Axis, Curves, HeatMap, Histogram
+from phasescope.blocks import Axis, Curves, HeatMap, Histogram, PhaseMap
 from phasescope.vocabulary import Array
 
 from .palette import MUTED
+from .phases import places, shares, terrain
 from .scales import Scale
 
 PANEL_WIDTH = 4.2  # inch, as drawn with its labels
 LETTER = 0.057  # inch, an average letter of the legend
 ROW = 0.175  # inch, one row of the legend
+
+Sign = Artist | tuple[Artist, ...]  # what a legend shows beside a word; several lie on each other
 
 
 def wrap(text: str, width: int) -> str:
@@ -92,7 +95,7 @@ def legend_height(labels: Sequence[str]) -> float:
     return 0.08 + ROW * lines * -(-len(labels) // legend_columns(labels))
 
 
-def legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None:
+def legend(axes: Axes, handles: Sequence[Sign], labels: Sequence[str]) -> None:
     """Draw the legend beneath the panel, outside the data."""
     if not labels:
         return
@@ -108,8 +111,11 @@ def legend(axes: Axes, handles: Sequence[Artist], labels: Sequence[str]) -> None
         write(text, label, 48)
 
 
-def legend_labels(panel: Curves | HeatMap | Histogram) -> list[str]:
+def legend_labels(panel: Curves | HeatMap | PhaseMap | Histogram) -> list[str]:
     """Return what the legend of ``panel`` will say."""
+    if isinstance(panel, PhaseMap):
+        ground = terrain(panel)
+        return [*shares(panel, ground), *places(panel, ground)]
     if isinstance(panel, HeatMap):
         return [] if np.isfinite(np.asarray(panel.values, dtype=float)).all() else ["no finite value"]
     if isinstance(panel, Curves):

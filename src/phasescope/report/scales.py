@@ -28,12 +28,16 @@ from phasescope.vocabulary import Array
 
 @dataclass(frozen=True)
 class Scale:
-    """An axis that knows its data: ``low`` to ``high``, and ``zero``, the place of 0 where it needs one."""
+    """An axis that knows its data: ``low`` to ``high``, and ``zero``, the place of 0 where it needs one.
+
+    ``whole``: the data are integers, and so are the ticks.
+    """
 
     axis: Axis
     low: float
     high: float
     zero: float | None = None
+    whole: bool = False
 
     @property
     def log(self) -> bool:
@@ -126,7 +130,7 @@ def apply(axes: Axes, which: str, scale: Scale) -> None:
     if not scale.log:
         formatter = ScalarFormatter(useOffset=False, useMathText=True)
         formatter.set_powerlimits((-4, 6))
-        drawn.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10]))
+        drawn.set_major_locator(MaxNLocator(6, steps=[1, 2, 2.5, 5, 10], integer=scale.whole))
         drawn.set_major_formatter(formatter)
         return
     start = scale.zero * 1.4 if scale.zero else scale.low

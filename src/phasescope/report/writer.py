@@ -28,7 +28,7 @@ def write_report(
     study_name: str,
     title: str,
     question: str,
-    paper: Source,
+    paper: Source | None,
     figures: Sequence[Figure],
     claims: Sequence[Mapping[str, Any]],
     provenance: Mapping[str, Any],
@@ -39,7 +39,8 @@ def write_report(
     """Write ``figures/<id>.png``, ``figures/<id>.svg`` and ``report.html``, and return where they are.
 
     The answer is ``{"report": Path, "figures": {id: {"png": Path, "svg": Path}}}``. The page comes last, so
-    where it is, all of it is. Raises ``BadInput`` for figures that share an id.
+    where it is, all of it is. Without ``paper`` and ``claims``, as for a user's own phase map, it says
+    nothing of them. Raises ``BadInput`` for figures that share an id.
     """
     rendered = [(figure, render(figure)) for figure in figures]
     text = page(
