@@ -1,6 +1,7 @@
 # make demo   set up .venv and run the main job         make test    set up .venv and run the tests
 # make check  ruff, mypy and the tests                  make slow    the tests that take minutes
 # make bench  the benchmarks                            make setup   only set up .venv
+# make gallery  draw docs/gallery from its stored results
 # make clean  remove .venv and caches; runs/ stays      PYTHON=python3.12 chooses another Python
 
 SHELL := bash
@@ -11,7 +12,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 BENCH_READY := $(READY)-bench
 
-.PHONY: demo test setup check lint types slow bench clean
+.PHONY: demo test setup check lint types slow bench gallery clean
 
 demo: $(READY)
 	$(BIN)/phasescope run grokking
@@ -37,9 +38,12 @@ slow: $(READY)
 bench: $(BENCH_READY)
 	$(BIN)/python benchmarks/ensemble.py
 
+gallery: $(READY)
+	$(BIN)/python docs/gallery/make.py
+
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # -- the environment -----------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from matplotlib.colors import to_hex
 from phasescope.blocks import Axis, Figure, HeatMap, PhaseMap
 from phasescope.report import draw, render
 from phasescope.report.figures import STYLE
-from phasescope.report.labels import label_regions
+from phasescope.report.labels import _broken, label_regions
 from phasescope.report.page import Plate
 from phasescope.report.palette import MISSING, PHASES, TWO_PHASES, contrast, ink, lightness, phase_colours
 from phasescope.report.phase_map import neighbours
@@ -164,8 +164,9 @@ def test_a_phase_keeps_its_colour_whatever_else_is_in_the_panel():
     """By position in ``phases``: also where the phases before it do not occur."""
     for panel in (bands(), phase_map([[5, 5], [5, -1]]), phase_map([[3, 5]])):
         (mesh,) = parts(panel, QuadMesh)
-        at = np.argwhere(np.asarray(terrain(panel).phase).ravel() == 5)[0, 0]
-        assert to_hex(mesh.get_facecolors()[at]) == PHASES[5]
+        found = [to_hex(colour) for colour in mesh.get_facecolors()]
+        known = terrain(panel).phase.ravel()
+        assert [c for c, k in zip(found, known, strict=True) if k >= 0] == [PHASES[k] for k in known if k >= 0]
 
 
 # -- places --------------------------------------------------------------------------------------------------
@@ -190,6 +191,11 @@ def test_each_measured_place_has_a_dot_and_each_uncertain_one_a_ring():
     assert len(rings.get_facecolors()) == 0
 
 
+def test_a_map_that_is_measured_everywhere_has_no_dots():
+    panel = phase_map([[0, 1]], sampled=np.ones((1, 2), bool))
+    assert not [c for p in (panel, bands()) for c in parts(p, PathCollection) if len(c.get_offsets())]
+
+
 def test_dots_shrink_where_places_are_dense():
     sizes = [parts(halves(n), PathCollection)[0].get_sizes()[0] for n in (5, 33, 65)]
     assert sizes[0] > sizes[1] > sizes[2] >= 1
@@ -205,9 +211,12 @@ def test_the_boundary_is_where_it_is_given_with_its_bars():
 
 
 def test_bars_run_along_the_line_that_crosses():
-    panel = halves(3, boundary=np.array([[0.5, 0.4, 0.3, 0.6]]), boundary_along=np.array([1]))
+    """And to the edge of the panel where they are open."""
+    given = np.array([[0.5, 0.4, 0.3, 0.6], [0.5, 0.4, 0.3, np.inf]])
+    panel = halves(3, boundary=given, boundary_along=np.array([1, 1]))
     segments = [s.tolist() for c in parts(panel, LineCollection) for s in c.get_segments()]
     assert [[0.5, 0.3], [0.5, 0.6]] in segments
+    assert [[0.5, 0.3], [0.5, terrain(panel).y_scale.high]] in segments
 
 
 def test_boundary_places_are_linked_to_their_neighbours_alone():
@@ -228,9 +237,9 @@ def test_three_boundaries_meet_in_one_square():
 
 
 def test_integers_have_whole_ticks_and_a_single_row_its_own():
-    panel = phase_map(np.zeros((1, 4), int), x_values=np.arange(3, 7), y_values=np.array([2]))
+    panel = phase_map(np.zeros((1, 3), int), x_values=np.arange(3, 6), y_values=np.array([2]))
     axes = drawn(panel).axes[0]
-    assert [t for t in axes.get_xticks() if 2.5 <= t <= 6.5] == [3, 4, 5, 6]
+    assert [t for t in axes.get_xticks() if 2.5 <= t <= 5.5] == [3, 4, 5]
     assert [t.get_text() for t in axes.get_yticklabels()] == ["2"]
     heat = HeatMap("m", X, Y, np.arange(3, 7), np.array([2]), np.ones((1, 4)), "v")
     assert [t.get_text() for t in drawn(heat).axes[0].get_yticklabels()] == ["2"]
@@ -279,6 +288,17 @@ def test_names_lie_inside_their_own_region(name):
         assert {ODD[name].phases[k] for k in np.unique(ground.phase[i, j])} == {said}
 
 
+def test_a_name_is_not_put_where_its_region_is_widest_but_too_low():
+    """An L whose corner is deepest: the name fits into its foot alone."""
+    phase = np.zeros((20, 20), int)
+    phase[5:, 4:] = 1
+    edge = np.linspace(0, 1, 21)
+    (label, _) = label_regions(phase, edge, edge, ["a name as long as this", "b"], np.zeros((0, 2)))
+    assert label.text == "a name as long as this"
+    assert label.y < 0.2
+    assert label.x >= 0.2
+
+
 def test_a_name_goes_where_no_dot_is():
     grid = np.linspace(0, 1, 9)
     dots = np.array([(0.5, y) for y in grid[3:6]])
@@ -289,6 +309,7 @@ def test_a_name_goes_where_no_dot_is():
 def test_a_name_that_does_not_fit_is_left_out_and_no_word_is_broken():
     edge = np.linspace(0, 1, 11)
     phase = np.tile(np.arange(10), (10, 1))
+    assert _broken("an unbreakable word")[-1] == "an\nunbreakable\nword"
     names = ["narrow but long"] * 3 + ["unbreakablyverylong"] * 3 + ["a b c"] * 4
     found = label_regions(phase, edge, edge, names, np.zeros((0, 2)))
     assert {word for label in found for word in label.text.split()} <= {"a", "b", "c"}
@@ -296,10 +317,11 @@ def test_a_name_that_does_not_fit_is_left_out_and_no_word_is_broken():
 
 def test_the_words_for_those_who_do_not_see_the_map():
     assert in_words(phase_map([[0, 0, 4, -1]])) == (
-        "a map: train fraction against corrupted share; share of the area: coexistence 50 %, forgetting 25 %, unknown 25 %"
+        "a map, train fraction against corrupted share, by share of the area: coexistence 50 %, forgetting 25 %, unknown 25 %"
     )
     words = in_words(halves(9))
-    assert f"{int(np.asarray(halves(9).sampled).sum())} of 81 places were measured, 9 are uncertain" in words
+    assert f"{int(np.asarray(halves(9).sampled).sum())} of 81 places measured, 9 uncertain)" in words
+    assert words in Plate(Figure("f", "t", "c", [halves(9)]), "a", 1, "", 1, ()).alt
     assert "no phase is known" in in_words(ODD["all unknown"])
 
 

@@ -3,8 +3,9 @@
 Drawing needs matplotlib: import this room where it is used, not where a command line starts.
 """
 
-from .figures import draw, render
-from .page import Source, page
+from .claims import summary
+from .figures import draw, png, render
+from .page import Source, describe, page, slug
 from .writer import Shelf, write_report
 
-__all__ = ["Shelf", "Source", "draw", "page", "render", "write_report"]
+__all__ = ["Shelf", "Source", "describe", "draw", "page", "png", "render", "slug", "summary", "write_report"]

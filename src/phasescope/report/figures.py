@@ -80,17 +80,21 @@ def draw(figure: Figure) -> Drawing:
 def render(figure: Figure) -> dict[str, bytes]:
     """Return the bytes of ``figure`` as ``"png"`` (200 dpi) and ``"svg"``; same figure, same bytes."""
     drawing = draw(figure)
-    about = {"Title": figure.title, "Description": figure.caption}
+    return {"png": _saved(drawing, figure, "png", DPI), "svg": _saved(drawing, figure, "svg", DPI)}
+
+
+def png(figure: Figure, resolution: int = DPI) -> bytes:
+    """Return ``figure`` as a PNG of ``resolution`` dots per inch; same figure, same bytes."""
+    return _saved(draw(figure), figure, "png", resolution)
+
+
+def _saved(drawing: Drawing, figure: Figure, kind: str, resolution: int) -> bytes:
+    about: dict[str, str | None] = {"Title": figure.title, "Description": figure.caption}
+    about |= {"Software": None} if kind == "png" else {"Date": None, "Creator": None}
+    file = io.BytesIO()
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        png = _saved(drawing, "png", {**about, "Software": None})
-        svg = _saved(drawing, "svg", {**about, "Date": None, "Creator": None})
-    return {"png": png, "svg": svg}
-
-
-def _saved(drawing: Drawing, kind: str, about: dict[str, str | None]) -> bytes:
-    file = io.BytesIO()
-    drawing.savefig(file, format=kind, dpi=DPI, metadata=about)
+        drawing.savefig(file, format=kind, dpi=resolution, metadata=about)
     return file.getvalue()
 
 

@@ -82,9 +82,13 @@ class Plate:
     @property
     def alt(self) -> str:
         """What the picture shows, for those who do not see it."""
-        said = (map_in_words(panel) if isinstance(panel, PhaseMap) else panel.title for panel in self.figure.panels)
-        panels = "; ".join(said)
-        return f"{self.figure.title}. Panels: {panels}. {self.figure.caption}"
+        return describe(self.figure)
+
+
+def describe(figure: Figure) -> str:
+    """Return in words what a figure shows: title, panels (of phase maps the share of each phase) and caption."""
+    panels = (map_in_words(panel) if isinstance(panel, PhaseMap) else panel.title for panel in figure.panels)
+    return f"{figure.title}. Panels: {'; '.join(panels)}. {figure.caption}"
 
 
 def page(

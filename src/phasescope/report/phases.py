@@ -134,11 +134,8 @@ def in_words(panel: PhaseMap) -> str:
     ground = terrain(panel)
     if not ground.known:
         return f"{panel.title}: no phase is known"
-    parts = [
-        f"{panel.title}: {panel.y.label} against {panel.x.label}; share of the area: {', '.join(shares(panel, ground))}"
-    ]
-    if ground.inferred.any():
-        parts.append(f"{int(ground.measured.sum()):,} of {ground.phase.size:,} places were measured")
-    if ground.uncertain.any():
-        parts.append(f"{int(ground.uncertain.sum()):,} are uncertain")
-    return ", ".join(parts)
+    inferred, uncertain = bool(ground.inferred.any()), int(ground.uncertain.sum())
+    counts = [f"{int(ground.measured.sum()):,} of {ground.phase.size:,} places measured"] if inferred else []
+    counts += [f"{uncertain:,} uncertain"] if uncertain else []
+    said = f"{panel.title}, {panel.y.label} against {panel.x.label}, by share of the area: "
+    return said + ", ".join(shares(panel, ground)) + (f" ({', '.join(counts)})" if counts else "")

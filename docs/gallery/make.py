@@ -1,0 +1,155 @@
+"""Draw the gallery from stored results, without training anything: ``python docs/gallery/make.py`` or ``make gallery``.
+
+``stored/<name>/`` has three files of a run's folder: ``store.json``, ``results.json`` and ``results.safetensors``. From
+each this writes ``images/<name>-<figure>.png`` and a section of ``README.md``. The same stored results give the same
+bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores a run under a name.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from phasescope.blocks import Figure
+from phasescope.report import describe, png, slug, summary
+from phasescope.store import Store
+from phasescope.studies import Results, load
+from phasescope.vocabulary import BadInput
+
+HERE = Path(__file__).parent
+FILES = ("store.json", "results.json", "results.safetensors")
+HEAVIEST = 200_000  # bytes of a picture
+LARGE = 50_000  # bytes of a variable that is stored only if a figure needs it
+RESOLUTIONS = (160, 130, 100, 80, 60)  # dots per inch, the first that is light enough
+INTRODUCTION = """# Gallery
+
+Every picture here is drawn from a stored result by `make gallery`, which trains nothing. The commands make
+the numbers again.
+"""
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """One stored result: its name, what was run, when and with which code, and its figures with their files' names."""
+
+    name: str
+    title: str
+    command: str
+    facts: Mapping[str, Any]
+    verdicts: str
+    figures: Mapping[str, Figure]
+
+
+def figures_of(results: Any) -> Sequence[Figure]:
+    """Return the figures of what ``load`` returned, of a study or of a phase map."""
+    if callable(getattr(results, "figures", None)):
+        return tuple(results.figures())
+    return tuple(results.study.figures(results.data, results.settings))
+
+
+def exhibit(name: str, results: Any) -> Exhibit:
+    """Return what the gallery shows of the stored result ``name``."""
+    verdicts = list(results.verdicts.to_json()) if getattr(results, "verdicts", None) is not None else []
+    return Exhibit(
+        name,
+        getattr(results, "title", "") or results.study.title,
+        results.command,
+        results.provenance,
+        summary(verdicts) if verdicts else "",
+        {f"{slug(name)}-{slug(figure.id)}.png": figure for figure in figures_of(results)},
+    )
+
+
+def section(shown: Exhibit) -> str:
+    """Return the part of the page that tells of one stored result."""
+    facts = shown.facts
+    version, code = facts["libraries"]["phasescope"], str(facts["code"])[:12]
+    lines = [f"## {shown.title}", "", f"    {shown.command}", ""]
+    lines.append(f"Stored as `{shown.name}`. Phasescope {version}, code `{code}`, {str(facts['finished'])[:10]}.")
+    lines += [shown.verdicts] if shown.verdicts else []
+    for file, figure in shown.figures.items():
+        words = " ".join(describe(figure).split()).translate({ord(c): f"\\{c}" for c in "[]"})
+        lines += ["", f"### {figure.title}", "", f"![{words}](images/{file})", "", figure.caption]
+    return "\n".join(lines) + "\n"
+
+
+def light(figure: Figure) -> bytes:
+    """Return the picture in the highest resolution that is light enough. Raises ``BadInput`` when none is."""
+    for resolution in RESOLUTIONS:
+        picture = png(figure, resolution)
+        if len(picture) < HEAVIEST:
+            return picture
+    raise BadInput(f"figure {figure.id!r} takes {len(picture):,} bytes, at most {HEAVIEST:,}: give it fewer panels.")
+
+
+def exhibits(root: Path, open_: Callable[[Path], Any] = load) -> list[Exhibit]:
+    """Return what is stored below ``root``, by name."""
+    folders = sorted(path.parent for path in (root / "stored").glob("*/results.json"))
+    return [exhibit(folder.name, open_(folder)) for folder in folders]
+
+
+def readme(shown: Sequence[Exhibit]) -> str:
+    """Return the gallery's page."""
+    return "\n".join([INTRODUCTION, *map(section, shown)])
+
+
+def make(root: Path = HERE, open_: Callable[[Path], Any] = load) -> list[Path]:
+    """Write the pictures and the page below ``root``, remove pictures of what is gone, and return what was written."""
+    shown = exhibits(root, open_)
+    pictures = {file: light(figure) for one in shown for file, figure in one.figures.items()}
+    images = root / "images"
+    images.mkdir(exist_ok=True)
+    for gone in {path.name for path in images.glob("*.png")} - pictures.keys():
+        (images / gone).unlink()
+    for file, picture in pictures.items():
+        (images / file).write_bytes(picture)
+    (root / "README.md").write_text(readme(shown), encoding="utf-8")
+    return [root / "README.md", *(images / file for file in pictures)]
+
+
+def keep(run: Path, name: str, root: Path = HERE) -> Path:
+    """Store the run in the folder ``run`` as ``name``: a study without the large variables that no figure shows."""
+    results: Any = load(run)
+    place = root / "stored" / slug(name)
+    place.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory() as folder:
+        source = Path(run)
+        if isinstance(results, Results):
+            source = Path(folder) / "run"
+            with Store(source) as store:
+                store.save_results(needed(results), results.verdicts.to_json(), dict(results.provenance))
+        for file in FILES:
+            shutil.copyfile(source / file, place / file)
+    return place
+
+
+def needed(results: Results) -> Any:
+    """Return the data of a study's run without the large variables that its figures can do without."""
+    data, wanted = results.data, plain(figures_of(results))
+    for name in [str(name) for name, variable in data.data_vars.items() if variable.nbytes > LARGE]:
+        less = data.drop_vars(name)
+        try:
+            np.testing.assert_equal(plain(results.study.figures(less, results.settings)), wanted)
+        except (AssertionError, AttributeError, KeyError):  # a figure changes, or needs what is gone
+            continue
+        data = less
+    return data
+
+
+def plain(figures: Sequence[Figure]) -> list[Any]:
+    """Return figures as nested tuples of words and numbers."""
+    return [astuple(figure) for figure in figures]
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        keep(Path(sys.argv[1]), sys.argv[2])
+    for path in make():
+        print(path)

@@ -1,0 +1,117 @@
+"""The gallery: everything stored is shown, nothing else is, and it is made again from the same files alone."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from phasescope.blocks import Axis, Figure, Histogram, PhaseMap
+from phasescope.studies import load
+from phasescope.vocabulary import BadInput
+
+PLACE = Path(__file__).parents[1] / "docs" / "gallery"
+spec = importlib.util.spec_from_file_location("gallery_make", PLACE / "make.py")
+gallery = importlib.util.module_from_spec(spec)
+sys.modules["gallery_make"] = gallery
+spec.loader.exec_module(gallery)
+
+X = Axis("x")
+MAP = PhaseMap("m", X, X, np.arange(3), np.arange(2), np.array([[0, 0, 1], [0, 1, 1]]), ("below", "above"))
+FACTS = {"code": "0123456789abcdef", "libraries": {"phasescope": "0.1.0"}, "finished": "2026-11-25T10:00:00+00:00"}
+
+
+def of_a_map(folder):
+    """Return what a stored phase map would be loaded as: it draws its own figures."""
+    figure = Figure("map", "Title [of it]", f"Caption of {folder.name}.", [MAP])
+    return SimpleNamespace(title="A map", command="phasescope map x", provenance=FACTS, figures=lambda: [figure])
+
+
+def of_a_study(folder):
+    study = SimpleNamespace(title="A study", figures=lambda data, settings: [Figure(data, "T", settings, [MAP, MAP])])
+    verdicts = SimpleNamespace(to_json=lambda: [{"verdict": "fails"}])
+    content = {"data": "two maps", "settings": "Caption.", "verdicts": verdicts, "provenance": FACTS}
+    return SimpleNamespace(study=study, command="phasescope run x", **content)
+
+
+def stored(root, *names):
+    for name in names:
+        (root / "stored" / name).mkdir(parents=True)
+        (root / "stored" / name / "results.json").touch()
+    return root
+
+
+def contents(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def pictures_in(text):
+    return re.findall(r"!\[[^\]\[]*(?:\\.[^\]\[]*)*\]\((images/[^)]*)\)", text)
+
+
+def test_the_page_lists_every_stored_result_and_every_picture_is_there():
+    names = sorted(path.parent.name for path in (PLACE / "stored").glob("*/results.json"))
+    text = (PLACE / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"^Stored as `(.*?)`", text, re.M) == names
+    files = {f"images/{path.name}" for path in (PLACE / "images").glob("*")}
+    assert set(pictures_in(text)) == files
+    assert all((PLACE / file).stat().st_size < gallery.HEAVIEST for file in files)
+
+
+def test_the_page_is_what_the_stored_results_and_the_code_make():
+    """Fails after a caption or a result was changed: ``make gallery`` mends it."""
+    assert gallery.readme(gallery.exhibits(PLACE)) == (PLACE / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("open_", [of_a_map, of_a_study])
+def test_studies_and_maps_are_shown_and_the_bytes_are_the_same_again(tmp_path, open_):
+    stored(tmp_path, "b", "a")
+    written = gallery.make(tmp_path, open_)
+    first = contents(tmp_path)
+    assert gallery.make(tmp_path, open_) == written
+    assert contents(tmp_path) == first
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert [tmp_path / file for file in pictures_in(text)] == written[1:]
+    for words in ("Stored as `a`", "Stored as `b`", "phasescope ", "0123456789ab", "2026-11-25", "Phasescope 0.1.0"):
+        assert words in text
+    assert ("0 of 1 claim hold" in text) == (open_ is of_a_study)
+
+
+def test_pictures_of_what_is_gone_go_too(tmp_path):
+    stored(tmp_path, "a", "b")
+    gallery.make(tmp_path, of_a_map)
+    shutil.rmtree(tmp_path / "stored" / "a")
+    gallery.make(tmp_path, of_a_map)
+    assert [path.name for path in (tmp_path / "images").iterdir()] == ["b-map.png"]
+    assert "Caption of a." not in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_pictures_become_coarser_until_they_are_light(monkeypatch):
+    figure = Figure("f", "t", "c", [Histogram("h", X, [("s", np.arange(9))])])
+    sizes = [len(gallery.png(figure, resolution)) for resolution in gallery.RESOLUTIONS]
+    monkeypatch.setattr(gallery, "HEAVIEST", sizes[2] + 1)
+    assert len(gallery.light(figure)) == sizes[2]
+    monkeypatch.setattr(gallery, "HEAVIEST", 10)
+    with pytest.raises(BadInput, match="fewer panels"):
+        gallery.light(figure)
+
+
+def test_a_real_run_is_shown_from_three_of_its_files_without_what_no_figure_needs(tmp_path, tiny_results, monkeypatch):
+    monkeypatch.setattr(gallery, "LARGE", 3_000)
+    folder = gallery.keep(tiny_results.directory, "tiny", tmp_path)
+    (shown,) = gallery.exhibits(tmp_path)
+    assert shown.command == tiny_results.command
+    assert shown.verdicts
+    fewer = load(folder).data
+    assert fewer.nbytes < 0.7 * tiny_results.data.nbytes
+    assert all(fewer[name].identical(tiny_results.data[name]) for name in fewer.data_vars)
+    for kept, figure in zip(shown.figures.values(), gallery.figures_of(tiny_results), strict=True):
+        assert gallery.png(kept, 40) == gallery.png(figure, 40)
+    assert next(iter(shown.figures.values())).title in gallery.readme([shown])
+    assert sorted(path.name for path in folder.iterdir()) == ["results.json", "results.safetensors", "store.json"]
