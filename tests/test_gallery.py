@@ -28,16 +28,18 @@ FACTS = {"code": "0123456789abcdef", "libraries": {"phasescope": "0.1.0"}, "fini
 
 
 def of_a_map(folder):
-    """Return what a stored phase map would be loaded as: it draws its own figures."""
-    figure = Figure("map", "Title [of it]", f"Caption of {folder.name}.", [MAP])
-    return SimpleNamespace(title="A map", command="phasescope map x", provenance=FACTS, figures=lambda: [figure])
+    """Return what a stored phase map would be loaded as: it has no verdicts."""
+    return loaded("A map", "phasescope map x", [Figure("map", "Title [of it]", f"Caption of {folder.name}.", [MAP])])
 
 
 def of_a_study(folder):
-    study = SimpleNamespace(title="A study", figures=lambda data, settings: [Figure(data, "T", settings, [MAP, MAP])])
-    verdicts = SimpleNamespace(to_json=lambda: [{"verdict": "fails"}])
-    content = {"data": "two maps", "settings": "Caption.", "verdicts": verdicts, "provenance": FACTS}
-    return SimpleNamespace(study=study, command="phasescope run x", **content)
+    figure = Figure("two maps", "T", "Caption.", [MAP, MAP])
+    return loaded("A study", "phasescope run x", [figure], [{"verdict": "fails"}])
+
+
+def loaded(title, command, figures, claims=()):
+    verdicts = SimpleNamespace(to_json=lambda: list(claims))
+    return SimpleNamespace(title=title, command=command, provenance=FACTS, figures=lambda: figures, verdicts=verdicts)
 
 
 def stored(root, *names):
@@ -111,7 +113,7 @@ def test_a_real_run_is_shown_from_three_of_its_files_without_what_no_figure_need
     fewer = load(folder).data
     assert fewer.nbytes < 0.7 * tiny_results.data.nbytes
     assert all(fewer[name].identical(tiny_results.data[name]) for name in fewer.data_vars)
-    for kept, figure in zip(shown.figures.values(), gallery.figures_of(tiny_results), strict=True):
+    for kept, figure in zip(shown.figures.values(), tiny_results.figures(), strict=True):
         assert gallery.png(kept, 40) == gallery.png(figure, 40)
     assert next(iter(shown.figures.values())).title in gallery.readme([shown])
     assert sorted(path.name for path in folder.iterdir()) == ["results.json", "results.safetensors", "store.json"]

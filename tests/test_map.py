@@ -205,7 +205,7 @@ def test_the_command_draws_keeps_and_tells(tmp_path: Path) -> None:
     assert Path(tmp_path, document["report"]).exists() and Path(tmp_path, document["data"]).exists()
     assert "--set p=7" in document["map"]["command"] and "--x train_fraction=0.2:0.9" in document["map"]["command"]
     page = Path(tmp_path, document["report"]).read_text()
-    assert "of 0 claims" not in page and "networks per place" in page
+    assert "of 0 claims" not in page and "where networks were trained" in page
     told = call("report", str(Path(document["report"]).parent), cwd=tmp_path)
     assert told.returncode == 0 and "phases" in told.stdout, told.stderr
 

@@ -20,7 +20,7 @@ import numpy as np
 from phasescope.blocks import Figure
 from phasescope.report import describe, png, slug, summary
 from phasescope.store import Store
-from phasescope.studies import Results, load
+from phasescope.studies import MapResults, Results, load
 from phasescope.vocabulary import BadInput
 
 HERE = Path(__file__).parent
@@ -47,23 +47,16 @@ class Exhibit:
     figures: Mapping[str, Figure]
 
 
-def figures_of(results: Any) -> Sequence[Figure]:
-    """Return the figures of what ``load`` returned, of a study or of a phase map."""
-    if callable(getattr(results, "figures", None)):
-        return tuple(results.figures())
-    return tuple(results.study.figures(results.data, results.settings))
-
-
-def exhibit(name: str, results: Any) -> Exhibit:
-    """Return what the gallery shows of the stored result ``name``."""
-    verdicts = list(results.verdicts.to_json()) if getattr(results, "verdicts", None) is not None else []
+def exhibit(name: str, results: Results | MapResults) -> Exhibit:
+    """Return what the gallery shows of the stored result ``name``, a study's run or a phase map."""
+    verdicts = list(results.verdicts.to_json())
     return Exhibit(
         name,
-        getattr(results, "title", "") or results.study.title,
+        results.title,
         results.command,
         results.provenance,
         summary(verdicts) if verdicts else "",
-        {f"{slug(name)}-{slug(figure.id)}.png": figure for figure in figures_of(results)},
+        {f"{slug(name)}-{slug(figure.id)}.png": figure for figure in results.figures()},
     )
 
 
@@ -116,7 +109,7 @@ def make(root: Path = HERE, open_: Callable[[Path], Any] = load) -> list[Path]:
 
 def keep(run: Path, name: str, root: Path = HERE) -> Path:
     """Store the run in the folder ``run`` as ``name``: a study without the large variables that no figure shows."""
-    results: Any = load(run)
+    results = load(run)
     place = root / "stored" / slug(name)
     place.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory() as folder:
@@ -132,7 +125,7 @@ def keep(run: Path, name: str, root: Path = HERE) -> Path:
 
 def needed(results: Results) -> Any:
     """Return the data of a study's run without the large variables that its figures can do without."""
-    data, wanted = results.data, plain(figures_of(results))
+    data, wanted = results.data, plain(results.figures())
     for name in [str(name) for name, variable in data.data_vars.items() if variable.nbytes > LARGE]:
         less = data.drop_vars(name)
         try:

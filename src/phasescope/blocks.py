@@ -49,7 +49,10 @@ class Curves:
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A quantity over two axes: ``values`` (len(y_values), len(x_values)), with a level drawn as the boundary."""
+    """A quantity over two axes: ``values`` (len(y_values), len(x_values)), with a level drawn as the boundary.
+
+    ``missing`` says what a place without a finite value means.
+    """
 
     title: str
     x: Axis
@@ -60,6 +63,7 @@ class HeatMap:
     label: str
     boundary: float | None = None
     limits: tuple[float, float] | None = None
+    missing: str = "no finite value"
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def legend_labels(panel: Curves | HeatMap | PhaseMap | Histogram) -> list[str]:
         ground = terrain(panel)
         return [*shares(panel, ground), *places(panel, ground)]
     if isinstance(panel, HeatMap):
-        return [] if np.isfinite(np.asarray(panel.values, dtype=float)).all() else ["no finite value"]
+        return [] if np.isfinite(np.asarray(panel.values, dtype=float)).all() else [panel.missing]
     if isinstance(panel, Curves):
         return [line.label for line in panel.lines]
     limits, log = panel.x.limits, panel.x.scale == "log"

@@ -17,6 +17,8 @@ from phasescope.studies._study import Paper, Study
 from phasescope.verdict import Verdicts
 from phasescope.vocabulary import Array
 
+UNTRAINED = "not trained"
+
 
 @dataclass(frozen=True)
 class MapResults:
@@ -131,9 +133,15 @@ class MapResults:
         )  # fmt: skip
         panels: list[PhaseMap | HeatMap] = [phases]
         if np.isfinite(d.value.values).any():
-            panels.append(HeatMap("measured", x, y, xs, ys, d.value.values, f"median {words(self.map['order'])}"))
+            panels.append(
+                HeatMap(
+                    "measured", x, y, xs, ys, d.value.values, f"median {words(self.map['order'])}", missing=UNTRAINED
+                )
+            )
         spent = np.where(d.networks.values > 0, d.networks.values, np.nan).astype(float)
-        panels.append(HeatMap("where networks were trained", x, y, xs, ys, spent, "networks per place"))
+        panels.append(
+            HeatMap("where networks were trained", x, y, xs, ys, spent, "networks per place", missing=UNTRAINED)
+        )
         held = ", ".join(f"{words(name)} {value:g}" for name, value in self.map["held"].items())
         caption = f"{self.cost()}. The boundary is held between places {self.width():.2g} of an axis apart (median)."
         return (Figure("map", self.title, caption + (f" Held: {held}." if held else ""), panels),)
