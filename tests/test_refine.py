@@ -183,7 +183,7 @@ def test_certainty_is_the_beta_posterior() -> None:
 def test_an_unknown_lattice_says_so() -> None:
     found = Refinement((5, 5), 2)
     assert (found.phase == -1).all() and found.uncertain.all() and found.boundary().shape == (0, 6)
-    assert found.left == 25
+    assert found.left == 15
 
 
 @pytest.mark.parametrize(

@@ -73,8 +73,8 @@ class Refinement:
     """Which phase reigns where on a lattice of ``shape`` (rows, columns), from as few networks as possible.
 
     ``phases`` C >= 2 possible outcomes. Each place asked for gets ``first`` replicas, then more, up to ``seeds``, until
-    its most frequent phase is known with ``confidence`` (see ``certainty``). At most ``cells`` places are asked for.
-    Raises ``BadInput`` for numbers out of range.
+    its most frequent phase is known with ``confidence`` (see ``certainty``). At most ``cells`` places are asked for;
+    ``left`` estimates how many are still to come. Raises ``BadInput`` for numbers out of range.
 
     >>> found = Refinement((33, 33), 2, seeds=1, first=1, confidence=0.7)
     >>> while asked := found.ask():
@@ -108,6 +108,8 @@ class Refinement:
         self.counts = np.zeros((*shape, phases), dtype=np.int64)
         self.asked = np.zeros(shape, dtype=np.int64)
         self.leaves = self._start()
+        # roughly how many places will still be asked for after those that were: at first as for one line across
+        self.left = min(3 * max(shape), self.cells)
 
     def _start(self) -> list[Box]:
         most = COARSE if self.cells >= 2 * COARSE**2 else 5
@@ -138,14 +140,18 @@ class Refinement:
         """Ask for the places not asked for yet, as far as the cells reach."""
         free = self.cells - int(self.sampled.sum())
         fresh = [place for place in dict.fromkeys(places) if not self.asked[place]][:free]
+        self.left = max(min(self.left, free) - len(fresh), 0)
         return [ask for place in fresh for ask in self._ask(place, self.first)]
 
     def _split(self) -> list[Place]:
         """Cut the largest boxes of several phases, until there are places to ask for; return their corners."""
         if not self.sampled.any():
             return [corner for box in self.leaves for corner in box.corners()]
+        known = self.known
         while self.sampled.sum() < self.cells:
-            cut = [box for box in self.leaves if box.size > 1 and self._mixed(box)]
+            cut = [box for box in self.leaves if box.size > 1 and _mixed(known[box.inside])]
+            # a boundary through a box takes about three places for each step of the lattice
+            self.left = 3 * sum(box.size for box in cut)
             if not cut:
                 return []
             largest = max(box.size for box in cut)
@@ -156,11 +162,6 @@ class Refinement:
             if any(not self.asked[corner] for corner in corners):
                 return corners
         return []
-
-    def _mixed(self, box: Box) -> bool:
-        # also by the corners of smaller boxes on its sides: a boundary that enters there is followed into the box
-        known = self.majority[box.inside][self.sampled[box.inside]]
-        return bool((known != known[0]).any())
 
     def _halo(self) -> list[Place]:
         """Return the places next to the boundary: what reaches over a box's side between its corners shows there."""
@@ -180,8 +181,8 @@ class Refinement:
     def _differ(self, axis: int) -> Array:
         """Return where a known place and the next one along ``axis``, known too, are in different phases."""
         here, there = _pairs(axis)
-        known = self.sampled[here] & self.sampled[there]
-        return np.asarray(known & (self.majority[here] != self.majority[there]))
+        known = self.known
+        return np.asarray((known[here] != known[there]) & (known[here] >= 0) & (known[there] >= 0))
 
     def _places(self, mask: Array) -> list[Place]:
         return [(int(i), int(j)) for i, j in np.argwhere(mask)]
@@ -199,9 +200,9 @@ class Refinement:
         return np.asarray(self.asked > 0)
 
     @property
-    def majority(self) -> Array:
-        """The most frequent phase of each place (rows, columns), the first of equals, 0 where nothing is known."""
-        return np.asarray(self.counts.argmax(-1))
+    def known(self) -> Array:
+        """The most frequent phase of each place (rows, columns), the first of equals, -1 where nothing was told."""
+        return np.where(self.told > 0, self.counts.argmax(-1), -1)
 
     @property
     def phase(self) -> Array:
@@ -214,8 +215,8 @@ class Refinement:
         return self._filled()[1]
 
     def _filled(self) -> tuple[Array, Array]:
-        known = self.told > 0
-        phase = np.where(known, self.majority, -1)
+        phase = self.known
+        known = phase >= 0
         uncertain = np.where(known, certainty(self.counts) < self.confidence, True)
         for box in self.leaves:
             inside = known[box.inside]
@@ -223,21 +224,13 @@ class Refinement:
                 continue
             places, gaps = np.argwhere(inside), np.argwhere(~inside)
             nearest = np.abs(gaps[:, None] - places[None]).sum(-1).argmin(1)
-            found = self.majority[box.inside][tuple(places.T)]
+            found = phase[box.inside][tuple(places.T)]
             rows, columns = gaps[:, 0] + box.top, gaps[:, 1] + box.left
             phase[rows, columns] = found[nearest]
             # a corner without an answer: the cells were spent before the box was known
             open_corner = not all(known[corner] for corner in box.corners())
             uncertain[rows, columns] = open_corner or bool((found != found[0]).any())
         return phase, uncertain
-
-    @property
-    def left(self) -> int:
-        """Roughly how many places are still to be asked for: three for each step of a boundary through a mixed box."""
-        if not self.sampled.any():
-            return len({corner for box in self.leaves for corner in box.corners()})
-        open_boxes = [box.size for box in self.leaves if box.size > 1 and self._mixed(box)]
-        return int(min(3 * sum(open_boxes), self.cells - self.sampled.sum()))
 
     def boundary(self) -> Array:
         """Return where the phase changes between neighbouring known places, (n, 6) float, in steps of the lattice.
@@ -263,6 +256,15 @@ class Refinement:
             middle = at + float(np.clip((shares[0] - 0.5) / max(shares[0] - shares[1], 1e-12), 0, 1))
             low, high = _certain(doubt, at, -1), _certain(doubt, at + 1, 1)
             yield (middle, line, low, high, axis, line) if axis == 0 else (line, middle, low, high, axis, line)
+
+
+def _mixed(known: Array) -> bool:
+    """Return whether the phases ``known`` in a box, -1 where none is, are not all the same.
+
+    The corners of smaller boxes on its sides count too: a boundary that enters there is followed into the box.
+    """
+    told = known[known >= 0]
+    return told.size > 0 and bool((told != told[0]).any())
 
 
 def _pairs(axis: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
