@@ -82,7 +82,7 @@ def _places(s: Subject, score: Instrument, order: Order, neurons: Mapping[str, i
     value = reading.value if reading.valid is None else reading.value.masked_fill(~reading.valid, torch.nan)
     value = torch.nan_to_num(value, nan=-torch.inf)
     # stable in both directions: ties go in the order of place
-    return (value if order == "lowest" else -value).argsort(-1, stable=True).argsort(-1)
+    return (value if order == "lowest" else -value).argsort(dim=-1, stable=True).argsort(dim=-1)
 
 
 def _without(s: Subject, kept: Tensor, neurons: Mapping[str, int]) -> dict[str, Tensor]:

@@ -111,14 +111,17 @@ class OneLayerTransformer(nn.Module):
         """Return the logits (N, p) of integer ``inputs`` (N, S)."""
         z = _embedded(self.embed, inputs, training=self.training) + self.position
         last = z[:, -1]
-        query = functional.linear(last, self.query).unflatten(-1, (self.heads, -1))
-        key, value = (functional.linear(z, w).unflatten(-1, (self.heads, -1)) for w in (self.key, self.value))
+        query = self._per_head(functional.linear(last, self.query))
+        key, value = (self._per_head(functional.linear(z, weight)) for weight in (self.key, self.value))
         # written out: for two tokens batched products of 1 x 2 matrices take several times as long
         scores = (query[:, None] * key).sum(-1) * (self.width / self.heads) ** -0.5
         mixed = (torch.softmax(scores, dim=1)[..., None] * value).sum(1).flatten(-2)
         z = last + functional.linear(mixed, self.mix)
         z = z + functional.linear(torch.relu(functional.linear(z, self.widen)), self.narrow)
         return functional.linear(z, self.output) / math.sqrt(self.width)
+
+    def _per_head(self, values: Tensor) -> Tensor:
+        return values.reshape(*values.shape[:-1], self.heads, self.width // self.heads)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the network's numbers."""

@@ -2,6 +2,7 @@
 
 from phasescope.theory.chance import chance_level, majority_share, pure_participation, random_participation
 from phasescope.theory.label_corruption import (
+    HIGH_ACCURACY,
     PHASES,
     corruption_phase,
     full_inversion_accuracy,
@@ -21,6 +22,7 @@ from phasescope.theory.modular_addition import (
 )
 
 __all__ = [
+    "HIGH_ACCURACY",
     "PHASES",
     "addition_weights",
     "chance_level",

@@ -13,7 +13,7 @@ import numpy as np
 from phasescope.vocabulary import Array, BadInput
 
 PHASES = ("coexistence", "partial inversion", "full inversion", "memorization", "forgetting", "confusion")
-LEVEL = 0.9
+HIGH_ACCURACY = 0.9
 SLACK = 0.05
 
 
@@ -32,10 +32,10 @@ def corruption_phase(train: Any, test: Any, corruption: Any, best_test: Any) -> 
     """
     xi = _corruption(corruption)
     train, test, best = (np.asarray(x, dtype=np.float64) for x in (train, test, best_test))
-    memorizes = train >= LEVEL
+    memorizes = train >= HIGH_ACCURACY
     understands = np.select([memorizes, train >= 1 + SLACK - xi], [0, 1], 2)
-    does_not = np.select([memorizes, best >= LEVEL], [3, 4], 5)
-    return np.asarray(np.where(test >= LEVEL, understands, does_not), dtype=np.int64)
+    does_not = np.select([memorizes, best >= HIGH_ACCURACY], [3, 4], 5)
+    return np.asarray(np.where(test >= HIGH_ACCURACY, understands, does_not), dtype=np.int64)
 
 
 def full_inversion_accuracy(corruption: Any, p: int) -> Array:
@@ -59,7 +59,7 @@ def zero_function_loss(p: int) -> float:
 
 def has_partial_inversion(corruption: Any) -> Array:
     """Return where the phase of partial inversion can exist: 1.05 - xi < 0.9, xi > 0.15 (from Table 2)."""
-    return np.asarray(1 + SLACK - _corruption(corruption) < LEVEL)
+    return np.asarray(1 + SLACK - _corruption(corruption) < HIGH_ACCURACY)
 
 
 def _corruption(value: Any) -> Array:
