@@ -66,7 +66,12 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_readings_of_wrong_labels_by_hand(name: str) -> None:
-    assert getattr(instruments, name)(example()).value.item() == pytest.approx(BY_HAND[name], abs=1e-12)
+    law_by_hand(getattr(instruments, name))
+
+
+def law_by_hand(instrument: Instrument) -> None:
+    value = instrument(example()).value.item()
+    assert value == pytest.approx(BY_HAND[instrument.name], abs=1e-12), f"{instrument.name}: {value}"
 
 
 def law_weights_count(instrument: Instrument, expected: float) -> None:
@@ -100,15 +105,25 @@ def test_targets_of_real_numbers_name_their_largest_class() -> None:
         assert getattr(instruments, name)(real).value.item() == pytest.approx(expected, abs=1e-12), name
 
 
+def law_parts(uncorrupted: Instrument, corruption: float = 0.5, seed: int = 0) -> None:
+    """Of c corrupted and n - c other training samples: n train = c corrupted + (n - c) uncorrupted."""
+    task, watch = addition(7, corruption=corruption), (*LEARNING, instruments.corrupted_accuracy, uncorrupted)
+    data = measure(PowerMLP(7, 8), task, Grid(seeds=[seed]), watch)
+    n = task.train_count(Member({}, seed))
+    c = int(np.floor(corruption * n))
+    parts = np.nan_to_num(data.corrupted_accuracy) * c + np.nan_to_num(data.uncorrupted_accuracy) * (n - c)
+    assert data.train_accuracy.item() * n == pytest.approx(parts.item(), abs=1e-6)
+
+
+def law_parts_over_seeds(uncorrupted: Instrument) -> None:
+    for seed in range(8):
+        law_parts(uncorrupted, seed=seed)
+
+
 @given(corruption=share, seed=st.integers(0, 50))
 @settings(max_examples=15, deadline=None)
 def test_training_accuracy_is_the_mean_of_its_parts(corruption: float, seed: int) -> None:
-    """Of c corrupted and n - c other training samples: n train = c corrupted + (n - c) uncorrupted."""
-    data = measure(PowerMLP(11, 8), addition(11, corruption=corruption), Grid(seeds=[seed]), (*LEARNING, *CORRUPTION))
-    n = addition(11).train_count(Member({}, seed))
-    c = int(np.floor(corruption * n))
-    parts = np.nan_to_num(data.corrupted_accuracy) * c + np.nan_to_num(data.uncorrupted_accuracy) * (n - c)
-    assert data.train_accuracy.item() * n == pytest.approx(parts.item(), abs=1e-9)
+    law_parts(instruments.uncorrupted_accuracy, corruption, seed)
 
 
 def test_corrupting_nothing_is_the_identity() -> None:
@@ -365,8 +380,7 @@ def test_partial_inversion_needs_more_than_15_percent(xi: float, train: float) -
     assert bool(theory.has_partial_inversion(xi)) == (1.05 - xi < 0.9)
 
 
-@pytest.mark.parametrize("p", [7, 23])
-def test_full_inversion_is_what_the_exact_network_reads(p: int) -> None:
+def law_full_inversion(predict: Any, p: int) -> None:
     """A network that knows the rule answers wrong labels with the truth; over seeds 1/p of them are right anyway."""
     xi = 0.5
     task = addition(p, train_fraction=0.7, corruption=xi)
@@ -375,7 +389,12 @@ def test_full_inversion_is_what_the_exact_network_reads(p: int) -> None:
     rows = task.train_count(Member({}, 0))
     error = np.sqrt(xi / p / rows / 24)
     floored = np.floor(xi * rows) / rows  # so many are drawn again
-    assert abs(float(data.train_accuracy.mean()) - theory.full_inversion_accuracy(floored, p)) < 4 * error
+    assert abs(float(data.train_accuracy.mean()) - predict(floored, p)) < 4 * error
+
+
+@pytest.mark.parametrize("p", [7, 23])
+def test_full_inversion_is_what_the_exact_network_reads(p: int) -> None:
+    law_full_inversion(theory.full_inversion_accuracy, p)
 
 
 def test_the_zero_function_costs_one_over_p() -> None:
