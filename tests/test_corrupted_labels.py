@@ -87,10 +87,12 @@ def test_it_runs_end_to_end(results: Any) -> None:
     assert again.verdicts.to_json() == results.verdicts.to_json()
 
 
-def test_without_a_transformer_there_are_no_claims_about_one() -> None:
-    s = SCALES["pocket"]
-    assert "tokens" not in STUDY.experiments(s)
-    assert not any("tokens" in claim.id for claim in STUDY.claims(s))
+@pytest.mark.parametrize(("left_out", "name"), [("deep_seeds", "deep"), ("token_seeds", "tokens")])
+def test_a_network_without_seeds_is_left_out(left_out: str, name: str) -> None:
+    s = CorruptedLabelsSettings(**{**SCALES["paper"].model_dump(), left_out: 0})
+    assert name not in STUDY.experiments(s)
+    assert not any(claim.id.startswith(f"{name}-") for claim in STUDY.claims(s))
+    assert name in STUDY.experiments(SCALES["paper"])
 
 
 def test_at_sizes_of_which_nothing_is_known_no_numbers_are_expected(results: Any) -> None:

@@ -14,7 +14,17 @@ import xarray as xr
 from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.studies._corrupted_labels_neurons import neurons
-from phasescope.studies._corrupted_labels_rows import DOSHI, end, known_row, near, only, row, truth_level, values_of
+from phasescope.studies._corrupted_labels_rows import (
+    DOSHI,
+    deeper,
+    end,
+    known_row,
+    near,
+    only,
+    row,
+    truth_level,
+    values_of,
+)
 from phasescope.studies._readings import crossing, value_at
 from phasescope.studies._study import part
 from phasescope.verdict import Claim, Control, Expectation
@@ -256,10 +266,6 @@ def _stages(s: CorruptedLabelsSettings) -> Sequence[Claim]:
 
 
 def _deeper(s: CorruptedLabelsSettings) -> Sequence[Claim]:
-    kinds = {"deep": ("three-layer ReLU network", "7b", s.deep_p, s.deep_decay)}
-    if s.token_seeds:
-        kinds["tokens"] = ("one-layer transformer", "7a", s.token_p, s.token_decay)
-
     def waves(data: xr.Dataset, name: str, p: int, decay: float) -> Array:
         ratio = part(data, name)["end.embed_participation"].sel(weight_decay=decay).mean("neuron")
         return values_of(ratio) / theory.random_participation(p)
@@ -284,4 +290,4 @@ def _deeper(s: CorruptedLabelsSettings) -> Sequence[Claim]:
             ),
         )
 
-    return tuple(claim for name, about in kinds.items() for claim in of(name, *about))
+    return tuple(claim for name, about in deeper(s).items() for claim in of(name, *about))

@@ -11,7 +11,7 @@ import xarray as xr
 from phasescope import theory
 from phasescope.blocks import Axis, Curves, Figure, HeatMap, Histogram, Line, PhaseMap
 from phasescope.ensemble import last
-from phasescope.studies._corrupted_labels_rows import row, rows, truth_level
+from phasescope.studies._corrupted_labels_rows import deeper, row, rows, truth_level
 from phasescope.studies._readings import band
 from phasescope.studies._study import part
 from phasescope.vocabulary import Array
@@ -30,8 +30,10 @@ def figures(data: xr.Dataset, s: CorruptedLabelsSettings) -> Sequence[Figure]:
     """Return the study's figures."""
     found = [
         _learning(data, s), _forgetting(data, s), _neurons(data, s), _pruning(data, s), _logits(data, s),
-        _dropout(data, s), _norm(data, s), _deeper(data, s),
+        _dropout(data, s), _norm(data, s),
     ]  # fmt: skip
+    if deeper(s):
+        found.append(_deeper(data, s))
     return (*found, *(_diagram(data, kind) for kind in s.diagrams))
 
 
@@ -215,11 +217,8 @@ def _scales(label: str, found: xr.Dataset, *, bins: int = 12, least: int = 5, **
 
 
 def _deeper(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    kinds = {"deep": ("three-layer ReLU network", s.deep_p, s.deep_decay)}
-    if s.token_seeds:
-        kinds["tokens"] = ("one-layer transformer", s.token_p, s.token_decay)
     panels: list[Curves | Histogram] = []
-    for name, (words, p, decay) in kinds.items():
+    for name, (words, _, p, decay) in deeper(s).items():
         found = part(data, name)
         lines, samples = [], []
         for value in (0.0, decay):
@@ -234,7 +233,7 @@ def _deeper(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
     return Figure(
         "deeper", "Deeper networks do the same",
         f"Training on {s.deep_fraction:g} of the table, {s.deep_corruption:.0%} of the labels drawn at random. {SEEDS}",
-        panels, tuple(f"{name}-{what}" for name in kinds for what in ("understands", "waves")),
+        panels, tuple(f"{name}-{what}" for name in deeper(s) for what in ("understands", "waves")),
     )  # fmt: skip
 
 

@@ -95,3 +95,12 @@ def truth_level(s: CorruptedLabelsSettings) -> float:
 def known_row(s: CorruptedLabelsSettings) -> Row | None:
     """Return what is expected at this size, or None where nothing is known of it."""
     return ROWS.get((s.p, s.width, s.train_fraction, s.corruption))
+
+
+def deeper(s: CorruptedLabelsSettings) -> dict[str, tuple[str, str, int, float]]:
+    """Return the deeper networks that are trained: by experiment, words, figure of the paper, p and weight decay."""
+    kinds = {
+        "deep": ("three-layer ReLU network", "7b", s.deep_p, s.deep_decay),
+        "tokens": ("one-layer transformer", "7a", s.token_p, s.token_decay),
+    }
+    return {name: kinds[name] for name, seeds in (("deep", s.deep_seeds), ("tokens", s.token_seeds)) if seeds}

@@ -56,8 +56,8 @@ class CorruptedLabelsSettings(Settings):
     from which it takes weight decay.
 
     ``partial`` and ``full`` are the weight decays of the two inversions, ``forget`` that of forgetting. ``norm_*`` is
-    the mini-batch run with batch normalization, ``deep_*`` and ``token_*`` the deeper networks (``token_seeds`` 0
-    leaves the transformer out), ``diagrams`` the phase diagrams that are drawn.
+    the mini-batch run with batch normalization, ``deep_*`` and ``token_*`` the deeper networks (0 seeds leave them
+    out), ``diagrams`` the phase diagrams that are drawn.
     """
 
     p: Annotated[int, Field(ge=5)] = 59
@@ -86,7 +86,7 @@ class CorruptedLabelsSettings(Settings):
     norm_rate: Positive = 0.005
     deep_p: Annotated[int, Field(ge=5)] = 31
     deep_width: Count = 150
-    deep_seeds: Count = 8
+    deep_seeds: Annotated[int, Field(ge=0)] = 8
     deep_fraction: Share = 0.8
     deep_corruption: Corruption = 0.15
     deep_decay: Decay = 10.0
@@ -95,9 +95,9 @@ class CorruptedLabelsSettings(Settings):
     token_p: Annotated[int, Field(ge=5)] = 31
     token_width: Count = 32
     token_seeds: Annotated[int, Field(ge=0)] = 0
-    token_decay: Decay = 1.0
+    token_decay: Decay = 3.0
     token_rate: Positive = 0.01
-    token_steps: Steps = 1000
+    token_steps: Steps = 2000
     diagrams: tuple[Diagram, ...] = ("decay",)
     fractions: tuple[Share, ...] = (0.2, 0.35, 0.5, 0.65, 0.8)
     corruptions: tuple[Corruption, ...] = (0.0, 0.2, 0.4, 0.6, 0.8)
@@ -133,6 +133,7 @@ SCALES = {
         token_p=97,
         token_width=128,
         token_seeds=3,
+        token_decay=10.0,
         token_rate=0.001,
         token_steps=3000,
         diagrams=("decay", "dropout", "relu", "cross_entropy"),
@@ -238,12 +239,12 @@ def _deeper(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
         grid = Grid({"weight_decay": (0.0, decay)}, seeds=seeds)
         return Experiment(title, net, task, grid, recipe, (*LEARNING, *CORRUPTION), (embed_participation,))
 
-    found = {
-        "deep": decayed(
+    found = {}
+    if s.deep_seeds:
+        found["deep"] = decayed(
             "three-layer ReLU network", DeepMLP(s.deep_p, s.deep_width), s.deep_p, s.deep_decay, s.deep_seeds,
             _recipe(s, steps=s.deep_steps, lr=s.deep_rate),
-        )
-    }  # fmt: skip
+        )  # fmt: skip
     if s.token_seeds:
         found["tokens"] = decayed(
             "one-layer transformer", OneLayerTransformer(s.token_p, s.token_width), s.token_p, s.token_decay,
