@@ -58,6 +58,20 @@ def test_settings_are_consistent(scale: str) -> None:
     assert all(e.title.strip() for e in STUDY.experiments(s).values())
 
 
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_experiment_has_the_steps_that_the_settings_give_it(scale: str) -> None:
+    """Not those that a recipe has when nobody says: this happened."""
+    s = SCALES[scale]
+    experiments = STUDY.experiments(s)
+    expected = {
+        "plain": s.steps, "memorizing": s.steps, "middle": s.steps, "decay": s.decay_steps, "random": s.decay_steps,
+        "forgetting": s.forget_steps, "relu": s.other_steps, "cross_entropy": s.other_steps,
+        "dropout": s.dropout_steps, "batch_norm": s.norm_steps, "batches": s.norm_steps, "noise_norm": s.norm_steps,
+        "deep": s.deep_steps, "diagram_decay": s.diagram_steps,
+    }  # fmt: skip
+    assert {name: experiments[name].recipe.steps for name in expected} == expected  # type: ignore[union-attr]
+
+
 def test_the_paper_scale_is_the_papers() -> None:
     s = SCALES["paper"]
     assert (s.p, s.width, s.train_fraction, s.corruption, s.rate) == (97, 500, 0.5, 0.35, 0.01)

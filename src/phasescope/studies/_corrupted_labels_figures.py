@@ -87,7 +87,7 @@ def _forgetting(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
         ],
     )  # fmt: skip
     loss = Curves(
-        "what it costs", STEP, Axis("mean squared error", "log"),
+        "what it costs", STEP, Axis("mean squared error"),
         [band("quadratic", square.train_loss), band("ReLU", relu.train_loss),
          _level(square, theory.zero_function_loss(s.p), "the function 0, 1/p")],
     )  # fmt: skip

@@ -73,8 +73,8 @@ class CorruptedLabelsSettings(Settings):
     full: Decay = 12.0
     decay_steps: Steps = 400
     forget: Decay = 20.0
-    forget_steps: Steps = 1500
-    other_steps: Steps = 1000
+    forget_steps: Steps = 3000
+    other_steps: Steps = 800
     dropouts: tuple[Fraction, ...] = (0.3, 0.6, 0.9)
     dropout_steps: Steps = 400
     norm_p: Annotated[int, Field(ge=5)] = 59
@@ -158,9 +158,9 @@ def _task(s: CorruptedLabelsSettings, **changes: float) -> ModularTable:
 
 
 def _recipe(s: CorruptedLabelsSettings, **changes: Any) -> Recipe:
-    # the second half of a run is as telling as the first: records may not all fall on its beginning
-    steps = changes.get("steps", s.steps)
-    return Recipe(**{"lr": s.rate, "records": s.records, "first_record": min(4, steps), **changes})
+    numbers = {"lr": s.rate, "steps": s.steps, "records": s.records, **changes}
+    # the first steps say little: records begin at the fourth
+    return Recipe(**{"first_record": min(4, numbers["steps"]), **numbers})
 
 
 def _decays(s: CorruptedLabelsSettings, *values: float) -> Grid:
@@ -173,7 +173,7 @@ def _phases(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
     watch = (*LEARNING, *CORRUPTION, mean_participation, participation, given_logit, true_logit, weight_norm)
     return {
         "plain": Experiment(
-            "no weight decay", net, task, _decays(s, 0.0), _recipe(s, steps=s.steps), watch, (participation, *PRUNED)
+            "no weight decay", net, task, _decays(s, 0.0), _recipe(s), watch, (participation, *PRUNED)
         ),
         "decay": Experiment(
             "weight decay", net, task, _decays(s, s.partial, s.full), _recipe(s, steps=s.decay_steps), watch,
