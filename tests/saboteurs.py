@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import test_corruption
 import test_ensemble
 import test_learners
 import test_streams
@@ -25,6 +26,7 @@ from phasescope import instruments, theory
 from phasescope.ensemble import fused, optimizers, stacked, streams
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
+from phasescope.instruments import pruning
 from phasescope.learners import KeyedDropout
 from phasescope.vocabulary import Draw, Instrument, Reading, Subject
 
@@ -348,4 +350,92 @@ INSTRUMENTS = (
     ),
 )  # fmt: skip
 
-SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS)
+
+# -- wrong labels ---------------------------------------------------------------------------------------------------------
+
+
+def without_accidents(s: Subject) -> Reading:
+    return instruments.corrupted_accuracy(replace(s, corrupted=s.corrupted & (s.labels != s.truth)))
+
+
+def on_test_rows(s: Subject) -> Reading:
+    return instruments.corrected_accuracy(replace(s, corrupted=s.test, train=s.test))
+
+
+def with_accidents(s: Subject) -> Reading:
+    chosen = s.logits().gather(-1, s.labels.long()[..., None])[..., 0]
+    rows = (s.train & s.corrupted).double()
+    return Reading((chosen * rows).sum(-1) / rows.sum(-1))
+
+
+def of_the_truth(s: Subject) -> Reading:
+    return instruments.uncorrupted_accuracy(replace(s, corrupted=s.labels != s.truth))
+
+
+def signed_correlation(s: Subject) -> Reading:
+    ratio, gamma = instruments.participation(s).value, s.parameters["norm.weight"]
+    found = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(ratio, gamma, strict=True)]
+    return Reading(torch.stack(found))
+
+
+def pruned_backwards(score: Instrument, *, order: str, shares: Any) -> Instrument:
+    return pruning(score, order={"lowest": "highest", "highest": "lowest"}.get(order, order), shares=shares)  # type: ignore[arg-type]
+
+
+def pruned_one_too_few(score: Instrument, *, order: Any, shares: Any) -> Instrument:
+    """Takes one neuron fewer than asked."""
+    return pruning(score, order=order, shares=tuple(max(0.0, share - 1 / 6) if share else share for share in shares))
+
+
+def pruned_at_least_one(score: Instrument, *, order: Any, shares: Any) -> Instrument:
+    return pruning(score, order=order, shares=tuple(sorted({max(share, 1 / 6) for share in shares})))
+
+
+def strict_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
+    return theory.corruption_phase(np.asarray(train) - 1e-9, np.asarray(test) - 1e-9, corruption, best)
+
+
+def forgetful_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
+    return theory.corruption_phase(train, test, corruption, np.ones_like(best))
+
+
+def half_corrected(train: Any, test: Any, corruption: Any, best: Any) -> Any:
+    return theory.corruption_phase(np.asarray(train) + 0.05, test, corruption, best)
+
+
+wrong_labels = test_corruption
+WRONG_LABELS = (
+    Saboteur(
+        "corrupted samples without the accidentally right",
+        judged(wrong_labels.law_by_hand, instruments.corrupted_accuracy, without_accidents),
+    ),
+    Saboteur(
+        "correction of test samples", judged(wrong_labels.law_by_hand, instruments.corrected_accuracy, on_test_rows)
+    ),
+    Saboteur(
+        "the logit of accidentally right labels",
+        judged(wrong_labels.law_by_hand, instruments.given_logit, with_accidents),
+    ),
+    Saboteur(
+        "accidentally right labels as uncorrupted",
+        lambda: wrong_labels.law_parts_over_seeds(replace(instruments.uncorrupted_accuracy, measure=of_the_truth)),
+    ),
+    Saboteur(
+        "a correlation with the sign of gamma",
+        judged(wrong_labels.law_correlation, instruments.norm_correlation, signed_correlation),
+    ),
+    Saboteur("pruning from the wrong end", lambda: wrong_labels.law_pruning_is_literal(pruned_backwards)),
+    Saboteur("pruning one neuron too few", lambda: wrong_labels.law_pruning_is_literal(pruned_one_too_few)),
+    Saboteur(
+        "pruning that always takes one", lambda: wrong_labels.law_pruning_nothing_changes_nothing(pruned_at_least_one)
+    ),
+    Saboteur("phases that want more than 90 %", lambda: wrong_labels.law_phases_are_table_2(strict_phase)),
+    Saboteur("confusion taken for forgetting", lambda: wrong_labels.law_phases_are_table_2(forgetful_phase)),
+    Saboteur("a slack counted twice", lambda: wrong_labels.law_phases_are_table_2(half_corrected)),
+    Saboteur(
+        "full inversion without accidentally right labels",
+        lambda: wrong_labels.law_full_inversion(lambda xi, p: 1 - xi, 7),
+    ),
+)
+
+SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS)

@@ -55,7 +55,8 @@ class Job:
             "learner": describe(self.module),
             "task": self.task.describe(),
             "recipe": self.recipe.model_dump(mode="json"),
-            "knobs": {name: _plain(value) for name, value in self.member.knobs.items()},
+            # the task's own numbers too: two tables may differ in nothing but their train fraction
+            "knobs": {name: _plain(value) for name, value in {**self.task.knobs, **self.member.knobs}.items()},
             "seed": self.member.seed,
             "watch": [_reads(instrument) for instrument in self.watch],
             "at_end": [_reads(instrument) for instrument in self.at_end],

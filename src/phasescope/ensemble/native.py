@@ -16,6 +16,8 @@ import numpy as np
 from numba import njit
 from numba.core.dispatcher import Dispatcher
 
+from phasescope.ensemble.denormals import FLUSH, control_word, set_control_word
+
 FASTMATH = {"contract", "nsz", "reassoc"}
 SGD, ADAM, ADAMW = 0, 1, 2
 
@@ -152,9 +154,11 @@ def _advance(
     keys (n_steps or 1,): dropout keys.  After step records[i]: snap_theta[i] = theta,
     snap_state[i] = state, losses[i] = loss of that step, taken before its update.  A step whose loss
     is not finite is not taken (but batch norm's state has moved).  `gradient` is bound by
-    `build_loop`.
+    `build_loop`.  Denormal numbers count as zero in this call: see `denormals`.
     """
-    i = 0
+    before = control_word()
+    set_control_word(before | FLUSH)
+    i, last = 0, records[-1]
     while i < records.size and records[i] <= t0:
         i += 1
     for t in range(t0 + 1, records[-1] + 1):
@@ -163,7 +167,8 @@ def _advance(
         key = keys[j] if keys.size > 1 else keys[0]
         loss = gradient(theta, state, grad, x, y, w, rows, shape, knobs, key, scratch)  # noqa: F821
         if not math.isfinite(loss):
-            return -t
+            last = -t
+            break
         update(theta, grad, m, v, hyper, t)
         if records[i] == t:
             for k in range(theta.size):  # not snap_theta[i] = theta, whose error text takes a
@@ -172,7 +177,8 @@ def _advance(
                 snap_state[i, k] = state[k]
             losses[i] = loss
             i += 1
-    return records[-1]
+    set_control_word(before)
+    return last
 
 
 _loops: dict = {}
@@ -191,6 +197,6 @@ def build_loop(gradient: Dispatcher) -> Dispatcher:
         loop.__doc__ = _advance.__doc__
         loop.__module__ = __name__
         loop.__qualname__ = f"advance_{origin.__module__.replace('.', '_')}_{origin.__qualname__}"
-        files = sorted({*sources_of(gradient), Path(__file__)})
+        files = sorted({*sources_of(gradient), *sources_of(loop)})
         _loops[gradient] = cached(loop, files, nogil=True, fastmath=FASTMATH, error_model="numpy")
     return _loops[gradient]

@@ -1,7 +1,16 @@
 """What did happen: pure measurements of a Subject. No task, no theory, no disk."""
 
+from phasescope.instruments.corruption import (
+    accidental_share,
+    corrected_accuracy,
+    corrupted_accuracy,
+    given_logit,
+    true_logit,
+    uncorrupted_accuracy,
+)
 from phasescope.instruments.fourier import (
     dominant_frequency,
+    embed_participation,
     frequency_census,
     mean_participation,
     participation,
@@ -20,11 +29,17 @@ from phasescope.instruments.logits import (
     train_loss,
     wrong_logit_deviation,
 )
-from phasescope.instruments.norms import gradient_norm, weight_norm
+from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_scale, weight_norm
+from phasescope.instruments.pruning import pruning
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
+CORRUPTION = (corrupted_accuracy, corrected_accuracy, uncorrupted_accuracy)
 ALL = (
     *LEARNING,
+    *CORRUPTION,
+    accidental_share,
+    given_logit,
+    true_logit,
     table_accuracy,
     table_loss,
     correct_logit,
@@ -32,33 +47,47 @@ ALL = (
     logit_margin,
     participation,
     mean_participation,
+    embed_participation,
     dominant_frequency,
     phases,
     phase_alignment,
     frequency_census,
     weight_norm,
     gradient_norm,
+    norm_scale,
+    norm_correlation,
 )
 
 __all__ = [
     "ALL",
+    "CORRUPTION",
     "LEARNING",
+    "accidental_share",
     "correct_logit",
+    "corrected_accuracy",
+    "corrupted_accuracy",
     "dominant_frequency",
+    "embed_participation",
     "frequency_census",
+    "given_logit",
     "gradient_norm",
     "logit_margin",
     "mean_participation",
+    "norm_correlation",
+    "norm_scale",
     "participation",
     "participation_in_basis",
     "phase_alignment",
     "phases",
+    "pruning",
     "table_accuracy",
     "table_loss",
     "test_accuracy",
     "test_loss",
     "train_accuracy",
     "train_loss",
+    "true_logit",
+    "uncorrupted_accuracy",
     "weight_norm",
     "wrong_logit_deviation",
 ]

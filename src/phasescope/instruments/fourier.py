@@ -52,6 +52,25 @@ mean_participation = Instrument(
 )  # fmt: skip
 
 
+def _embed_participation(s: Subject) -> Reading:
+    if "embed" not in s.parameters:
+        raise BadInput(
+            f"the network has parameters {', '.join(s.parameters)}: the participation of input weights needs 'embed' "
+            "(S, p, H), as in phasescope.learners."
+        )
+    ratios = _ratio(s.parameters["embed"].double())
+    return Reading(ratios.mean(1), valid=torch.isfinite(ratios).all(1))
+
+
+embed_participation = Instrument(
+    "embed_participation", _embed_participation, "1",
+    "sum |a|^4 / (sum |a|^2)^2 over rfft magnitudes a with DC, mean over the S input vectors alone: for networks whose "
+    "first layer does not meet the readout; Doshi et al. 2023, arXiv:2310.13061, Sec. 2.2, Fig. 7", "weights",
+    (0.0, 1.0), "about 4/(p+1) for Gaussian weights", ("neuron",),
+    ("neuron permutation", "weight scale", "cyclic shift"),
+)  # fmt: skip
+
+
 def participation_in_basis(order: list[int], name: str) -> Instrument:
     """Return the participation ratio with rows taken in ``order``: the powers of a primitive root give the log basis.
 

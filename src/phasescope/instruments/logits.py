@@ -10,17 +10,18 @@ from phasescope.vocabulary import Instrument, Reading, Subject
 INFINITY = float("inf")
 
 
-def _mean(values: Tensor, mask: Tensor, weights: Tensor) -> Reading:
+def mean_over(values: Tensor, mask: Tensor, weights: Tensor) -> Reading:
+    """Return the weighted mean (B,) of ``values`` (B, N) over the samples of ``mask``, not valid where it has none."""
     # float64 sums: a mean over 10^4 samples in float32 would be off in the fifth digit
     chosen = (weights * mask).double()
     total = chosen.sum(-1)
     return Reading((values.double() * chosen).sum(-1) / total, valid=total > 0)
 
 
-def _right(s: Subject) -> Tensor:
-    if s.labels.ndim == 3:
-        return s.logits().argmax(-1) == s.labels.argmax(-1)
-    return s.logits().argmax(-1) == s.labels
+def right(s: Subject, logits: Tensor | None = None) -> Tensor:
+    """Return (B, N): whether the largest of ``logits``, by default the subject's own, is the label as it was given."""
+    answers = (s.logits() if logits is None else logits).argmax(-1)
+    return answers == (s.labels.argmax(-1) if s.labels.ndim == 3 else s.labels)
 
 
 def _everything(s: Subject) -> Tensor:
@@ -37,37 +38,37 @@ def _wrong_mask(s: Subject) -> Tensor:
 
 
 train_accuracy = Instrument(
-    "train_accuracy", lambda s: _mean(_right(s), s.train, s.weights), "1",
+    "train_accuracy", lambda s: mean_over(right(s), s.train, s.weights), "1",
     "share of training samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 test_accuracy = Instrument(
-    "test_accuracy", lambda s: _mean(_right(s), s.test, s.weights), "1",
+    "test_accuracy", lambda s: mean_over(right(s), s.test, s.weights), "1",
     "share of held-out samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 table_accuracy = Instrument(
-    "table_accuracy", lambda s: _mean(_right(s), _everything(s), s.weights), "1",
+    "table_accuracy", lambda s: mean_over(right(s), _everything(s), s.weights), "1",
     "share of all samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 train_loss = Instrument(
-    "train_loss", lambda s: _mean(s.sample_losses(), s.train, s.weights), "loss",
+    "train_loss", lambda s: mean_over(s.sample_losses(), s.train, s.weights), "loss",
     "weighted mean of the sample losses; MSE is the mean over samples and outputs", "forward", (0.0, INFINITY),
     "1/K for MSE of the zero function", (), ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 test_loss = Instrument(
-    "test_loss", lambda s: _mean(s.sample_losses(), s.test, s.weights), "loss",
+    "test_loss", lambda s: mean_over(s.sample_losses(), s.test, s.weights), "loss",
     "weighted mean of the held-out sample losses", "forward", (0.0, INFINITY),
     "1/K for MSE of the zero function", (), ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 table_loss = Instrument(
-    "table_loss", lambda s: _mean(s.sample_losses(), _everything(s), s.weights), "loss",
+    "table_loss", lambda s: mean_over(s.sample_losses(), _everything(s), s.weights), "loss",
     "weighted mean of all sample losses", "forward", (0.0, INFINITY),
     "1/K for MSE of the zero function", (), ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 correct_logit = Instrument(
-    "correct_logit", lambda s: _mean(_correct(s), _everything(s), s.weights), "logit",
+    "correct_logit", lambda s: mean_over(_correct(s), _everything(s), s.weights), "logit",
     "mean logit of the label over all samples", "forward", (-INFINITY, INFINITY), "0", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
@@ -94,7 +95,7 @@ wrong_logit_deviation = Instrument(
 
 def _margin(s: Subject) -> Reading:
     best_wrong = s.logits().masked_fill(~_wrong_mask(s), -torch.inf).amax(-1)
-    return _mean(_correct(s) - best_wrong, s.test, s.weights)
+    return mean_over(_correct(s) - best_wrong, s.test, s.weights)
 
 
 logit_margin = Instrument(

@@ -1,4 +1,4 @@
-"""Sizes of weights and gradients."""
+"""Sizes of weights and gradients, and of the weights that batch normalization gives to neurons."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from phasescope.vocabulary import Instrument, Reading
+from phasescope.instruments.fourier import participation
+from phasescope.vocabulary import Instrument, Reading, Subject
 
 
 def _norm(tensors: Iterable[Tensor]) -> Reading:
@@ -22,4 +23,34 @@ weight_norm = Instrument(
 gradient_norm = Instrument(
     "gradient_norm", lambda s: _norm(s.gradients().values()), "loss", "Euclidean norm of the training loss's gradient",
     "backward", (0.0, float("inf")), "0 at a stationary point", (), ("neuron permutation", "sample permutation"),
+)  # fmt: skip
+
+
+def _norm_scale(s: Subject) -> Reading:
+    if "norm.weight" in s.parameters:
+        return Reading(s.parameters["norm.weight"].double().abs())
+    nothing = participation(s).value
+    return Reading(torch.full_like(nothing, torch.nan), valid=torch.zeros_like(nothing, dtype=torch.bool))
+
+
+def _norm_correlation(s: Subject) -> Reading:
+    ratio, scale = participation(s), _norm_scale(s)
+    both = torch.isfinite(ratio.value) & torch.isfinite(scale.value)
+    x, y = (torch.where(both, v.value, 0.0) for v in (ratio, scale))
+    count = both.sum(-1, keepdim=True)
+    x, y = (torch.where(both, v - v.sum(-1, keepdim=True) / count, 0.0) for v in (x, y))
+    size = (x.square().sum(-1) * y.square().sum(-1)).sqrt()
+    return Reading(((x * y).sum(-1) / size).clamp(-1, 1), valid=size > 0)
+
+
+norm_scale = Instrument(
+    "norm_scale", _norm_scale, "1",
+    "|gamma_k|, the size of the weight that batch normalization gives to neuron k; Doshi et al. 2023, "
+    "arXiv:2310.13061, Eq. 5, Fig. 5", "weights", (0.0, float("inf")), "1, its value at initialization", ("neuron",),
+    ("neuron permutation",),
+)  # fmt: skip
+norm_correlation = Instrument(
+    "norm_correlation", _norm_correlation, "1",
+    "correlation over neurons of |gamma_k| with the participation ratio; Doshi et al. 2023, arXiv:2310.13061, Fig. 5",
+    "weights", (-1.0, 1.0), "0 for independent weights, none before training", (), ("neuron permutation",),
 )  # fmt: skip

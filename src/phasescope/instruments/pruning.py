@@ -1,0 +1,104 @@
+"""Pruning: what a network still answers when a share of its neurons is taken out, in the order of a score per neuron.
+
+Doshi et al. 2023, arXiv:2310.13061, Sec. 2.1 and Fig. 6, take out neurons by their participation ratio and see
+memorization and understanding go one after the other. To take a neuron out is to set all its weights to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from phasescope.instruments.fourier import participation
+from phasescope.instruments.logits import mean_over, right
+from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
+
+Order = Literal["lowest", "highest", "random"]
+ACCURACIES = ("train", "test", "corrupted", "uncorrupted")
+SHARES = tuple(round(0.05 * i, 2) for i in range(21))
+TWO_LAYER: Mapping[str, int] = {"embed": -1, "readout": -1}
+
+
+def pruning(
+    score: Instrument = participation,
+    *,
+    order: Order = "lowest",
+    shares: Sequence[float] = SHARES,
+    neurons: Mapping[str, int] = TWO_LAYER,
+    name: str = "",
+) -> Instrument:
+    """Return the instrument that reads four accuracies after taking out the first ``shares`` of the neurons.
+
+    ``score`` reads one number per neuron; neurons go in ``order`` of it, the lowest or the highest first (NaN counts as
+    lowest). ``"random"`` looks at no score: it takes neurons by their place, which is as good as any shuffle because
+    neurons are alike when they are drawn (not so for weights that were written down in some order). ``neurons`` names
+    the parameters that belong to neurons and the axis along which they lie, counted from the end. A share s of H
+    neurons is round(s H) of them. The reading has dims ``accuracy`` (train, test, corrupted, uncorrupted) and
+    ``pruned`` (the shares). Two instruments of one order and score but other ``neurons`` need a ``name`` each.
+
+    With batch normalization after the activation a neuron whose readout weights are zero adds nothing either.
+    Raises ``BadInput`` for an unknown order, shares outside [0, 1] and a score that is not one number per neuron.
+    """
+    if order not in get_args(Order):
+        raise BadInput(f"order is {order!r}: choose one of {', '.join(get_args(Order))}.")
+    if not shares or min(shares) < 0 or max(shares) > 1 or list(shares) != sorted(set(shares)):
+        raise BadInput(f"shares is {list(shares)}: give numbers from 0 to 1, each larger than the one before.")
+    if order != "random" and score.dims != ("neuron",):
+        raise BadInput(f"{score.name} reads {score.dims or 'one number'}: pruning needs a score with dims ('neuron',).")
+
+    def measure(s: Subject) -> Reading:
+        last_in = _places(s, score, order, neurons)
+        count = last_in.shape[-1]
+        readings = [_accuracies(s, _without(s, last_in >= round(share * count), neurons)) for share in shares]
+        valid = torch.stack([r.valid for r in readings if r.valid is not None], -1)
+        return Reading(torch.stack([r.value for r in readings], -1), valid=valid)
+
+    by = "" if order == "random" else f"_{score.name}"
+    return Instrument(
+        name or f"pruned_{order}{by}", measure, "1",
+        f"accuracies after taking out neurons, {order} {score.name if by else 'order'} first; Doshi et al. 2023, "
+        "arXiv:2310.13061, Sec. 2.1, Fig. 6", "forward", (0.0, 1.0), "1/K where all are out", ("accuracy", "pruned"),
+        ("sample permutation",) if order == "random" else ("neuron permutation", "sample permutation"),
+        coords={"accuracy": ACCURACIES, "pruned": tuple(float(share) for share in shares)},
+    )  # fmt: skip
+
+
+def _places(s: Subject, score: Instrument, order: Order, neurons: Mapping[str, int]) -> Tensor:
+    """Return each neuron's place (B, H) in the order of removal, 0 first."""
+    missing = [name for name in neurons if name not in s.parameters]
+    if missing:
+        raise BadInput(
+            f"the network has parameters {', '.join(s.parameters)}, none called {missing[0]!r}: "
+            "say with neurons= where its neurons lie."
+        )
+    if order == "random":
+        name, axis = next(iter(neurons.items()))
+        weights = s.parameters[name]
+        return torch.arange(weights.shape[axis], device=weights.device).expand(len(weights), -1)
+    reading = score(s)
+    value = reading.value if reading.valid is None else reading.value.masked_fill(~reading.valid, torch.nan)
+    value = torch.nan_to_num(value, nan=-torch.inf)
+    # stable in both directions: ties go in the order of place
+    return (value if order == "lowest" else -value).argsort(dim=-1, stable=True).argsort(dim=-1)
+
+
+def _without(s: Subject, kept: Tensor, neurons: Mapping[str, int]) -> dict[str, Tensor]:
+    """Return the parameters with the weights of all neurons set to zero that are not ``kept`` (B, H)."""
+    found = dict(s.parameters)
+    for name, axis in neurons.items():
+        weights = s.parameters[name]
+        shape = [1] * weights.ndim
+        shape[0], shape[axis] = kept.shape
+        found[name] = weights * kept.reshape(shape).to(weights.dtype)
+    return found
+
+
+def _accuracies(s: Subject, parameters: Mapping[str, Tensor]) -> Reading:
+    answered = right(s, s.answers(parameters))
+    masks = (s.train, s.test, s.train & s.corrupted, s.train & ~s.corrupted)
+    found = [mean_over(answered, mask, s.weights) for mask in masks]
+    valid = [reading.valid for reading in found if reading.valid is not None]
+    return Reading(torch.stack([reading.value for reading in found], -1), valid=torch.stack(valid, -1))
