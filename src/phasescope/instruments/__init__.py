@@ -21,6 +21,7 @@ from phasescope.instruments.logits import (
     wrong_logit_deviation,
 )
 from phasescope.instruments.norms import gradient_norm, weight_norm
+from phasescope.instruments.twins import twin_share
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
 ALL = (
@@ -38,6 +39,7 @@ ALL = (
     frequency_census,
     weight_norm,
     gradient_norm,
+    twin_share,
 )
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "test_loss",
     "train_accuracy",
     "train_loss",
+    "twin_share",
     "weight_norm",
     "wrong_logit_deviation",
 ]

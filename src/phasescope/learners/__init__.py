@@ -1,6 +1,7 @@
 """Who learns: plain torch modules written for one network, and closed-form learners with the same call."""
 
 from phasescope.learners.dropout import KeyedDropout
+from phasescope.learners.experts import ExpertsNetwork
 from phasescope.learners.power import ExactMLP, PowerMLP
 
-__all__ = ["ExactMLP", "KeyedDropout", "PowerMLP"]
+__all__ = ["ExactMLP", "ExpertsNetwork", "KeyedDropout", "PowerMLP"]
