@@ -9,7 +9,7 @@ from typing import Any
 from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.learners import ExactMLP, ExpertsNetwork
-from phasescope.tasks import ModularTable, Polynomial, addition, parse, polynomial_table
+from phasescope.tasks import ModularTable, Polynomial, parse, polynomial_table
 from phasescope.vocabulary import Array, BadInput, Member
 
 POWERS = {2: "quadratic", 3: "cubic", 4: "quartic", 5: "quintic"}
@@ -70,15 +70,15 @@ def experts_network(
     return ExpertsNetwork(experts, adder, beta=beta)
 
 
-def sampled_addition(p: int, arity: int, rows: int) -> ModularTable:
-    """Return the table of n_1 + ... + n_S mod p, or ``rows`` of its rows drawn once for all where it has more."""
-    whole = addition(p, arity=arity)
+def sampled(whole: ModularTable, rows: int) -> ModularTable:
+    """Return a table, or ``rows`` of its rows drawn once for all where it has more."""
     if len(whole.inputs) <= rows:
         return whole
     chosen = streams(0)("data").choice(len(whole.inputs), rows, replace=False)
     chosen.sort()
     name = f"{rows} rows of {whole.name}"
-    return ModularTable(name, whole.inputs[chosen], whole.labels[chosen], p, modulus=p, arity=arity)
+    p = whole.modulus
+    return ModularTable(name, whole.inputs[chosen], whole.labels[chosen], p, modulus=p, arity=whole.arity)
 
 
 def rows_with_zero(table: ModularTable) -> ModularTable:

@@ -39,7 +39,7 @@ from phasescope.studies._polynomial_networks import (
     experts_network,
     product_network,
     rows_with_zero,
-    sampled_addition,
+    sampled,
     sum_network,
 )
 from phasescope.studies._study import Experiment, OrderParameter, Paper, Study
@@ -57,12 +57,12 @@ class PolynomialSettings(Settings):
     product_p: Annotated[int, Field(ge=5)] = 31
     product_width: Count = 200
     product_fraction: Share = 0.6
-    product_steps: Annotated[int, Field(ge=10)] = 300
+    product_steps: Annotated[int, Field(ge=10)] = 600
     window: tuple[float, float] = (60.0, 100.0)
     sum_p: Annotated[int, Field(ge=5)] = 11
     sum_terms: Annotated[int, Field(ge=2, le=5)] = 4
-    sum_width: Count = 1000
-    sum_steps: Annotated[int, Field(ge=10)] = 150
+    sum_width: Count = 600
+    sum_steps: Annotated[int, Field(ge=10)] = 200
     p: Annotated[int, Field(ge=5)] = 23
     width: Count = 500
     steps: Annotated[int, Field(ge=10)] = 400
@@ -75,15 +75,15 @@ class PolynomialSettings(Settings):
     records: Annotated[int, Field(ge=10)] = 60
     exact_p: Annotated[int, Field(ge=5)] = 97
     exact_width: Annotated[int, Field(ge=2)] = 500
-    draws: Count = 12
-    error_draws: Count = 48
+    draws: Count = 16
+    error_draws: Count = 96
     width_p: Annotated[int, Field(ge=5)] = 23
     widths: tuple[tuple[Count, ...], ...] = (
         (50, 70, 100, 140, 200, 280),
         (200, 280, 400, 560, 800, 1130, 1600),
         (1600, 2260, 3200, 4520, 6400, 9050),
     )
-    sample: Annotated[int, Field(ge=100)] = 5000
+    sample: Annotated[int, Field(ge=100)] = 2000
     composed_moduli: tuple[int, ...] = (23, 97)
     expert_width: Annotated[int, Field(ge=2)] = 500
     adder_width: Count = 2000
@@ -150,7 +150,8 @@ def _products(s: PolynomialSettings) -> dict[str, Experiment]:
 def _sums(s: PolynomialSettings) -> dict[str, Experiment]:
     task = addition(s.sum_p, arity=s.sum_terms)
     learner = PowerMLP(s.sum_p, s.sum_width, arity=s.sum_terms, activation=POWERS[s.sum_terms])
-    recipe = Recipe(**{**s.recipe.model_dump(), "steps": s.sum_steps})
+    few = {"steps": s.sum_steps, "records": min(s.records, 12), "first_record": s.sum_steps // 10}
+    recipe = Recipe(**{**s.recipe.model_dump(), **few})
     watch = (*LEARNING, mean_participation)
     noise = Grid({"corruption": (1.0,)}, seeds=s.seeds)
     return {
@@ -207,20 +208,19 @@ def _exact_sums(s: PolynomialSettings) -> dict[str, Experiment]:
     p, found = s.width_p, dict[str, Experiment]()
     for place, widths in enumerate(s.widths):
         terms = place + 2
-        task, ones = sampled_addition(p, terms, s.sample), (1,) * terms
-        middle = widths[len(widths) // 2]
+        task, ones = sampled(addition(p, arity=terms), s.sample), (1,) * terms
 
         def network(member: Member, ones: tuple[int, ...] = ones, error: float = 0.0) -> ExactMLP:
             return sum_network(p, int(member["width"]), ones, phase_error=error)
 
-        grid, error = Grid({"width": widths}, seeds=s.draws), Grid({"width": (middle,)}, seeds=s.error_draws)
+        grid, error = Grid({"width": widths}, seeds=s.draws), Grid({"width": widths[:1]}, seeds=s.error_draws)
         broken = partial(network, error=np.pi)
         found |= {
             f"sums_{terms}": Experiment(f"exact sums of {terms} terms over width", network, task, grid, at_end=EXACT),
             f"error_{terms}": Experiment(f"exact sums of {terms} terms", network, task, error, at_end=EXACT),
             f"broken_{terms}": Experiment(
                 f"control: {terms} terms, free phases", broken, task,
-                Grid({"width": widths[-3:]}, seeds=s.draws), at_end=EXACT,
+                Grid({"width": widths[-1:]}, seeds=(s.draws + 1) // 2), at_end=EXACT,
             ),
         }  # fmt: skip
     return found
@@ -238,7 +238,7 @@ def _composed(s: PolynomialSettings) -> dict[str, Experiment]:
         return Experiment(title, partial(network, **changes), task, grid, at_end=EXACT)  # type: ignore[arg-type]
 
     small = s.composed_moduli[:1]
-    one = Grid({"modulus": small, "polynomial": COMPOSED[:1]}, seeds=s.error_draws)
+    one = Grid({"modulus": small, "polynomial": COMPOSED[:1]}, seeds=(s.error_draws + 1) // 2)
     every = Grid({"modulus": small, "polynomial": COMPOSED}, seeds=s.composed_draws)
     whole = Grid({"modulus": s.composed_moduli, "polynomial": COMPOSED}, seeds=s.composed_draws)
     return {

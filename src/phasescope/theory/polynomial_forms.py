@@ -161,7 +161,9 @@ def multiplicative_form(p: int, terms: Terms, table: Array) -> Form | None:
 
 
 def _rank_one(p: int, table: Array, constant: int) -> Form | None:
-    if not table.any():
+    corner = table[:4, :4].astype(np.int64)
+    minors = np.multiply.outer(corner, corner)
+    if ((minors - minors.transpose(0, 3, 2, 1)) % p).any() or not table.any():
         return None
     row, column = (int(i) for i in np.argwhere(table)[0])
     scale = pow(int(table[row, column]), -1, p)

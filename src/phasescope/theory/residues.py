@@ -49,6 +49,7 @@ def discrete_logarithms(p: int) -> Array:
     >>> discrete_logarithms(5).tolist()
     [-1, 0, 1, 3, 2]
     """
+    order = power_order(p)
     logs = np.full(p, -1, dtype=np.int64)
-    logs[power_order(p)] = np.arange(p - 1)
+    logs[order] = np.arange(p - 1)
     return logs
