@@ -192,6 +192,21 @@ def test_the_smallest_primes(p: int) -> None:
     assert (found["table_accuracy"] == 1).all()
 
 
+@pytest.mark.parametrize(("text", "width"), [("n1*n2*n3", 1200), ("n1^2*n2*n3^3 + 2", 1200), ("n1*n2*n3*n4", 7000)])
+def test_products_of_more_factors(text: str, width: int) -> None:
+    """Our extension of Eq. 6 to the activation x^S: zeros included, as good as a sum of as many terms."""
+    p = 5 if "n4" in text else 11
+    f = parse(text)
+    found = theory.learnability(p, f.padded(f.arity), table_of(p, f))
+    assert found.form is not None
+    assert found.form.kind == "multiplicative"
+    task = sampled(polynomial_table(p, f), 2000)
+    measured = measure(form_network(p, width, found.form), task, Grid(seeds=3), READ)
+    assert float(measured["table_accuracy"].min()) > 0.99
+    zeros = measure(form_network(p, width, found.form), rows_with_zero(task), Grid(seeds=3), READ)
+    assert float(zeros["table_accuracy"].min()) > 0.99
+
+
 # -- forms and experts ----------------------------------------------------------------------------------------------------
 
 
@@ -285,7 +300,7 @@ def test_initial_weights_follow_the_power(degree: int) -> None:
         (lambda: theory.sum_weights(7, 9, generator(), terms=[[0] * 6] * 2), "give 2 to 5 tables"),
         (lambda: theory.sum_weights(7, 0, generator(), terms=[[0] * 7] * 2), "width is 0"),
         (lambda: theory.product_weights(7, 1, generator(), factors=[[1] * 7] * 2), "width is 1"),
-        (lambda: theory.product_weights(7, 9, generator(), factors=[[1] * 7] * 3), "give two tables"),
+        (lambda: theory.product_weights(7, 9, generator(), factors=[[1] * 7] * 6), "factors has shape"),
         (lambda: theory.product_weights(9, 9, generator(), factors=[[1] * 9] * 2), "p is 9 = 3 x 3"),
         (lambda: theory.sum_error_constant(1), "terms is 1"),
         (lambda: experts_network(15, COMPOSED[0], 9, 9), "p is 15 = 3 x 5"),

@@ -77,7 +77,7 @@ def _networks(p: int, polynomial: Polynomial, form: theory.Form | None) -> Seque
     """Return (construction, largest width, network) of all that can be written down."""
     found: list[tuple[str, int, nn.Module]] = []
     if form and len(form.inner) <= max(POWERS):
-        name = "h(g1 + g2 + ...)" if form.kind == "additive" else "h(g1 g2), by discrete logarithms"
+        name = "h(g1 + g2 + ...)" if form.kind == "additive" else "h(g1 g2 ...), by discrete logarithms"
         width = _width(len(form.inner))
         found.append((f"exact weights, {name}", width, form_network(p, width, form)))
     monomials = sum(1 for exponents, c in polynomial.terms if exponents and c % p)

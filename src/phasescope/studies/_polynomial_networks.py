@@ -33,10 +33,11 @@ def product_network(p: int, width: int, exponents: Sequence[int] = (1, 1), **cha
 
 
 def form_network(p: int, width: int, form: theory.Form) -> ExactMLP:
-    """Return the exact network that a witness of learnability writes down."""
+    """Return the exact network that a witness of learnability writes down, with the activation x^S."""
     if form.kind == "multiplicative":
-        return ExactMLP(p, width, partial(theory.product_weights, factors=form.inner, outer=form.outer))
-    weights = partial(theory.sum_weights, terms=form.inner, outer=form.outer)
+        weights = partial(theory.product_weights, factors=form.inner, outer=form.outer)
+    else:
+        weights = partial(theory.sum_weights, terms=form.inner, outer=form.outer)
     return ExactMLP(p, width, weights, arity=len(form.inner), activation=POWERS[len(form.inner)])
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import comb
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ class Polynomial:
 
     ``terms``: pairs (exponents, coefficient), no coefficient 0, highest degree first. Exponents are a tuple, one per
     variable, without zeros at its end. Calling it evaluates it exactly. Raises ``BadInput`` for negative exponents and
-    for expansions beyond the bounds of this module (terms, bits of a coefficient, degree).
+    for expansions beyond the bounds of this module (terms, bits of a coefficient, degree); ``TypeError`` for numbers
+    that are not whole.
 
     >>> str((4 * Polynomial.variable(1) + Polynomial.variable(2) ** 2) ** 2)
     'n2^4 + 8*n1*n2^2 + 16*n1^2'
@@ -42,7 +44,7 @@ class Polynomial:
         kept: dict[Exponents, int] = {}
         for exponents, coefficient in terms.items():
             key = _stripped(exponents)
-            kept[key] = kept.get(key, 0) + int(coefficient)
+            kept[key] = kept.get(key, 0) + index(coefficient)
         kept = {key: value for key, value in kept.items() if value}
         _check_size(kept)
         object.__setattr__(self, "terms", tuple(sorted(kept.items(), key=_order, reverse=True)))
@@ -191,7 +193,7 @@ def _stripped(exponents: Exponents) -> Exponents:
     end = len(exponents)
     while end and exponents[end - 1] == 0:
         end -= 1
-    return tuple(int(e) for e in exponents[:end])
+    return tuple(index(e) for e in exponents[:end])
 
 
 def _added(first: Exponents, second: Exponents) -> Exponents:

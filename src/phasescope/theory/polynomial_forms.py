@@ -9,16 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
 
-from phasescope.theory.residues import require_prime
+from phasescope.theory.residues import require_prime, separated
 from phasescope.vocabulary import Array, BadInput
 
 Terms = Mapping[tuple[int, ...], int]
-MOST_DEGREE = 120  # above, the factorization over the field takes minutes; the reduced form stays below 2 p
+MOST_DEGREE = 100  # above, the linear equations take minutes
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ def certified_not_additive(table: Array) -> str:
 
     If all p columns differ then g_2 takes each value once, so every row is a rearrangement of the values of h: all rows
     hold the same multiset. And the transposed. Holds for every integer p >= 2. For more variables every plane of two of
-    them is tested, the others at 0. The argument is a reproduction's; the test is sound, and not complete.
+    them is tested, the others at 1. The argument is a reproduction's; the test is sound, and not complete.
     """
     for plane, where in _planes(np.asarray(table)):
         for side, (lines, others) in {"columns": ("column", "row"), "rows": ("row", "column")}.items():
@@ -63,9 +62,9 @@ def _planes(table: Array) -> Sequence[tuple[Array, str]]:
     found = []
     for i in range(table.ndim):
         for j in range(i + 1, table.ndim):
-            place: list[Any] = [0] * table.ndim
+            place: list[Any] = [1] * table.ndim
             place[i] = place[j] = slice(None)
-            found.append((table[tuple(place)], f" over n{i + 1} and n{j + 1}, the others at 0,"))
+            found.append((table[tuple(place)], f" over n{i + 1} and n{j + 1}, the others at 1,"))
     return found
 
 
@@ -73,9 +72,9 @@ def additive_form(p: int, terms: Terms, table: Array) -> Form | None:
     """Return g_s and h with table = h(g_1 + g_2 + ...) mod the prime p, or None where the method finds none.
 
     ``terms``: exponents -> coefficient of a polynomial with this table (p, ..., p). If f = h(g_1 + ... + g_S) as
-    polynomials over GF(p), then its partial derivatives are h'(g) g_s'(n_s): without their greatest common divisor each
-    depends on its own variable alone, and integrates to g_s; h is then read off the table, where it must be single
-    valued. Each answer is checked on the whole table. None is no proof that there is no such form.
+    polynomials over GF(p), then its slopes f_s = h'(g) g_s'(n_s) obey f_1 g_s' = f_s g_1', linear equations for the
+    coefficients of g_1' and g_s' that have one solution up to a factor (``separated``); h is then read off the table,
+    where it must be single valued. Each answer is checked on the whole table. None is no proof that there is no form.
     """
     require_prime(p, "the search for the form h(g1 + g2)")
     for candidate in _representatives(p, terms):
@@ -99,35 +98,43 @@ def _representatives(p: int, terms: Terms) -> Sequence[Terms]:
 
 
 def _integrated(p: int, terms: Terms, arity: int) -> tuple[tuple[int, ...], ...] | None:
-    """Return the tables of g_1 .. g_S from the derivatives of a polynomial, or None where they do not separate."""
-    from sympy import Poly, gcd, symbols
-
-    variables = symbols(f"n1:{arity + 1}")
-    f = Poly(dict(terms) or {(0,) * arity: 0}, *variables, modulus=p)
-    slopes = [f.diff(v) for v in variables]
-    moving = [s for s in slopes if not s.is_zero]
-    if not moving:
-        return ((0,) * p,) * arity
-    common = reduce(gcd, moving)
-    inner = []
-    for place, slope in enumerate(slopes):
-        own = slope.exquo(common) if not slope.is_zero else slope
-        table = _integral(p, own.as_dict(), place)
-        if table is None:
+    """Return the tables of g_1 .. g_S from the slopes of a polynomial, or None where they do not separate."""
+    slopes = [_slope(p, terms, place) for place in range(arity)]
+    moving = [place for place in range(arity) if slopes[place]]
+    parts: dict[int, list[int]] = {place: [0] for place in range(arity)}
+    for place in moving[1:]:
+        found = separated(p, slopes[moving[0]], slopes[place], (moving[0], place))
+        if found is None:
             return None
-        inner.append(table)
-    return tuple(inner)
+        parts[moving[0]], parts[place] = found
+    if len(moving) == 1:  # a function of one variable is its own g, with h the identity
+        parts[moving[0]] = _coefficients(slopes[moving[0]], moving[0])
+    inner = [_integral(p, parts[place]) for place in range(arity)]
+    return None if any(table is None for table in inner) else tuple(table for table in inner if table is not None)
 
 
-def _integral(p: int, slope: Terms, place: int) -> tuple[int, ...] | None:
-    """Return the table (p,) of the integral of a polynomial in one variable, None where it has none in this field."""
-    total = np.zeros(p, dtype=object)
+def _slope(p: int, terms: Terms, place: int) -> dict[tuple[int, ...], int]:
+    found = {}
+    for exponents, value in terms.items():
+        power = exponents[place]
+        if power * value % p:
+            found[(*exponents[:place], power - 1, *exponents[place + 1 :])] = power * value % p
+    return found
+
+
+def _coefficients(slope: Terms, place: int) -> list[int]:
+    found = [0] * (1 + max(exponents[place] for exponents in slope))
     for exponents, value in slope.items():
-        power = exponents[place] + 1
-        if sum(exponents) != exponents[place] or power % p == 0:
-            return None
-        total += [int(value) * pow(power, -1, p) * pow(n, power, p) for n in range(p)]
-    return tuple(int(v) for v in total % p)
+        found[exponents[place]] = value
+    return found
+
+
+def _integral(p: int, slope: Sequence[int]) -> tuple[int, ...] | None:
+    """Return the table (p,) of the integral of a polynomial in one variable, None where it has none in this field."""
+    if any(value % p and (power + 1) % p == 0 for power, value in enumerate(slope)):
+        return None
+    steps = [(power + 1, value * pow(power + 1, -1, p)) for power, value in enumerate(slope) if value % p]
+    return tuple(sum(value * pow(n, power, p) for power, value in steps) % p for n in range(p))
 
 
 def _read_outer(p: int, kind: Any, inner: tuple[tuple[int, ...], ...], table: Array) -> Form | None:
@@ -140,38 +147,41 @@ def _read_outer(p: int, kind: Any, inner: tuple[tuple[int, ...], ...], table: Ar
 
 
 def multiplicative_form(p: int, terms: Terms, table: Array) -> Form | None:
-    """Return g_1, g_2 and h with table (p, p) = h(g_1(n_1) g_2(n_2)) mod the prime p, or None where none is found.
+    """Return g_s and h with table = h(g_1(n_1) g_2(n_2) ...) mod the prime p, or None where none is found.
 
-    Two cases, each checked on the whole table: the table less a constant has rank one over GF(p), so that h adds that
-    constant; or all exponents of the polynomial are multiples of one pair (a, b), and g_1 = n_1^a, g_2 = n_2^b.
+    Two cases, each checked on the whole table (p, ..., p): the table less a constant is a product of functions of one
+    variable each, so that h adds that constant; or the exponents of all terms are multiples of one tuple, such as
+    (1, 2) for n_1 n_2^2 + n_1^2 n_2^4, and g_s is that power of n_s.
     """
     require_prime(p, "the search for the form h(g1 g2)")
-    if table.ndim != 2:
-        return None
     for constant in range(p):
-        form = _rank_one(p, (table - constant) % p, constant)
+        form = _product(p, (table - constant) % p, constant)
         if form:
             return form
-    pairs = [e for e in terms if any(e)]
-    a, b = np.gcd.reduce(np.array(pairs or [(0, 0)]), axis=0).tolist()
-    if not a or not b or any(x * b != y * a for x, y in pairs):
+    varying = np.array([e for e in terms if any(e)] or [(0,) * table.ndim])
+    powers = np.gcd.reduce(varying, axis=0)
+    if not powers.all() or any(len(set((e // powers).tolist())) > 1 for e in varying):
         return None
-    powers = tuple(tuple(pow(n, e, p) for n in range(p)) for e in (a, b))
-    return _read_outer(p, "multiplicative", powers, table)
+    inner = tuple(tuple(pow(n, int(e), p) for n in range(p)) for e in powers)
+    return _read_outer(p, "multiplicative", inner, table)
 
 
-def _rank_one(p: int, table: Array, constant: int) -> Form | None:
-    corner = table[:4, :4].astype(np.int64)
+def _product(p: int, table: Array, constant: int) -> Form | None:
+    """Return the factors of a table that is a product of functions of one variable each, read off its axes."""
+    place: list[Any] = [slice(4), slice(4), *[1] * (table.ndim - 2)]
+    corner = table[tuple(place)].astype(np.int64)
     minors = np.multiply.outer(corner, corner)
     if ((minors - minors.transpose(0, 3, 2, 1)) % p).any() or not table.any():
         return None
-    row, column = (int(i) for i in np.argwhere(table)[0])
-    scale = pow(int(table[row, column]), -1, p)
-    first, second = table[:, column].astype(np.int64), table[row].astype(np.int64) * scale % p
-    if not np.array_equal(np.outer(first, second) % p, table):
-        return None
-    shifted = tuple((u + constant) % p for u in range(p))
-    return Form("multiplicative", (tuple(first.tolist()), tuple(second.tolist())), shifted)
+    base = tuple(int(i) for i in np.argwhere(table)[0])
+    scale = pow(int(table[base]), -1, p)
+    inner = []
+    for axis in range(table.ndim):
+        place = [*base[:axis], slice(None), *base[axis + 1 :]]
+        line = table[tuple(place)].astype(np.int64)
+        inner.append(tuple((line * (scale if axis else 1) % p).tolist()))
+    form = Form("multiplicative", tuple(inner), tuple((u + constant) % p for u in range(p)))
+    return form if np.array_equal(form.table(p), (table + constant) % p) else None
 
 
 @dataclass(frozen=True)
@@ -203,7 +213,8 @@ def learnability(p: int, terms: Terms, table: Array) -> Learnability:
         return Learnability("exact weights", "it is h(g1(n1) + g2(n2) + ...) mod p", form, certificate)
     product = multiplicative_form(p, terms, table)
     if product:
-        reason = "it is h(g1(n1) g2(n2)) mod p, a sum of discrete logarithms modulo p - 1"
+        reason = "it is h(g1(n1) g2(n2) ...) mod p, a sum of discrete logarithms modulo p - 1"
+        reason += ", and certified not to be a sum modulo p itself" if certificate else ""
         return Learnability("exact weights", reason, product, certificate)
     if certificate:
         return Learnability("excluded", f"it is not h(g1(n1) + g2(n2)) mod p: {certificate}", None, certificate)

@@ -46,11 +46,7 @@ def sum_weights(
     """
     tables, count = np.asarray(terms, dtype=np.int64), len(terms)
     _check(p, width)
-    if not 2 <= count <= MOST_TERMS or tables.shape != (count, p):
-        raise BadInput(
-            f"terms has shape {tables.shape}: give 2 to {MOST_TERMS} tables of length p = {p}; the activation is a "
-            "power as high as there are terms."
-        )
+    _check_tables("terms", tables, count, p)
     phases = generator.uniform(0, 2 * np.pi, (count, width))
     last = phases.sum(0) + generator.uniform(-1, 1, width) * phase_error
     amplitude = sum_amplitude(count, width) if factorial_factor else width ** (-1 / (count + 1))
@@ -82,22 +78,23 @@ def product_weights(
     phase_error: float = 0.0,
     misprinted: bool = False,
 ) -> tuple[Array, Array]:
-    """Return exact weights ``embed`` (2, p, N) and ``readout`` (p, N) for h(g_1(n_1) g_2(n_2)) mod a prime p, float64.
+    """Return exact weights ``embed`` (S, p, N) and ``readout`` (p, N) for h(g_1(n_1) g_2(n_2) ...) mod a prime p.
 
     Eq. 6: off 0 the product is a sum of discrete logarithms, periodic in p - 1; inputs whose factor is 0 have one
-    neuron to themselves, the first. ``factors`` (2, p) are the tables of g_1, g_2 (``power_table`` for n^a), ``outer``
-    (p,) that of h. Quadratic activation; amplitude (2 / (N - 1))^(1/3), of the exponent -1/3 where ``misprinted``;
-    ``phase_error`` as in ``sum_weights``. Raises ``BadInput`` for composite p, width < 2 and other shapes.
+    neuron to themselves, the first. ``factors`` (S, p) are the tables of g_s (``power_table`` for n^a), ``outer`` (p,)
+    that of h; float64. The activation must be x^S; for S = 2, the paper's case, the amplitude is (2 / (N - 1))^(1/3),
+    and its inverse where ``misprinted``; ``phase_error`` as in ``sum_weights``. More factors are our extension.
+
+    Raises ``BadInput`` for composite p, width < 2, and fewer than 2 or more than 5 factors.
     """
     logs = discrete_logarithms(p)
-    tables = np.asarray(factors, dtype=np.int64)
+    tables, count = np.asarray(factors, dtype=np.int64), len(factors)
     _check(p, width, least=2)
-    if tables.shape != (2, p):
-        raise BadInput(f"factors has shape {tables.shape}: give two tables of length p = {p}.")
-    amplitude = (2.0 / (width - 1)) ** (-1 / 3 if misprinted else 1 / 3)
-    phases = generator.uniform(0, 2 * np.pi, (2, width - 1))
+    _check_tables("factors", tables, count, p)
+    amplitude = sum_amplitude(count, width - 1) ** (-1 if misprinted else 1)
+    phases = generator.uniform(0, 2 * np.pi, (count, width - 1))
     last = phases.sum(0) + generator.uniform(-1, 1, width - 1) * phase_error
-    embed, readout = np.zeros((2, p, width)), np.zeros((p, width))
+    embed, readout = np.zeros((count, p, width)), np.zeros((p, width))
     for part, table, phase in zip(embed, tables % p, phases, strict=True):
         _write_factor(part, logs[table], p - 1, amplitude, phase)
     _write_factor(readout, logs, p - 1, amplitude, last)
@@ -117,6 +114,14 @@ def power_table(p: int, exponent: int, coefficient: int = 1) -> tuple[int, ...]:
     (0, 1, 4, 4, 1)
     """
     return tuple(coefficient * pow(n, exponent, p) % p for n in range(p))
+
+
+def _check_tables(name: str, tables: Array, count: int, p: int) -> None:
+    if not 2 <= count <= MOST_TERMS or tables.shape != (count, p):
+        raise BadInput(
+            f"{name} has shape {tables.shape}: give 2 to {MOST_TERMS} tables of length p = {p}; the activation is a "
+            "power as high as there are tables."
+        )
 
 
 def _check(p: int, width: int, least: int = 1) -> None:
