@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from phasescope import instruments, theory
 from phasescope.ensemble import measure, streams
 from phasescope.learners import PowerMLP
-from phasescope.studies._polynomial import examined, shown
+from phasescope.studies._polynomial import document, examined, shown
 from phasescope.tasks import Polynomial, function, parse, polynomial_table
 from phasescope.theory.residues import null_vector, separated
 from phasescope.vocabulary import BadInput, Grid, Member
@@ -500,10 +500,35 @@ def test_the_command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
     for word in ("n1*n2 + n1", "25 cells", "learnable by the hypothesis", "discrete logarithms", "trained", "copying"):
         assert word in out
     code, out, err = in_process([*words, "--json"], capsys, monkeypatch)
-    document = json.loads(out)
+    found = json.loads(out)
     assert out.count("\n") == 1
-    assert document["p"] == 5
-    assert len(document["trained"]["accuracy"]) == 2
+    assert found["p"] == 5
+    assert len(found["trained"]["accuracy"]) == 2
+
+
+def test_an_expression_may_begin_with_a_minus(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, out, err = in_process(["polynomial", "-2*n1 + n2", "--p", "5", "--seeds", "1"], capsys, monkeypatch)
+    assert code == 0, err
+    assert "3*n1 + n2" in out
+    code, _, err = in_process(["polynomial", "n1", "--trian"], capsys, monkeypatch)
+    assert code == 2
+    assert "--trian" in err
+
+
+def test_a_document_holds_what_json_can() -> None:
+    facts = {"a": [1.0, math.inf, {"b": math.nan}], "c": "x", "d": None, "e": True}
+    assert document(facts) == {"a": [1.0, None, {"b": None}], "c": "x", "d": None, "e": True}
+
+
+def test_a_large_table_takes_no_python_integers() -> None:
+    """16 million cells would take gigabytes as Python's integers; one million takes well below a second."""
+    task = polynomial_table(1009, "3*n1^2*n2 + n1^1000")
+    assert len(task.labels) == 1009**2
+    row = 1009 * 500 + 77
+    assert task.labels[row] == (3 * 500**2 * 77 + 500**1000) % 1009
+    assert theory.twin_fraction(np.zeros((1009, 1009), int), 0.5) == 1
 
 
 @pytest.mark.parametrize(

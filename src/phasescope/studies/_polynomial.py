@@ -124,6 +124,15 @@ def _trained(task: ModularTable, seeds: int) -> Facts:
     }
 
 
+def document(facts: Any) -> Any:
+    """Return ``facts`` as JSON can hold them: numbers that are not finite become None."""
+    if isinstance(facts, dict):
+        return {name: document(value) for name, value in facts.items()}
+    if isinstance(facts, list):
+        return [document(value) for value in facts]
+    return None if isinstance(facts, float) and not np.isfinite(facts) else facts
+
+
 def shown(facts: Mapping[str, Any]) -> RenderableType:
     """Return the facts of ``examined`` as two tables and a sentence."""
     table = Table(box=None, show_header=False)

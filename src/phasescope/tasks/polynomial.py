@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.tasks.modular import ModularTable, function
+from phasescope.tasks.modular import ModularTable, table_inputs
 from phasescope.vocabulary import Array, BadInput
 
 Exponents = tuple[int, ...]
@@ -265,11 +265,7 @@ def polynomial_table(
     variables = max(2, chosen.arity) if arity is None else arity
     if variables < chosen.arity:
         raise BadInput(f"arity is {variables}: {chosen} has {chosen.arity} variables; give at least as many.")
-    return function(
-        p,
-        lambda *numbers: chosen.residues(p, np.stack([n.astype(np.int64) for n in numbers], 1)),
-        arity=variables,
-        name=f"{chosen} mod {p}",
-        train_fraction=train_fraction,
-        corruption=corruption,
-    )
+    inputs = table_inputs(p, variables)
+    labels = chosen.residues(p, inputs).astype(np.int32)
+    name = f"{chosen} mod {p}"
+    return ModularTable(name, inputs, labels, p, train_fraction, corruption, p, variables)

@@ -235,10 +235,9 @@ def twin_fraction(table: Array, train_fraction: float) -> float:
     others = twin_counts(table).ravel()
     rows = others.size
     count = min(max(round(train_fraction * rows), 1), rows - 1)
-    missing = {0: 1.0}
-    for t in range(int(others.max())):
-        missing[t + 1] = missing[t] * max(rows - 1 - count - t, 0) / (rows - 1 - t)
-    return float(np.mean([1 - missing[int(t)] for t in others]))
+    i = np.arange(others.max())
+    none_of = np.concatenate([[1.0], np.cumprod(np.maximum(rows - 1 - count - i, 0) / (rows - 1 - i))])
+    return float(1 - none_of[others].mean())
 
 
 def twin_counts(table: Array) -> Array:

@@ -137,7 +137,7 @@ def sum_error_constant(terms: int) -> float:
     (``expected_squared_error``), and it grows about 6.5-fold per term. Raises ``BadInput`` below two terms.
 
     >>> [round(sum_error_constant(s), 1) for s in (2, 3, 4, 5)]
-    [4.0, 25.3, 164.0, 1124.1]
+    [4.0, 25.3, 164.5, 1118.7]
     """
     if terms < 2:
         raise BadInput(f"terms is {terms}: a sum has at least 2.")
