@@ -18,6 +18,7 @@ import torch
 import test_corruption
 import test_ensemble
 import test_learners
+import test_polynomials
 import test_streams
 import test_tasks
 import test_theory
@@ -29,6 +30,7 @@ from phasescope.ensemble.streams import batch_order, initialized
 from phasescope.instruments import pruning
 from phasescope.learners import KeyedDropout
 from phasescope.vocabulary import Draw, Instrument, Reading, Subject
+from truths import test_polynomial_weights
 
 train_module = import_module("phasescope.ensemble.train")  # the package's name ``train`` is the function
 
@@ -439,3 +441,71 @@ WRONG_LABELS = (
 )
 
 SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS)
+# -- polynomials ----------------------------------------------------------------------------------------------------------
+
+
+def hasty_certificate(table: Any) -> bool:
+    """Compares the rows' values without asking whether all columns differ."""
+    return len(np.unique(np.sort(table, axis=1), axis=0)) > 1
+
+
+def unchecked_form(p: int, terms: Any, table: Any) -> Any:
+    """Reads h off the table and does not compare the rest with it."""
+    inner = (tuple(range(p)), tuple(range(p)))
+    outer = [0] * p
+    for n, row in enumerate(table):
+        for m, label in enumerate(row):
+            outer[(n + m) % p] = int(label)
+    return theory.Form("additive", inner, tuple(outer))
+
+
+def printed_weights(*arguments: Any, **changes: Any) -> Any:
+    return theory.product_weights(*arguments, **changes, misprinted=True)
+
+
+def raw_weights(p: int, width: int, generator: Any, *, factors: Any) -> Any:
+    """A sum of the numbers, in place of their logarithms."""
+    return theory.sum_weights(p, width, generator, terms=factors)
+
+
+def twins_by_row(table: Any) -> Any:
+    rows = [sum(np.array_equal(a, b) for b in table) - 1 for a in table]
+    return np.array(rows)[:, None] + np.zeros_like(table)
+
+
+def twins_of_everyone(s: Subject) -> Reading:
+    return instruments.twin_share(replace(s, train=torch.ones_like(s.train)))
+
+
+def twins_by_label(s: Subject) -> Reading:
+    """Counts equal labels, where equal rows and columns are asked for."""
+    found = [torch.isin(y, y[t]) for y, t in zip(s.truth, s.train, strict=True)]
+    return Reading((torch.stack(found) & s.test).double().sum(1) / s.test.sum(1))
+
+
+def power_as_product(f: Any) -> str:
+    return str(f).replace("^", "*")
+
+
+POLYNOMIALS = (
+    Saboteur("a certificate in haste", lambda: test_polynomials.law_certificate_is_sound(hasty_certificate)),
+    Saboteur("a form that nobody checked", lambda: test_polynomials.law_forms_are_witnesses(unchecked_form)),
+    Saboteur(
+        "logarithms to another base",
+        lambda: test_polynomials.law_discrete_logarithms(lambda p: 2 * theory.discrete_logarithms(p) % max(p - 1, 1)),
+    ),
+    Saboteur("the misprinted exponent", lambda: test_polynomial_weights.law_products(printed_weights)),
+    Saboteur("numbers in place of logarithms", lambda: test_polynomial_weights.law_products(raw_weights)),
+    Saboteur(
+        "noise that counts the signal",
+        lambda: test_polynomial_weights.law_sum_error_constant(lambda s: theory.sum_error_constant(s) + 0.5),
+    ),
+    Saboteur("twins by rows alone", lambda: test_polynomials.law_twin_counts(twins_by_row)),
+    Saboteur(
+        "twins among test cells", judged(test_polynomials.law_twin_share, instruments.twin_share, twins_of_everyone)
+    ),
+    Saboteur("twins by label", judged(test_polynomials.law_twin_share, instruments.twin_share, twins_by_label)),
+    Saboteur("powers printed as products", lambda: test_polynomials.law_text_round_trip(power_as_product)),
+)
+
+SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *POLYNOMIALS)

@@ -267,6 +267,24 @@ def doctor(
     _console().print(examined(directory))
 
 
+@app.command(context_settings={"ignore_unknown_options": True})  # an expression may begin with a minus
+def polynomial(
+    text: Annotated[str, typer.Argument(metavar="EXPR", help="For example '(4*n1 + n2^2)^3 + n1*n2'.")],
+    p: Annotated[int, typer.Option("--p", help="The modulus, a prime.")] = 23,
+    train: Annotated[bool, typer.Option("--train", help="Train networks on half of the table, side by side.")] = False,
+    seeds: Annotated[int, typer.Option(help="Draws of each network.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,
+) -> None:
+    """Examine a polynomial modulo a prime: its table, whether it can be learnt, the networks that compute it."""
+    from phasescope.studies._polynomial import document, examined, shown
+
+    facts = examined(text, p, train_too=train, seeds=seeds)
+    if as_json:
+        print(json.dumps(document(facts), allow_nan=False))
+    else:
+        _console().print(shown(facts))
+
+
 def main() -> None:
     """Run the command line: exit code 0 when complete, 2 for bad input, 3 when interrupted."""
 

@@ -31,6 +31,7 @@ from phasescope.instruments.logits import (
 )
 from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_scale, weight_norm
 from phasescope.instruments.pruning import pruning
+from phasescope.instruments.twins import twin_share
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
 CORRUPTION = (corrupted_accuracy, corrected_accuracy, uncorrupted_accuracy)
@@ -56,6 +57,7 @@ ALL = (
     gradient_norm,
     norm_scale,
     norm_correlation,
+    twin_share,
 )
 
 __all__ = [
@@ -87,6 +89,7 @@ __all__ = [
     "train_accuracy",
     "train_loss",
     "true_logit",
+    "twin_share",
     "uncorrupted_accuracy",
     "weight_norm",
     "wrong_logit_deviation",

@@ -2,6 +2,7 @@
 
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
+from phasescope.learners.experts import ExpertsNetwork
 from phasescope.learners.power import ExactMLP, PowerMLP
 
-__all__ = ["DeepMLP", "ExactMLP", "KeyedDropout", "OneLayerTransformer", "PowerMLP"]
+__all__ = ["DeepMLP", "ExactMLP", "ExpertsNetwork", "KeyedDropout", "OneLayerTransformer", "PowerMLP"]

@@ -2,7 +2,8 @@
 
 For inputs ``n_1 .. n_S`` modulo ``p``:  ``f(n) = scale * W phi(sum_s U_s[n_s])``, no biases.
 
-*Plain* parametrization: ``scale = 1``, weights N(0, (16 H)^(-2/3)) (Doshi et al. 2023, arXiv:2310.13061, App. A).
+*Plain* parametrization: ``scale = 1``, weights of standard deviation (16 H)^(-1/3) (Doshi et al. 2023,
+arXiv:2310.13061, App. A), that is (1/2) (2 H)^(-1/3); activations of power d take (1/2) (2 H)^(-1/(d+1)), our choice.
 *Mean-field* parametrization: ``scale = 1 / (S p H)``, weights N(0, 1) (Gromov 2023, arXiv:2301.02679, Eq. 4). Learning
 rates do not carry over from one to the other: mean-field gradients are about ``p^3 H`` times smaller.
 """
@@ -67,7 +68,9 @@ class PowerMLP(nn.Module):
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw fresh Gaussian weights of the parametrization's standard deviation, in place."""
-        deviation = 1.0 if self.parametrization == "mean-field" else (16 * self.width) ** (-1 / 3)
+        degree = ACTIVATIONS[self.activation][1] or 2  # logits are products of degree + 1 weights
+        plain = (2 ** (degree + 2) * self.width) ** (-1 / (degree + 1))
+        deviation = 1.0 if self.parametrization == "mean-field" else plain
         with torch.no_grad():
             for weight in (self.embed, self.readout):
                 weight.copy_(torch.from_numpy(deviation * generator.standard_normal(tuple(weight.shape))))
@@ -128,7 +131,7 @@ class PowerMLP(nn.Module):
 
 
 class ExactMLP(PowerMLP):
-    """A quadratic network whose weights are written down, not learnt: the same call as the network it explains.
+    """A network whose weights are written down, not learnt: the same call as the network it explains.
 
     ``weights(p, width, generator)`` returns ``embed`` (S, p, H) and ``readout`` (K, H) in float64, for example
     ``phasescope.theory.addition_weights``. Training it starts from the exact solution.
@@ -140,9 +143,10 @@ class ExactMLP(PowerMLP):
         width: int,
         weights: Callable[[int, int, np.random.Generator], tuple[Array, Array]],
         *,
+        arity: int = 2,
         activation: str = "quadratic",
     ) -> None:
-        super().__init__(p, width, activation=activation)
+        super().__init__(p, width, arity=arity, activation=activation)
         self.weights = weights
 
     def initialize(self, generator: np.random.Generator) -> None:

@@ -1,15 +1,20 @@
 """What is learnt: exact finite tables and samplers. Generators only; no networks, no theory."""
 
 from phasescope.tasks.modular import ModularTable, addition, division, function, multiplication, subtraction
+from phasescope.tasks.polynomial import Polynomial, polynomial_table
+from phasescope.tasks.polynomial_text import parse
 from phasescope.tasks.table import Sampler, Table
 
 __all__ = [
     "ModularTable",
+    "Polynomial",
     "Sampler",
     "Table",
     "addition",
     "division",
     "function",
     "multiplication",
+    "parse",
+    "polynomial_table",
     "subtraction",
 ]

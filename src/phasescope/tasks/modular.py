@@ -33,7 +33,8 @@ class ModularTable(Table):
         return Law(self.name, self.modulus, self.arity, fraction, corruption, table)
 
 
-def _inputs(p: Any, arity: int) -> Array:
+def table_inputs(p: Any, arity: int) -> Array:
+    """Return all inputs (p^S, S) int32 in C order. Raises ``BadInput`` for p < 2 and for tables too large."""
     if isinstance(p, bool) or not isinstance(p, int | np.integer) or p < 2:
         raise BadInput(f"p is {p}: the modulus must be an integer >= 2.")
     if arity < 1 or int(p) ** arity > MOST_ROWS:
@@ -60,7 +61,7 @@ def function(
     >>> function(5, lambda n, m: n**2 + m**2 + n * m).labels[:5].tolist()
     [0, 1, 4, 4, 1]
     """
-    inputs = _inputs(p, arity)
+    inputs = table_inputs(p, arity)
     values = formula(*inputs.T.astype(object))
     labels = (np.broadcast_to(values, len(inputs)) % p).astype(np.int32)
     return ModularTable(name or f"function mod {p}", inputs, labels, p, train_fraction, corruption, p, arity)
@@ -99,7 +100,7 @@ def division(p: int, *, train_fraction: float = 0.5, corruption: float = 0.0) ->
     >>> bool(((table.labels * table.inputs[:, 1]) % 5 == table.inputs[:, 0]).all())
     True
     """
-    inputs = _inputs(p, 2)
+    inputs = table_inputs(p, 2)
     inverse = {m: pow(m, -1, p) for m in range(p) if gcd(m, p) == 1}
     inputs = inputs[np.isin(inputs[:, 1], list(inverse))]
     labels = np.array([int(n) * inverse[int(m)] % p for n, m in inputs], dtype=np.int32)

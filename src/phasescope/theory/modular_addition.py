@@ -20,7 +20,8 @@ def _residues(p: int, formula: Callable[[Array], Array] | None) -> Array:
     return values.astype(np.int64) if formula is None else (formula(values) % p).astype(np.int64)
 
 
-def _wave(p: int, width: int, residues: Array, phase: Array) -> Array:
+def wave(p: int, width: int, residues: Array, phase: Array) -> Array:
+    """Return cos(2 pi k r / p + phase_k), (len(residues), N), for the frequencies k = 1 .. N taken mod p."""
     # the product k * r is reduced mod p first, so that the cosine's argument stays exact for large widths
     frequency = np.arange(1, width + 1) % p
     return np.asarray(np.cos(2 * np.pi * ((residues[:, None] * frequency) % p) / p + phase))
@@ -46,8 +47,8 @@ def addition_weights(
     first, second = generator.uniform(0, 2 * np.pi, (2, width))
     third = first + second + generator.uniform(-1, 1, width) * phase_error
     amplitude = unit_logit_scale(width)
-    embed = np.stack([_wave(p, width, _residues(p, f), first), _wave(p, width, _residues(p, g), second)])
-    return amplitude * embed, amplitude * _wave(p, width, np.arange(p), third)
+    embed = np.stack([wave(p, width, _residues(p, f), first), wave(p, width, _residues(p, g), second)])
+    return amplitude * embed, amplitude * wave(p, width, np.arange(p), third)
 
 
 def composed_addition_weights(

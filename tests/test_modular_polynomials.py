@@ -1,0 +1,175 @@
+"""The study ``modular-polynomials``: its claims, its experiments at a tiny size, its figures, and what must not hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phasescope import studies, theory
+from phasescope.ensemble import streams, train
+from phasescope.instruments import participation_in_basis
+from phasescope.report.figures import draw
+from phasescope.studies import study_named
+from phasescope.studies._modular_polynomials_claims import LEARNABLE, PERTURBED
+from phasescope.studies.modular_polynomials import SCALES, PolynomialSettings, mapped
+from phasescope.tasks import parse
+from phasescope.verdict import Control, judge
+from phasescope.vocabulary import BadInput, Fate, Member, Scatter
+
+STUDY = study_named("modular-polynomials")
+SMALL: dict[str, Any] = {
+    "seeds": 2, "product_p": 5, "product_width": 12, "product_steps": 20, "sum_p": 5, "sum_terms": 3, "sum_width": 16,
+    "sum_steps": 20, "p": 5, "width": 16, "steps": 20, "twin_p": 7, "twinless_p": 5, "twin_width": 12,
+    "twin_fractions": [0.4, 0.6], "records": 10, "exact_p": 7, "exact_width": 60, "draws": 2, "error_draws": 3,
+    "width_p": 5, "widths": [[20, 60], [60, 200], [100, 400]], "sample": 100, "composed_moduli": [5, 7],
+    "expert_width": 60, "adder_width": 300, "composed_draws": 2, "primes": [5, 7],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The study at a size that need not support a claim."""
+    return studies.run("modular-polynomials", out=tmp_path_factory.mktemp("small") / "run", device="cpu", **SMALL)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
+    claims = STUDY.claims(SCALES[scale])
+    assert len({claim.id for claim in claims}) == len(claims) >= 18
+    for claim in claims:
+        assert claim.control.effect is not claim.effect
+        assert claim.control.sentence.strip()
+    cited = " ".join(claim.source for claim in claims)
+    assert all(f"claim 3.{n}" in cited for n in range(1, 12)), "claims 3.1-3.11 of the facts"
+
+
+def test_the_scales_are_consistent() -> None:
+    for s in SCALES.values():
+        assert s.twin_p % 3 == 1
+        assert s.twinless_p % 3 == 2
+        assert len(s.widths) == 3
+        assert s.window[0] < s.window[1]
+    pocket, paper = SCALES["pocket"], SCALES["paper"]
+    assert paper.product_p == paper.p == paper.exact_p == 97
+    assert (paper.product_width, paper.width, paper.sum_width) == (500, 5000, 5000)
+    for s in (pocket, paper):
+        assert (s.expert_width, s.adder_width, s.composed_moduli) == (500, 2000, (23, 97))
+        assert s.recipe.weight_decay == 5
+        assert s.recipe.lr == 0.005
+    assert min(pocket.seeds, pocket.composed_draws) >= 5
+
+
+def test_it_runs_end_to_end(results: Any) -> None:
+    """Every experiment is in the data, every claim has a verdict, and what was kept is what is loaded."""
+    experiments = STUDY.experiments(PolynomialSettings(**SMALL))
+    for name, experiment in experiments.items():
+        data = results[name]
+        assert data.sizes["seed"] == len(experiment.grid.seed_values)
+        if experiment.recipe:
+            assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
+    assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
+    again = studies.load(results.directory)
+    assert again.data.identical(results.data)
+    assert again.verdicts.to_json() == results.verdicts.to_json()
+
+
+def test_no_claim_holds_against_itself(results: Any) -> None:
+    """A study whose controls are its effects is broken: no claim of it may hold, however good its numbers."""
+    claims = STUDY.claims(results.settings)
+    broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
+    found = judge(broken, results.data, streams(0)).to_json()
+    assert all(verdict["verdict"] != "holds" for verdict in found)
+
+
+def test_what_needs_no_training_holds_at_the_smallest_size(results: Any) -> None:
+    """Exact products and the certificate are theorems: they hold with 2 draws modulo 7."""
+    found = {v["id"]: v for v in results.verdicts.to_json()}
+    assert found["product-exact"]["verdict"] == "holds"
+    assert found["certificate"]["measured"] >= 0.5
+    assert found["coupled-collapse"]["measured"] < found["coupled-collapse"]["control"]["measured"]
+
+
+def test_figures_are_drawn(results: Any) -> None:
+    figures = STUDY.figures(results.data, results.settings)
+    ids = {claim.id for claim in STUDY.claims(results.settings)}
+    assert len({figure.id for figure in figures}) == len(figures) >= 6
+    for figure in figures:
+        assert set(figure.claims) <= ids, figure.id
+        assert draw(figure) is not None
+    assert set().union(*(figure.claims for figure in figures)) >= ids - {
+        "product-exact", "misprint-zeros", "misprint-total", "coupled-collapse",
+    }  # fmt: skip
+
+
+def test_the_mapped_experiment_varies_by_member() -> None:
+    """Weight decay, train fraction and rate may differ per member, and each order reads one number per network."""
+    e = mapped(PolynomialSettings(**SMALL))
+    members = [
+        Member({"weight_decay": w, "train_fraction": a, "lr": r}, 0) for w, a, r in ((0, 0.4, 0.01), (5, 0.8, 0.005))
+    ]
+    data = train(e.learner, e.task, Scatter(members), e.recipe, e.watch)
+    for order in STUDY.orders:
+        assert np.shape(order.read(data)) == (2,)
+    assert {order.name for order in STUDY.orders} == {"test_accuracy", "train_accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"p": 15}, "p is 15 = 3 x 5, not a prime"),
+        ({"primes": [23, 25]}, "p is 25 = 5 x 5"),
+        ({"mapped": "n1*^2"}, "goes wrong at character 4"),
+        ({"widht": 3}, "did you mean 'width'"),
+        ({"sum_terms": 6}, "sum_terms is 6"),
+        ({"twin_fractions": [1.0]}, "twin_fractions.0 is 1.0"),
+    ],
+)
+def test_settings_are_refused_before_anything_is_written(changes: dict[str, Any], sentence: str, tmp_path: Any) -> None:
+    with pytest.raises(BadInput) as error:
+        studies.run("modular-polynomials", out=tmp_path / "run", **{**SMALL, **changes})
+    assert sentence in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_six_polynomials_are_the_papers() -> None:
+    """Doshi et al. 2024, App. C: three functions of a sum, and a term that breaks each of them."""
+    assert [str(parse(text)) for text in LEARNABLE] == [
+        str((4 * parse("n1") + parse("n2") ** 2) ** 3),
+        str((2 * parse("n1") + 3 * parse("n2")) ** 4),
+        str((5 * parse("n1") ** 3 + 2 * parse("n2") ** 4) ** 2),
+    ]
+    added = [parse(p) - parse(f) for p, f in zip(PERTURBED, LEARNABLE, strict=True)]
+    assert [str(term) for term in added] == ["n1*n2", "-n1^2", "-n2"]
+
+
+def test_the_log_basis_of_the_instrument_is_that_of_theory() -> None:
+    order = theory.power_order(23)
+    assert sorted(order) == list(range(1, 23))
+    assert participation_in_basis(order, "log").name == "participation_log"
+
+
+@pytest.mark.slow
+def test_the_perturbation_costs_everything() -> None:
+    """At p = 23, N = 500, 400 steps (facts 3.2, own seeds): 100 % against chance."""
+    from phasescope.ensemble import last
+    from phasescope.learners import PowerMLP
+    from phasescope.tasks import polynomial_table
+    from phasescope.vocabulary import Grid
+
+    recipe = SCALES["pocket"].recipe
+    from phasescope.instruments import LEARNING
+
+    for good, bad in zip(LEARNABLE, PERTURBED, strict=True):
+        found = [
+            last(
+                train(
+                    PowerMLP(23, 500), polynomial_table(23, text), Grid(seeds=[50, 51]), recipe, LEARNING
+                ).test_accuracy
+            )
+            for text in (good, bad)
+        ]
+        assert float(found[0].min()) > 0.98
+        assert float(found[1].max()) < 0.12
