@@ -119,7 +119,7 @@ def in_process(
         (["list"], ["grokking", "Gromov 2023"]),
         (["show", "grokking"], ["When does a network", "2301.02679", "exact-accuracy", "estimate", "paper"]),
         (["doctor"], ["torch", "GFLOP/s", "cores"]),
-        (["--help"], ["run", "list", "show", "report", "doctor"]),
+        (["--help"], ["run", "map", "polynomial", "list", "show", "report", "doctor"]),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
 )
@@ -127,6 +127,24 @@ def test_the_other_commands_answer(
     words: list[str], expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     code, out, err = in_process(words, capsys, monkeypatch)
+    assert code == 0, err
+    assert all(text in out for text in expected), out
+
+
+@pytest.mark.parametrize(
+    ("study", "expected"),
+    [
+        ("corrupted-labels", ["2310.13061", "Table 2", "estimate", "phasescope map", "phase, "]),
+        ("modular-polynomials", ["2406.03495", "twins", "estimate", "phasescope map"]),
+    ],
+)
+def test_every_study_is_shown(
+    study: str, expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the cost of training estimated at both scales; that of reading is left out here, which takes long."""
+    monkeypatch.setattr("phasescope.studies._show._reading", lambda experiment: 0.0)
+    monkeypatch.setattr("phasescope.studies._show.PROBE_SECONDS", 0.01)
+    code, out, err = in_process(["show", study], capsys, monkeypatch)
     assert code == 0, err
     assert all(text in out for text in expected), out
 

@@ -227,6 +227,7 @@ def list_() -> None:
     table = Table("study", "title", "paper", "maps by", box=None)
     for column in table.columns:
         column.overflow = "fold"
+    table.columns[0].no_wrap = True
     for name in study_points():
         study = study_named(name)
         orders = ", ".join(order.name for order in study.orders)

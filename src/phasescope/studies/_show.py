@@ -18,7 +18,7 @@ from phasescope.studies._registry import study_named
 from phasescope.studies._study import Experiment, Study
 from phasescope.vocabulary import Grid, Instrument, Recipe
 
-PROBE_SECONDS = 0.5
+PROBE_SECONDS, WARM_SECONDS = 0.5, 0.3
 
 
 def shown(name: str) -> RenderableType:
@@ -96,11 +96,13 @@ def _reading(e: Experiment) -> float:
         measure(e.learner, e.task, _one_cell(e, 1), watch)
         return time.perf_counter() - started
 
+    def settled(watch: Sequence[Instrument]) -> float:
+        first = spent_on(watch)  # the first call warms up, which a long one hides
+        return first if first > WARM_SECONDS else spent_on(watch)
+
     if e.recipe is None:
-        spent_on(e.at_end)  # the first call warms up
-        return spent_on(e.at_end) * len(e.grid)
-    spent_on(e.watch)
-    each = max(spent_on(e.watch) - spent_on(()), 0.0)  # training prepares a network once, not at each reading
+        return settled(e.at_end) * len(e.grid)
+    each = max(settled(e.watch) - spent_on(()), 0.0)  # training prepares a network once, not at each reading
     return each * len(e.grid) * len(record_steps(e.recipe)) / cores()
 
 
@@ -113,7 +115,7 @@ def _training(experiments: Mapping[str, Experiment]) -> float:
     recipe = largest.recipe or Recipe()
 
     def spent_on(steps: int) -> float:
-        free = {"steps": steps, "records": 2, "overtime": float("inf"), "patience": float("inf")}
+        free = {"steps": steps, "records": 2, "first_record": 1, "overtime": float("inf"), "patience": float("inf")}
         started = time.perf_counter()
         train(largest.learner, largest.task, _one_cell(largest, 2), Recipe(**{**recipe.model_dump(), **free}))
         return time.perf_counter() - started
