@@ -220,18 +220,18 @@ def _tell(results: Results | MapResults, paths: dict[str, Any], seconds: float) 
 @app.command("list")
 def list_() -> None:
     """List the studies."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from phasescope.studies._registry import study_named, study_points
 
-    table = Table("study", "title", "paper", "maps by", box=None)
-    for column in table.columns:
-        column.overflow = "fold"
-    table.columns[0].no_wrap = True
+    table = Table(
+        *(Column(name, overflow="fold", no_wrap=name == "study") for name in ("study", "title", "paper")), box=None
+    )
     for name in study_points():
         study = study_named(name)
-        orders = ", ".join(order.name for order in study.orders)
-        table.add_row(name, study.title, f"{study.paper.authors} {study.paper.year}, {study.paper.link}", orders)
+        first, *others = study.paper.authors.split(", ")
+        authors = f"{first} et al." if others else first
+        table.add_row(name, study.title, f"{authors} {study.paper.year}\n{study.paper.link}")
     _console().print(table)
 
 
