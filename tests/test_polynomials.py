@@ -19,6 +19,7 @@ from phasescope.ensemble import measure, streams
 from phasescope.learners import PowerMLP
 from phasescope.studies._polynomial import document, examined, shown
 from phasescope.tasks import Polynomial, function, parse, polynomial_table
+from phasescope.theory.polynomial_forms import _integral
 from phasescope.theory.residues import null_vector, separated
 from phasescope.vocabulary import BadInput, Grid, Member
 from test_cli import in_process
@@ -202,6 +203,14 @@ def test_tables_hold_the_values_of_python_integers(f: Polynomial, p: int) -> Non
     assert task.labels.dtype == exact.labels.dtype
 
 
+def test_residues_of_many_large_factors_do_not_overflow() -> None:
+    """Nine factors below 1009 exceed 64 bits; each product is reduced as it grows."""
+    f = parse("*".join(f"n{i}^3" for i in range(1, 10)) + " + 1008*n1")
+    inputs = np.random.default_rng(0).integers(900, 1009, (20, 9)).astype(np.int32)
+    exact = [f(*(int(n) for n in row)) % 1009 for row in inputs]
+    assert f.residues(1009, inputs).tolist() == exact
+
+
 def test_table_facts() -> None:
     task = polynomial_table(5, "n1^2 + n2", train_fraction=0.3)
     assert (task.name, task.modulus, task.train_fraction) == ("n1^2 + n2 mod 5", 5, 0.3)
@@ -293,8 +302,9 @@ def known(text: str, p: int) -> theory.Learnability:
 
 def law_forms_are_witnesses(find: Callable[..., Any]) -> None:
     """A form that is found writes the table it was found for, cell by cell."""
+    blind = ("n1 + n2 + n1^5*n2^5", "n1 + n2 + n1^7*n2^7")  # terms whose slopes vanish modulo 5, 7
     for p in (5, 7, 23):
-        for text in (*LEARNABLE, *PERTURBED, "n1*n2", "n1^3 + n1*n2^2 + n2", "n1^2*n2 + n2^2", "n1 + n1*n2"):
+        for text in (*LEARNABLE, *PERTURBED, *blind, "n1*n2", "n1^3 + n1*n2^2 + n2", "n1^2*n2 + n2^2", "n1 + n1*n2"):
             f = parse(text)
             form = find(p, f.padded(2), table_of(text, p))
             assert form is None or np.array_equal(form.table(p), table_of(text, p)), text
@@ -385,6 +395,19 @@ def test_null_vectors(p: int, rows: int, columns: int, seed: int) -> None:
         assert (found is None) == (kernel != p)
 
 
+def test_a_form_may_show_in_the_reduced_polynomial_alone() -> None:
+    """Modulo 5 the last two terms cancel as functions, and not as polynomials."""
+    found = known("(n1 + n2)^2 + n1^5*n2^5 - n1*n2", 5)
+    assert found.form is not None
+    assert found.form.kind == "additive"
+
+
+def test_some_slopes_have_no_integral() -> None:
+    """No polynomial over GF(p) has the slope n^(p-1): p/p is missing."""
+    assert _integral(5, [0, 0, 0, 0, 1]) is None
+    assert _integral(5, [1, 0, 3]) == tuple((n + n**3) % 5 for n in range(5))
+
+
 def test_answers_that_exclude_or_stay_open() -> None:
     for text in PERTURBED:
         found = known(text, 23)
@@ -394,6 +417,7 @@ def test_answers_that_exclude_or_stay_open() -> None:
     assert product.certificate, "a product is certified not to be a sum modulo p; it is one modulo p - 1"
     assert product.answer == "exact weights"
     assert known("n1*n2*n3", 23).answer == "exact weights"
+    assert known("n1*n2*n3", 23).certificate, "where one variable is 1 the others are a product; where it is 0, nothing"
     assert known("n1^2*n2^2 + n1^2 + n2^4", 23).answer == "open"
     assert known("n1*n2 + n3", 23).answer == "excluded"
     with pytest.raises(BadInput, match="15 = 3 x 5"):
@@ -438,6 +462,15 @@ def test_the_papers_outlier_is_twins() -> None:
         assert theory.twin_fraction(table_of(PERTURBED[2], p), 0.5) == 0
     # and the learnable one has so many that its 100 % at p = 97 shows little
     assert theory.twin_fraction(table_of(LEARNABLE[2], 97), 0.5) > 0.99
+
+
+@pytest.mark.parametrize("text", [LEARNABLE[0], PERTURBED[1], "n1*n2"])
+def test_copying_accuracy(text: str) -> None:
+    """Test cells with a twin are right, the others as often as the majority label."""
+    table = table_of(text, 23)
+    twins = theory.twin_fraction(table, 0.5)
+    counts = np.bincount(table.ravel())
+    assert theory.copying_accuracy(table, 0.5) == pytest.approx(twins + (1 - twins) * max(counts) / 529, rel=1e-12)
 
 
 def law_twin_share(instrument: Any) -> None:

@@ -76,6 +76,14 @@ def test_the_sums_weights_are_the_papers() -> None:
             assert readout[i, k - 1] == pytest.approx(a * math.cos(last), abs=1e-12)
 
 
+def test_the_factor_that_the_papers_errors_lack() -> None:
+    """Without 2^S/S! each weight is smaller by its (S+1)-th root, so the logits of S = 3 are three quarters."""
+    terms = theory.linear_terms(7, (1, 2, 3))
+    right = theory.sum_weights(7, 10, generator(), terms=terms)
+    bare = theory.sum_weights(7, 10, generator(), terms=terms, factorial_factor=False)
+    assert np.allclose(bare[0] ** 3 * bare[1], 0.75 * right[0] ** 3 * right[1], atol=1e-12)
+
+
 def law_sum_error_constant(kappa: Callable[[int], float]) -> None:
     """kappa_S by quadrature: S! surviving orders give the signal 1; the rest of the power is noise."""
     for terms in (2, 3, 4):

@@ -77,8 +77,8 @@ def _learnability(data: xr.Dataset, s: PolynomialSettings) -> Figure:
     return Figure(
         "learnability", f"Learnable polynomials and the same with one term more, modulo {s.p}",
         f"Median over {s.seeds} seeds, band from the least to the largest; half of the table trains. All learn their "
-        "training cells; only functions of one sum generalize, beyond what equal rows and columns give away. Where "
-        "there are twins, the network copies them first and understands later.",
+        "training cells; only functions of one sum generalize, beyond what equal rows and columns give away "
+        "(black: the best of the three, by copying).",
         panels, ("learnable", "perturbed", "certificate"),
     )  # fmt: skip
 
