@@ -98,7 +98,7 @@ def _training(experiments: Mapping[str, Experiment]) -> float:
     recipe = largest.recipe or Recipe()
 
     def spent_on(steps: int) -> float:
-        free = {"steps": steps, "records": 2, "overtime": float("inf"), "patience": float("inf")}
+        free = {"steps": steps, "records": 2, "first_record": 1, "overtime": float("inf"), "patience": float("inf")}
         started = time.perf_counter()
         train(largest.learner, largest.task, _one_cell(largest, 2), Recipe(**{**recipe.model_dump(), **free}))
         return time.perf_counter() - started
