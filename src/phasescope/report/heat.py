@@ -10,6 +10,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
 from matplotlib.patches import Patch
 from matplotlib.patheffects import AbstractPathEffect, withStroke
+from matplotlib.ticker import MaxNLocator
 
 from phasescope.blocks import HeatMap
 from phasescope.vocabulary import Array, BadInput
@@ -72,6 +73,9 @@ def _bar(axes: Axes, mesh: QuadMesh, panel: HeatMap, values: Array) -> Colorbar:
     extend = "both" if below and above else "min" if below else "max" if above else "neither"
     figure = axes.figure
     bar = figure.colorbar(mesh, ax=axes, extend=extend, pad=0.02, aspect=18)
+    finite = values[np.isfinite(values)]
+    if (finite == np.rint(finite)).all() and np.ptp(finite) > 1:  # counts and labels have no halves
+        bar.ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
     write(bar.ax.yaxis.label, panel.label, 38)
     bar.outline.set_visible(False)
     return bar
