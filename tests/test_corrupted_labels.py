@@ -109,6 +109,16 @@ def test_a_network_without_seeds_is_left_out(left_out: str, name: str) -> None:
     assert name in STUDY.experiments(SCALES["paper"])
 
 
+def test_other_batches_see_as_many_samples_at_the_papers_rate() -> None:
+    """App. A.1: steps 2000 * 256 / b, rate 0.01 sqrt(b / 256): at b = 64 the 8000 steps at 0.005 of the main run."""
+    found = STUDY.experiments(SCALES["paper"])
+    for size in (8, 32, 256):
+        recipe = found[f"batch_norm_{size}"].recipe
+        assert recipe is not None and recipe.batch == size
+        assert recipe.steps * size == 8000 * 64
+        assert abs(recipe.lr - 0.01 * (size / 256) ** 0.5) < 1e-12
+
+
 def test_at_sizes_of_which_nothing_is_known_no_numbers_are_expected(results: Any) -> None:
     known = {claim.id for claim in STUDY.claims(SCALES["pocket"])}
     here = {claim.id for claim in STUDY.claims(results.settings)}

@@ -108,8 +108,8 @@ class Refinement:
         self.counts = np.zeros((*shape, phases), dtype=np.int64)
         self.asked = np.zeros(shape, dtype=np.int64)
         self.leaves = self._start()
-        # roughly how many places will still be asked for after those that were: at first as for one line across
-        self.left = min(3 * max(shape), self.cells)
+        # roughly how many places will still be asked for after those that were
+        self.left = 0
 
     def _start(self) -> list[Box]:
         most = COARSE if self.cells >= 2 * COARSE**2 else 5
@@ -146,7 +146,9 @@ class Refinement:
     def _split(self) -> list[Place]:
         """Cut the largest boxes of several phases, until there are places to ask for; return their corners."""
         if not self.sampled.any():
-            return [corner for box in self.leaves for corner in box.corners()]
+            corners = [corner for box in self.leaves for corner in box.corners()]
+            self.left = len(set(corners)) + 3 * max(self.shape)  # as for one boundary from end to end
+            return corners
         known = self.known
         while self.sampled.sum() < self.cells:
             cut = [box for box in self.leaves if box.size > 1 and _mixed(known[box.inside])]

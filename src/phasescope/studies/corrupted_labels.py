@@ -12,6 +12,7 @@ xi = 0.35. The paper trains for 2000 steps, the authors' notebook, whose numbers
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -56,8 +57,8 @@ class CorruptedLabelsSettings(Settings):
     from which it takes weight decay.
 
     ``partial`` and ``full`` are the weight decays of the two inversions, ``forget`` that of forgetting. ``norm_*`` is
-    the mini-batch run with batch normalization, ``deep_*`` and ``token_*`` the deeper networks (0 seeds leave them
-    out), ``diagrams`` the phase diagrams that are drawn.
+    the mini-batch run with batch normalization (``other_batches``: further sizes of them), ``deep_*`` and ``token_*``
+    the deeper networks (0 seeds leave them out), ``diagrams`` the phase diagrams that are drawn.
     """
 
     p: Annotated[int, Field(ge=5)] = 59
@@ -84,6 +85,7 @@ class CorruptedLabelsSettings(Settings):
     norm_steps: Steps = 8000
     batch: Count = 64
     norm_rate: Positive = 0.005
+    other_batches: tuple[Count, ...] = ()
     deep_p: Annotated[int, Field(ge=5)] = 31
     deep_width: Count = 150
     deep_seeds: Annotated[int, Field(ge=0)] = 8
@@ -125,6 +127,7 @@ SCALES = {
         dropout_steps=2000,
         norm_p=97,
         norm_width=500,
+        other_batches=(8, 32, 256),
         deep_p=97,
         deep_width=500,
         deep_seeds=3,
@@ -222,6 +225,12 @@ def _regularized(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
     def batched(title: str, net: PowerMLP, table: ModularTable, at_end: tuple[Instrument, ...]) -> Experiment:
         return Experiment(title, net, table, Grid(seeds=s.seeds), recipe, ALONG, at_end)
 
+    def of_size(size: int) -> Experiment:
+        # as many samples seen and the rate as the root of the size: the rule of the paper's App. A.1
+        steps, rate = s.norm_steps * s.batch // size, s.norm_rate * (size / s.batch) ** 0.5
+        own = _recipe(s, steps=steps, batch=size, lr=rate)
+        return replace(batched(f"mini-batches of {size} with batch normalization", normed, task, end), recipe=own)
+
     return {
         "dropout": Experiment(
             "dropout", PowerMLP(s.p, s.width), _task(s), drops, _recipe(s, steps=s.dropout_steps), ALONG,
@@ -230,6 +239,7 @@ def _regularized(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
         "batch_norm": batched("mini-batches with batch normalization", normed, task, end),
         "batches": batched("mini-batches", plain, task, (participation,)),
         "noise_norm": batched("control: batch normalization, random labels", normed, noise, end),
+        **{f"batch_norm_{size}": of_size(size) for size in s.other_batches},
     }  # fmt: skip
 
 
