@@ -141,7 +141,7 @@ def test_a_tolerance_of_six_digits_is_the_fraction_that_it_says(given: float, po
 
 def test_knobs_that_stay_may_be_words_and_numpys_numbers(tmp_path: Path) -> None:
     """They are told, kept, and read again; an axis of the experiment's own grid gives way to the map's."""
-    axes = {"optimizer": ("sgd",), "batch": np.array([8]), "lr": (0.1, 0.2)}
+    axes: dict[str, Any] = {"optimizer": ("sgd",), "batch": np.array([8]), "lr": (0.1, 0.2)}
     found = phase_map(
         replace(MINE, grid=Grid(axes)), **{**SMALL, "seeds": np.int64(1), "cells": np.int64(9)}, out=tmp_path / "run"
     )
