@@ -169,7 +169,7 @@ def test_integer_and_log_axes_are_trained_at_their_values() -> None:
         ({"confidence": 2.0}, "confidence is 2.0"),
         ({"p": 11}, "settings p belong to studies"),
         ({"device": "tpu"}, "device is 'tpu'"),
-        ({"by": OrderParameter("odd", lambda d: np.zeros(3))}, "gives shape"),
+        ({"by": OrderParameter("odd", lambda d: np.zeros(3))}, r"gives float64 values of shape \(3,\) for"),
         ({"by": OrderParameter("gone", lambda d: d["gone"])}, "looks for something that is not read"),
     ],
 )

@@ -135,6 +135,19 @@ def test_a_noisy_boundary_is_held_where_it_is() -> None:
     assert hits / total > 0.8
 
 
+def test_a_place_known_to_be_of_the_other_side_holds_no_boundary() -> None:
+    """Phases 0 1 0? 1 down a line, the third in doubt: the change from it to the fourth is held by the first, not by the
+    second, which is known to be beyond; and nothing below holds the change from the second to the third."""
+    found = Refinement((4, 2), 2)
+    found.asked[:] = 3
+    for row, outcomes in enumerate(([0, 0, 0], [1, 1, 1], [0, 1, 0], [1, 1, 1])):
+        for phase in outcomes:
+            for column in (0, 1):
+                found.tell((row, column), phase)
+    edges = found.boundary()
+    assert edges[edges[:, 1] == 0][:, 2:4].tolist() == [[0, 1], [1, 3], [0, 3]]
+
+
 def test_boundary_points_stand_between_different_neighbours() -> None:
     found, _ = explored((33, 33), SHAPES["a quarter disc"], 2)
     truth = truth_of((33, 33), SHAPES["a quarter disc"])

@@ -124,7 +124,8 @@ class Refinement:
 
     def ask(self) -> list[tuple[Place, int]]:
         """Return what to train next, as (place, replica 0, 1, ...); none when all is known or spent."""
-        waiting = [(p, r) for p in self._places(self.told < self.asked) for r in range(self.told[p], self.asked[p])]
+        told = self.told  # a sum over the whole lattice: once
+        waiting = [(p, r) for p in self._places(told < self.asked) for r in range(told[p], self.asked[p])]
         return waiting or self._replicas() or self._new(self._split()) or self._new(self._halo())
 
     def _ask(self, place: Place, upto: int) -> list[tuple[Place, int]]:
@@ -133,8 +134,9 @@ class Refinement:
 
     def _replicas(self) -> list[tuple[Place, int]]:
         """Ask for more replicas where the phase is not known well enough."""
-        unsure = self.sampled & (certainty(self.counts) < self.confidence) & (self.told < self.seeds)
-        return [ask for p in self._places(unsure) for ask in self._ask(p, min(self.seeds, int(self.told[p]) + 2))]
+        told = self.told
+        unsure = self.sampled & (certainty(self.counts) < self.confidence) & (told < self.seeds)
+        return [ask for p in self._places(unsure) for ask in self._ask(p, min(self.seeds, int(told[p]) + 2))]
 
     def _new(self, places: Sequence[Place]) -> list[tuple[Place, int]]:
         """Ask for the places not asked for yet, as far as the cells reach."""
@@ -151,15 +153,17 @@ class Refinement:
             return corners
         known = self.known
         while self.sampled.sum() < self.cells:
-            cut = [box for box in self.leaves if box.size > 1 and _mixed(known[box.inside])]
+            large = [box for box in self.leaves if box.size > 1]
+            cut = [box for box, mixed in zip(large, _mixed(known, large), strict=True) if mixed]
             # a boundary through a box takes about three places for each step of the lattice
             self.left = 3 * sum(box.size for box in cut)
             if not cut:
                 return []
             largest = max(box.size for box in cut)
-            chosen = {box for box in cut if box.size == largest}
-            parts = [part for box in cut if box in chosen for part in box.parts()]
-            self.leaves = [box for box in self.leaves if box not in chosen] + parts
+            chosen = [box for box in cut if box.size == largest]
+            parts = [part for box in chosen for part in box.parts()]
+            gone = set(chosen)
+            self.leaves = [box for box in self.leaves if box not in gone] + parts
             corners = [corner for part in parts for corner in part.corners()]
             if any(not self.asked[corner] for corner in corners):
                 return corners
@@ -238,7 +242,8 @@ class Refinement:
         """Return where the phase changes between neighbouring known places, (n, 6) float, in steps of the lattice.
 
         Columns: row, column, low, high, along, other. The change lies on the line along the axis ``along`` (0 rows, 1
-        columns), between ``low`` and ``high``: the nearest places on either side whose phase is known with confidence.
+        columns), between ``low`` and ``high``: the nearest places on either side that are known with confidence not to
+        be in the phase of the other side, or the line's ends where there are none.
         Its own place is where the share of the phases at its two neighbours, as posterior means, would be one half.
         ``other`` counts the lines 0, 1, ... on which it lies.
         """
@@ -249,24 +254,30 @@ class Refinement:
     def _crossings(self, axis: int, phase: Array, uncertain: Array) -> Iterator[tuple[float, ...]]:
         for i, j in np.argwhere(self._differ(axis)):
             at, line = (int(i), int(j)) if axis == 0 else (int(j), int(i))
-            doubt = uncertain[:, line] if axis == 0 else uncertain[line]
+            doubt, along = (lattice[:, line] if axis == 0 else lattice[line] for lattice in (uncertain, phase))
             following = (i + 1, j) if axis == 0 else (i, j + 1)
             a, b = int(phase[i, j]), int(phase[following])
             shares = [
                 (self.counts[p][a] + 1) / (self.counts[p][a] + self.counts[p][b] + 2) for p in ((i, j), following)
             ]
             middle = at + float(np.clip((shares[0] - 0.5) / max(shares[0] - shares[1], 1e-12), 0, 1))
-            low, high = _certain(doubt, at, -1), _certain(doubt, at + 1, 1)
+            low, high = _certain(doubt | (along == b), at, -1), _certain(doubt | (along == a), at + 1, 1)
             yield (middle, line, low, high, axis, line) if axis == 0 else (line, middle, low, high, axis, line)
 
 
-def _mixed(known: Array) -> bool:
-    """Return whether the phases ``known`` in a box, -1 where none is, are not all the same.
+def _mixed(known: Array, boxes: Sequence[Box]) -> Array:
+    """Return which of ``boxes`` hold several of the phases ``known`` (rows, columns), -1 where none is.
 
-    The corners of smaller boxes on its sides count too: a boundary that enters there is followed into the box.
+    The corners of smaller boxes on its sides count too: a boundary that enters there is followed into the box. The
+    places of a phase in a box are counted with sums over all places above and to the left.
     """
-    told = known[known >= 0]
-    return told.size > 0 and bool((told != told[0]).any())
+    sides = np.array([(box.top, box.bottom + 1, box.left, box.right + 1) for box in boxes], dtype=int).reshape(-1, 4)
+    top, bottom, left, right = sides.T
+    held = np.zeros(len(boxes), dtype=int)
+    for phase in np.unique(known[known >= 0]):
+        before = np.pad((known == phase).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        held += before[bottom, right] - before[top, right] - before[bottom, left] + before[top, left] > 0
+    return np.asarray(held > 1)
 
 
 def _pairs(axis: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:

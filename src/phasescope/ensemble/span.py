@@ -13,14 +13,16 @@ from phasescope.vocabulary import Array, BadInput
 
 SpanScale = Literal["linear", "log", "integer"]
 WORDS = {"lin": "linear", "linear": "linear", "log": "log", "int": "integer", "integer": "integer"}
+NEAREST = 1e-8  # 512 places between two ends that differ by so much are different in 12 digits
+MOST = 1e15  # floats count whole numbers up to 9e15
 
 
 @dataclass(frozen=True)
 class Span:
     """The knob ``name`` from ``low`` to ``high``, both included, in equal steps, equal factors or whole numbers.
 
-    Raises ``BadInput`` for ends that are not finite, not in order, not positive on a logarithmic axis, or not whole on
-    an integer one.
+    Raises ``BadInput`` for ends that are not finite, not in order, too near or too far from each other for places
+    between them, not positive on a logarithmic axis, or not whole on an integer one.
 
     >>> Span.parse("lr=0.001:1:log").values(4).tolist()
     [0.001, 0.01, 0.1, 1.0]
@@ -32,6 +34,8 @@ class Span:
     scale: SpanScale = "linear"
 
     def __post_init__(self) -> None:
+        for end in ("low", "high"):  # numpy's numbers become Python's
+            object.__setattr__(self, end, float(getattr(self, end)))
         ends = f"axis {self.name}={self.low}:{self.high}"
         if self.scale not in get_args(SpanScale):
             raise BadInput(
@@ -39,10 +43,17 @@ class Span:
             )
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise BadInput(f"{ends}: give two finite ends, the lower one first; an axis needs at least two points.")
+        if not NEAREST * max(abs(self.low), abs(self.high)) <= self.high - self.low < float("inf"):
+            raise BadInput(
+                f"{ends}: the ends must differ by {NEAREST:g} of their size or more, and by a finite number; "
+                "give others, or map another knob."
+            )
         if self.scale == "log" and self.low <= 0:
             raise BadInput(f"{ends} is logarithmic: its lower end must be above 0; raise it, or leave out ':log'.")
         if self.scale == "integer" and (self.low != round(self.low) or self.high != round(self.high)):
             raise BadInput(f"{ends} is of whole numbers: both ends must be whole.")
+        if self.scale == "integer" and max(-self.low, self.high) > MOST:
+            raise BadInput(f"{ends} is of whole numbers: they must lie between -{MOST:g} and {MOST:g}.")
 
     @classmethod
     def parse(cls, text: str) -> Span:
@@ -70,7 +81,8 @@ class Span:
             spaced = np.linspace(self.low, self.high, count)
         if self.scale == "integer":
             return np.unique(np.rint(spaced).astype(np.int64))
-        return np.array([float(f"{value:.12g}") for value in spaced])
+        between = [float(f"{value:.12g}") for value in spaced[1:-1]]
+        return np.array([self.low, *between, self.high])
 
     def at(self, places: Array, count: int) -> Array:
         """Return the knob at fractional ``places`` among its ``count`` values, on the axis's own scale."""

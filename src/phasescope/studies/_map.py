@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -14,61 +13,14 @@ import numpy as np
 import torch
 import xarray as xr
 
-from phasescope.ensemble import Progress, device_named, last, train
-from phasescope.ensemble.refine import Place, Refinement, certainty
-from phasescope.ensemble.span import Span
-from phasescope.ensemble.train import planned
+from phasescope.ensemble import Progress, Refinement, Span, device_named, train
+from phasescope.ensemble.refine import Place, certainty
 from phasescope.store import Store
-from phasescope.studies._lab import Stage, changed_settings, provenance, settings_of
+from phasescope.studies._lab import Stage, provenance
+from phasescope.studies._map_plan import TOLERANCE, Plan, command_of, default_directory, plan_of, refuse_early, whole
 from phasescope.studies._map_results import MapResults
-from phasescope.studies._registry import study_named, study_points
 from phasescope.studies._study import Experiment, OrderParameter, Study
-from phasescope.vocabulary import Array, BadInput, Fate, Member, Scatter, Settings, nearest
-
-TOLERANCE, FINEST = 1 / 32, 1 / 512
-FATE = OrderParameter(
-    "fate",
-    lambda data: [[str(fate) for fate in Fate].index(str(found)) for found in data.fate.values],
-    phases=tuple(str(fate) for fate in Fate),
-)
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """What a map is to be: the experiment with the knobs that it keeps, two axes, order parameter, and lattice."""
-
-    experiment: Experiment
-    x: Span
-    y: Span
-    order: OrderParameter
-    tolerance: float
-    study: Study | None = None
-    scale: str = ""
-    settings: Settings | None = None
-
-    @property
-    def points(self) -> int:
-        """How many places an axis has at most: neighbours are ``tolerance`` of its length apart, or less."""
-        return int(np.ceil(1 / self.tolerance - 1e-9)) + 1
-
-    @property
-    def values(self) -> tuple[Array, Array]:
-        """The places along y and along x."""
-        return self.y.values(self.points), self.x.values(self.points)
-
-    @property
-    def phases(self) -> tuple[str, ...]:
-        """The names of all outcomes that a network can have."""
-        o = self.order
-        words = o.name.replace("_", " ")
-        unit = f" {o.unit}" if o.unit else ""
-        return tuple(o.phases) or (f"{words} < {o.level:g}{unit}", f"{words} ≥ {o.level:g}{unit}", "no value")
-
-    def member(self, place: Place, seed: int) -> Member:
-        """Return the network at a place of the lattice."""
-        fixed = {name: values[0] for name, values in self.experiment.grid.axes.items()}
-        ys, xs = self.values
-        return Member({**fixed, self.y.name: ys[place[0]].item(), self.x.name: xs[place[1]].item()}, seed)
+from phasescope.vocabulary import Array, BadInput, Fate, Scatter
 
 
 def phase_map(
@@ -102,7 +54,10 @@ def phase_map(
     Raises ``BadInput`` for knobs, ranges and order parameters that do not fit; ``Interrupted``.
     """
     changes = {**(settings or {}), **overrides}
-    plan = _plan(what, x, y, by, scale, changes, tolerance)
+    plan = plan_of(what, x, y, by, scale, changes, float(tolerance))
+    seeds, cells = whole("seeds", seeds), None if cells is None else whole("cells", cells)
+    if seeds < 1:
+        raise BadInput(f"seeds is {seeds}: a place needs at least 1 network.")
     ys, xs = plan.values
     search = Refinement(
         (len(ys), len(xs)),
@@ -112,10 +67,10 @@ def phase_map(
         confidence=confidence,
         cells=cells,
     )
-    _refuse_early(plan, device, workers)
+    refuse_early(plan, device, workers)
     where = device_named(device)
-    directory = Path(out) if out is not None else _default_directory(plan, cells, seeds, confidence)
-    asked = {"tolerance": tolerance, "cells": cells, "seeds": seeds, "confidence": confidence}
+    directory = Path(out) if out is not None else default_directory(plan, cells, seeds, confidence)
+    asked = {"tolerance": tolerance, "cells": cells, "seeds": seeds, "confidence": float(confidence)}
     with Store(directory) if directory is not None else nullcontext() as store:
         run = _Run(plan, search, store, device, workers, on_progress or (lambda stage: None))
         run.to_the_end()
@@ -126,87 +81,6 @@ def phase_map(
     return MapResults(data, facts, None if directory is None else directory.resolve())
 
 
-# -- what is asked for -------------------------------------------------------------------------------------------------
-
-
-def _plan(
-    what: str | Study | Experiment,
-    x: str | Span,
-    y: str | Span,
-    by: str | OrderParameter | None,
-    scale: str,
-    changes: Mapping[str, Any],
-    tolerance: float,
-) -> _Plan:
-    if not FINEST <= tolerance <= 0.5:
-        raise BadInput(f"tolerance is {tolerance:g} of an axis: it must lie between {FINEST:g} and 0.5.")
-    across, up = (Span.parse(axis) if isinstance(axis, str) else axis for axis in (x, y))
-    if across.name == up.name:
-        raise BadInput(f"x and y are both {across.name!r}: a map needs two different knobs.")
-    if isinstance(what, Experiment):
-        if changes:
-            raise BadInput(f"settings {', '.join(changes)} belong to studies: change the experiment itself.")
-        return _Plan(_single(what), across, up, _order(by, what, ()), tolerance)
-    study = study_named(what) if isinstance(what, str) else what
-    if study.mapped is None:
-        able = [name for name in study_points() if study_named(name).mapped is not None]
-        raise BadInput(f"the study {study.name!r} names no order parameter to map by; these do: {', '.join(able)}.")
-    numbers = settings_of(study, scale, changes)
-    experiment = _single(study.mapped(numbers))
-    return _Plan(experiment, across, up, _order(by, experiment, study.orders), tolerance, study, scale, numbers)
-
-
-def _single(experiment: Experiment) -> Experiment:
-    wide = [name for name, values in experiment.grid.axes.items() if len(values) > 1]
-    if wide or experiment.recipe is None:
-        raise BadInput(
-            f"the experiment {experiment.title!r} can not be mapped: give it a recipe, and one value for each knob of "
-            f"its grid{f' (not so: {wide[0]})' if wide else ''}."
-        )
-    return experiment
-
-
-def _order(by: str | OrderParameter | None, e: Experiment, orders: Sequence[OrderParameter]) -> OrderParameter:
-    if isinstance(by, OrderParameter):
-        return by
-    readings = [_reading(instrument.name) for instrument in e.watch if not instrument.dims]
-    known = {order.name: order for order in (*readings, FATE, *orders)}
-    name = by or (orders[0].name if orders else "fate")
-    if name not in known:
-        raise BadInput(f"there is no order parameter {name!r}{nearest(name, known)}")
-    return known[name]
-
-
-def _reading(name: str) -> OrderParameter:
-    return OrderParameter(name, lambda data: last(data[name]).values)
-
-
-def _refuse_early(plan: _Plan, device: str, workers: int | None) -> None:
-    """Make the jobs and the data of the four corners: what can be refused is refused before anything is written."""
-    ys, xs = plan.values
-    corners = Scatter([plan.member((i, j), 0) for i in (0, len(ys) - 1) for j in (0, len(xs) - 1)])
-    e = plan.experiment
-    assert e.recipe is not None
-    chosen = planned(e.learner, e.task, corners, e.recipe, e.watch, at_end=e.at_end, device=device, workers=workers)
-    for job in chosen:
-        job.draw()
-
-
-def _default_directory(plan: _Plan, cells: int | None, seeds: int, confidence: float) -> Path | None:
-    if plan.study is None or plan.settings is None:
-        return None
-    parts = ["map", plan.study.name, plan.scale, *(f"{s.name}={s.low:g}-{s.high:g}" for s in (plan.x, plan.y))]
-    parts += [plan.order.name, f"{plan.points}"]
-    parts += [
-        f"{name}={value}" for name, value in (("cells", cells), ("seeds", seeds if seeds != 7 else None)) if value
-    ]
-    parts += [f"confidence={confidence:g}"] if confidence != 0.9 else []
-    changed = changed_settings(plan.study, plan.scale, plan.settings)
-    return Path("runs") / "-".join([*parts, *(f"{k}={v}" for k, v in changed.items())]).replace("/", "_").replace(
-        " ", ""
-    )
-
-
 # -- training round by round -------------------------------------------------------------------------------------------
 
 
@@ -214,7 +88,7 @@ def _default_directory(plan: _Plan, cells: int | None, seeds: int, confidence: f
 class _Run:
     """A map on its way: rounds of networks, what each was asked for, and what came of it."""
 
-    plan: _Plan
+    plan: Plan
     search: Refinement
     store: Store | None
     device: str
@@ -260,27 +134,37 @@ class _Run:
 
     def _outcomes(self, data: xr.Dataset) -> tuple[list[int], list[float]]:
         """Return each network's phase, and its number where the order parameter is one."""
-        order = self.plan.order
+        order, count = self.plan.order, data.sizes["member"]
         try:
-            found = np.asarray(order.read(data), dtype=np.float64)
+            found = np.asarray(order.read(data))
         except (KeyError, AttributeError) as error:
             raise BadInput(
                 f"the order parameter {order.name!r} looks for something that is not read ({error}); "
                 f"there are {', '.join(map(str, data.data_vars))}."
             ) from error
-        if found.shape != (data.sizes["member"],):
+        if found.shape != (count,) or found.dtype.kind not in "biuf":
             raise BadInput(
-                f"the order parameter {order.name!r} gives shape {found.shape} for {data.sizes['member']} networks."
+                f"the order parameter {order.name!r} gives {found.dtype} values of shape {found.shape} for {count} "
+                "networks: give one number for each."
             )
+        found = found.astype(np.float64)
         if order.phases:
-            return [int(index) for index in found], [float("nan")] * len(found)
+            wrong = found[~np.isin(found, np.arange(len(order.phases)))]
+            if len(wrong):
+                raise BadInput(
+                    f"the order parameter {order.name!r} gives {wrong[0]:g}: give the index of one of its phases, "
+                    f"a whole number from 0 to {len(order.phases) - 1}."
+                )
+            return found.astype(int).tolist(), [float("nan")] * count
+        if not order.diverged:  # what was read last is from before the divergence
+            found[data.fate.values == str(Fate.DIVERGED)] = np.nan
         return [2 if np.isnan(v) else int(v >= order.level) for v in found], found.tolist()
 
 
 # -- what was found ---------------------------------------------------------------------------------------------------
 
 
-def _dataset(plan: _Plan, search: Refinement, networks: Sequence[Mapping[str, Any]]) -> xr.Dataset:
+def _dataset(plan: Plan, search: Refinement, networks: Sequence[Mapping[str, Any]]) -> xr.Dataset:
     ys, xs = plan.values
     over = (plan.y.name, plan.x.name)
     table = {name: np.array([network[name] for network in networks]) for name in networks[0]}
@@ -289,7 +173,8 @@ def _dataset(plan: _Plan, search: Refinement, networks: Sequence[Mapping[str, An
     values = np.full(search.shape, np.nan)
     for place in np.argwhere(search.told > 0):
         mine = (table["row"] == place[0]) & (table["column"] == place[1])
-        values[tuple(place)] = np.median(table["value"][mine])
+        valued = table["value"][mine & ~np.isnan(table["value"])]
+        values[tuple(place)] = np.median(valued) if len(valued) else np.nan
     edges = search.boundary()
     along_x = edges[:, 4] == 1
     ends = {
@@ -334,7 +219,7 @@ def _cost(search: Refinement, table: Mapping[str, Array], phase: Array) -> dict[
     }
 
 
-def _facts(plan: _Plan, where: torch.device, asked: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+def _facts(plan: Plan, where: torch.device, asked: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     study, settings = plan.study, plan.settings
     facts = provenance(study.name if study else "", plan.scale, settings, where, seconds)
     axes = {
@@ -342,26 +227,9 @@ def _facts(plan: _Plan, where: torch.device, asked: Mapping[str, Any], seconds: 
         for name, s in (("x", plan.x), ("y", plan.y))
     }
     title = study.title if study else plan.experiment.title
-    fixed = {name: values[0] for name, values in plan.experiment.grid.axes.items()}
     described = {
         "title": title, "experiment": plan.experiment.title, "order": plan.order.name, **axes, **asked,
-        "held": {name: value for name, value in fixed.items() if name not in (plan.x.name, plan.y.name)},
-        "command": _command(plan, asked),
+        "held": dict(sorted(plan.fixed.items())),
+        "command": command_of(plan, asked),
     }  # fmt: skip
     return {**facts, "map": described}
-
-
-def _command(plan: _Plan, asked: Mapping[str, Any]) -> str:
-    if plan.study is None or plan.settings is None:
-        return ""
-
-    def axis(span: Span) -> str:
-        end = {"linear": "", "log": ":log", "integer": ":int"}[span.scale]
-        return f"{span.name}={span.low:g}:{span.high:g}{end}"
-
-    parts = [f"phasescope map {plan.study.name} --x {axis(plan.x)} --y {axis(plan.y)} --by {plan.order.name}"]
-    parts += [f"--scale {plan.scale} --tolerance {asked['tolerance']:g} --seeds {asked['seeds']}"]
-    parts += [f"--cells {asked['cells']}"] if asked["cells"] else []
-    parts += [f"--confidence {asked['confidence']:g}"] if asked["confidence"] != 0.9 else []
-    changed = changed_settings(plan.study, plan.scale, plan.settings)
-    return " ".join([*parts, *(f"--set {k}={shlex.quote(v)}" for k, v in changed.items())])

@@ -109,16 +109,34 @@ class MapResults:
             return np.asarray((high - low) / (ends[1] - ends[0]))
         # a crossing of the other axis may hold numbers that have no logarithm; its length is not used
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.log(high / low) / np.log(ends[1] / ends[0]))
+            return np.asarray((np.log(high) - np.log(low)) / np.diff(np.log(ends)))
 
     def cost(self) -> str:
         """Return in a sentence what was trained, and what the full grid would have cost."""
         a = self.data.attrs
-        steps = a["steps_trained"] / max(a["steps_full"], 1.0)
+        each = f"{self.map['seeds']} network{'s' if self.map['seeds'] > 1 else ''} each"
+        steps = np.format_float_positional(
+            100 * a["steps_trained"] / max(a["steps_full"], 1.0), precision=2, fractional=False, trim="-"
+        )
         return (
             f"{a['cells']:,} of {a['cells_full']:,} places, {a['networks_trained']:,} networks; all places with "
-            f"{self.map['seeds']} networks each would be {a['networks_full']:,}, so {100 * steps:.2g} % of their steps"
+            f"{each} would be {a['networks_full']:,}, so {steps} % of their steps"
         )
+
+    def boundary(self) -> str:
+        """Return in a few words how well the boundary is known."""
+        if self.data.sizes["crossing"]:
+            return f"held between places {self.width():.2g} of an axis apart (median)"
+        return "none found" if len(self.shares()) < 2 else "not followed down to neighbouring places: give more cells"
+
+    def certain(self) -> str:
+        """Return in a sentence how many trained places have a phase that is known, and what more networks could do."""
+        d, confidence, seeds = self.data, self.map["confidence"], self.map["seeds"]
+        known = int((d.sampled & (d.certainty >= confidence)).sum())
+        text = f"{known:,} of {int(d.sampled.sum()):,} trained places with {100 * confidence:g} % confidence"
+        best = 1 - 0.5 ** (seeds + 1)  # what certainty is where all networks agree
+        agreeing = f"{seeds} networks that agree are" if seeds > 1 else "1 network is"
+        return text if best >= confidence else f"{text}: {agreeing} worth {100 * best:.4g} %, so give more seeds"
 
     def figures(self) -> Sequence[Figure]:
         """Return the map, and how many networks each place took, as building blocks."""
@@ -132,18 +150,21 @@ class MapResults:
             np.stack([d[name].values for name in edges], axis=1), d.boundary_along.values,
         )  # fmt: skip
         panels: list[PhaseMap | HeatMap] = [phases]
-        if np.isfinite(d.value.values).any():
+        measured = np.isfinite(d.value.values)
+        if measured.any():
+            missing = UNTRAINED if (measured | ~d.sampled.values).all() else f"{UNTRAINED}, or no finite value"
             panels.append(
-                HeatMap(
-                    "measured", x, y, xs, ys, d.value.values, f"median {words(self.map['order'])}", missing=UNTRAINED
-                )
+                HeatMap("measured", x, y, xs, ys, d.value.values, f"median {words(self.map['order'])}", missing=missing)
             )
         spent = np.where(d.networks.values > 0, d.networks.values, np.nan).astype(float)
         panels.append(
             HeatMap("where networks were trained", x, y, xs, ys, spent, "networks per place", missing=UNTRAINED)
         )
-        held = ", ".join(f"{words(name)} {value:g}" for name, value in self.map["held"].items())
-        caption = f"{self.cost()}. The boundary is held between places {self.width():.2g} of an axis apart (median)."
+        held = ", ".join(
+            f"{words(name)} {value if isinstance(value, str | bool) else f'{value:g}'}"
+            for name, value in self.map["held"].items()
+        )
+        caption = f"{self.cost()}. Known: {self.certain()}. Boundary: {self.boundary()}."
         return (Figure("map", self.title, caption + (f" Held: {held}." if held else ""), panels),)
 
     @property
@@ -154,9 +175,7 @@ class MapResults:
     def summary(self) -> str:
         """Return phases, boundary and cost as the terminal shows them."""
         shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.shares().items())
-        held = f"held between places {self.width():.2g} of an axis apart (median)"
-        boundary = held if self.data.sizes["crossing"] else "none found"
-        return f"phases   {shares}\nboundary {boundary}\ncost     {self.cost()}"
+        return f"phases   {shares}\nknown    {self.certain()}\nboundary {self.boundary()}\ncost     {self.cost()}"
 
     def findings(self) -> dict[str, Any]:
         """Return the map as ``--json`` has it: what was asked for, the phases' shares, the boundary, the cost."""

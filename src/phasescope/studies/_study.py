@@ -46,7 +46,8 @@ class OrderParameter:
     """What a phase map tells apart, read off trained networks: ``read`` takes a dataset to one value per network.
 
     With ``phases``, a value is the index of one of them. Without, it is a number in ``unit``, and the two phases are
-    below ``level``, and ``level`` and above.
+    below ``level``, and ``level`` and above; NaN is a third, "no value". There go also the networks that diverged, for
+    their last reading is one from before, unless ``diverged`` says that ``read`` has reckoned with them.
     """
 
     name: str
@@ -54,6 +55,7 @@ class OrderParameter:
     level: float = 0.5
     phases: Sequence[str] = ()
     unit: str = ""
+    diverged: bool = False
 
 
 @dataclass(frozen=True)
