@@ -66,6 +66,7 @@ def largest_rate(gain: float, residual: float = 0.0) -> float:
 
     JLL at mu = 0 then keeps a > 0 from every a > 0: with u = a/a*, e = 2 eta g it is u' = u (1 - 2 e log(u) / u^2), at
     least u (1 - e / 2.718). JSL needs ``largest_square_rate`` as well. At half of it convergence is quadratic.
+    With a residual the condition is local: from far off, a step may overshoot past a = 0.
     """
     _domain(gain, residual)
     return 1 / (2 * gain * (1 - residual**2))

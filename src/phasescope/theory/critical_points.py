@@ -231,8 +231,8 @@ def _growth_at(block: Block, kernel: float) -> float:
 def stretched_length(block: Block) -> float:
     """Return lambda of log J ~ sqrt(l / lambda): bounded activations without norm at mu = 1; in blocks.
 
-    The kernel grows as k l, k = sigma_w^2 a + sigma_b^2 with a the mean of phi^2 over both ends, and B ~ b / sqrt(K) with
-    b the integral of phi'^2 over sqrt(2 pi), so lambda = k / (2 sigma_w^2 b)^2. For erf it is
+    The kernel grows as k l, k = sigma_w^2 a + sigma_b^2 with a the mean of phi^2 over both ends, and B ~ b / sqrt(K)
+    with b the integral of phi'^2 over sqrt(2 pi), so lambda = k / (2 sigma_w^2 b)^2. For erf it is
     pi^2 (sigma_w^2 + sigma_b^2) / (16 sigma_w^4). Raises ``BadInput`` for other blocks and for activations that grow.
     """
     if block.norm != "none" or block.residual != 1 or block.weight_variance == 0:
