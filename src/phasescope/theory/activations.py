@@ -115,9 +115,10 @@ def _moments(activation: Activation, kernel: float) -> Moments:
     a = gaussian_mean(lambda x: phi(x) ** 2, scale, kinks)
     b = gaussian_mean(lambda x: slope(x) ** 2, scale, kinks)
     m = gaussian_mean(phi, scale, kinks)
-    if kernel == 0 and float(phi(np.zeros(1))[0]) != 0:
-        return Moments(a.value, b.value, m.value, np.nan, max(a.error, b.error, m.error))
     growth = gaussian_mean(lambda x: (phi(x) / scale) * slope(x) * (x / scale), scale, kinks)
+    if kernel == 0:
+        origin = float(phi(np.zeros(1))[0])
+        return Moments(origin**2, b.value, origin, growth.value if origin == 0 else np.nan, max(b.error, growth.error))
     return Moments(a.value, b.value, m.value, growth.value, max(a.error, b.error, m.error, growth.error))
 
 

@@ -111,6 +111,8 @@ def mlp_step(block: TransformerBlock, size: float, overlap: float) -> tuple[floa
     if block.skip == "reset":
         size, overlap = 1.0, rho
     kept, added = block.keeps(block.mlp), block.mlp**2
+    if added == 0:  # the integrals behind F are the whole cost
+        return kept * size, kept * overlap
     return kept * size + added * block.power, kept * overlap + added * block.overlap(rho)
 
 
