@@ -147,6 +147,16 @@ def test_the_clip_of_two() -> None:
     assert HARD_TANH.pair(k, k, c) == pytest.approx(expected, abs=1e-10)
 
 
+@pytest.mark.parametrize(
+    "phi", [RELU_BY_HAND, activation("tanh"), activation("erf"), SHIFTED], ids=lambda phi: phi.name
+)
+def test_pairs_with_nothing(phi: theory.Activation) -> None:
+    """An input of kernel 0 gives phi(0) to every neuron: the pair is phi(0) m, and finite."""
+    origin = float(phi.value(np.zeros(1))[0])
+    assert phi.pair(0.0, 2.0, 0.5) == pytest.approx(origin * phi.moments(2.0).mean, abs=1e-10)
+    assert phi.pair(2.0, 0.0, 0.5) == pytest.approx(origin * phi.moments(2.0).mean, abs=1e-10)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.sampled_from(NAMES), st.floats(0.01, 20))
 def test_pairs_join_the_moments(name: str, kernel: float) -> None:
@@ -309,6 +319,8 @@ BIASES = [  # facts 1.3: sigma_b^2 at sigma_w^2, as printed
     ("relu", 1.7, "layer pre", "0.0"),
     ("erf", 1.0, "layer pre", "0.104851"),
     ("gelu", 1.0, "layer pre", "0.030629"),
+    ("tanh", 1.0, "layer pre", "0.070108"),  # this and the next derived here, as docs/theory/criticality.md prints them
+    ("silu", 1.0, "layer pre", "0.023707"),
     ("relu", 1.0, "layer post", "0.466942"),
     ("erf", 1.0, "layer post", "0.29217"),
     ("erf", 2.0, "layer post", "1.34362"),
@@ -339,6 +351,19 @@ def test_gelu_is_half_stable() -> None:
     assert theory.chi_kernel(block, point.kernel) == pytest.approx(1, abs=1e-9)
     below, above = (theory.kernel_step(block, f * point.kernel) / (f * point.kernel) for f in (0.9, 1.1))
     assert below < 1 and above < 1
+
+
+def test_silu_is_half_stable() -> None:
+    """Derived here, as docs/theory/criticality.md prints it; beyond the kernel of GELU, and of the other kind."""
+    point = theory.critical_points("silu")[-1]
+    numbers = (point.weight_variance, point.bias_variance, point.kernel)
+    assert " ".join(f"{x:.8f}" for x in numbers) == "1.98800468 0.55514317 14.32017362"
+    block = Block("silu", *numbers[:2])
+    assert theory.kernel_step(block, point.kernel) == pytest.approx(point.kernel, rel=1e-12)
+    assert theory.chi_jacobian(block, point.kernel) == pytest.approx(1, abs=1e-12)
+    assert theory.chi_kernel(block, point.kernel) == pytest.approx(1, abs=1e-9)
+    assert point.kind == "attracts from below"
+    assert theory.kernel_step(block, 0.999 * point.kernel) > 0.999 * point.kernel
 
 
 @pytest.mark.parametrize(
@@ -703,6 +728,8 @@ def test_batchnorm_fixes_ratios() -> None:
         (lambda: theory.critical_weights("linear", 1.0, "rms post", 0.0) and theory.critical_bias("relu", 1.9), "no sigma_b^2"),
         (lambda: theory.critical_weights(SHIFTED, 1.0), "critical for no sigma_b^2 >= 0"),
         (lambda: theory.critical_bias("relu", 0.0), "weight_variance is 0.0"),
+        (lambda: theory.critical_bias("relu", 1.0, "pre"), "there is no 'pre'"),  # type: ignore[arg-type]
+        (lambda: theory.fixed_kernel(Block("erf", 1.0), 0.0), "start is 0.0"),
         (lambda: theory.critical_exponent(Block("erf", 1.0)), "an exponent needs a critical block"),
         (lambda: theory.critical_exponent(Block("relu", 1.0, residual=1.0)), "J is a power of depth only at mu = 1"),
         (lambda: theory.critical_exponent(Block("erf", 1.0, norm="layer post", residual=1.0)), "see stretched_length"),

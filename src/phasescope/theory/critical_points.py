@@ -47,7 +47,7 @@ def critical_weights(
     (whose chi_J* = mu^2 + (1 - mu^2) B/V no weights can change). Raises ``BadInput`` outside, and where sigma_b^2 would
     be negative: no critical network has that kernel.
     """
-    rest, phi = _below_one(residual), activation(phi)
+    rest, phi = _below_one(residual), Block(phi, 1.0, norm=norm).phi
     if norm == "batch":
         raise BadInput("norm is 'batch': no weights make it critical at mu < 1; its chi_J* does not depend on them.")
     weight = rest / jacobian_gain(phi, norm, kernel)
@@ -65,8 +65,7 @@ def critical_bias(phi: Activation | str, weight_variance: float, norm: Norm = "n
     With a norm on preactivations it is sigma_w^2 (B(1) - A(1)) for every mu < 1. Otherwise the critical kernel is
     searched in [1e-6, 1e6]. Raises ``BadInput`` where there is none.
     """
-    phi = activation(phi)
-    rest = _below_one(residual)
+    rest, phi = _below_one(residual), Block(phi, 1.0, norm=norm).phi
     if not 0 < weight_variance < np.inf:
         raise BadInput(f"weight_variance is {weight_variance}: it must be positive and finite.")
     if norm.endswith("pre"):

@@ -163,10 +163,13 @@ def fixed_kernel(block: Block, start: float = 1.0) -> float:
         added = kernel_step(block, 1.0) - block.residual**2
         return added / rest if rest > 0 else np.inf if added > 0 else start
 
+    if not 0 < start < np.inf:
+        raise BadInput(f"start is {start}: a limit is sought from a kernel above 0, and finite.")
+
     def excess(kernel: float) -> float:
         return kernel_step(block, kernel) - kernel
 
-    first = excess(_checked(start))
+    first = excess(start)
     if abs(first) <= FLAT * start:
         return start
     end = LARGEST if first > 0 else SMALLEST
