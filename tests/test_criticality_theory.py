@@ -353,6 +353,21 @@ def test_gelu_is_half_stable() -> None:
     assert below < 1 and above < 1
 
 
+def test_close_pairs_of_fixed_kernels() -> None:
+    """Beside the half-stable point kernels are fixed in pairs; a start above meets the upper one, a start between too."""
+    point = theory.critical_points("gelu")[-1]
+    touching = Block("gelu", point.weight_variance, point.bias_variance)
+    assert theory.fixed_kernel(touching, 10.0) == pytest.approx(point.kernel, rel=1e-6)
+    pair = Block("gelu", point.weight_variance, point.bias_variance + 4e-6)
+    upper = theory.fixed_kernel(pair, 10.0)
+    assert point.kernel < upper < 1.19 * point.kernel
+    assert theory.fixed_kernel(pair, point.kernel) == pytest.approx(upper, rel=1e-9)
+    assert theory.chi_kernel(pair, upper) < 1
+    lower = theory.fixed_kernel(pair, 0.8 * point.kernel)
+    assert theory.kernel_step(pair, lower) == pytest.approx(lower, rel=1e-12)
+    assert theory.chi_kernel(pair, lower) < 1 and lower < 0.9 * point.kernel  # a third one, stable
+
+
 def test_silu_is_half_stable() -> None:
     """Derived here, as docs/theory/criticality.md prints it; beyond the kernel of GELU, and of the other kind."""
     point = theory.critical_points("silu")[-1]

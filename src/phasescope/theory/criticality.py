@@ -22,7 +22,9 @@ they part at finite width and in the spectrum of the Jacobian (``finite_width``)
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal, get_args
 
 import numpy as np
@@ -172,13 +174,26 @@ def fixed_kernel(block: Block, start: float = 1.0) -> float:
     first = excess(start)
     if abs(first) <= FLAT * start:
         return start
-    end = LARGEST if first > 0 else SMALLEST
-    low = start
-    for high in np.geomspace(start, max(end, 2 * start) if first > 0 else min(end, start / 2), 160)[1:]:
-        if excess(float(high)) * first <= 0:
-            return float(brentq(excess, low, float(high), xtol=1e-300, rtol=1e-15))
-        low = float(high)
+    end = max(LARGEST, 2 * start) if first > 0 else min(SMALLEST, start / 2)
+    grid = np.geomspace(start, end, 160)
+    for low, high in pairwise(float(k) for k in grid):
+        root = _first_root(excess, lambda kernel: chi_kernel(block, kernel) - 1, low, high)
+        if root is not None:
+            return root
     return float(np.inf) if first > 0 else 0.0
+
+
+def _first_root(f: Callable[[float], float], slope: Callable[[float], float], low: float, high: float) -> float | None:
+    """Return the root of ``f`` in [low, high] next to ``low``, also where two are close or one is only touched."""
+    sign = np.sign(f(low))
+    if f(high) * sign <= 0:
+        return float(brentq(f, low, high, xtol=1e-300, rtol=1e-15))
+    if slope(low) * slope(high) >= 0:
+        return None
+    turn = float(brentq(slope, low, high, xtol=1e-300, rtol=1e-15))
+    if abs(f(turn)) <= FLAT * turn:
+        return turn
+    return float(brentq(f, low, turn, xtol=1e-300, rtol=1e-15)) if f(turn) * sign < 0 else None
 
 
 def fixed_chi(block: Block, start: float = 1.0) -> float:
