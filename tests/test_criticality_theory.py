@@ -510,6 +510,15 @@ def test_exponents_are_reached() -> None:
     assert rate == pytest.approx(-zeta, rel=0.02)
 
 
+@pytest.mark.parametrize("mu", [0.0, 0.6])
+def test_the_kernel_of_critical_erf(mu: float) -> None:
+    """Facts 1.3: K ~ 1 / (2 l (1 - mu^2)) and chi_J ~ 1 - 1/l."""
+    block, depth = Block("erf", PI / 4 * (1 - mu**2), residual=mu), 20_000
+    kernel = theory.kernel_trajectory(block, 1.0, depth)[-1]
+    assert 2 * depth * (1 - mu**2) * kernel == pytest.approx(1, abs=2e-3)
+    assert depth * (1 - theory.chi_jacobian(block, kernel)) == pytest.approx(1, abs=2e-3)
+
+
 def test_stretched_exponential() -> None:
     """Facts 1.3: erf, mu = 1: 1/sqrt(lambda) = 4 sw2 / (pi sqrt(sw2 + sb2)); slope on 100..400 at sw2 = 2 is 1.8043."""
     for sw, sb in ((2.0, 0.0), (0.7, 1.0)):
