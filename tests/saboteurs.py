@@ -16,12 +16,14 @@ import pytest
 import torch
 
 import test_corruption
+import test_criticality_theory
 import test_ensemble
 import test_learners
 import test_polynomials
 import test_streams
 import test_tasks
 import test_theory
+import test_transformer_theory
 from laws import instrument_laws
 from phasescope import instruments, theory
 from phasescope.ensemble import fused, optimizers, stacked, streams
@@ -440,7 +442,7 @@ WRONG_LABELS = (
     ),
 )
 
-SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS)
+
 # -- polynomials ----------------------------------------------------------------------------------------------------------
 
 
@@ -508,4 +510,66 @@ POLYNOMIALS = (
     Saboteur("powers printed as products", lambda: test_polynomials.law_text_round_trip(power_as_product)),
 )
 
-SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *POLYNOMIALS)
+
+# -- signal propagation ---------------------------------------------------------------------------------------------------
+
+
+def few_nodes(phi: theory.Activation, kernel: float) -> theory.Moments:
+    """Moments by Gauss-Hermite with 21 nodes, whatever the kernel."""
+    z, w = np.polynomial.hermite_e.hermegauss(21)
+    x, w = np.sqrt(kernel) * z, w / w.sum()
+    f, g = phi.value(x), phi.slope(x)
+    return theory.Moments(float(w @ f**2), float(w @ g**2), float(w @ f), float(w @ (f * g * x)) / kernel, 1e-12)
+
+
+def without_mean(block: theory.Block, kernel: float) -> float:
+    """LayerNorm on activations that divides by A instead of V."""
+    wrong = replace(block, norm="rms post") if block.norm == "layer post" else block
+    return theory.chi_jacobian(wrong, kernel)
+
+
+def without_kernel(block: theory.Block, kernel: float) -> float:
+    """A norm on preactivations whose own slope is forgotten."""
+    right = theory.chi_jacobian(block, kernel) - block.residual**2
+    return right * (kernel if block.norm.endswith("pre") else 1) + block.residual**2
+
+
+def unscaled_weights(phi: Any, kernel: float, norm: Any = "none", residual: float = 0.0) -> tuple[float, float]:
+    return theory.critical_weights(phi, kernel, norm)
+
+
+def angle_without_size(block: theory.TransformerBlock, size: float | None = None) -> float:
+    """The tokens' distance, not their angle: the change of size is left out."""
+    q, _ = theory.mlp_step(block, *theory.attention_step(block, size or 1.0, size or 1.0))
+    return theory.angle_exponent(block, size) + float(np.log(q / (1.0 if block.skip == "reset" else size or 1.0)))
+
+
+def wrong_log_step(scale: float, rate: float, gain: float, loss: Any = "log", residual: float = 0.0) -> float:
+    """Descent on (log J)^2 instead of half of it."""
+    return theory.autoinit_step(scale, 2 * rate if loss == "log" else rate, gain, loss, residual)
+
+
+signals = test_criticality_theory
+SIGNALS = (
+    Saboteur("moments with 21 nodes", lambda: signals.law_moments_are_integrals(few_nodes)),
+    Saboteur("LayerNorm that leaves the mean", lambda: signals.law_chi_is_the_slope(without_mean)),
+    Saboteur("LayerNorm without its slope", lambda: signals.law_chi_is_the_slope(without_kernel)),
+    Saboteur(
+        "chi without the residual",
+        lambda: signals.law_chi_is_the_slope(lambda b, k: theory.chi_jacobian(replace(b, residual=0.0), k)),
+    ),
+    Saboteur(
+        "a residual that enters as mu, not its square",
+        lambda: signals.law_residual(lambda b: theory.fixed_chi(replace(b, residual=b.residual**0.5))),
+    ),
+    Saboteur("critical weights without 1 - mu^2", lambda: signals.law_critical_weights(unscaled_weights)),
+    Saboteur(
+        "a one-step rate off by 1 %", lambda: signals.law_one_step(lambda g, mu: 1.01 * theory.one_step_rate(g, mu))
+    ),
+    Saboteur("a log loss without its half", lambda: signals.law_step_is_the_gradient(wrong_log_step)),
+    Saboteur(
+        "angles without the tokens' size", lambda: test_transformer_theory.law_exponent_is_the_map(angle_without_size)
+    ),
+)
+
+SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS)
