@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,7 @@ Changes = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option(help="Networks per cell.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in shares of an axis.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
 Out = Annotated[Path | None, typer.Option(help="The run's folder; default runs/<study>-<scale>.")]
@@ -117,14 +119,8 @@ def run(
     """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
     from phasescope import studies
 
-    changes = _changes(set_)
-    display = _Display(_console(stderr=True))
-    started = time.monotonic()
-    try:
-        results = studies.run(study, scale, seeds=seeds, device=device, out=out, on_progress=display, settings=changes)
-    finally:
-        display.close()
-    _finish(results, started, as_json, open_)
+    common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
+    _carry_out(lambda display: studies.run(study, on_progress=display, **common), as_json, open_)
 
 
 @app.command("map")
@@ -135,8 +131,7 @@ def map_(
     by: Annotated[str | None, typer.Option(help="What tells phases apart; the study's first order parameter.")] = None,
     scale: Scale = "pocket",
     set_: Changes = None,
-    tolerance: Annotated[float, typer.Option(help="How finely the boundary is followed, in shares of an axis.")] = 1
-    / 32,
+    tolerance: Tolerance = 1 / 32,
     cells: Annotated[int | None, typer.Option(help="Train at most so many places.")] = None,
     seeds: Annotated[int, typer.Option(help="Networks of a place at most; three where they agree.")] = 7,
     confidence: Annotated[float, typer.Option(help="How well a place's phase is to be known.")] = 0.9,
@@ -148,20 +143,18 @@ def map_(
     """Draw a phase map: which phase reigns where over two knobs, with networks trained only where phases meet."""
     from phasescope import studies
 
-    changes = _changes(set_)
-    display = _Display(_console(stderr=True))
-    started = time.monotonic()
+    common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
+    asked: dict[str, Any] = {"x": x, "y": y, "by": by, "tolerance": tolerance, "cells": cells, "confidence": confidence}
+    _carry_out(lambda display: studies.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
+
+
+def _carry_out(work: Callable[[_Display], Results | MapResults], as_json: bool, open_: bool) -> None:
+    """Do the work with a live display, write its report, and tell of it."""
+    display, started = _Display(_console(stderr=True)), time.monotonic()
     try:
-        results = studies.phase_map(
-            study, x=x, y=y, by=by, scale=scale, settings=changes, tolerance=tolerance, cells=cells, seeds=seeds,
-            confidence=confidence, device=device, out=out, on_progress=display,
-        )  # fmt: skip
+        results = work(display)
     finally:
         display.close()
-    _finish(results, started, as_json, open_)
-
-
-def _finish(results: Results | MapResults, started: float, as_json: bool, open_: bool) -> None:
     paths = _report(results)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
