@@ -110,7 +110,7 @@ def page(
     Everything is escaped. Raises ``BadInput`` for figures that share an id.
     """
     cards, plates = arrange(claims, figures)
-    facts = {name: value for name, value in provenance.items() if name != "settings"}
+    facts = {name: value for name, value in provenance.items() if name not in ("settings", "map")}  # told elsewhere
     template = _environment().get_template("page.html.j2")
     return template.render(
         title=title,
