@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.ensemble import Span, last
+from phasescope.ensemble import Span
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.refine import Place
 from phasescope.ensemble.train import planned
 from phasescope.studies._lab import changed_settings, settings_of
+from phasescope.studies._readings import at_the_end
 from phasescope.studies._registry import study_named, study_points
 from phasescope.studies._study import Experiment, OrderParameter, Study
 from phasescope.vocabulary import Array, BadInput, Fate, Knob, Member, Scatter, Settings, nearest
@@ -147,7 +148,7 @@ def _single(experiment: Experiment, axes: Sequence[str]) -> Experiment:
 def _order(by: str | OrderParameter | None, e: Experiment, orders: Sequence[OrderParameter]) -> OrderParameter:
     if isinstance(by, OrderParameter):
         return _checked(by)
-    readings = [_reading(instrument.name) for instrument in e.watch if not instrument.dims]
+    readings = [at_the_end(instrument.name) for instrument in e.watch if not instrument.dims]
     known = {order.name: order for order in (*readings, FATE, *orders)}
     name = by or (orders[0].name if orders else "fate")
     if name not in known:
@@ -160,10 +161,6 @@ def _checked(order: OrderParameter) -> OrderParameter:
     if names and (len(names) < 2 or len(set(names)) < len(names)):
         raise BadInput(f"the order parameter {order.name!r} has the phases {names}: give two or more, each name once.")
     return order
-
-
-def _reading(name: str) -> OrderParameter:
-    return OrderParameter(name, lambda data: last(data[name]).values)
 
 
 def refuse_early(plan: Plan, device: str, workers: int | None) -> None:

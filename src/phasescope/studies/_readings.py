@@ -6,7 +6,14 @@ import numpy as np
 import xarray as xr
 
 from phasescope.blocks import Line
+from phasescope.ensemble import last
+from phasescope.studies._study import OrderParameter
 from phasescope.vocabulary import Array
+
+
+def at_the_end(reading: str, level: float = 0.5) -> OrderParameter:
+    """Return the order parameter that a reading of one number is at the end, parted at ``level``."""
+    return OrderParameter(reading, lambda data: last(data[reading]), level)
 
 
 def crossing(values: xr.DataArray, level: float) -> xr.DataArray:

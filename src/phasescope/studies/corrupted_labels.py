@@ -40,6 +40,7 @@ from phasescope.instruments import (
 from phasescope.learners import DeepMLP, OneLayerTransformer, PowerMLP
 from phasescope.studies._corrupted_labels_claims import claims
 from phasescope.studies._corrupted_labels_figures import figures
+from phasescope.studies._readings import at_the_end
 from phasescope.studies._study import Experiment, OrderParameter, Paper, Study
 from phasescope.tasks import ModularTable, addition
 from phasescope.vocabulary import Fraction, Grid, Instrument, Positive, Recipe, Settings
@@ -303,9 +304,9 @@ def phase(data: xr.Dataset) -> xr.DataArray:
 
 ORDERS = (
     OrderParameter("phase", phase, phases=theory.PHASES),
-    OrderParameter("test_accuracy", lambda data: last(data.test_accuracy), level=0.9),
-    OrderParameter("train_accuracy", lambda data: last(data.train_accuracy), level=0.9),
-    OrderParameter("corrupted_accuracy", lambda data: last(data.corrupted_accuracy), level=0.5),
+    at_the_end("test_accuracy", 0.9),
+    at_the_end("train_accuracy", 0.9),
+    at_the_end("corrupted_accuracy", 0.5),
 )
 
 STUDY = Study(

@@ -17,7 +17,6 @@ import numpy as np
 from pydantic import Field
 
 from phasescope import theory
-from phasescope.ensemble import last
 from phasescope.instruments import (
     LEARNING,
     correct_logit,
@@ -34,7 +33,8 @@ from phasescope.instruments import (
 from phasescope.learners import ExactMLP, PowerMLP
 from phasescope.studies._grokking_claims import POLYNOMIALS, claims
 from phasescope.studies._grokking_figures import figures
-from phasescope.studies._study import Experiment, OrderParameter, Paper, Study
+from phasescope.studies._readings import at_the_end
+from phasescope.studies._study import Experiment, Paper, Study
 from phasescope.tasks import ModularTable, addition, function
 from phasescope.vocabulary import Array, Grid, Member, Positive, Recipe, Settings
 
@@ -163,11 +163,7 @@ def mapped(s: GrokkingSettings) -> Experiment:
     return Experiment("AdamW", PowerMLP(s.p, s.width), addition(s.p), Grid(), recipe, (*LEARNING, mean_participation))
 
 
-def _at_the_end(reading: str, level: float = 0.5, unit: str = "") -> OrderParameter:
-    return OrderParameter(reading, lambda data: last(data[reading]).values, level, unit=unit)
-
-
-ORDERS = (_at_the_end("test_accuracy"), _at_the_end("train_accuracy"), _at_the_end("mean_participation", 0.3))
+ORDERS = (at_the_end("test_accuracy"), at_the_end("train_accuracy"), at_the_end("mean_participation", 0.3))
 
 
 def polynomial_table(p: int, member: Member) -> ModularTable:

@@ -20,7 +20,6 @@ import numpy as np
 from pydantic import Field
 
 from phasescope import theory
-from phasescope.ensemble import last
 from phasescope.instruments import (
     LEARNING,
     correct_logit,
@@ -42,7 +41,8 @@ from phasescope.studies._polynomial_networks import (
     sampled,
     sum_network,
 )
-from phasescope.studies._study import Experiment, OrderParameter, Paper, Study
+from phasescope.studies._readings import at_the_end
+from phasescope.studies._study import Experiment, Paper, Study
 from phasescope.tasks import addition, multiplication, parse, polynomial_table
 from phasescope.vocabulary import Grid, Knob, Member, Positive, Recipe, Settings
 
@@ -257,10 +257,6 @@ def mapped(s: PolynomialSettings) -> Experiment:
     return Experiment(f"{s.mapped} modulo {s.p}", learner, table, Grid(), recipe, LEARNING)
 
 
-def _at_the_end(reading: str) -> OrderParameter:
-    return OrderParameter(reading, lambda data: last(data[reading]).values)
-
-
 STUDY = Study(
     name="modular-polynomials",
     title="Grokking modular polynomials",
@@ -286,5 +282,5 @@ STUDY = Study(
         "The mean squared errors of the paper's Table 1 (App. B) do not follow from its printed formula."
     ),
     mapped=mapped,
-    orders=(_at_the_end("test_accuracy"), _at_the_end("train_accuracy")),
+    orders=(at_the_end("test_accuracy"), at_the_end("train_accuracy")),
 )
