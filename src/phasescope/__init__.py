@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phasescope import instruments, learners, tasks, theory
-    from phasescope.ensemble import Span, last, measure, train
+    from phasescope.ensemble import Quantity, Simulation, Span, last, measure, simulate, train
     from phasescope.studies import (
         Experiment,
         MapResults,
@@ -37,7 +37,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
-    "phasescope.ensemble": ("Span", "last", "measure", "train"),
+    "phasescope.ensemble": ("Quantity", "Simulation", "Span", "last", "measure", "simulate", "train"),
     "phasescope.studies": (
         "Experiment",
         "MapResults",
@@ -66,9 +66,11 @@ __all__ = [
     "Member",
     "OrderParameter",
     "Paper",
+    "Quantity",
     "Recipe",
     "Results",
     "Scatter",
+    "Simulation",
     "Span",
     "Study",
     "instruments",
@@ -78,6 +80,7 @@ __all__ = [
     "measure",
     "phase_map",
     "run",
+    "simulate",
     "tasks",
     "theory",
     "train",

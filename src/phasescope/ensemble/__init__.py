@@ -3,8 +3,21 @@
 from phasescope.ensemble.measure import measure
 from phasescope.ensemble.refine import Refinement
 from phasescope.ensemble.results import last
+from phasescope.ensemble.simulate import Quantity, Simulation, simulate
 from phasescope.ensemble.span import Span
 from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import Progress, device_named, train
 
-__all__ = ["Progress", "Refinement", "Span", "device_named", "last", "measure", "streams", "train"]
+__all__ = [
+    "Progress",
+    "Quantity",
+    "Refinement",
+    "Simulation",
+    "Span",
+    "device_named",
+    "last",
+    "measure",
+    "simulate",
+    "streams",
+    "train",
+]

@@ -56,38 +56,40 @@ class Job:
             "task": self.task.describe(),
             "recipe": self.recipe.model_dump(mode="json"),
             # the task's own numbers too: two tables may differ in nothing but their train fraction
-            "knobs": {name: _plain(value) for name, value in {**self.task.knobs, **self.member.knobs}.items()},
+            "knobs": {name: plain(value) for name, value in {**self.task.knobs, **self.member.knobs}.items()},
             "seed": self.member.seed,
             "watch": [_reads(instrument) for instrument in self.watch],
             "at_end": [_reads(instrument) for instrument in self.at_end],
             "engine": self.engine,
             "code": code_fingerprint(),
-            "libraries": _libraries(),
+            "libraries": libraries(),
         }
 
 
 def _reads(instrument: Instrument) -> Any:
     # the same instrument at other places along its own dimensions is another reading
-    places = {dim: [_plain(value) for value in values] for dim, values in instrument.coords.items()}
+    places = {dim: [plain(value) for value in values] for dim, values in instrument.coords.items()}
     return [instrument.name, places] if places else instrument.name
 
 
-def _plain(value: Knob) -> Knob:
+def plain(value: Any) -> Any:
+    """Return a knob as records have it: numbers as floats."""
     # a grid over (0, 1) and one over (0.0, 1.0) hold the same members
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 @cache
-def _libraries() -> dict[str, str]:
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries whose arithmetic decides the last bits."""
     # once for all members: each look-up reads the library's files
     return {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
 
 
 @cache
-def code_fingerprint() -> str:
-    """Return a hash of the source that can change a trained number; reports and studies are not part of it."""
+def code_fingerprint(rooms: tuple[str, ...] = ROOMS) -> str:
+    """Return a hash of the rooms' source: by default what can change a trained number, so no reports, no studies."""
     home = Path(__file__).parent.parent
-    files = sorted(file for room in ROOMS for file in ([home / room] if "." in room else (home / room).glob("*.py")))
+    files = sorted(file for room in rooms for file in ([home / room] if "." in room else (home / room).glob("*.py")))
     total = hashlib.sha256()
     for file in files:
         total.update(file.name.encode() + file.read_bytes())

@@ -47,8 +47,8 @@ def to_dataset(
     data = xr.Dataset(coords={**grid.coords, **_places((*watch, *at_end)), "step": steps})
 
     def add(name: str, dims: Sequence[str], values: Sequence[Array], first: tuple[int, ...] = (), **attrs: Any) -> None:
-        padded = _padded(values, first)
-        data[name] = ((*axes, *dims), padded.reshape(*grid.shape, *padded.shape[1:]), attrs)
+        filled = padded(values, first)
+        data[name] = ((*axes, *dims), filled.reshape(*grid.shape, *filled.shape[1:]), attrs)
 
     for instrument in watch:
         for name in (instrument.name, f"{instrument.name}_error"):
@@ -91,7 +91,7 @@ def _attributes(instrument: Instrument) -> dict[str, Any]:
     return {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
 
 
-def _padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:
+def padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:
     """Stack arrays of one rank into (M, ...), NaN where one is shorter; ``first``: least length of the first axis."""
     shapes = [v.shape for v in values]
     if len(set(shapes)) == 1 and shapes[0][:1] == first[:1]:

@@ -48,6 +48,14 @@ class Progress:
             self.fates[trajectory.fate] += 1
             self.steps -= budget if reused else budget - int(trajectory.steps[-1])
 
+    def count(self, *, reused: bool = False) -> None:
+        """Count a member that is measured rather than trained, as one step."""
+        with self.lock:
+            self.finished += 1
+            self.reused += reused
+            self.steps -= reused
+            self.steps_done += not reused
+
     @property
     def rate(self) -> float:
         """Member-steps per second so far."""
@@ -200,7 +208,7 @@ class _Run:
                 if found is not None:
                     self._finish(job, found)
 
-        with ThreadPoolExecutor(min(workers, len(left)), initializer=_one_core) as pool:
+        with ThreadPoolExecutor(min(workers, len(left)), initializer=one_core) as pool:
             self._wait([pool.submit(work, job) for job in left])
 
     def _wait(self, futures: Sequence[Future[None]]) -> None:
@@ -249,7 +257,8 @@ class _Run:
             raise self._interrupted() from None
 
 
-def _one_core() -> None:
+def one_core() -> None:
+    """Keep the calling thread's products on one core."""
     # a thread's own OpenMP setting: torch's products in this worker stay on this worker's core, and keep their bits
     torch.get_num_threads()
     threading.current_thread().limits = threadpool_limits(1, user_api="openmp")  # type: ignore[attr-defined]

@@ -30,6 +30,12 @@ from phasescope.instruments.logits import (
     wrong_logit_deviation,
 )
 from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_scale, weight_norm
+from phasescope.instruments.partial_jacobian import (
+    exact_partial_jacobian,
+    exact_partial_norm,
+    partial_jacobians,
+)
+from phasescope.instruments.passage import INPUT, Passage, passage, untouched
 from phasescope.instruments.pruning import pruning
 from phasescope.instruments.twins import twin_share
 
@@ -63,13 +69,17 @@ ALL = (
 __all__ = [
     "ALL",
     "CORRUPTION",
+    "INPUT",
     "LEARNING",
+    "Passage",
     "accidental_share",
     "correct_logit",
     "corrected_accuracy",
     "corrupted_accuracy",
     "dominant_frequency",
     "embed_participation",
+    "exact_partial_jacobian",
+    "exact_partial_norm",
     "frequency_census",
     "given_logit",
     "gradient_norm",
@@ -77,8 +87,10 @@ __all__ = [
     "mean_participation",
     "norm_correlation",
     "norm_scale",
+    "partial_jacobians",
     "participation",
     "participation_in_basis",
+    "passage",
     "phase_alignment",
     "phases",
     "pruning",
@@ -91,6 +103,7 @@ __all__ = [
     "true_logit",
     "twin_share",
     "uncorrupted_accuracy",
+    "untouched",
     "weight_norm",
     "wrong_logit_deviation",
 ]

@@ -4,5 +4,6 @@ from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
 from phasescope.learners.power import ExactMLP, PowerMLP
+from phasescope.learners.signal import SignalNetwork
 
-__all__ = ["DeepMLP", "ExactMLP", "ExpertsNetwork", "KeyedDropout", "OneLayerTransformer", "PowerMLP"]
+__all__ = ["DeepMLP", "ExactMLP", "ExpertsNetwork", "KeyedDropout", "OneLayerTransformer", "PowerMLP", "SignalNetwork"]

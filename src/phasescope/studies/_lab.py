@@ -17,7 +17,7 @@ import torch
 import xarray as xr
 
 from phasescope.blocks import Figure
-from phasescope.ensemble import Progress, device_named, measure, streams, train
+from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
 from phasescope.ensemble.jobs import code_fingerprint
 from phasescope.ensemble.measure import to_measure
 from phasescope.ensemble.plan import cores
@@ -124,9 +124,15 @@ def settings_of(study: Study, scale: str, overrides: Mapping[str, Any]) -> Setti
     return type(base)(**{**base.model_dump(), **overrides})
 
 
-def steps_of(experiments: Mapping[str, Experiment]) -> int:
-    """Return the member-steps of a whole study, if no member settles early."""
-    return sum(len(e.grid) * e.recipe.steps for e in experiments.values() if e.recipe)
+def steps_of(experiments: Mapping[str, Experiment | Simulation]) -> int:
+    """Return the member-steps of a whole study, if no member settles early; a simulated member is one step."""
+    return sum(_steps(e) for e in experiments.values())
+
+
+def _steps(e: Experiment | Simulation) -> int:
+    if isinstance(e, Simulation):
+        return len(e.grid)
+    return len(e.grid) * e.recipe.steps if e.recipe else 0
 
 
 def changed_settings(study: Study, scale: str, settings: Settings) -> dict[str, str]:
@@ -202,6 +208,8 @@ def run(
     directory = Path(out) if out is not None else default_directory(chosen, scale, numbers)
     started = time.monotonic()
     for e in experiments.values():  # refuse what can be refused before anything is written
+        if isinstance(e, Simulation):
+            continue
         if e.recipe is None:
             to_measure(e.learner, e.task, e.grid)
         else:
@@ -216,7 +224,7 @@ def run(
 
 
 def _parts(
-    experiments: Mapping[str, Experiment],
+    experiments: Mapping[str, Experiment | Simulation],
     store: Store,
     device: str,
     workers: int | None,
@@ -234,14 +242,16 @@ def _parts(
             latest = progress
             tell(Stage(*where, progress))
 
-        if e.recipe is None:
+        if isinstance(e, Simulation):
+            parts[name] = simulate(e, keeper=store, workers=workers, on_progress=on_progress)
+        elif e.recipe is None:
             parts[name] = measure(e.learner, e.task, e.grid, e.at_end)
             on_progress(Progress(len(e.grid), 0, finished=len(e.grid)))
-            continue
-        parts[name] = train(
-            e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, keeper=store,
-            workers=workers, on_progress=on_progress,
-        )  # fmt: skip
+        else:
+            parts[name] = train(
+                e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, keeper=store,
+                workers=workers, on_progress=on_progress,
+            )  # fmt: skip
         # what early release and the store have spared is no longer ahead
         total -= budget - latest.steps_done
         before += latest.steps_done

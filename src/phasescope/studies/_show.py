@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from phasescope.ensemble import measure, train
+from phasescope.ensemble import Simulation, measure, streams, train
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.schedule import record_steps
 from phasescope.studies._lab import steps_of
@@ -88,8 +88,18 @@ def _one_cell(e: Experiment, seeds: int) -> Grid:
     return Grid({axis: values[-1:] for axis, values in e.grid.axes.items()}, seeds=seeds)
 
 
-def _reading(e: Experiment) -> float:
+def _simulating(e: Simulation) -> float:
+    """Estimate the seconds that a simulation takes, from its last member."""
+    member = list(e.grid)[-1]
+    started = time.perf_counter()
+    e.measure(e.member(member), streams(member.seed))
+    return (time.perf_counter() - started) * len(e.grid) / cores()
+
+
+def _reading(e: Experiment | Simulation) -> float:
     """Estimate the seconds that an experiment's readings take, from one reading of one network."""
+    if isinstance(e, Simulation):
+        return _simulating(e)
 
     def spent_on(watch: Sequence[Instrument]) -> float:
         started = time.perf_counter()
@@ -106,12 +116,12 @@ def _reading(e: Experiment) -> float:
     return each * len(e.grid) * len(record_steps(e.recipe)) / cores()
 
 
-def _training(experiments: Mapping[str, Experiment]) -> float:
+def _training(experiments: Mapping[str, Experiment | Simulation]) -> float:
     """Estimate a study's seconds of training from a few steps of two networks of its largest experiment."""
-    trained = [e for e in experiments.values() if e.recipe is not None]
+    trained = {name: e for name, e in experiments.items() if isinstance(e, Experiment) and e.recipe is not None}
     if not trained:
         return 0.0
-    largest = max(trained, key=lambda e: steps_of({"": e}))
+    largest = max(trained.values(), key=lambda e: steps_of({"": e}))
     recipe = largest.recipe or Recipe()
 
     def spent_on(steps: int) -> float:
@@ -125,7 +135,7 @@ def _training(experiments: Mapping[str, Experiment]) -> float:
     while spent < PROBE_SECONDS and steps < recipe.steps:
         steps *= 2
         spent = spent_on(steps)
-    return max(spent - start, 0.0) / (2 * steps) * steps_of(experiments)
+    return max(spent - start, 0.0) / (2 * steps) * steps_of(trained)
 
 
 def _minutes(seconds: float) -> str:

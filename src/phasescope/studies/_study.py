@@ -9,6 +9,7 @@ from typing import Any
 import xarray as xr
 
 from phasescope.blocks import Figure
+from phasescope.ensemble import Simulation
 from phasescope.ensemble.jobs import LearnerLike, TaskLike
 from phasescope.verdict import Claim
 from phasescope.vocabulary import Grid, Instrument, Recipe, Settings
@@ -63,10 +64,11 @@ class Study:
     """A paper's question, asked again.
 
     ``scales`` name -> settings, "pocket" first (minutes on two cores), "paper" the paper's own. ``experiments(s)`` name
-    -> Experiment; ``claims(s)`` and ``figures(data, s)`` see one dataset in which the variables and dimensions of
-    experiment ``e`` are called ``e.<name>``; ``part(data, e)`` returns one experiment under its plain names.
-    ``mapped(s)`` is the experiment whose knobs a phase map may vary (its grid holds the others, one value each), and
-    ``orders`` are the order parameters that it can be drawn by, the first by default.
+    -> Experiment, or Simulation for members that no training makes. ``claims(s)`` and ``figures(data, s)`` see one
+    dataset in which the variables and dimensions of experiment ``e`` are called ``e.<name>``; ``part(data, e)`` returns
+    one experiment under its plain names. ``mapped(s)`` is the experiment whose knobs a phase map may vary (its grid
+    holds the others, one value each), and ``orders`` are the order parameters that it can be drawn by, the first by
+    default.
     """
 
     name: str
@@ -74,7 +76,7 @@ class Study:
     question: str
     paper: Paper
     scales: Mapping[str, Settings]
-    experiments: Callable[[Any], Mapping[str, Experiment]]
+    experiments: Callable[[Any], Mapping[str, Experiment | Simulation]]
     claims: Callable[[Any], Sequence[Claim]]
     figures: Callable[[xr.Dataset, Any], Sequence[Figure]]
     notes: str = ""

@@ -1,5 +1,6 @@
 """What is learnt: exact finite tables and samplers. Generators only; no networks, no theory."""
 
+from phasescope.tasks.images import digits, fashion_mnist, images
 from phasescope.tasks.modular import ModularTable, addition, division, function, multiplication, subtraction
 from phasescope.tasks.polynomial import Polynomial, polynomial_table
 from phasescope.tasks.polynomial_text import parse
@@ -11,8 +12,11 @@ __all__ = [
     "Sampler",
     "Table",
     "addition",
+    "digits",
     "division",
+    "fashion_mnist",
     "function",
+    "images",
     "multiplication",
     "parse",
     "polynomial_table",

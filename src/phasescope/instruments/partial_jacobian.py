@@ -1,0 +1,79 @@
+"""Averaged partial Jacobian norms (APJN) between places of any network, and the exact Jacobians of small ones.
+
+Doshi, He and Gromov 2023, arXiv:2111.12143: J^{l0,l} = (1/N_l) sum_ij (dh^l_i / dh^l0_j)^2, averaged over the samples
+of a batch, summed over pairs of samples where the network couples them (BatchNorm). Estimated as in Hutchinson's trace:
+J = E_v |v^T dh^l/dh^l0|^2 / (B N_l) for independent signs v, one vector for the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phasescope.instruments.passage import Passage
+from phasescope.vocabulary import BadInput, Reading
+
+
+def signs(like: Tensor, generator: np.random.Generator) -> Tensor:
+    """Return independent random signs in the shape, dtype and device of ``like``."""
+    drawn = generator.integers(0, 2, size=tuple(like.shape), dtype=np.int8) * 2 - 1
+    return torch.from_numpy(drawn).to(like.device, like.dtype)
+
+
+def probe(
+    found: Passage, end: str, starts: Sequence[str], generator: np.random.Generator, *, create_graph: bool = False
+) -> list[Tensor]:
+    """Return one unbiased estimate of J^{start,end} per start, each a scalar tensor, from one backward sweep.
+
+    With ``create_graph`` the estimates can be differentiated. A start that the end does not depend on gives 0.
+    """
+    h = found.values[end]
+    if not h.requires_grad:
+        return [torch.zeros((), device=h.device) for _ in starts]
+    gradients = torch.autograd.grad(
+        h, [found.leaves[name] for name in starts], signs(h, generator), retain_graph=True, allow_unused=True,
+        create_graph=create_graph,
+    )  # fmt: skip
+    zero = torch.zeros((), device=h.device)
+    return [zero if g is None else g.float().square().sum() / h.numel() for g in gradients]
+
+
+def partial_jacobians(
+    found: Passage, pairs: Sequence[tuple[str, str]], *, generator: np.random.Generator, probes: int = 8
+) -> Reading:
+    """Return J^{start,end} of each (start, end) of ``pairs``: value and standard error (n,), float64, dimensionless.
+
+    One backward sweep per probe serves all pairs with a common end, and reaches back no further than their starts. The
+    standard error is that of the mean over ``probes`` for this network and this batch; their spread is exactly zero
+    only for Jacobians with orthogonal rows. Raises ``BadInput`` for fewer than two probes or unknown places.
+    """
+    if probes < 2:
+        raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
+    ends: dict[str, list[int]] = {}
+    for i, (start, end) in enumerate(pairs):
+        for name in (start, end):
+            if name not in found.values:
+                raise BadInput(f"no place {name!r} in this passage: it has {', '.join(found.names)}.")
+        ends.setdefault(end, []).append(i)
+    values = torch.zeros(probes, len(pairs), dtype=torch.float64)
+    for end, places in ends.items():
+        starts = [pairs[i][0] for i in places]
+        for p in range(probes):
+            values[p, places] = torch.stack(probe(found, end, starts, generator)).double().cpu()
+    return Reading(values.mean(0), values.std(0) / probes**0.5)
+
+
+def exact_partial_jacobian(found: Passage, start: str, end: str) -> Tensor:
+    """Return the Jacobian (B N_end, B N_start) of everything at ``end`` by everything at ``start``: small networks."""
+    h, leaf = found.values[end].flatten(), found.leaves[start]
+    rows = [torch.autograd.grad(h[i], leaf, retain_graph=True, allow_unused=True)[0] for i in range(len(h))]
+    return torch.stack([torch.zeros_like(leaf).flatten() if row is None else row.flatten() for row in rows])
+
+
+def exact_partial_norm(found: Passage, start: str, end: str) -> float:
+    """Return the exact J^{start,end}: the squared Frobenius norm of the Jacobian over B N_end."""
+    jacobian = exact_partial_jacobian(found, start, end).double()
+    return float(jacobian.square().sum() / found.values[end].numel())

@@ -1,0 +1,181 @@
+"""One forward pass of any module, left untouched, with places where its signal and its gradients can be read.
+
+At each chosen block the signal flows on as ``h + 0``, where the zero is a leaf of autograd: the gradient at that leaf
+is the gradient with respect to h, whatever the module does inside, also where weights are frozen or tied. The values
+that are read are the ones before any in-place operation downstream.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from phasescope.vocabulary import BadInput, nearest
+
+INPUT = "input"
+BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+
+@dataclass
+class Passage:
+    """What a forward pass left: ``values`` name -> the block's output h, ``leaves`` name -> the zero added to it.
+
+    ``names`` are in the order of the calls, ``INPUT`` first: what the first block was given. Both keep the batch's own
+    shape, (B, ...). ``output`` is what the module returned.
+    """
+
+    names: list[str] = field(default_factory=list)
+    values: dict[str, Tensor] = field(default_factory=dict)
+    leaves: dict[str, Tensor] = field(default_factory=dict)
+    output: Any = None
+
+
+def tensor_of(value: Any) -> Tensor | None:
+    """Return the signal in what a module takes or gives: the first floating tensor in its containers, or None."""
+    if isinstance(value, Tensor):
+        return value if value.is_floating_point() else None
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, tuple | list) else ()
+    return next((found for part in parts if (found := tensor_of(part)) is not None), None)
+
+
+def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:
+    """Return ``value`` with the tensor ``old`` replaced by ``new``, in the same containers."""
+    if value is old:
+        return new
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_swapped(part, old, new) for part in value))
+    if isinstance(value, tuple | list):
+        return type(value)(_swapped(part, old, new) for part in value)
+    if isinstance(value, Mapping):
+        changed = {key: _swapped(part, old, new) for key, part in value.items()}
+        kind: Any = type(value)  # a model's output class takes its parts as keywords
+        return kind(**changed) if hasattr(value, "to_tuple") else kind(changed)
+    return value
+
+
+@contextmanager
+def untouched(module: nn.Module) -> Iterator[None]:
+    """Give back every bit of the module's and torch's state at the end: modes, buffers, gradients, random numbers.
+
+    Inside, gradients are on (also under a caller's ``no_grad``), and every part is in evaluation mode, so that nothing
+    is dropped at random, but for batch normalization that was training: it goes on normalizing by the batch.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
+    devices = sorted({p.device.index for p in module.parameters() if p.is_cuda})
+    try:
+        with torch.random.fork_rng(devices=devices), torch.inference_mode(False), torch.enable_grad():
+            for part, training in modes:
+                part.training = training and isinstance(part, BATCH_NORMS)
+            yield
+    finally:
+        for part, training in modes:
+            part.training = training
+        with torch.no_grad():
+            for buffer, value in buffers:
+                if not torch.equal(buffer, value):
+                    buffer.copy_(value)
+
+
+def call(module: nn.Module, batch: Any, parameters: Mapping[str, Tensor] | None = None) -> Any:
+    """Return ``module(batch)``: a mapping goes in as keywords, a tuple as arguments, all else as the one argument.
+
+    With ``parameters`` these stand in for the module's own of the same names.
+    """
+    args = batch if isinstance(batch, tuple) else () if isinstance(batch, Mapping) else (batch,)
+    keywords = dict(batch) if isinstance(batch, Mapping) else {}
+    return functional_call(module, dict(parameters), args, keywords) if parameters else module(*args, **keywords)
+
+
+@contextmanager
+def passage(
+    module: nn.Module,
+    batch: Any,
+    blocks: Sequence[str],
+    *,
+    parameters: Mapping[str, Tensor] | None = None,
+) -> Iterator[Passage]:
+    """Run ``module`` on ``batch`` once and yield the ``Passage`` through the named ``blocks``.
+
+    ``batch``: what ``call`` takes. A block that is called again in the same pass appears again as ``name#2``, ``#3``.
+    Hooks and state are given back at the end; gradients of the module's own parameters are never touched.
+
+    Raises ``BadInput`` for names that are no modules, blocks that are never called or pass on no floating tensor,
+    values that are not finite (names the first such block), and whatever the module refuses the batch with.
+    """
+    known = dict(module.named_modules())
+    for name in blocks:
+        if name not in known:
+            raise BadInput(f"the model has no module {name!r}{nearest(name, list(known)[1:13])}")
+    found, calls = Passage(), dict.fromkeys(blocks, 0)
+    where: list[str] = []
+
+    def tap(name: str, h: Tensor) -> Tensor:
+        if not bool(torch.isfinite(h).all()):
+            raise BadInput(f"the output of {name!r} is not finite: look for overflow or bad weights there or before.")
+        leaf = torch.zeros_like(h, requires_grad=True)
+        found.names.append(name)
+        found.values[name], found.leaves[name] = h, leaf
+        return h + leaf
+
+    def before(part: nn.Module, args: Any, keywords: Any) -> Any:
+        h = tensor_of(args) if tensor_of(args) is not None else tensor_of(keywords)
+        if found.names or h is None:
+            return None
+        on = tap(INPUT, h)
+        return _swapped(args, h, on), _swapped(keywords, h, on)
+
+    def after(name: str) -> Any:
+        def hook(part: nn.Module, args: Any, keywords: Any, out: Any) -> Any:
+            h = tensor_of(out)
+            if h is None:
+                raise BadInput(f"the module {name!r} gives no floating tensor: choose blocks that pass a signal on.")
+            calls[name] += 1
+            return _swapped(out, h, tap(name if calls[name] == 1 else f"{name}#{calls[name]}", h))
+
+        return hook
+
+    handles = []
+    with untouched(module):
+        try:
+            for name in blocks:
+                handles.append(known[name].register_forward_pre_hook(before, with_kwargs=True))
+                handles.append(known[name].register_forward_hook(after(name), with_kwargs=True))
+            with _named(module, where, handles):
+                found.output = call(module, batch, parameters)
+            silent = [name for name, count in calls.items() if count == 0]
+            if silent:
+                raise BadInput(f"the module {silent[0]!r} is never called by this batch: choose other blocks.")
+            yield found
+        finally:
+            for handle in handles:
+                handle.remove()
+
+
+@contextmanager
+def _named(module: nn.Module, where: list[str], handles: list[Any]) -> Iterator[None]:
+    """Turn what the model raises into one sentence that names the innermost module that refused."""
+    for name, part in module.named_modules():
+        handles.append(part.register_forward_pre_hook(lambda _m, _a, name=name: where.append(name)))
+        handles.append(part.register_forward_hook(lambda _m, _a, _o: where.__delitem__(-1)))
+    try:
+        yield
+    except BadInput:
+        raise
+    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
+        name = where[-1] if where else ""
+        refused = f"the module {name!r}" if name else "the model"
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadInput(f"{refused} refuses this batch: {reason}. Mend the batch's shape or dtype.") from error
+
+
+def shape_of(h: Tensor) -> tuple[int, int]:
+    """Return the number of samples (the first axis) and of units per sample of a signal."""
+    return h.shape[0], math.prod(h.shape[1:])

@@ -1,0 +1,67 @@
+"""Simulations: labelled, resumable, the same bits in any company."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from phasescope.ensemble import Quantity, Simulation, simulate
+from phasescope.store import Store
+from phasescope.vocabulary import BadInput, Generators, Grid, Member
+
+CALLS: list[Member] = []
+
+
+def walk(member: Member, generators: Generators) -> Mapping[str, Any]:
+    CALLS.append(member)
+    steps = generators("walk").standard_normal(int(member["length"])) * member["scale"]
+    return {"path": np.cumsum(steps), "end": steps.sum()}
+
+
+def measured_otherwise(member: Member, generators: Generators) -> Mapping[str, Any]:
+    return {"path": 0.0}
+
+
+QUANTITIES = (Quantity("path", "m", "test", ("time",)), Quantity("end", "m", "test"))
+
+
+def walks(**fixed: Any) -> Simulation:
+    return Simulation("walks", walk, Grid({"length": (3, 5)}, seeds=4), QUANTITIES, {"scale": 2.0, **fixed})
+
+
+def test_quantities_are_labelled_and_padded() -> None:
+    data = simulate(walks())
+    assert data.path.dims == ("length", "seed", "time") and data.path.attrs["units"] == "m"
+    assert np.isnan(data.path.sel(length=3).values[:, 3:]).all()
+    last = data.path.sel(length=5).isel(time=-1)
+    np.testing.assert_allclose(last, data.end.sel(length=5))
+
+
+def test_bits_do_not_depend_on_company_or_workers() -> None:
+    alone = simulate(Simulation("walks", walk, Grid({"length": (5,)}, seeds=[2]), QUANTITIES, {"scale": 2.0}))
+    for workers in (1, 3):
+        among = simulate(walks(), workers=workers).sel(length=5, seed=2)
+        np.testing.assert_array_equal(among.path, alone.path[0, 0])
+
+
+def test_a_member_in_the_store_is_not_measured_again(tmp_path: Path) -> None:
+    with Store(tmp_path / "run") as store:
+        first = simulate(walks(), keeper=store)
+        CALLS.clear()
+        again = simulate(walks(), keeper=store)
+        assert not CALLS and again.identical(first)
+        simulate(walks(scale=3.0), keeper=store)
+        assert len(CALLS) == 8
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(BadInput, match="plain function"):
+        Simulation("walks", lambda member, generators: {}, Grid(), QUANTITIES)
+    with pytest.raises(BadInput, match=r"measured \['path'\]"):
+        simulate(Simulation("walks", measured_otherwise, Grid(), QUANTITIES))
+    with pytest.raises(BadInput, match="'path' has shape"):
+        simulate(Simulation("walks", measured_otherwise, Grid(), QUANTITIES[:1]))
