@@ -77,5 +77,5 @@ def test_the_command_lists_and_refuses(cache: Path) -> None:
     command = str(Path(sys.executable).with_name("phasescope"))
     run = subprocess.run([command, "data"], capture_output=True, text=True, check=True)
     assert "fashion-mnist" in run.stdout
-    run = subprocess.run([command, "data", "mnist"], capture_output=True, text=True)
+    run = subprocess.run([command, "data", "fashion-mnst"], capture_output=True, text=True)
     assert run.returncode == 2 and "did you mean 'fashion-mnist'" in run.stderr

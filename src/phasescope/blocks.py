@@ -25,7 +25,8 @@ class Axis:
 class Line:
     """One series: ``x``, ``y`` (n,), with a band from ``low`` to ``high`` (n,) where it has one.
 
-    ``role``: measured data are drawn with points and bands, theory as a plain line, a control dashed.
+    ``role``: measured data are drawn with points and bands, theory as a plain line, a control dashed. ``joined``
+    False draws the points of measured data alone, each with a bar from ``low`` to ``high``: a scatter.
     """
 
     label: str
@@ -34,6 +35,7 @@ class Line:
     low: Array | None = None
     high: Array | None = None
     role: Literal["measured", "theory", "control"] = "measured"
+    joined: bool = True
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Curves:
 class HeatMap:
     """A quantity over two axes: ``values`` (len(y_values), len(x_values)), with a level drawn as the boundary.
 
-    ``missing`` says what a place without a finite value means.
+    ``missing`` says what a place without a finite value means. ``lines`` are drawn over the cells, theory's boundary
+    for example.
     """
 
     title: str
@@ -64,6 +67,7 @@ class HeatMap:
     boundary: float | None = None
     limits: tuple[float, float] | None = None
     missing: str = "no finite value"
+    lines: Sequence[Line] = ()
 
 
 @dataclass(frozen=True)

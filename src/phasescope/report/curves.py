@@ -30,12 +30,14 @@ def draw_curves(axes: Axes, panel: Curves) -> None:
     if not any(shown):
         say_empty(axes)
     draw_marks(axes, panel.marks, x, _paths(panel, x, y))
-    legend(axes, [_handle(look) for look in looks], legend_labels(panel))
+    legend(axes, [_handle(line, look) for line, look in pairs], legend_labels(panel))
 
 
 def _line(axes: Axes, line: Line, look: Style, number: int, x: Scale, y: Scale) -> bool:
     """Draw one series and return whether anything of it can be seen."""
     places, heights = x.place(line.x), y.place(line.y)
+    if not line.joined:
+        return _points(axes, line, look, places, heights, y)
     if line.low is not None and line.high is not None:
         low, high = y.clip(line.low), y.clip(line.high)
         reachable = (line.low < np.inf) & (line.high > -np.inf)
@@ -54,6 +56,18 @@ def _line(axes: Axes, line: Line, look: Style, number: int, x: Scale, y: Scale) 
     return bool(seen.any())
 
 
+def _points(axes: Axes, line: Line, look: Style, places: Array, heights: Array, y: Scale) -> bool:
+    """Draw a series as single points with bars, and return whether any can be seen."""
+    seen = np.isfinite(places) & np.isfinite(heights)
+    if line.low is not None and line.high is not None:
+        axes.vlines(places[seen], y.clip(line.low)[seen], y.clip(line.high)[seen], color=look.colour, linewidth=0.9)
+    axes.plot(
+        places[seen], heights[seen], linestyle="", color=look.colour, marker=look.marker or "o", markersize=4.5,
+        markerfacecolor="white" if look.hollow else look.colour, zorder=4,
+    )  # fmt: skip
+    return bool(seen.any())
+
+
 def _marked(seen: Array, number: int) -> list[int]:
     """Choose which points get a marker: some evenly spread ones, and each without a neighbour."""
     places = np.flatnonzero(seen)
@@ -65,9 +79,10 @@ def _marked(seen: Array, number: int) -> list[int]:
     return sorted({int(i) for i in (*regular, *np.flatnonzero(seen & ~before & ~after))})
 
 
-def _handle(look: Style) -> Line2D:
+def _handle(line: Line, look: Style) -> Line2D:
     return Line2D(
-        [], [], color=look.colour, linestyle=look.dashes, linewidth=look.width, marker=look.marker,
+        [], [], color=look.colour, linestyle=look.dashes if line.joined else "", linewidth=look.width,
+        marker=look.marker if line.joined else look.marker or "o",
         markersize=4.5, markerfacecolor="white" if look.hollow else look.colour,
     )  # fmt: skip
 

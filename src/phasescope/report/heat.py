@@ -8,17 +8,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.colorbar import Colorbar
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import MaxNLocator
 
-from phasescope.blocks import HeatMap
+from phasescope.blocks import HeatMap, Line
 from phasescope.vocabulary import Array, BadInput
 
 from .cells import apply_cells, cell_scale, centres
 from .palette import MAP, MISSING
-from .panels import furnish, legend, legend_labels, say_empty, write
-from .scales import edges
+from .panels import Sign, furnish, legend, legend_labels, say_empty, write
+from .scales import Scale, edges
 
 RASTERIZED = 2500  # cells from which an SVG holds the map as an image
 
@@ -37,12 +38,28 @@ def draw_heat_map(axes: Axes, panel: HeatMap) -> None:
         axes.set(xticks=[], yticks=[])
         say_empty(axes)
         return
-    apply_cells(axes, "x", cell_scale(panel.x, x, np.asarray(panel.x_values)[columns]), x)
-    apply_cells(axes, "y", cell_scale(panel.y, y, np.asarray(panel.y_values)[rows]), y)
+    across = cell_scale(panel.x, x, np.asarray(panel.x_values)[columns])
+    upwards = cell_scale(panel.y, y, np.asarray(panel.y_values)[rows])
+    apply_cells(axes, "x", across, x)
+    apply_cells(axes, "y", upwards, y)
     mesh = _cells(axes, panel, x, y, values)
     bar = _bar(axes, mesh, panel, values)
     if panel.boundary is not None:
         _boundary(axes, bar, panel.boundary, x, y, values)
+    signs: list[Sign] = [_over(axes, line, n, across, upwards) for n, line in enumerate(panel.lines)]
+    if np.isnan(values).any():
+        signs.append(Patch(facecolor=MISSING, hatch="////", edgecolor="#9a9a9a", linewidth=0))
+    legend(axes, signs, legend_labels(panel))
+
+
+def _over(axes: Axes, line: Line, number: int, x: Scale, y: Scale) -> Line2D:
+    """Draw a line over the cells, with an outline that shows on light and dark ones, and return its sign."""
+    dashes = ("-", "--", "-.", ":")[number % 4]
+    outline: list[AbstractPathEffect] = [withStroke(linewidth=3.4, foreground="white")]
+    (drawn,) = axes.plot(
+        x.place(line.x), y.place(line.y), color="#c2185b", linestyle=dashes, linewidth=1.7, path_effects=outline,
+    )  # fmt: skip
+    return drawn
 
 
 def _cells(axes: Axes, panel: HeatMap, x: Array, y: Array, values: Array) -> QuadMesh:
@@ -54,8 +71,6 @@ def _cells(axes: Axes, panel: HeatMap, x: Array, y: Array, values: Array) -> Qua
     axes.grid(False)
     if np.isnan(values).any():
         axes.patch.set(facecolor=MISSING, hatch="////", edgecolor="#9a9a9a", linewidth=0)
-        swatch = Patch(facecolor=MISSING, hatch="////", edgecolor="#9a9a9a", linewidth=0)
-        legend(axes, [swatch], legend_labels(panel))
     return mesh
 
 

@@ -117,7 +117,8 @@ def legend_labels(panel: Curves | HeatMap | PhaseMap | Histogram) -> list[str]:
         ground = terrain(panel)
         return [*shares(panel, ground), *places(panel, ground)]
     if isinstance(panel, HeatMap):
-        return [] if np.isfinite(np.asarray(panel.values, dtype=float)).all() else [panel.missing]
+        complete = np.isfinite(np.asarray(panel.values, dtype=float)).all()
+        return [*(line.label for line in panel.lines), *([] if complete else [panel.missing])]
     if isinstance(panel, Curves):
         return [line.label for line in panel.lines]
     limits, log = panel.x.limits, panel.x.scale == "log"
