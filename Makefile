@@ -1,7 +1,7 @@
 # make demo   set up .venv and run the main job         make test    set up .venv and run the tests
 # make check  ruff, mypy and the tests                  make slow    the tests that take minutes
 # make bench  the benchmarks                            make setup   only set up .venv
-# make gallery  draw docs/gallery from its stored results
+# make gallery  draw docs/gallery from its stored results   make docs   the pages, into build/docs/index.html
 # make clean  remove .venv and caches; runs/ stays      PYTHON=python3.12 chooses another Python
 
 SHELL := bash
@@ -11,8 +11,9 @@ BIN := $(VENV)/bin
 # one stamp per name of PYTHON: another Python means another environment
 READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 BENCH_READY := $(READY)-bench
+DOCS_READY := $(READY)-docs
 
-.PHONY: demo test setup check lint types slow bench gallery clean
+.PHONY: demo test setup check lint types slow bench gallery docs clean
 
 demo: $(READY)
 	$(BIN)/phasescope run grokking
@@ -40,6 +41,10 @@ bench: $(BENCH_READY)
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery/make.py
+
+docs: $(DOCS_READY)
+	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
@@ -79,6 +84,11 @@ $(READY): pyproject.toml constraints.txt
 $(BENCH_READY): $(READY)
 	@echo "Adding JAX to $(VENV), the baseline of the benchmarks ..."
 	@$(call install,dev$(comma)bench)
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	@echo "Adding Sphinx to $(VENV) ..."
+	@$(call install,dev$(comma)docs)
 	@touch $@
 
 comma := ,
