@@ -8,6 +8,7 @@ from typing import Any
 from phasescope import instruments
 from phasescope.vocabulary import Instrument
 
+COSTS = {"weights": "no pass", "forward": "one forward pass", "backward": "forward and backward"}
 HERE = Path(__file__).parent
 
 project = "Phasescope"
@@ -79,9 +80,7 @@ def instrument_pages(app: Any) -> None:
                 "unit": found.unit,
                 "bounds": f"{low:g} to {high:g}",
                 "null value": found.null,
-                "cost": {"weights": "no pass", "forward": "one forward pass", "backward": "forward and backward"}[
-                    found.cost
-                ],
+                "cost": COSTS[found.cost],
                 "dimensions": ", ".join(found.dims) or "one number per network",
                 "invariant under": ", ".join(found.invariances) or "nothing declared",
             }

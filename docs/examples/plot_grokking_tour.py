@@ -56,8 +56,8 @@ figure.tight_layout()
 # What it has learnt
 # ------------------
 #
-# A neuron of a network that knows addition is a cosine: its weights have one Fourier frequency, and a participation ratio
-# near 1. Before training, and in a network that only memorizes, they are spread over all frequencies.
+# A neuron of a network that knows addition is a cosine: its weights have one Fourier frequency, and a participation
+# ratio near 1. Before training, and in a network that only memorizes, they are spread over all frequencies.
 
 weights = cell["final.embed"].isel(seed=0).values[0]  # (p, H): the first input's
 ratio = cell["end.participation"].isel(seed=0).values
