@@ -5,11 +5,11 @@ A study describes its figures in these words and writes no drawing code, so the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from phasescope.vocabulary import Array
+from phasescope.vocabulary import Array, Knob
 
 
 @dataclass(frozen=True)
@@ -113,3 +113,31 @@ class Figure:
     caption: str
     panels: Sequence[Curves | HeatMap | PhaseMap | Histogram]
     claims: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One quantity of a ``Diagram``: ``values`` (*axes, seeds) or (*axes, seeds, len(places)), NaN where there is none.
+
+    ``along`` names the last dimension, the step above all, and ``places`` are where along it the values stand.
+    """
+
+    name: str
+    unit: str
+    values: Array
+    along: str = ""
+    places: Array | None = None
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """What a grid of networks left, to be explored on a page: any two axes, any quantity, any cell.
+
+    ``axes`` name -> values; ``fates`` (*axes, seeds) of words, where networks were trained.
+    """
+
+    title: str
+    axes: Mapping[str, Sequence[Knob]]
+    seeds: Sequence[int]
+    quantities: Sequence[Recorded]
+    fates: Array | None = None

@@ -183,6 +183,7 @@ def _report(results: Results | MapResults) -> dict[str, Any]:
             notes=results.notes,
             settings=dict(results.settings),
             command=results.command,
+            diagrams=results.diagrams(),
         )
 
 
@@ -234,6 +235,22 @@ def show(study: str) -> None:
     from phasescope.studies._show import shown
 
     _console().print(shown(study))
+
+
+@app.command()
+def explore(
+    directory: Annotated[Path, typer.Argument(help="A run's folder.")],
+    out: Annotated[Path | None, typer.Option(help="Where the page goes; default report.html in the folder.")] = None,
+    open_: Open = False,
+) -> None:
+    """Make the page of a finished run again, one file that opens from disk, to explore and to send to others."""
+    from phasescope import studies
+    from phasescope.report.writer import copied
+
+    page = copied(_report(studies.load(directory))["report"], out)
+    print(page)
+    if open_:
+        webbrowser.open(page.resolve().as_uri())
 
 
 @app.command()

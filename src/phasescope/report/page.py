@@ -13,10 +13,11 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from phasescope.blocks import Figure, PhaseMap
+from phasescope.blocks import Diagram, Figure, PhaseMap
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
+from .explorer import packed, scripts
 from .figures import columns
 from .phases import in_words as map_in_words
 
@@ -103,10 +104,12 @@ def page(
     settings: Mapping[str, Any],
     command: str,
     study_name: str = "",
+    diagrams: Sequence[Diagram] = (),
 ) -> str:
     """Return the page of a study, or of a map without ``paper`` and claims, as one self-contained HTML document.
 
-    ``claims`` as in ``--json``; ``figures`` each with its PNG or SVG; ``provenance`` may be nested.
+    ``claims`` as in ``--json``; ``figures`` each with its PNG or SVG; ``provenance`` may be nested; ``diagrams`` are
+    what readers can explore, without which the page has no script.
     Everything is escaped. Raises ``BadInput`` for figures that share an id.
     """
     cards, plates = arrange(claims, figures)
@@ -127,6 +130,8 @@ def page(
         settings=list(rows(settings)),
         notes=[part.strip() for part in re.split(r"\n\s*\n", notes) if part.strip()],
         command=command,
+        explored=packed(diagrams) if diagrams else "",
+        scripts=scripts() if diagrams else (),
     )
 
 

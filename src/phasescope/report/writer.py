@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from phasescope.blocks import Figure
+from phasescope.blocks import Diagram, Figure
+from phasescope.vocabulary import BadInput
 
 from .figures import render
 from .page import Source, page, slug
@@ -35,6 +36,7 @@ def write_report(
     notes: str,
     settings: Mapping[str, Any],
     command: str,
+    diagrams: Sequence[Diagram] = (),
 ) -> dict[str, Any]:
     """Write ``figures/<id>.png``, ``figures/<id>.svg`` and ``report.html``, and return where they are.
 
@@ -54,6 +56,7 @@ def write_report(
         settings=settings,
         command=command,
         study_name=study_name,
+        diagrams=diagrams,
     )
     paths = {figure.id: _put(store, f"figures/{slug(figure.id)}", files) for figure, files in rendered}
     return {"report": store.write("report.html", text), "figures": paths}
@@ -61,6 +64,17 @@ def write_report(
 
 def _put(store: Shelf, name: str, files: Mapping[str, bytes]) -> dict[str, Path]:
     return {kind: store.write(f"{name}.{kind}", data) for kind, data in files.items()}
+
+
+def copied(page: Path, out: Path | None) -> Path:
+    """Return the page, or its copy at ``out``. Raises ``BadInput`` where that can not be written."""
+    if out is None:
+        return page
+    try:
+        out.write_bytes(page.read_bytes())
+    except OSError as error:
+        raise BadInput(f"{out} can not be written ({error.strerror}): name a file in a folder that exists.") from None
+    return out
 
 
 def lighter(files: Mapping[str, bytes]) -> bytes:

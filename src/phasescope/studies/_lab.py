@@ -16,13 +16,14 @@ from typing import Any
 import torch
 import xarray as xr
 
-from phasescope.blocks import Figure
+from phasescope.blocks import Diagram, Figure
 from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
 from phasescope.ensemble.jobs import code_fingerprint
 from phasescope.ensemble.measure import to_measure
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
 from phasescope.store import Store
+from phasescope.studies._diagrams import diagrams
 from phasescope.studies._registry import study_named
 from phasescope.studies._study import Experiment, Paper, Study, join, part
 from phasescope.verdict import Verdicts, judge
@@ -81,6 +82,12 @@ class Results:
     def figures(self) -> Sequence[Figure]:
         """Return the study's figures of these results, as building blocks."""
         return self.study.figures(self.data, self.settings)
+
+    def diagrams(self) -> Sequence[Diagram]:
+        """Return what a page lets readers explore: every experiment's grid and curves."""
+        names = dict.fromkeys(str(name).split(".", 1)[0] for name in self.data.data_vars)
+        titles = {name: e.title for name, e in self.study.experiments(self.settings).items()}
+        return diagrams({name: self[name] for name in names}, titles)
 
     def summary(self) -> str:
         """Return the verdicts as the terminal shows them."""

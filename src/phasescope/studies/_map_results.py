@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasescope.blocks import Axis, Figure, HeatMap, PhaseMap
+from phasescope.blocks import Axis, Diagram, Figure, HeatMap, PhaseMap, Recorded
 from phasescope.studies._registry import study_named
 from phasescope.studies._study import Paper, Study
 from phasescope.verdict import Verdicts
@@ -166,6 +166,15 @@ class MapResults:
         )
         caption = f"{self.cost()}. Known: {self.certain()}. Boundary: {self.boundary()}."
         return (Figure("map", self.title, caption + (f" Held: {held}." if held else ""), panels),)
+
+    def diagrams(self) -> Sequence[Diagram]:
+        """Return what a page lets readers explore: the median of the order parameter where networks were trained."""
+        d, (x, y) = self.data, (str(self.map[axis]["name"]) for axis in ("x", "y"))
+        axes = {name: d[name].values.tolist() for name in (y, x)}
+        values = d.value.transpose(y, x).values[..., None]
+        networks = np.where(d.networks.transpose(y, x).values > 0, d.networks.transpose(y, x).values, np.nan)[..., None]
+        recorded = [Recorded(str(self.map["order"]), "", values), Recorded("networks per place", "", networks)]
+        return [Diagram(self.title, axes, [0], [q for q in recorded if np.isfinite(q.values).any()])]
 
     @property
     def data_path(self) -> Path | None:

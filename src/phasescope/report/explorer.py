@@ -1,0 +1,127 @@
+"""The part of the page that readers explore: diagrams packed into it, with the script and the library that draw them.
+
+Numbers travel as base64 of little-endian float32. What would make the page too heavy is thinned, and a note says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import numpy as np
+
+from phasescope.blocks import Diagram, Recorded
+from phasescope.vocabulary import Array
+
+BUDGET = 6_000_000  # bytes of numbers on a page: 8 MB in base64, beside the library's 5 MB
+FEWEST = 12  # places along a dimension that thinning leaves
+
+
+def packed(diagrams: Sequence[Diagram], budget: int = BUDGET) -> str:
+    """Return the diagrams as one JSON document that can stand inside a script element."""
+    thin, notes = thinned(diagrams, budget)
+    document = {"diagrams": [_document(diagram, note) for diagram, note in zip(thin, notes, strict=True)]}
+    return json.dumps(document, allow_nan=False).replace("<", "\\u003c")
+
+
+def thinned(diagrams: Sequence[Diagram], budget: int = BUDGET) -> tuple[list[Diagram], list[str]]:
+    """Return the diagrams with fewer places along their dimensions, then fewer seeds, and a note for each."""
+    kept = list(diagrams)
+    while _bytes(kept) > budget:
+        longest = max((len(q.places) for d in kept for q in d.quantities if q.places is not None), default=0)
+        if longest > FEWEST:
+            kept = [replace(d, quantities=[_halved(q, longest) for q in d.quantities]) for d in kept]
+            continue
+        most = max(len(d.seeds) for d in kept)
+        if most <= 1:
+            break
+        kept = [_fewer_seeds(d, most) for d in kept]
+    return kept, [_note(old, new) for old, new in zip(diagrams, kept, strict=True)]
+
+
+def _bytes(diagrams: Sequence[Diagram]) -> int:
+    return sum(4 * q.values.size for d in diagrams for q in d.quantities)
+
+
+def _halved(q: Recorded, longest: int) -> Recorded:
+    if q.places is None or len(q.places) < longest:
+        return q
+    chosen = np.unique(np.append(np.arange(0, len(q.places), 2), len(q.places) - 1))  # the first and the last stay
+    return replace(q, places=q.places[chosen], values=q.values[..., chosen])
+
+
+def _fewer_seeds(d: Diagram, most: int) -> Diagram:
+    if len(d.seeds) < most:
+        return d
+    axis, half = len(d.axes), -(-most // 2)
+
+    def cut(values: Array) -> Array:
+        return np.take(values, np.arange(half), axis=axis)
+
+    quantities = [replace(q, values=cut(q.values)) for q in d.quantities]
+    return Diagram(d.title, d.axes, d.seeds[:half], quantities, None if d.fates is None else cut(d.fates))
+
+
+def _note(old: Diagram, new: Diagram) -> str:
+    parts = []
+    pairs = [(a.places, b.places) for a, b in zip(old.quantities, new.quantities, strict=True)]
+    if any(a is not None and b is not None and len(a) != len(b) for a, b in pairs):
+        a, b = max((len(a), len(b)) for a, b in pairs if a is not None and b is not None)
+        parts.append(f"{b} of {a} recorded places")
+    if len(old.seeds) != len(new.seeds):
+        parts.append(f"{len(new.seeds)} of {len(old.seeds)} seeds")
+    return f"To keep this page light it shows {' and '.join(parts)}; the stored run has all." if parts else ""
+
+
+def _document(d: Diagram, note: str) -> dict[str, Any]:
+    fates: dict[str, Any] | None = None
+    if d.fates is not None:
+        names = sorted({str(fate) for fate in d.fates.ravel()})
+        codes = np.array([names.index(str(fate)) for fate in d.fates.ravel()], dtype=np.uint8)
+        fates = {"names": names, "codes": base64.b64encode(codes.tobytes()).decode()}
+    return {
+        "title": d.title,
+        "axes": [{"name": _words(name), "values": [_shown(v) for v in values]} for name, values in d.axes.items()],
+        "seeds": len(d.seeds),
+        "quantities": [_quantity(q) for q in d.quantities],
+        "fates": fates,
+        "note": note,
+    }
+
+
+def _quantity(q: Recorded) -> dict[str, Any]:
+    return {
+        "name": _words(q.name.removeprefix("end.")),
+        "unit": "" if q.unit == "1" else q.unit,
+        "along": _words(q.along),
+        "places": None if q.places is None else [float(p) for p in q.places],
+        "values": base64.b64encode(np.ascontiguousarray(q.values, dtype="<f4").tobytes()).decode(),
+    }
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+@cache
+def scripts() -> tuple[tuple[str, str], ...]:
+    """Return the scripts of the page with the hash that its content security policy allows: library, then ours."""
+    from plotly.offline import get_plotlyjs
+
+    ours = resources.files("phasescope.report").joinpath("explorer.js").read_text(encoding="utf-8")
+    texts = (text.replace("</script", "<\\/script") for text in (get_plotlyjs(), ours))
+    return tuple((text, _hash(text)) for text in texts)
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
