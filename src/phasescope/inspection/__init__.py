@@ -1,0 +1,5 @@
+"""The instruments on a user's own model: what its signal and its gradients do over depth, and what to change."""
+
+from phasescope.inspection.blocks import blocks_of, is_weight_layer
+
+__all__ = ["blocks_of", "is_weight_layer"]
