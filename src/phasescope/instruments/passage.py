@@ -8,8 +8,8 @@ that are read are the ones before any in-place operation downstream.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,13 +28,14 @@ class Passage:
     """What a forward pass left: ``values`` name -> the block's output h, ``leaves`` name -> the zero added to it.
 
     ``names`` are in the order of the calls, ``INPUT`` first: what the first block was given. Both keep the batch's own
-    shape, (B, ...). ``output`` is what the module returned.
+    shape, (B, ...). ``output`` is what the module returned. ``activity``: see ``instruments.signal.Activity``.
     """
 
     names: list[str] = field(default_factory=list)
     values: dict[str, Tensor] = field(default_factory=dict)
     leaves: dict[str, Tensor] = field(default_factory=dict)
     output: Any = None
+    activity: Any = None
 
 
 def tensor_of(value: Any) -> Tensor | None:
@@ -101,11 +102,13 @@ def passage(
     blocks: Sequence[str],
     *,
     parameters: Mapping[str, Tensor] | None = None,
+    during: Callable[[Passage], AbstractContextManager[Any]] | None = None,
 ) -> Iterator[Passage]:
     """Run ``module`` on ``batch`` once and yield the ``Passage`` through the named ``blocks``.
 
     ``batch``: what ``call`` takes. A block that is called again in the same pass appears again as ``name#2``, ``#3``.
-    Hooks and state are given back at the end; gradients of the module's own parameters are never touched.
+    Hooks and state are given back at the end; gradients of the module's own parameters are never touched. The module is
+    called inside ``during(passage)``.
 
     Raises ``BadInput`` for names that are no modules, blocks that are never called or pass on no floating tensor,
     values that are not finite (names the first such block), and whatever the module refuses the batch with.
@@ -147,7 +150,7 @@ def passage(
             for name in blocks:
                 handles.append(known[name].register_forward_pre_hook(before, with_kwargs=True))
                 handles.append(known[name].register_forward_hook(after(name), with_kwargs=True))
-            with refusing(module):
+            with refusing(module), during(found) if during else nullcontext():
                 found.output = call(module, batch, parameters)
             silent = [name for name, count in calls.items() if count == 0]
             if silent:
@@ -174,7 +177,7 @@ def refusing(module: nn.Module) -> Iterator[None]:
         name = where[-1] if where else ""
         refused = f"the module {name!r}" if name else "the model"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BadInput(f"{refused} refuses this batch: {reason}. Mend the batch's shape or dtype.") from error
+        raise BadInput(f"{refused} refuses this batch: {reason}. Mend the batch's shape, dtype or device.") from error
     finally:
         for handle in handles:
             handle.remove()
