@@ -55,6 +55,28 @@ def blocks_of(module: nn.Module, batch: Any) -> tuple[str, ...]:
     return tuple(best.names)
 
 
+def first_not_finite(module: nn.Module, batch: Any) -> str | None:
+    """Return the name of the innermost module whose output is the first that is not finite, or None."""
+    broken: list[str] = []
+
+    def look(name: str) -> Any:
+        def hook(_part: nn.Module, _args: Any, out: Any) -> None:
+            h = tensor_of(out)
+            if not broken and h is not None and not bool(torch.isfinite(h).all()):
+                broken.append(name)
+
+        return hook
+
+    handles = [part.register_forward_hook(look(name)) for name, part in module.named_modules() if name]
+    with untouched(module), torch.no_grad(), refusing(module):
+        try:
+            call(module, batch)
+        finally:
+            for handle in handles:
+                handle.remove()
+    return broken[0] if broken else None
+
+
 @dataclass
 class _Trace:
     """The graph nodes of each module's outputs, one per call, and the two ends between which cuts are sought."""

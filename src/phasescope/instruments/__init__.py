@@ -33,6 +33,7 @@ from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_s
 from phasescope.instruments.partial_jacobian import (
     exact_partial_jacobian,
     exact_partial_norm,
+    kernel_slope,
     partial_jacobians,
     transfer,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "given_logit",
     "gradient_norm",
     "gradient_norms",
+    "kernel_slope",
     "kernels",
     "logit_margin",
     "mean_cosine",

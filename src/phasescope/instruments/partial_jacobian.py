@@ -93,6 +93,22 @@ def transfer(
     )
 
 
+def kernel_slope(found: Passage, start: str, end: str) -> float:
+    """Return d log K^end / d log K^start, the response of the output's kernel when the input is scaled; dimensionless.
+
+    It is (h^end . J h^start) / |h^end|^2: 1 for ReLU and linear layers without biases, 0 where a normalization undoes
+    the scale, and at a fixed point of the kernel chi_K* (arXiv:2111.12143). NaN where the output is zero.
+    """
+    h, leaf = found.values[end], found.leaves[start]
+    if not h.requires_grad:
+        return 0.0
+    (g,) = torch.autograd.grad(h, [leaf], h.detach(), retain_graph=True, allow_unused=True)
+    length = h.detach().float().square().sum()
+    if g is None or not float(length) > 0:
+        return 0.0 if g is None else float("nan")
+    return float((g.float() * found.values[start].detach().float()).sum() / length)
+
+
 def exact_partial_jacobian(found: Passage, start: str, end: str) -> Tensor:
     """Return the Jacobian (B N_end, B N_start) of everything at ``end`` by everything at ``start``: small networks."""
     h, leaf = found.values[end].flatten(), found.leaves[start]
