@@ -39,7 +39,7 @@ def figure_of(found: Inspection) -> Figure:
     ]
     summary = found.summary()
     caption = (
-        f"{found.model}, {found.batch}. {summary[0].upper()}{summary[1:]}. chi_J is J across one block: above 1 gradients "
-        "grow on their way back, below 1 they shrink."
+        f"{found.model}, {found.batch}. {summary[0].upper()}{summary[1:]}. "
+        "chi_J is J across one block: above 1 gradients grow on their way back, below 1 they shrink."
     )
     return Figure("inspection", "Signal and gradients through the model", caption, panels)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from phasescope.blocks import Figure, PhaseMap
+from phasescope.blocks import Figure, PhaseMap, Table
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
@@ -103,6 +103,7 @@ def page(
     settings: Mapping[str, Any],
     command: str,
     study_name: str = "",
+    tables: Sequence[Table] = (),
 ) -> str:
     """Return the page of a study, or of a map without ``paper`` and claims, as one self-contained HTML document.
 
@@ -127,6 +128,7 @@ def page(
         settings=list(rows(settings)),
         notes=[part.strip() for part in re.split(r"\n\s*\n", notes) if part.strip()],
         command=command,
+        tables=tables,
     )
 
 
