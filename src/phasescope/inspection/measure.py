@@ -34,7 +34,7 @@ from phasescope.instruments import (
     token_cosines,
     transfer,
 )
-from phasescope.instruments.passage import BATCH_NORMS
+from phasescope.instruments.passage import BATCH_NORMS, usable
 from phasescope.vocabulary import BadInput, Reading
 
 EXACT = Interval(1.0, 1.0, 1.0)
@@ -69,6 +69,7 @@ def inspect(
         raise BadInput("the model has no parameters: there is nothing to inspect; give the network itself.")
     if probes < 2:
         raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
+    batch = usable(batch)
     names = tuple(blocks) if blocks is not None else blocks_of(module, batch)
     if not names:
         raise BadInput("blocks is empty: name at least one module, or leave it out.")

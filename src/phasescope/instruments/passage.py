@@ -85,6 +85,16 @@ def untouched(module: nn.Module) -> Iterator[None]:
                     buffer.copy_(value)
 
 
+def usable(batch: Any) -> Any:
+    """Return ``batch`` with tensors made under ``inference_mode``, which autograd refuses, replaced by copies."""
+    if isinstance(batch, Tensor):
+        with torch.inference_mode(False):
+            return batch.clone() if batch.is_inference() else batch
+    if isinstance(batch, tuple):
+        return tuple(usable(part) for part in batch)
+    return {name: usable(part) for name, part in batch.items()} if isinstance(batch, Mapping) else batch
+
+
 def call(module: nn.Module, batch: Any, parameters: Mapping[str, Tensor] | None = None) -> Any:
     """Return ``module(batch)``: a mapping goes in as keywords, a tuple as arguments, all else as the one argument.
 
