@@ -19,6 +19,8 @@ HALF_TOLERANCE = math.log(10) / 2
 """|log J| over the second half of the depth, where the whole is beyond its own: J may be a power of depth, as it is on
 the critical line and in residual networks with normalization. Exponents up to 1.5 are known there (arXiv:2111.12143),
 which give at most 1.5 log 2 = 1.04 for the second half; what grows exponentially has half of its growth there."""
+POWER = 1.5
+"""The largest exponent of such a power of depth."""
 SKIP = 0.3
 """A mean diagonal of the Jacobian above this is a skip connection: without one it is 0 up to 1/sqrt(width)."""
 NORMALIZED = 0.02
@@ -90,7 +92,7 @@ def findings_of(
 
 def _gradients(rows: Sequence[BlockReading], depth: Depth, batch_norm: bool) -> list[Finding]:
     if depth.verdict not in ("ordered", "chaotic"):
-        return []
+        return _early(rows, depth)
     if depth.total.value == 0:
         mend = "Look where it is cut off: detach, rounding, or dead units."
         return [Finding("No gradient gets from the last block to the first.", mend)]
@@ -98,6 +100,16 @@ def _gradients(rows: Sequence[BlockReading], depth: Depth, batch_norm: bool) -> 
     factor = math.exp(abs(depth.total.log.value) / 2)
     what = f"Gradients {way} by a factor of {factor:.3g} on their way from the last block back to the first."
     return [Finding(what, _mend(rows, depth, batch_norm))]
+
+
+def _early(rows: Sequence[BlockReading], depth: Depth) -> list[Finding]:
+    """The first blocks amplify more than a power of depth explains: a small input beside branches of fixed size."""
+    most = max(DEPTH_TOLERANCE, POWER * math.log(depth.blocks + 1))
+    if depth.verdict != "critical" or depth.total.log.value <= most:
+        return []
+    worst = max(rows, key=lambda row: row.chi.value)
+    grown = f"Squared gradients grow {depth.total.value:.3g}-fold, most in {worst.name} (chi_J {worst.chi.value:.3g})."
+    return [Finding(grown, "What enters it is small beside what its branches add: scale the embedding up.")]
 
 
 def _mend(rows: Sequence[BlockReading], depth: Depth, batch_norm: bool) -> str:
@@ -176,7 +188,10 @@ def _kernel(rows: Sequence[BlockReading]) -> list[Finding]:
     times = math.sqrt(max(last / first, first / last))
     if last > first:
         return [
-            Finding(f"The signal grows by a factor of {times:.3g} over the depth.", "Normalize before the readout.")
+            Finding(
+                f"The signal grows by a factor of {times:.3g} over the depth.",
+                "Harmless where a normalization precedes the readout.",
+            )
         ]
     return [
         Finding(f"The signal shrinks by a factor of {times:.3g} over the depth.", "Scale the weights up, or normalize.")
