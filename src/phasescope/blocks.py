@@ -105,6 +105,15 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Table:
+    """A table as text: ``header`` names the columns, the first of which names the ``rows``."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclass(frozen=True)
 class Figure:
     """One figure: panels side by side, a caption that says what to see, and the ids of the claims it shows."""
 

@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from phasescope.inspection.command import Inspected
     from phasescope.studies import MapResults, Results, Stage
 
 app = typer.Typer(
@@ -294,6 +295,47 @@ def doctor(
     from phasescope.studies._doctor import examined
 
     _console().print(examined(directory))
+
+
+@app.command("inspect")
+def inspect_(
+    model: Annotated[str, typer.Argument(help="A Hugging Face folder, or package.module:factory, whose code is run.")],
+    batch: Annotated[
+        Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
+    ] = None,
+    blocks: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
+    probes: Annotated[int, typer.Option(help="Random vectors per Jacobian.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of the random vectors.")] = 0,
+    out: Annotated[Path | None, typer.Option(help="Where the page goes; default runs/inspect-<model>.")] = None,
+    as_json: AsJson = False,
+    open_: Open = False,
+) -> None:
+    """Inspect a model of your own: signal and gradients block by block, what is not normal, and what to do."""
+    from phasescope.inspection.command import inspected
+
+    console, started = _console(stderr=True), time.monotonic()
+    with console.status("loading") as status:
+        names = [name.strip() for name in blocks.split(",")] if blocks else None
+        told = inspected(model, batch, names, probes, seed, lambda what: status.update(what))
+    found, paths = told.found, _report_inspection(told, out)
+    if as_json:
+        seconds = round(time.monotonic() - started, 3)
+        document = {"complete": True, "seconds": seconds, **found.to_json(), "report": str(paths["report"])}
+        print(json.dumps(document, allow_nan=False))
+    else:
+        print(found)
+        _console().print(f"page     {paths['report']}", soft_wrap=True)
+    if open_:
+        webbrowser.open(Path(paths["report"]).resolve().as_uri())
+
+
+def _report_inspection(told: Inspected, out: Path | None) -> dict[str, Any]:
+    from phasescope.report import write_report
+    from phasescope.store import Store
+
+    with Store(out if out is not None else Path("runs") / told.folder) as store:
+        store.write("inspection.json", json.dumps(told.found.to_json(), allow_nan=False))
+        return write_report(store, **told.page)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # an expression may begin with a minus

@@ -33,10 +33,22 @@ from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_s
 from phasescope.instruments.partial_jacobian import (
     exact_partial_jacobian,
     exact_partial_norm,
+    kernel_slope,
     partial_jacobians,
+    transfer,
 )
 from phasescope.instruments.passage import INPUT, Passage, passage, untouched
 from phasescope.instruments.pruning import pruning
+from phasescope.instruments.signal import (
+    Activity,
+    batch_variances,
+    dead_shares,
+    gradient_norms,
+    kernels,
+    mean_cosine,
+    sample_cosines,
+    token_cosines,
+)
 from phasescope.instruments.twins import twin_share
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
@@ -71,11 +83,14 @@ __all__ = [
     "CORRUPTION",
     "INPUT",
     "LEARNING",
+    "Activity",
     "Passage",
     "accidental_share",
+    "batch_variances",
     "correct_logit",
     "corrected_accuracy",
     "corrupted_accuracy",
+    "dead_shares",
     "dominant_frequency",
     "embed_participation",
     "exact_partial_jacobian",
@@ -83,7 +98,11 @@ __all__ = [
     "frequency_census",
     "given_logit",
     "gradient_norm",
+    "gradient_norms",
+    "kernel_slope",
+    "kernels",
     "logit_margin",
+    "mean_cosine",
     "mean_participation",
     "norm_correlation",
     "norm_scale",
@@ -94,12 +113,15 @@ __all__ = [
     "phase_alignment",
     "phases",
     "pruning",
+    "sample_cosines",
     "table_accuracy",
     "table_loss",
     "test_accuracy",
     "test_loss",
+    "token_cosines",
     "train_accuracy",
     "train_loss",
+    "transfer",
     "true_logit",
     "twin_share",
     "uncorrupted_accuracy",

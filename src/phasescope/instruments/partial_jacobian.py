@@ -66,6 +66,49 @@ def partial_jacobians(
     return Reading(values.mean(0), values.std(0) / probes**0.5)
 
 
+def transfer(
+    found: Passage, start: str, end: str, *, generator: np.random.Generator, probes: int = 8
+) -> tuple[Reading, Reading]:
+    """Return J^{start,end} and mu, the mean diagonal of the Jacobian, from the same probes: values and errors (1,).
+
+    mu = tr(dh^end/dh^start)/(B N) = E_v v^T (dh^end/dh^start) v / (B N) is the strength of a skip connection, since a
+    branch with random weights has a diagonal of mean zero: 1 for ``h + branch(h)``, 0 without a skip. mu^2 is the
+    skip's part in J. Invalid where the two places differ in shape. Raises ``BadInput`` for fewer than two probes.
+    """
+    if probes < 2:
+        raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
+    h, leaf = found.values[end], found.leaves[start]
+    alike = h.shape == leaf.shape
+    norms, diagonals = torch.zeros(2, probes, 1, dtype=torch.float64)
+    for p in range(probes if h.requires_grad else 0):
+        v = signs(h, generator)
+        (g,) = torch.autograd.grad(h, [leaf], v, retain_graph=True, allow_unused=True)
+        if g is not None:
+            norms[p] = (g.float().square().sum() / h.numel()).double().cpu()
+            diagonals[p] = (g.float() * v).sum().double().cpu() / h.numel() if alike else torch.nan
+    root = probes**0.5
+    return (
+        Reading(norms.mean(0), norms.std(0) / root),
+        Reading(diagonals.mean(0), diagonals.std(0) / root, torch.tensor([alike])),
+    )
+
+
+def kernel_slope(found: Passage, start: str, end: str) -> float:
+    """Return d log K^end / d log K^start, the response of the output's kernel when the input is scaled; dimensionless.
+
+    It is (h^end . J h^start) / |h^end|^2: 1 for ReLU and linear layers without biases, 0 where a normalization undoes
+    the scale, and at a fixed point of the kernel chi_K* (arXiv:2111.12143). NaN where the output is zero.
+    """
+    h, leaf = found.values[end], found.leaves[start]
+    if not h.requires_grad:
+        return 0.0
+    (g,) = torch.autograd.grad(h, [leaf], h.detach(), retain_graph=True, allow_unused=True)
+    length = h.detach().float().square().sum()
+    if g is None or not float(length) > 0:
+        return 0.0 if g is None else float("nan")
+    return float((g.float() * found.values[start].detach().float()).sum() / length)
+
+
 def exact_partial_jacobian(found: Passage, start: str, end: str) -> Tensor:
     """Return the Jacobian (B N_end, B N_start) of everything at ``end`` by everything at ``start``: small networks."""
     h, leaf = found.values[end].flatten(), found.leaves[start]

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from phasescope.blocks import Diagram, Figure, PhaseMap
+from phasescope.blocks import Diagram, Figure, PhaseMap, Table
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
@@ -105,6 +105,7 @@ def page(
     command: str,
     study_name: str = "",
     diagrams: Sequence[Diagram] = (),
+    tables: Sequence[Table] = (),
 ) -> str:
     """Return the page of a study, or of a map without ``paper`` and claims, as one self-contained HTML document.
 
@@ -132,6 +133,7 @@ def page(
         command=command,
         explored=packed(diagrams) if diagrams else "",
         scripts=scripts() if diagrams else (),
+        tables=tables,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from phasescope.blocks import Diagram, Figure
+from phasescope.blocks import Diagram, Figure, Table
 from phasescope.vocabulary import BadInput
 
 from .figures import render
@@ -37,12 +37,13 @@ def write_report(
     settings: Mapping[str, Any],
     command: str,
     diagrams: Sequence[Diagram] = (),
+    tables: Sequence[Table] = (),
 ) -> dict[str, Any]:
     """Write ``figures/<id>.png``, ``figures/<id>.svg`` and ``report.html``, and return where they are.
 
     The answer is ``{"report": Path, "figures": {id: {"png": Path, "svg": Path}}}``. The page comes last, so
-    where it is, all of it is. Without ``paper`` and ``claims``, as for a user's own phase map, it says
-    nothing of them. Raises ``BadInput`` for figures that share an id.
+    where it is, all of it is. ``tables`` stand before the figures. Without ``paper`` and ``claims``, as for a
+    user's own phase map, it says nothing of them. Raises ``BadInput`` for figures that share an id.
     """
     rendered = [(figure, render(figure)) for figure in figures]
     text = page(
@@ -57,6 +58,7 @@ def write_report(
         command=command,
         study_name=study_name,
         diagrams=diagrams,
+        tables=tables,
     )
     paths = {figure.id: _put(store, f"figures/{slug(figure.id)}", files) for figure, files in rendered}
     return {"report": store.write("report.html", text), "figures": paths}

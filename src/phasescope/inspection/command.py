@@ -1,0 +1,73 @@
+"""What ``phasescope inspect`` does, but for files and the terminal: load, inspect, and say what the page shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phasescope.blocks import Table
+from phasescope.ensemble.jobs import libraries
+from phasescope.inspection.load import load_batch, load_model
+from phasescope.inspection.measure import inspect
+from phasescope.inspection.readings import Inspection
+from phasescope.vocabulary import BadInput
+
+QUESTION = "Do signal and gradients survive the way through this network, and where not?"
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """An inspection, the name of its folder, and the page's parts as ``report.write_report`` takes them."""
+
+    found: Inspection
+    folder: str
+    page: dict[str, Any]
+
+
+def inspected(
+    model: str, batch: Path | None, blocks: Sequence[str] | None, probes: int, seed: int, tell: Callable[[str], object]
+) -> Inspected:
+    """Load ``model`` and ``batch`` by name and inspect; ``tell`` is told what is being done.
+
+    Raises ``BadInput`` without a batch, and what ``load_model``, ``load_batch`` and ``inspect`` raise.
+    """
+    if batch is None:
+        raise BadInput(
+            "there is no --batch: save inputs of the model, for example with numpy.save('batch.npy', inputs)."
+        )
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported; this process looks up nothing
+    module = load_model(model)
+    inputs = load_batch(batch, module, model)
+
+    def progress(what: str, done: int, total: int) -> None:
+        tell(f"inspecting {type(module).__name__}: {what}, {done}/{total}")
+
+    found = inspect(module, inputs, blocks=blocks, probes=probes, seed=seed, on_progress=progress)
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name or model).strip("-.")
+    command = ["phasescope", "inspect", model, "--batch", str(batch), "--probes", str(probes), "--seed", str(seed)]
+    command += ["--blocks", ",".join(blocks)] if blocks else []
+    return Inspected(found, f"inspect-{name}", _page(found, model, str(batch), shlex.join(command)))
+
+
+def _page(found: Inspection, model: str, batch: str, command: str) -> dict[str, Any]:
+    header, rows = found.table()
+    told = [f"{i}. {finding}" for i, finding in enumerate(found.findings, 1)] or ["Nothing unusual was found."]
+    summary = found.summary()
+    return {
+        "study_name": "inspect",
+        "title": f"{found.model}: {found.verdict}",
+        "question": QUESTION,
+        "paper": None,
+        "figures": [found.figure()],
+        "claims": [],
+        "provenance": {"libraries": libraries()},
+        "notes": "\n\n".join([f"{summary[0].upper()}{summary[1:]}.", *told]),
+        "settings": {"model": model, "batch": f"{batch}: {found.batch}", "probes": found.probes, "seed": found.seed},
+        "command": command,
+        "tables": [Table("Block by block", header, rows)],
+    }

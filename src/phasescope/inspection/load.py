@@ -1,0 +1,156 @@
+"""Models and batches from what a user names on the command line. Pickles are never opened.
+
+``package.module:factory`` is imported, which runs that code. A folder is read by ``transformers`` (the extra ``llm``):
+config.json and safetensors, local files only, no code from the folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect as signatures
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phasescope.vocabulary import BadInput, nearest
+
+PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+ROWS, TOKENS = 8, 64  # a text becomes at most so many samples of so many tokens, without padding
+FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
+
+
+def load_model(text: str) -> nn.Module:
+    """Return the model that ``text`` names: a folder, or ``package.module:factory``.
+
+    The factory is a module, or a function without arguments that returns one; the current folder is searched too.
+    Folders are read in float32. Raises ``BadInput`` for anything else, for folders without safetensors, and where
+    ``transformers`` is needed and missing.
+    """
+    path = Path(text)
+    if path.is_dir():
+        return _from_folder(path)
+    if FACTORY.fullmatch(text):
+        return _from_factory(*text.split(":"))
+    if path.suffix in PICKLED:
+        raise BadInput(
+            f"{text} is a pickle, which may run code: name a folder with config.json and safetensors instead."
+        )
+    raise BadInput(f"{text!r} is no folder and not package.module:factory: name one of them.")
+
+
+def _from_factory(module: str, name: str) -> nn.Module:
+    sys.path.insert(0, str(Path.cwd()))  # a console script does not search the current folder
+    try:
+        home = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{module}:{name} can not be imported: {error}.") from error
+    finally:
+        sys.path.remove(str(Path.cwd()))
+    found = getattr(home, name, None)
+    if found is None:
+        raise BadInput(f"{module} has no {name!r}{nearest(name, [word for word in vars(home) if word[0] != '_'])}")
+    if isinstance(found, nn.Module):
+        return found
+    if not callable(found):
+        raise BadInput(f"{module}:{name} is a {type(found).__name__}: name a module or a function that returns one.")
+    needed = [p.name for p in signatures.signature(found).parameters.values() if p.default is p.empty and p.kind < 2]
+    if needed:
+        raise BadInput(f"{module}:{name} needs {', '.join(needed)}: name a function without arguments.")
+    model = found()
+    if not isinstance(model, nn.Module):
+        raise BadInput(f"{module}:{name} gives a {type(model).__name__}: it must return a torch.nn.Module.")
+    return model
+
+
+def _from_folder(folder: Path) -> nn.Module:
+    if not (folder / "config.json").is_file():
+        raise BadInput(f"{folder} has no config.json: name the folder of a Hugging Face model.")
+    if not any(folder.glob("*.safetensors")):
+        pickled = sorted(part.name for part in folder.iterdir() if part.suffix in PICKLED)
+        if pickled:
+            raise BadInput(
+                f"{folder} has pickled weights only ({pickled[0]}), which may run code: save the model as safetensors."
+            )
+        raise BadInput(f"{folder} has no safetensors: save the model there with save_pretrained.")
+    transformers = _transformers(f"reading {folder}")
+    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, **local)
+        kind = getattr(transformers, (config.architectures or [""])[0], transformers.AutoModel)
+        model = kind.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32, **local)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BadInput(f"transformers can not read {folder}: {str(error).strip().splitlines()[0]}") from error
+    assert isinstance(model, nn.Module)
+    return model
+
+
+def _transformers(what: str) -> Any:
+    if importlib.util.find_spec("transformers") is None:
+        raise BadInput(f"{what} needs transformers: pip install 'phasescope[llm]'.")
+    return importlib.import_module("transformers")
+
+
+def load_batch(path: Path, module: nn.Module, model: str) -> Any:
+    """Return the batch in ``path``: what ``inspect`` takes, on the model's device and in its floating type.
+
+    ``.npy``: one tensor. ``.safetensors``: keywords by name; a single tensor whose name ``forward`` does not know is
+    the one argument. ``.txt``: text for the tokenizer in the model's folder, as up to 8 samples of 64 tokens. Raises
+    ``BadInput`` for other files.
+    """
+    if not path.is_file():
+        raise BadInput(f"there is no batch {path}: save one, for example with numpy.save('batch.npy', inputs).")
+    if path.suffix == ".npy":
+        return _fitted(_array(path), module)
+    if path.suffix == ".safetensors":
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        try:
+            named = {name: _fitted(value, module) for name, value in load_file(path).items()}
+        except (SafetensorError, OSError) as error:
+            raise BadInput(f"{path} is no safetensors file: {error}.") from error
+        known = signatures.signature(module.forward).parameters
+        return next(iter(named.values())) if len(named) == 1 and next(iter(named)) not in known else named
+    if path.suffix == ".txt":
+        return _tokens(path, module, Path(model))
+    raise BadInput(f"{path} is no batch: give .npy, .safetensors, or .txt for a language model with a tokenizer.")
+
+
+def _array(path: Path) -> Tensor:
+    try:
+        array = np.load(path, allow_pickle=False)
+        return torch.from_numpy(np.ascontiguousarray(array))
+    except (ValueError, OSError, TypeError) as error:
+        raise BadInput(f"{path} is no array of numbers: {error}. Save one with numpy.save.") from error
+
+
+def _fitted(value: Tensor, module: nn.Module) -> Tensor:
+    """Return ``value`` on the module's device, floating numbers in its type, whole ones as int64."""
+    like = next((p for p in module.parameters() if p.is_floating_point()), None)
+    device = like.device if like is not None else None
+    if value.is_floating_point():
+        return value.to(device, like.dtype if like is not None else None)
+    return value.to(device) if value.dtype == torch.bool else value.to(device, torch.int64)
+
+
+def _tokens(path: Path, module: nn.Module, folder: Path) -> Mapping[str, Tensor]:
+    if not folder.is_dir():
+        raise BadInput(f"{path} is text, and {folder} is no folder with a tokenizer: give .npy or .safetensors.")
+    transformers = _transformers(f"reading the text {path}")
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        ids = tokenizer(path.read_text(encoding="utf-8"), add_special_tokens=False, verbose=False)["input_ids"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(f"{folder} has no tokenizer for {path}: {str(error).strip().splitlines()[0]}") from error
+    length = min(TOKENS, len(ids) // 2)
+    if length < 2:
+        raise BadInput(f"{path} has {len(ids)} tokens: give a text of at least 4, better of {ROWS * TOKENS} or more.")
+    rows = min(ROWS, len(ids) // length)
+    return {"input_ids": _fitted(torch.tensor(ids[: rows * length]).view(rows, length), module)}

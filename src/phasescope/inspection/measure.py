@@ -1,0 +1,202 @@
+"""``inspect``: one passage through the user's own model, read block by block."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.special import stdtrit
+from torch import Tensor, nn
+
+from phasescope.ensemble import streams
+from phasescope.inspection.blocks import blocks_of, first_not_finite, is_weight_layer
+from phasescope.inspection.judge import (
+    BLOCK_TOLERANCE,
+    Depth,
+    findings_of,
+    scale_of,
+    verdict_of,
+)
+from phasescope.inspection.readings import NOTHING, BlockReading, Inspection, Interval
+from phasescope.instruments import (
+    INPUT,
+    Activity,
+    Passage,
+    batch_variances,
+    dead_shares,
+    kernel_slope,
+    kernels,
+    partial_jacobians,
+    passage,
+    sample_cosines,
+    token_cosines,
+    transfer,
+)
+from phasescope.instruments.passage import BATCH_NORMS, usable
+from phasescope.vocabulary import BadInput, Reading
+
+EXACT = Interval(1.0, 1.0, 1.0)
+Progress = Callable[[str, int, int], None]
+
+
+def inspect(
+    module: nn.Module,
+    batch: Any,
+    *,
+    blocks: Sequence[str] | None = None,
+    probes: int = 8,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> Inspection:
+    """Read how the signal and its gradients go through ``module``, block by block, and say what is not normal.
+
+    ``batch``: what the model takes, as a tensor, a tuple of arguments, or a mapping of keywords; its first axis is that
+    of the samples. ``blocks``: names of modules in the order of the signal; None finds them (``blocks_of``).
+    ``probes``: random vectors per Jacobian; ``seed``: of these. ``on_progress(what, done, total)`` is told of each
+    block.
+
+    The module is given back bit for bit: modes, buffers, gradients, hooks, torch's random numbers. It is read in
+    evaluation mode (no dropout), but batch normalization that was training goes on normalizing by the batch. Works for
+    frozen, tied and bf16 weights and under ``no_grad``. Costs ``probes`` backward passes for the whole and as many for
+    all single blocks together.
+
+    Raises ``BadInput`` for a model without parameters, blocks that are unknown, never called or not found, a batch that
+    a module refuses, and signals that are not finite; each names the module.
+    """
+    if next(module.parameters(), None) is None:
+        raise BadInput("the model has no parameters: there is nothing to inspect; give the network itself.")
+    if probes < 2:
+        raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
+    batch = usable(batch)
+    names = tuple(blocks) if blocks is not None else blocks_of(module, batch)
+    if not names:
+        raise BadInput("blocks is empty: name at least one module, or leave it out.")
+    tell = on_progress or (lambda what, done, total: None)
+    tell("forward", 0, 1)
+    try:
+        with passage(module, batch, names, during=Activity) as found:
+            return _read(module, batch, found, probes, seed, tell)
+    except BadInput as error:
+        broken = first_not_finite(module, batch) if "not finite" in str(error) else None
+        if broken is None:
+            raise
+        raise BadInput(
+            f"the output of {broken!r} is not finite, the first in the model: look for overflow or bad weights there."
+        ) from error
+
+
+def _read(module: nn.Module, batch: Any, found: Passage, probes: int, seed: int, tell: Progress) -> Inspection:
+    places, generators = found.names, streams(seed)
+    start = _start(module, found)
+    rows = []
+    signal = _signal(found)
+    tell("the whole depth", 0, len(places))
+    ends = [*_to_end(found, generators("probes", 0), probes), EXACT]
+    depth = _depth(places, start, ends)
+    for i, name in enumerate(places):
+        across: dict[str, Any] = {"chi": NOTHING, "verdict": "-", "skip": math.nan, "slope": math.nan}
+        if i > 0:
+            tell(name, i, len(places))
+            across = _across(
+                found, places[i - 1], name, generators("probes", i), probes, places.index(start) < i, depth
+            )
+        across |= {key: values[i] for key, values in signal.items()}
+        rows.append(BlockReading(name=name, to_end=ends[i], **across))
+    seen = found.activity.seen.values()
+    findings = findings_of(
+        rows, depth, batch_norm=_normalizes_by_batch(module), asleep=_asleep(module), samples=min(seen, default=0)
+    )
+    return Inspection(
+        model=type(module).__name__, parameters=sum(p.numel() for p in module.parameters()), batch=_said(batch),
+        probes=probes, seed=seed, rows=tuple(rows), start=start, depth=depth.blocks, total=depth.total,
+        verdict=depth.verdict, findings=findings,
+    )  # fmt: skip
+
+
+def _start(module: nn.Module, found: Passage) -> str:
+    """Return the place from which depth counts: the input of the first block, unless that is a weight layer.
+
+    Before a weight layer are data, which are no preactivations: what it does to them is read, but has no verdict.
+    """
+    places = found.names
+    if len(places) < 2:
+        raise BadInput("one block that takes no floating tensor has no Jacobian: name one more, further on.")
+    first = places[1] if places[0] == INPUT else places[0]
+    plain = is_weight_layer(dict(module.named_modules())[first])
+    return first if plain and first != places[-1] else places[0]
+
+
+def _signal(found: Passage) -> dict[str, list[float]]:
+    read = {"kernel": kernels, "dead": dead_shares, "cosine": sample_cosines, "tokens": token_cosines}
+    return {name: measure(found).value.tolist() for name, measure in {**read, "variance": batch_variances}.items()}
+
+
+def _to_end(found: Passage, generator: np.random.Generator, probes: int) -> list[Interval]:
+    """Return J from each place but the last to the last."""
+    last = found.names[-1]
+    reading = partial_jacobians(found, [(name, last) for name in found.names[:-1]], generator=generator, probes=probes)
+    return [_interval(reading, i, probes) for i in range(len(found.names) - 1)]
+
+
+def _depth(places: Sequence[str], start: str, ends: Sequence[Interval]) -> Depth:
+    first = places.index(start)
+    blocks = len(places) - 1 - first
+    return Depth(blocks, ends[first], ends[first + blocks // 2])
+
+
+def _across(
+    found: Passage, before: str, name: str, generator: np.random.Generator, probes: int, judged: bool, depth: Depth
+) -> dict[str, Any]:
+    """Return what one block does: chi, its verdict, skip, slope, and the factor that would mend it."""
+    j, diagonal = transfer(found, before, name, generator=generator, probes=probes)
+    chi, skip, slope = _interval(j, 0, probes), float(diagonal.value[0]), kernel_slope(found, before, name)
+    verdict = verdict_of(chi, BLOCK_TOLERANCE) if judged else "-"
+    off = verdict in ("ordered", "chaotic")
+    scale = scale_of(chi.value, skip, slope, depth.blocks) if off else math.nan
+    return {"chi": chi, "verdict": verdict, "skip": skip, "slope": slope, "scale": scale}
+
+
+def _interval(reading: Reading, i: int, probes: int) -> Interval:
+    assert reading.error is not None
+    value, error = float(reading.value[i]), float(reading.error[i])
+    half = float(stdtrit(probes - 1, 0.975)) * error
+    return Interval(value, value - half, value + half)
+
+
+def _said(batch: Any) -> str:
+    """Return the shapes and types of a batch in words."""
+    named = batch.items() if isinstance(batch, Mapping) else ((" ", part) for part in _parts(batch))
+    said = [
+        f"{name} {tuple(part.shape)} {str(part.dtype).removeprefix('torch.')}".strip()
+        for name, part in named
+        if isinstance(part, Tensor)
+    ]
+    return ", ".join(said) or type(batch).__name__
+
+
+def _parts(batch: Any) -> tuple[Any, ...]:
+    return batch if isinstance(batch, tuple) else (batch,)
+
+
+def _normalizes_by_batch(module: nn.Module) -> bool:
+    return any(
+        isinstance(part, BATCH_NORMS) and (part.training or not part.track_running_stats) for part in module.modules()
+    )
+
+
+def _asleep(module: nn.Module) -> list[str]:
+    """Return the batch normalizations that would use running statistics and have none yet."""
+    return [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, BATCH_NORMS) and not part.training and _untaught(part)
+    ]
+
+
+def _untaught(part: Any) -> bool:
+    """Say whether the running statistics are those of a fresh module: mean 0 and variance 1, after no batch."""
+    if part.num_batches_tracked is None or int(part.num_batches_tracked) > 0:
+        return False
+    return bool((part.running_mean == 0).all()) and bool((part.running_var == 1).all())

@@ -1,0 +1,225 @@
+"""What an inspection found: one row per block, the whole depth, and what to do. Prints as a table."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from phasescope.blocks import Figure
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Verdict = Literal["critical", "ordered", "chaotic", "undecided", "-"]
+DEPTH_TOLERANCE = math.log(10)
+"""|log J| over the whole depth: squared gradient norms of the first and last block within tenfold, so that one learning
+rate serves both. Small steps of one sign add up over many blocks; this is the threshold that notices."""
+HEADER = ("block", "kernel", "chi_J [95 %]", "verdict", "skip", "J to the end", "dead", "cosine", "tokens", "scale by")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A measured number with its 95 % interval, Student's t over the probes."""
+
+    value: float
+    low: float
+    high: float
+
+    @property
+    def log(self) -> Interval:
+        """The natural logarithm of a positive quantity; -inf where an end is not positive."""
+        return Interval(*(math.log(x) if x > 0 else (-math.inf if x <= 0 else x) for x in self))
+
+    def __iter__(self) -> Any:
+        return iter((self.value, self.low, self.high))
+
+
+NOTHING = Interval(math.nan, math.nan, math.nan)
+
+
+@dataclass(frozen=True)
+class BlockReading:
+    """One block: what its output is like, and what it does to a gradient that passes back through it.
+
+    ``kernel``: mean of h^2. ``chi``: J from the place before to this one; 1 keeps gradients. ``skip``: the mean
+    diagonal of that Jacobian, 1 for ``h + branch(h)``. ``slope``: d log K of the output by d log K of the input.
+    ``to_end``: J from here to the last block. ``dead``: share of activation units without gradient. ``cosine``,
+    ``tokens``: between samples, and between the tokens of one. ``variance``: of a unit over the batch. ``scale``: the
+    factor for the block's weights (without a skip) or its branch (with one) that would mend chi. NaN: no reading.
+    """
+
+    name: str
+    kernel: float
+    chi: Interval
+    verdict: Verdict
+    skip: float
+    slope: float
+    to_end: Interval
+    dead: float
+    cosine: float
+    tokens: float
+    variance: float
+    scale: float = math.nan
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not normal: what, and what to do about it."""
+
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.mend}"
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What ``ps.inspect`` returns. ``rows`` are the places in order: the input of the first block, then each block.
+
+    ``total`` is J over the whole depth, from ``start`` to the last block, ``depth`` the number of blocks between them.
+    """
+
+    model: str
+    parameters: int
+    batch: str
+    probes: int
+    seed: int
+    rows: tuple[BlockReading, ...]
+    start: str
+    depth: int
+    total: Interval
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """The names of the blocks."""
+        return tuple(row.name for row in self.rows if row.name != "input")
+
+    @property
+    def growth(self) -> Interval:
+        """Nats by which log J grows per block: 0 at criticality, positive where gradients explode going back."""
+        return Interval(*(x / self.depth for x in self.total.log))
+
+    @property
+    def correlation_length(self) -> float:
+        """Blocks over which J changes e-fold: 1/|growth|, infinite at criticality."""
+        growth = self.growth.value
+        return math.inf if growth == 0 else 1 / abs(growth)
+
+    def summary(self) -> str:
+        """Return the whole depth in one sentence."""
+        total, log, growth = self.total, self.total.log, self.growth
+        bends = self.verdict == "critical" and abs(log.value) > DEPTH_TOLERANCE
+        return (
+            f"{self.verdict}: over {self.depth} blocks J = {_number(total.value)} [{_number(total.low)}, "
+            f"{_number(total.high)}] (log J = {log.value:+.2f}), {growth.value:+.3f} nats per block, "
+            f"correlation length {_number(self.correlation_length)} blocks"
+            f"{'; J is a power of depth, with ever smaller steps' if bends else ''}"
+        )
+
+    def table(self) -> tuple[Sequence[str], list[list[str]]]:
+        """Return the header and the rows of the table as text; columns without any reading are left out."""
+        rows = [_cells(row) for row in self.rows]
+        used = [i for i in range(len(HEADER)) if i < 2 or any(row[i] not in ("", "-") for row in rows)]
+        return [HEADER[i] for i in used], [[row[i] for i in used] for row in rows]
+
+    @property
+    def _title(self) -> str:
+        return (
+            f"{self.model}: {self.parameters:,} parameters, batch {self.batch}, {self.probes} probes, seed {self.seed}"
+        )
+
+    def __str__(self) -> str:
+        header, rows = self.table()
+        widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+        lines = [_line(row, widths) for row in (header, *rows)]
+        told = [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)] or ["Nothing unusual was found."]
+        return "\n".join([self._title, *lines, "", self.summary(), *told])
+
+    def _repr_html_(self) -> str:
+        header, rows = self.table()
+        head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
+        body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        told = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in self.findings)
+        return (
+            f"<p>{html.escape(self._title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<p>{html.escape(self.summary())}</p><ol>{told}</ol>"
+        )
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return the readings as an ``xarray.Dataset`` along ``block``, and the whole in its attributes."""
+        import xarray as xr
+
+        numbers = {
+            name: [getattr(row, name) for row in self.rows]
+            for name in ("kernel", "variance", "skip", "slope", "dead", "cosine", "tokens", "scale")
+        }
+        for name in ("chi", "to_end"):
+            for part, suffix in (("value", ""), ("low", "_low"), ("high", "_high")):
+                numbers[name + suffix] = [getattr(getattr(row, name), part) for row in self.rows]
+        columns: dict[str, Any] = {name: ("block", np.asarray(values, float)) for name, values in numbers.items()}
+        columns["verdict"] = ("block", [row.verdict for row in self.rows])
+        attributes = {
+            "model": self.model, "batch": self.batch, "probes": self.probes, "seed": self.seed, "start": self.start,
+            "depth": self.depth, "total": self.total.value, "total_low": self.total.low, "total_high": self.total.high,
+            "growth": self.growth.value, "verdict": self.verdict, "findings": [str(f) for f in self.findings],
+        }  # fmt: skip
+        return xr.Dataset(columns, coords={"block": [row.name for row in self.rows]}, attrs=attributes)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as plain data for JSON: None where there is no reading, infinities as text."""
+        data = self.to_dataset()
+        rows = [
+            {"block": str(name), **{key: _plain(data[key].values[i]) for key in data.data_vars}}
+            for i, name in enumerate(data.block.values)
+        ]
+        return {"parameters": self.parameters, **{k: _plain(v) for k, v in data.attrs.items()}, "rows": rows}
+
+    def figure(self) -> Figure:
+        """Return the picture: chi_J per block, J to the end, kernel, and cosines and dead units, as blocks."""
+        from phasescope.inspection.figures import figure_of
+
+        return figure_of(self)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        value = float(value)
+        return (
+            None if math.isnan(value) else value if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
+        )
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _number(x: float) -> str:
+    """Write a number with three digits that matter.
+
+    >>> _number(0.98765), _number(12345.0), _number(float("nan")), _number(2e-7)
+    ('0.988', '1.23e+04', '', '2e-07')
+    """
+    return "" if math.isnan(x) else f"{x:.3g}"
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (cell.rjust(width) for cell, width in zip(cells, widths, strict=True))
+    return "  ".join([first.strip().ljust(widths[0]), *others]).rstrip()
+
+
+def _cells(row: BlockReading) -> list[str]:
+    chi = f"{row.chi.value:.3g} [{row.chi.low:.3g}, {row.chi.high:.3g}]" if not math.isnan(row.chi.value) else ""
+    share = ["" if math.isnan(x) else f"{x:.2f}".replace("-0.00", "0.00") for x in _shares(row)]
+    dead = "" if math.isnan(row.dead) else f"{100 * row.dead:.0f} %"
+    scale = "" if math.isnan(row.scale) else f"{row.scale:.2f}"
+    end = _number(row.to_end.value)
+    return [row.name, _number(row.kernel), chi, row.verdict, share[0], end, dead, share[1], share[2], scale]
+
+
+def _shares(row: BlockReading) -> tuple[float, float, float]:
+    return row.skip, row.cosine, row.tokens
