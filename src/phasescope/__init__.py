@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phasescope import instruments, learners, tasks, theory
     from phasescope.ensemble import Quantity, Simulation, Span, last, measure, simulate, train
+    from phasescope.inspection import AutoInit, autoinit
     from phasescope.studies import (
         Experiment,
         MapResults,
@@ -38,6 +39,7 @@ _HOMES = {
     "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
     "phasescope.ensemble": ("Quantity", "Simulation", "Span", "last", "measure", "simulate", "train"),
+    "phasescope.inspection": ("AutoInit", "autoinit"),
     "phasescope.studies": (
         "Experiment",
         "MapResults",
@@ -53,6 +55,7 @@ _HOMES = {
 _ROOMS = ("instruments", "learners", "tasks", "theory")
 
 __all__ = [
+    "AutoInit",
     "BadInput",
     "Claim",
     "Control",
@@ -73,6 +76,7 @@ __all__ = [
     "Simulation",
     "Span",
     "Study",
+    "autoinit",
     "instruments",
     "last",
     "learners",

@@ -90,7 +90,7 @@ class Scaled:
         self.frozen: list[str] = []
         for name, parameter in known.items():
             block = _inside(name, self.blocks)
-            if block is None or not (parameter.dim() >= MANY or biases and name.endswith("bias")):
+            if block is None or not (parameter.dim() >= MANY or (biases and name.endswith("bias"))):
                 continue
             if not parameter.requires_grad:
                 self.frozen.append(name)
@@ -170,12 +170,12 @@ class Scaled:
     def _estimates(self, found: Passage, places: Places) -> list[Tensor]:
         # the same probes at every step: the descent is on one function, which independent probes check at the end
         generator = streams(self.seed)("autoinit probes")
-        return [
-            torch.stack(
-                [probe(found, end, [start], generator, create_graph=True)[0] for _ in range(self.probes)]
-            ).mean()
-            for start, end in places.pairs
-        ]
+
+        def estimate(start: str, end: str) -> Tensor:
+            drawn = [probe(found, end, [start], generator, create_graph=True)[0] for _ in range(self.probes)]
+            return torch.stack(drawn).mean()
+
+        return [estimate(start, end) for start, end in places.pairs]
 
 
 @contextmanager

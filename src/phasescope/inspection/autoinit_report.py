@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,11 +59,10 @@ class AutoInit:
         """One sentence: whether it converged, in how many steps, why or why not."""
         with np.errstate(divide="ignore"):
             before, after = (float(np.log(f.jacobians).sum()) for f in (self.before, self.after))
-        done = f"AutoInit {'converged' if self.converged else 'did not converge'} in {self.steps} steps: {self.reason}."
+        done = f"{'converged' if self.converged else 'did not converge'} in {self.steps} steps: {self.reason}."
         frozen = f" Left alone, being frozen: {', '.join(self.frozen)}." if self.frozen else ""
-        return (
-            f"{done} Sum of log J over {len(self.places) - 1} blocks: {before:.3g} before, {after:.3g} after.{frozen}"
-        )
+        sums = f"Sum of log J over {len(self.places) - 1} blocks: {before:.3g} before, {after:.3g} after."
+        return f"AutoInit {done} {sums}{frozen}"
 
     def __str__(self) -> str:
         table = [HEADINGS, *self.rows()]
@@ -72,12 +71,12 @@ class AutoInit:
         return "\n".join([*lines, self.summary])
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:left'>{name}</th>" for name in HEADINGS)
-        cells = (
-            "".join(f"<td style='text-align:left'>{html.escape(cell)}</td>" for cell in row) for row in self.rows()
-        )
-        body = "".join(f"<tr>{row}</tr>" for row in cells)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table><p>{html.escape(self.summary)}</p>"
+        def line(cells: Sequence[str], tag: str) -> str:
+            styled = (f"<{tag} style='text-align:left'>{html.escape(cell)}</{tag}>" for cell in cells)
+            return f"<tr>{''.join(styled)}</tr>"
+
+        body = "".join(line(row, "td") for row in self.rows())
+        return f"<table>{line(HEADINGS, 'th')}{body}</table><p>{html.escape(self.summary)}</p>"
 
     def to_dataset(self) -> xr.Dataset:
         """Return J before, after and along the steps, kernels, targets and scales as one labelled dataset."""
