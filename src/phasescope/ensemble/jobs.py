@@ -22,14 +22,6 @@ TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
 AUTOINIT = ("inspection/autoinit.py", "inspection/autoinit_jacobians.py")  # a study draws first weights with it
 ROOMS = ("ensemble", "instruments", "learners", "tasks", *AUTOINIT, "vocabulary.py")
-    "ensemble",
-    "instruments",
-    "learners",
-    "tasks",
-    "inspection/autoinit.py",
-    "inspection/autoinit_jacobians.py",
-    "vocabulary.py",
-)
 
 
 @dataclass(frozen=True)

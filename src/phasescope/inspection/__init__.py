@@ -1,6 +1,7 @@
-"""The instruments on a user's own model: what is not normal in it, and how to mend it."""
+"""The instruments on a user's own model: what its signal and its gradients do over depth, and what to change."""
 
 from phasescope.inspection.autoinit import autoinit
 from phasescope.inspection.autoinit_report import AutoInit
+from phasescope.inspection.blocks import blocks_of, is_weight_layer
 
-__all__ = ["AutoInit", "autoinit"]
+__all__ = ["AutoInit", "autoinit", "blocks_of", "is_weight_layer"]

@@ -30,6 +30,7 @@ from torch import nn
 
 from phasescope.inspection.autoinit_jacobians import Goal, Places, Scaled
 from phasescope.inspection.autoinit_report import AutoInit
+from phasescope.inspection.blocks import blocks_of
 from phasescope.vocabulary import Array, BadInput, nearest
 
 Loss = Literal["log", "square"]
@@ -55,7 +56,7 @@ def autoinit(
 
     ``batch`` is what the module takes: a tensor, a tuple of arguments, or a mapping of keywords; data or noise, as many
     samples as make J sharp (32 will do). ``blocks`` are the names of the modules whose outputs are the places h^1, h^2,
-    ...; h^0 is what the first one is given. Each weight inside a block (a parameter with two axes or more) gets one
+    ... (default: ``blocks_of``); h^0 is what the first one is given. Each weight inside a block (a parameter with two axes or more) gets one
     scalar; with ``rate`` also each bias. Frozen parameters are left alone. The scalars end in the weights: the module
     has the same parts as before and no hooks, its buffers, modes and gradients are untouched.
 
@@ -71,7 +72,7 @@ def autoinit(
     True
     """
     _check(loss, rate, steps, tolerance, growth, probes)
-    chosen = tuple(blocks) if blocks is not None else _found(module, batch)
+    chosen = tuple(blocks) if blocks is not None else blocks_of(module, batch)
     if len(set(chosen)) != len(chosen) or not chosen:
         raise BadInput(f"blocks is {list(chosen)}: name at least one, each once.")
     scaled = Scaled(module, batch, chosen, biases=rate is not None, probes=probes, seed=seed)
@@ -102,10 +103,6 @@ def _check(loss: str, rate: float | None, steps: int, tolerance: float, growth: 
             raise BadInput(f"{name} is {value}: it must be at least {least}.")
     if not 0 < tolerance < 1 or not 0 <= growth < np.inf:
         raise BadInput(f"tolerance is {tolerance}, growth {growth}: take 0 < tolerance < 1 and 0 <= growth < inf.")
-
-
-def _found(module: nn.Module, batch: Any) -> tuple[str, ...]:
-    raise BadInput("blocks is None: name the modules between which the Jacobian is tuned, in the order of the signal.")
 
 
 def _goal(scaled: Scaled, places: Places, tolerance: float, growth: float) -> tuple[Goal, Array]:

@@ -45,16 +45,16 @@ def tensor_of(value: Any) -> Tensor | None:
     return next((found for part in parts if (found := tensor_of(part)) is not None), None)
 
 
-def _swapped(value: Any, old: Tensor, new: Tensor) -> Any:
+def swapped(value: Any, old: Tensor, new: Tensor) -> Any:
     """Return ``value`` with the tensor ``old`` replaced by ``new``, in the same containers."""
     if value is old:
         return new
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_swapped(part, old, new) for part in value))
+        return type(value)(*(swapped(part, old, new) for part in value))
     if isinstance(value, tuple | list):
-        return type(value)(_swapped(part, old, new) for part in value)
+        return type(value)(swapped(part, old, new) for part in value)
     if isinstance(value, Mapping):
-        changed = {key: _swapped(part, old, new) for key, part in value.items()}
+        changed = {key: swapped(part, old, new) for key, part in value.items()}
         kind: Any = type(value)  # a model's output class takes its parts as keywords
         return kind(**changed) if hasattr(value, "to_tuple") else kind(changed)
     return value
@@ -115,7 +115,6 @@ def passage(
         if name not in known:
             raise BadInput(f"the model has no module {name!r}{nearest(name, list(known)[1:13])}")
     found, calls = Passage(), dict.fromkeys(blocks, 0)
-    where: list[str] = []
 
     def tap(name: str, h: Tensor) -> Tensor:
         if not bool(torch.isfinite(h).all()):
@@ -130,7 +129,7 @@ def passage(
         if found.names or h is None:
             return None
         on = tap(INPUT, h)
-        return _swapped(args, h, on), _swapped(keywords, h, on)
+        return swapped(args, h, on), swapped(keywords, h, on)
 
     def after(name: str) -> Any:
         def hook(part: nn.Module, args: Any, keywords: Any, out: Any) -> Any:
@@ -138,7 +137,7 @@ def passage(
             if h is None:
                 raise BadInput(f"the module {name!r} gives no floating tensor: choose blocks that pass a signal on.")
             calls[name] += 1
-            return _swapped(out, h, tap(name if calls[name] == 1 else f"{name}#{calls[name]}", h))
+            return swapped(out, h, tap(name if calls[name] == 1 else f"{name}#{calls[name]}", h))
 
         return hook
 
@@ -148,7 +147,7 @@ def passage(
             for name in blocks:
                 handles.append(known[name].register_forward_pre_hook(before, with_kwargs=True))
                 handles.append(known[name].register_forward_hook(after(name), with_kwargs=True))
-            with _named(module, where, handles):
+            with refusing(module):
                 found.output = call(module, batch, parameters)
             silent = [name for name, count in calls.items() if count == 0]
             if silent:
@@ -160,8 +159,10 @@ def passage(
 
 
 @contextmanager
-def _named(module: nn.Module, where: list[str], handles: list[Any]) -> Iterator[None]:
-    """Turn what the model raises into one sentence that names the innermost module that refused."""
+def refusing(module: nn.Module) -> Iterator[None]:
+    """Turn what the model raises inside into a ``BadInput``: one sentence that names the innermost module."""
+    where: list[str] = []
+    handles: list[Any] = []
     for name, part in module.named_modules():
         handles.append(part.register_forward_pre_hook(lambda _m, _a, name=name: where.append(name)))
         handles.append(part.register_forward_hook(lambda _m, _a, _o: where.__delitem__(-1)))
@@ -169,11 +170,14 @@ def _named(module: nn.Module, where: list[str], handles: list[Any]) -> Iterator[
         yield
     except BadInput:
         raise
-    except (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError) as error:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError) as error:
         name = where[-1] if where else ""
         refused = f"the module {name!r}" if name else "the model"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BadInput(f"{refused} refuses this batch: {reason}. Mend the batch's shape or dtype.") from error
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def shape_of(h: Tensor) -> tuple[int, int]:
