@@ -56,9 +56,9 @@ def autoinit(
 
     ``batch`` is what the module takes: a tensor, a tuple of arguments, or a mapping of keywords; data or noise, as many
     samples as make J sharp (32 will do). ``blocks`` are the names of the modules whose outputs are the places h^1, h^2,
-    ... (default: ``blocks_of``); h^0 is what the first one is given. Each weight inside a block (a parameter with two axes or more) gets one
-    scalar; with ``rate`` also each bias. Frozen parameters are left alone. The scalars end in the weights: the module
-    has the same parts as before and no hooks, its buffers, modes and gradients are untouched.
+    ... (default: ``blocks_of``); h^0 is what the first one is given. Each weight inside a block (a parameter with two
+    axes or more) gets one scalar; with ``rate`` also each bias. Frozen parameters are left alone. The scalars end in
+    the weights: the module has the same parts as before and no hooks, its buffers, modes and gradients are untouched.
 
     Stops when every |log J| < ``tolerance``, after ``steps``, or when no scalar can help; where it does not converge
     the best scales found are kept, and ``reason`` says why. ``probes`` random vectors estimate J, the same at every
