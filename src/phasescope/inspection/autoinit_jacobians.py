@@ -7,8 +7,9 @@ scalars move. The adjacent APJN J^{l,l+1} is Hutchinson's estimate, differentiat
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -181,8 +182,30 @@ class Scaled:
 @contextmanager
 def _twice(module: nn.Module, batch: Any, blocks: Sequence[str], parameters: Mapping[str, Tensor]) -> Iterator[Passage]:
     """A passage whose gradients can be differentiated: attention is written out, its fast kernels allow it once."""
-    with sdpa_kernel(SDPBackend.MATH), passage(module, batch, blocks, parameters=parameters) as found:
+    with _WRITTEN_OUT, passage(module, batch, blocks, parameters=parameters) as found:
         yield found
+
+
+class _WrittenOut:
+    """Attention without fast kernels, as long as anybody is inside: torch's switch is one for all threads."""
+
+    def __init__(self) -> None:
+        self.lock, self.inside, self.switch = Lock(), 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.inside == 0:
+                self.switch.enter_context(sdpa_kernel(SDPBackend.MATH))
+            self.inside += 1
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.inside -= 1
+            if self.inside == 0:
+                self.switch.close()
+
+
+_WRITTEN_OUT = _WrittenOut()
 
 
 def _inside(name: str, blocks: Sequence[str]) -> str | None:

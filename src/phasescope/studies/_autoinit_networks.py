@@ -1,19 +1,24 @@
-"""Networks of the study ``autoinit``, each begun in one of the ways that are compared: a learner like any other."""
+"""Networks of the study ``autoinit``, each begun in one of the ways that are compared, and what is measured on them."""
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 import math
+import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.inspection import autoinit, blocks_of
-from phasescope.instruments import passage
-from phasescope.learners import SignalNetwork
-from phasescope.vocabulary import Array, BadInput, nearest
+from phasescope import theory
+from phasescope.inspection import AutoInit, autoinit, blocks_of
+from phasescope.instruments import partial_jacobians, passage
+from phasescope.learners import VGG, ResMLP, SignalNetwork
+from phasescope.vocabulary import Array, BadInput, Generators, Member, nearest
 
 NOISE = 64  # samples of noise on which AutoInit and LSUV look
 
@@ -83,7 +88,7 @@ def unit_variance(module: nn.Module, batch: Tensor, *, tolerance: float = 0.01, 
     for name, part in weight_layers(module):
         for _ in range(rounds):
             with passage(module, batch, [name]) as found:
-                deviation = float(found.values[name].std())
+                deviation = float(found.values[name].detach().std())
             if abs(deviation - 1) < tolerance or deviation == 0:
                 break
             with torch.no_grad():
@@ -124,7 +129,14 @@ class Initialized(nn.Module):
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the network's numbers."""
-        return {"learner": "Initialized", "inner": self.inner.describe(), "inputs": self.inputs, "way": self.way}  # type: ignore[operator]
+        inner = self.inner.describe()  # type: ignore[operator]
+        return {"learner": "Initialized", "inner": inner, "inputs": self.inputs, "way": self.way, "source": _source()}
+
+
+@cache
+def _source() -> str:
+    # the ways are defined here, outside the rooms of which a record's identity knows
+    return hashlib.sha256(inspect.getsource(sys.modules[__name__]).encode()).hexdigest()[:16]
 
 
 def noise(generator: np.random.Generator, inputs: int, samples: int = NOISE) -> Tensor:
@@ -137,3 +149,89 @@ def places(module: nn.Module, batch: Tensor) -> tuple[str, ...]:
     if isinstance(module, SignalNetwork):
         return tuple(f"blocks.{i}" for i in range(module.depth))
     return blocks_of(module, batch)
+
+
+def network_of(kind: str, side: int, plan: tuple[int, ...], width: int, depth: int) -> VGG | ResMLP:
+    """Return the untrained network named ``kind``: "VGG", "VGG, batch norm" or "ResMLP"."""
+    if kind == "ResMLP":
+        return ResMLP(side, width, depth)
+    return VGG(side, plan, batch_norm=kind.endswith("batch norm"))
+
+
+# -- what is measured without training -------------------------------------------------------------------------------
+
+
+def scalar_map(member: Member, generators: Generators) -> dict[str, Any]:
+    """Return how often one ReLU layer must be stepped at factor/sigma_w^2, and where factor times its best step lands.
+
+    sigma_w^2 is drawn log-uniformly from 0.05 to 50: what is claimed is claimed for all of them.
+    """
+    variance = 0.05 * 1000 ** generators("variance").random()
+    gain = theory.relu_gain(variance)
+    steps = theory.iterations(float(member["factor"]) / variance, gain, "log")
+    rate = theory.one_step_rate(gain) * float(member["factor"])
+    landed = theory.autoinit_step(1.0, rate, gain) ** 2 * gain
+    return {"variance": variance, "iterations": steps, "missed": abs(landed - 1)}
+
+
+def _signal_network(member: Member, generators: Generators) -> tuple[SignalNetwork, Tensor]:
+    width, depth = int(member["width"]), int(member["depth"])
+    net = SignalNetwork(
+        width, depth, inputs=width, activation=str(member.get("activation", "relu")),
+        weight_variance=float(member["start"]),
+    )  # fmt: skip
+    net.initialize(generators("init"))
+    return net, noise(generators("noise"), width, int(member["samples"]))
+
+
+def _tuned(member: Member, generators: Generators) -> tuple[SignalNetwork, Tensor, AutoInit]:
+    """Return a network tuned by the member's ``method``: "newton", or "log" or "square" descent at 1/(2 sigma_w^2)."""
+    net, batch = _signal_network(member, generators)
+    method = str(member["method"])
+    found = autoinit(
+        net, batch, blocks=places(net, batch), rate=None if method == "newton" else 0.5 / float(member["start"]),
+        loss="square" if method == "square" else "log", steps=int(member["steps"]), probes=int(member["probes"]),
+        seed=int(generators("probes").integers(2**31)),
+    )  # fmt: skip
+    return net, batch, found
+
+
+def tuned_network(member: Member, generators: Generators) -> dict[str, Any]:
+    """Return what AutoInit did to one network: J along the steps, J of each block before and after, a sigma_w."""
+    net, batch, found = _tuned(member, generators)
+    with np.errstate(divide="ignore"):
+        history = np.abs(np.log(found.history))
+    close = np.flatnonzero((history < float(member["tolerance"])).all(1))
+    near = np.flatnonzero(history.mean(1) < float(member["tolerance"]))
+    fresh = noise(generators("fresh noise"), batch.shape[1], len(batch))
+    scales = np.array([found.scales[f"blocks.{i}.weight"] for i in range(net.depth)])
+    return {
+        "steps": float(close[0]) if len(close) else np.inf,
+        "mean_steps": float(near[0]) if len(near) else np.inf,
+        "before": jacobians(_signal_network(member, generators)[0], batch, generators),
+        "after": jacobians(net, batch, generators),
+        "elsewhere": jacobians(net, fresh, generators),
+        "path": found.history.mean(1),
+        "scale": scales * math.sqrt(float(member["start"])),
+    }
+
+
+def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 32) -> Array:
+    """Return J of each pair of adjacent places, from probes that no tuning has seen."""
+    with passage(module, batch, places(module, batch)) as found:
+        pairs = list(zip(found.names[:-1], found.names[1:], strict=True))
+        reading = partial_jacobians(found, pairs, generator=generators("reading"), probes=probes)
+    return reading.value.numpy()
+
+
+def begun(member: Member, generators: Generators) -> dict[str, Any]:
+    """Return J of each block of a network begun in the member's ``way``, and the mean square of its last block."""
+    kind, side = str(member["network"]), int(member["side"])
+    plan = tuple(int(entry) for entry in str(member["plan"]).split())
+    net = network_of(kind, side, plan, int(member["width"]), int(member["depth"]))
+    Initialized(net, side * side, str(member["way"])).initialize(generators("init"))
+    batch = noise(generators("fresh noise"), side * side)
+    names = places(net, batch)
+    with passage(net, batch, names) as found:
+        kernel = float(found.values[names[-1]].detach().square().mean())
+    return {"jacobian": jacobians(net, batch, generators), "kernel": kernel}
