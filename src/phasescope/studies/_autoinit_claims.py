@@ -66,7 +66,7 @@ def _scalar(s: AutoInitSettings) -> Sequence[Claim]:
 
 def _scale(data: xr.Dataset, **at: object) -> Array:
     """Return a sigma_w of each block (seed, block)."""
-    return np.asarray(part(data, "erf").scale.isel(method=0, start=0).sel(at).transpose("seed", "block").values)
+    return np.asarray(part(data, "erf").scale.isel(rule=0, start=0).sel(at).transpose("seed", "block").values)
 
 
 def _fall(scales: Array) -> Array:
@@ -77,16 +77,16 @@ def _fall(scales: Array) -> Array:
 
 
 def _networks(s: AutoInitSettings) -> Sequence[Claim]:
-    def steps(data: xr.Dataset, method: str, starts: Sequence[float]) -> Array:
-        found = part(data, "square").mean_steps.sel(method=method, start=list(starts))
+    def steps(data: xr.Dataset, rule: str, starts: Sequence[float]) -> Array:
+        found = part(data, "square").mean_steps.sel(rule=rule, start=list(starts))
         return np.asarray(found.max("start").values)
 
     def scale(data: xr.Dataset) -> Array:
-        found = part(data, "square").scale.sel(method="log").transpose("seed", ...).values
-        return np.asarray(np.abs(found - np.sqrt(2)).max((1, 2)))
+        found = part(data, "square").scale.sel(rule="log").transpose("seed", ...).values
+        return np.asarray(np.max(np.abs(found - np.sqrt(2)), axis=(1, 2)))
 
     def inside(scales: Array) -> Array:
-        return np.asarray(((scales > np.sqrt(np.pi) / 2) & (scales < 1.6)).mean(1))
+        return np.asarray(np.mean((scales > np.sqrt(np.pi) / 2) & (scales < 1.6), axis=1))
 
     def untuned(data: xr.Dataset) -> Array:
         return np.full(len(part(data, "square").seed), np.sqrt(8) - np.sqrt(2))
@@ -139,37 +139,38 @@ def _networks(s: AutoInitSettings) -> Sequence[Claim]:
 
 
 def _deep(s: AutoInitSettings) -> Sequence[Claim]:
-    def worst(data: xr.Dataset, reading: str, method: str) -> Array:
-        found = abs(np.log(part(data, "deep")[reading].sel(method=method))).max("block")
+    def worst(data: xr.Dataset, experiment: str, reading: str) -> Array:
+        found = abs(np.log(part(data, experiment)[reading].isel(rule=0))).max("block")
         chosen = found.min("start") if reading == "before" else found.max("start")
         return np.asarray(chosen.values)
 
-    def steps(data: xr.Dataset, method: str) -> Array:
-        return np.asarray(part(data, "deep").steps.sel(method=method).max("start").values)
+    def steps(data: xr.Dataset, experiment: str) -> Array:
+        return np.asarray(part(data, experiment).steps.isel(rule=0).max("start").values)
 
     def never(data: xr.Dataset) -> Array:
-        return np.asarray(part(data, "square").steps.sel(method="square", start=8.0).values)
+        return np.asarray(part(data, "square").steps.sel(rule="square", start=8.0).values)
 
-    untuned = Control("untuned, the best of the four starts: its worst block", lambda d: worst(d, "before", "newton"))
-    names = {"newton": "the default step", "log": "plain descent at 0.5/sigma_w^2"}
+    untuned = Control("untuned, the best of the starts: its worst block", lambda d: worst(d, "deep", "before"))
+    names = {"deep": "0.5, 1, 4, 8", "deep_log": "0.5, 8"}
+    rules = {"deep": "the default step", "deep_log": "plain descent at 0.5/sigma_w^2"}
     found = []
-    for method, name in names.items():
+    for name, starts in names.items():
         found += [
             Claim(
-                f"deep-steps-{method}",
-                f"From sigma_w^2 = 0.5, 1, 4, 8 every one of {s.depth} ReLU layers comes to |log J| < 0.05 in at most "
-                f"20 steps, by {name} (the slowest start)",
+                f"{name.replace('_', '-')}-steps",
+                f"From sigma_w^2 = {starts} every one of {s.depth} ReLU layers comes to |log J| < 0.05 in at most 20 "
+                f"steps by {rules[name]} (the slowest start)",
                 f"{AUTOINIT}, Sec. 3; 20 steps are this project's demand",
-                lambda d, method=method: steps(d, method),  # type: ignore[misc]
+                lambda d, name=name: steps(d, name),  # type: ignore[misc]
                 Expectation.at_most(20),
                 Control("the square loss from sigma_w^2 = 8", never),
                 unit="steps",
             ),
             Claim(
-                f"deep-critical-{method}",
-                f"Read with other probes, the worst layer of the worst start has |log J| < 0.05, by {name}",
+                f"{name.replace('_', '-')}-critical",
+                f"Read with other probes, the worst layer of the worst start has |log J| < 0.05, by {rules[name]}",
                 f"{AUTOINIT}, Sec. 3; the tolerance is this project's demand",
-                lambda d, method=method: worst(d, "after", method),  # type: ignore[misc]
+                lambda d, name=name: worst(d, name, "after"),  # type: ignore[misc]
                 Expectation.at_most(0.05),
                 untuned,
             ),
@@ -271,7 +272,7 @@ def _images(s: AutoInitSettings) -> Sequence[Claim]:
         ),
         Claim(
             "resmlp-growth",
-            "AutoInit holds the gradients of a ResMLP within a factor e^1.5 over its depth: |sum of log J|, other noise",
+            "AutoInit holds the gradients of a ResMLP within a factor e^1.5 over its depth: |sum of log J|",
             "derived here: unscaled skips keep J > 1, AutoInit aims at e in all",
             lambda d: growth(d, "ResMLP", "autoinit"),
             Expectation.at_most(1.5),

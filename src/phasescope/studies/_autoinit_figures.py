@@ -67,7 +67,7 @@ def _iterations(factors: Array, variance: float) -> Array:
 
 
 def _deep(data: xr.Dataset, s: AutoInitSettings) -> Figure:
-    run = part(data, "deep").sel(method="newton")
+    run = part(data, "deep").isel(rule=0)
     x = run.block.values + 1.0 if "block" in run.coords else np.arange(1.0, s.depth + 1)
 
     def panel(title: str, reading: str) -> Curves:
@@ -93,12 +93,12 @@ def _deep(data: xr.Dataset, s: AutoInitSettings) -> Figure:
         "Median over seeds, band from the least to the largest. After tuning J is read with probes that the tuning has "
         "not seen; the layers differ from J = 1 by the noise of the estimate.",
         [panel("as drawn", "before"), panel("after AutoInit", "after")],
-        ("deep-steps-newton", "deep-critical-newton", "deep-steps-log", "deep-critical-log"),
+        ("deep-steps", "deep-critical", "deep-log-steps", "deep-log-critical"),
     )  # fmt: skip
 
 
 def _descent(data: xr.Dataset, s: AutoInitSettings) -> Figure:
-    run = part(data, "square").sel(method="log")
+    run = part(data, "square").sel(rule="log")
     lines = []
     for start in run.start.values:
         path = run.path.sel(start=start)
@@ -107,7 +107,7 @@ def _descent(data: xr.Dataset, s: AutoInitSettings) -> Figure:
         lines.append(band(f"measured from {start:g}", path, steps))
         lines.append(Line(f"theory from {start:g}", steps, _theory_path(float(start), len(steps)), role="theory"))
     descent = Curves("mean J along the descent", Axis("step"), Axis("mean J over blocks", "log"), lines)
-    erf = part(data, "erf").isel(method=0, start=0).scale
+    erf = part(data, "erf").isel(rule=0, start=0).scale
     x = np.arange(1.0, s.short + 1)
     level = np.sqrt(np.pi) / 2
     scales = Curves(

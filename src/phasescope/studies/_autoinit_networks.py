@@ -185,12 +185,12 @@ def _signal_network(member: Member, generators: Generators) -> tuple[SignalNetwo
 
 
 def _tuned(member: Member, generators: Generators) -> tuple[SignalNetwork, Tensor, AutoInit]:
-    """Return a network tuned by the member's ``method``: "newton", or "log" or "square" descent at 1/(2 sigma_w^2)."""
+    """Return a network tuned by the member's ``rule``: "newton", or "log" or "square" descent at 1/(2 sigma_w^2)."""
     net, batch = _signal_network(member, generators)
-    method = str(member["method"])
+    rule = str(member["rule"])
     found = autoinit(
-        net, batch, blocks=places(net, batch), rate=None if method == "newton" else 0.5 / float(member["start"]),
-        loss="square" if method == "square" else "log", steps=int(member["steps"]), probes=int(member["probes"]),
+        net, batch, blocks=places(net, batch), rate=None if rule == "newton" else 0.5 / float(member["start"]),
+        loss="square" if rule == "square" else "log", steps=int(member["steps"]), probes=int(member["probes"]),
         seed=int(generators("probes").integers(2**31)),
     )  # fmt: skip
     return net, batch, found
@@ -216,7 +216,7 @@ def tuned_network(member: Member, generators: Generators) -> dict[str, Any]:
     }
 
 
-def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 32) -> Array:
+def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 24) -> Array:
     """Return J of each pair of adjacent places, from probes that no tuning has seen."""
     with passage(module, batch, places(module, batch)) as found:
         pairs = list(zip(found.names[:-1], found.names[1:], strict=True))

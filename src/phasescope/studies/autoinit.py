@@ -37,7 +37,6 @@ MLPS = {
     "He": (2.0, "as drawn"),
     **{f"AutoInit from {start:g}": (start, "as drawn + autoinit") for start in STARTS},
     "untuned 1": (1.0, "as drawn"),
-    "untuned 4": (4.0, "as drawn"),
 }
 
 
@@ -48,21 +47,21 @@ class AutoInitSettings(Settings):
     """
 
     seeds: Count = 8
-    trained: Count = 6
+    trained: Count = 8
     draws: Count = 32
     width: Annotated[int, Field(ge=8)] = 96
     depth: Annotated[int, Field(ge=2)] = 40
     wide: Annotated[int, Field(ge=8)] = 300
     short: Annotated[int, Field(ge=2)] = 10
-    steps: Count = 250
-    rate: Positive = 3e-4
-    image_steps: Count = 150
+    steps: Count = 200
+    rate: Positive = 2e-4
+    image_steps: Count = 120
     image_rate: Positive = 0.01
-    records: Annotated[int, Field(ge=2)] = 14
+    records: Annotated[int, Field(ge=2)] = 10
     side: Annotated[int, Field(ge=4)] = 8
     plan: tuple[int, ...] = (8, 8, 8, 0, 16, 16, 16, 0, 32, 32, 32)
-    patch_width: Count = 24
-    patch_depth: Count = 12
+    patch_width: Count = 16
+    patch_depth: Count = 8
     images: str = ""
 
 
@@ -107,7 +106,7 @@ def _tuned(title: str, s: AutoInitSettings, width: int, depth: int, **axes: tupl
         Quantity("path", "1", f"{PAPER}, mean of J over blocks along the steps", ("step",)),
         Quantity("scale", "1", f"{PAPER}, a_W sigma_w of each block", ("block",)),
     )
-    fixed = {"width": width, "depth": depth, "samples": 64, "probes": 12, "steps": 20, "tolerance": 0.05}
+    fixed = {"width": width, "depth": depth, "samples": 64, "probes": 8, "steps": 20, "tolerance": 0.05}
     return Simulation(title, tuned_network, Grid(axes, seeds=s.seeds), quantities, fixed)
 
 
@@ -127,14 +126,17 @@ def _descents(s: AutoInitSettings) -> dict[str, Experiment | Simulation]:
     return {
         "map": Simulation("one layer by the scalar map", scalar_map, steps, scalar),
         "deep": _tuned(
-            f"{s.depth} layers of width {s.width} tuned", s, s.width, s.depth, method=("newton", "log"), start=STARTS
+            f"{s.depth} layers of width {s.width} tuned", s, s.width, s.depth, rule=("newton",), start=STARTS
+        ),
+        "deep_log": _tuned(
+            f"{s.depth} layers by plain descent", s, s.width, s.depth, rule=("log",), start=(STARTS[0], STARTS[-1])
         ),
         "square": _tuned(
-            "control: descent on the square loss", s, s.wide, s.short, method=("log", "square"), start=(0.5, 8.0)
+            "control: descent on the square loss", s, s.wide, s.short, rule=("log", "square"), start=(0.5, 8.0)
         ),
         "erf": _tuned(
             "erf and ReLU networks from sigma_w^2 = 4", s, s.wide, s.short,
-            method=("newton",), start=(4.0,), activation=("erf", "relu"),
+            rule=("newton",), start=(4.0,), activation=("erf", "relu"),
         ),
         "ways": Simulation("Jacobians of each initialization", begun, ways, profile, sizes),
     }  # fmt: skip
