@@ -78,14 +78,15 @@ def autoinit(
     scaled = Scaled(module, batch, chosen, biases=rate is not None, probes=probes, seed=seed)
     ones = np.ones(len(scaled.names))
     places, before = scaled.measure(ones, "autoinit before", max(probes, 2))
-    goal, slopes = _goal(scaled, places, tolerance, growth)
-    descent = _descend(scaled, goal, loss, rate, steps)
+    first = scaled.slopes(ones)
+    goal = _goal(scaled, first[1], tolerance, growth)
+    descent = _descend(scaled, goal, loss, rate, steps, first)
     _, after = scaled.measure(descent.best, "autoinit after", max(probes, 2))
     slack = SURE * after.error / np.maximum(after.jacobians, 1e-300)
     reached = bool(goal.met(descent.history[descent.at]).all())
     converged = reached and bool(goal.met(after.jacobians, slack).all())
     seen = after.jacobians if reached else descent.history[descent.at]
-    reason = _reason(places, goal, seen, slopes, len(descent.history) - 1, converged=converged)
+    reason = _reason(scaled, places, goal, seen, first[1], len(descent.history) - 1, converged=converged)
     scaled.fold(descent.best)
     return AutoInit(
         places.names, before, after, dict(zip(scaled.names, descent.best.tolist(), strict=True)), goal,
@@ -105,10 +106,8 @@ def _check(loss: str, rate: float | None, steps: int, tolerance: float, growth: 
         raise BadInput(f"tolerance is {tolerance}, growth {growth}: take 0 < tolerance < 1 and 0 <= growth < inf.")
 
 
-def _goal(scaled: Scaled, places: Places, tolerance: float, growth: float) -> tuple[Goal, Array]:
-    """Return what can be asked of each pair, and the slopes at the start that say so."""
-    ones = np.ones(len(scaled.names))
-    _, slopes = scaled.slopes(ones)
+def _goal(scaled: Scaled, slopes: Array, tolerance: float, growth: float) -> Goal:
+    """Return what can be asked of each pair, by its slopes at the start."""
     floors = _floors(scaled, len(slopes))
     bounded = floors > np.exp(-tolerance)
     share = growth / max(int(bounded.sum()), 1)
@@ -119,7 +118,7 @@ def _goal(scaled: Scaled, places: Places, tolerance: float, growth: float) -> tu
     blind = np.abs(slopes.sum(1)) < BLIND * np.maximum(largest, 1e-300)
     # scaling all weights alike changes no later pair: the function does not depend on their overall size
     free[0] = len(slopes) > 1 and bool((blind & (largest > BLIND))[1:].all())
-    return Goal(target, allowed, bounded, free), slopes
+    return Goal(target, allowed, bounded, free)
 
 
 def _floors(scaled: Scaled, count: int) -> Array:
@@ -148,13 +147,16 @@ class _Descent:
             self.least, self.best, self.at = missed, self.scales, len(self.history) - 1
 
 
-def _descend(scaled: Scaled, goal: Goal, loss: Loss, rate: float | None, steps: int) -> _Descent:
+def _descend(
+    scaled: Scaled, goal: Goal, loss: Loss, rate: float | None, steps: int, first: tuple[Array, Array]
+) -> _Descent:
+    """Take up to ``steps`` steps from a = 1, where J and the slopes are ``first``."""
     ones = np.ones(len(scaled.names))
     descent = _Descent(ones, [], ones)
     for step in range(steps + 1):
         try:
             if rate is None:
-                jacobians, slopes = scaled.slopes(descent.scales)
+                jacobians, slopes = first if step == 0 else scaled.slopes(descent.scales)
                 move = descent.scales * np.expm1(_newton(goal, loss, jacobians, slopes))
             else:
                 jacobians, gradient = scaled.gradient(descent.scales, lambda j: loss_slope(goal, loss, j))
@@ -203,7 +205,9 @@ def _newton(goal: Goal, loss: Loss, jacobians: Array, slopes: Array) -> Array:
     return np.asarray(np.clip(move, -LONGEST, LONGEST))
 
 
-def _reason(places: Places, goal: Goal, jacobians: Array, slopes: Array, steps: int, *, converged: bool) -> str:
+def _reason(
+    scaled: Scaled, places: Places, goal: Goal, jacobians: Array, slopes: Array, steps: int, *, converged: bool
+) -> str:
     """Return in one sentence what was reached, or what stands in the way at the block that is furthest off."""
     off = np.abs(goal.distance(jacobians)) * ~goal.met(jacobians)
     count = int(goal.bounded.sum())
@@ -216,6 +220,8 @@ def _reason(places: Places, goal: Goal, jacobians: Array, slopes: Array, steps: 
         return f"{name} passes nothing on (J = 0): its units are all inactive or its weights are zero"
     if goal.bounded[row] and goal.tolerance[row] == 0:
         return f"{name} has an unscaled skip: J > 1 at every scale of its weights; allow some growth"
+    if not scaled.own[places.owner(row)]:
+        return f"{name} has J = {jacobians[row]:.3g} and no trainable weight to scale"
     if np.abs(slopes[row]).max() < BLIND:
         return f"{name} has J = {jacobians[row]:.3g} at every scale of its weights: a normalization undoes them"
     return f"{name} has J = {jacobians[row]:.3g} after {steps} steps: give more steps, or more probes and samples"

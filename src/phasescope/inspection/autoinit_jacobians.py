@@ -106,10 +106,11 @@ class Scaled:
     def parameters(self, scales: Sequence[Tensor] | Array) -> dict[str, Tensor]:
         """Return the scaled parameters by name; ``scales`` (P,) as numbers or as leaves of autograd."""
         known = dict(self.module.named_parameters())
-        return {
-            name: known[name].detach() * torch.as_tensor(a, device=known[name].device)
-            for name, a in zip(self.names, scales, strict=True)
-        }
+        with torch.inference_mode(False), torch.enable_grad():  # also for a caller who asked for neither
+            return {
+                name: known[name].detach() * torch.as_tensor(a, device=known[name].device)
+                for name, a in zip(self.names, scales, strict=True)
+            }
 
     def fold(self, scales: Array) -> None:
         """Multiply the module's parameters by ``scales`` (P,), in place."""

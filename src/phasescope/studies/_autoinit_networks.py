@@ -203,20 +203,18 @@ def tuned_network(member: Member, generators: Generators) -> dict[str, Any]:
         history = np.abs(np.log(found.history))
     close = np.flatnonzero((history < float(member["tolerance"])).all(1))
     near = np.flatnonzero(history.mean(1) < float(member["tolerance"]))
-    fresh = noise(generators("fresh noise"), batch.shape[1], len(batch))
     scales = np.array([found.scales[f"blocks.{i}.weight"] for i in range(net.depth)])
     return {
         "steps": float(close[0]) if len(close) else np.inf,
         "mean_steps": float(near[0]) if len(near) else np.inf,
         "before": jacobians(_signal_network(member, generators)[0], batch, generators),
         "after": jacobians(net, batch, generators),
-        "elsewhere": jacobians(net, fresh, generators),
         "path": found.history.mean(1),
         "scale": scales * math.sqrt(float(member["start"])),
     }
 
 
-def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 24) -> Array:
+def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 12) -> Array:
     """Return J of each pair of adjacent places, from probes that no tuning has seen."""
     with passage(module, batch, places(module, batch)) as found:
         pairs = list(zip(found.names[:-1], found.names[1:], strict=True))
