@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from phasescope import instruments, learners, tasks, theory
     from phasescope.ensemble import Quantity, Simulation, Span, last, measure, simulate, train
-    from phasescope.inspection import Inspection, inspect
+    from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
     from phasescope.studies import (
         Experiment,
         MapResults,
@@ -39,7 +39,7 @@ _HOMES = {
     "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
     "phasescope.ensemble": ("Quantity", "Simulation", "Span", "last", "measure", "simulate", "train"),
-    "phasescope.inspection": ("Inspection", "inspect"),
+    "phasescope.inspection": ("AutoInit", "Inspection", "autoinit", "inspect"),
     "phasescope.studies": (
         "Experiment",
         "MapResults",
@@ -55,6 +55,7 @@ _HOMES = {
 _ROOMS = ("instruments", "learners", "tasks", "theory")
 
 __all__ = [
+    "AutoInit",
     "BadInput",
     "Claim",
     "Control",
@@ -76,6 +77,7 @@ __all__ = [
     "Simulation",
     "Span",
     "Study",
+    "autoinit",
     "inspect",
     "instruments",
     "last",

@@ -20,7 +20,8 @@ from phasescope.vocabulary import BadInput, Draw, Grid, Instrument, Knob, Member
 LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
-ROOMS = ("ensemble", "instruments", "learners", "tasks", "vocabulary.py")
+AUTOINIT = ("inspection/autoinit.py", "inspection/autoinit_jacobians.py")  # a study draws first weights with it
+ROOMS = ("ensemble", "instruments", "learners", "tasks", *AUTOINIT, "vocabulary.py")
 
 
 @dataclass(frozen=True)

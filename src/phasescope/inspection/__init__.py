@@ -1,7 +1,19 @@
 """The instruments on a user's own model: what its signal and its gradients do over depth, and what to change."""
 
+from phasescope.inspection.autoinit import autoinit
+from phasescope.inspection.autoinit_report import AutoInit
 from phasescope.inspection.blocks import blocks_of, is_weight_layer
 from phasescope.inspection.measure import inspect
 from phasescope.inspection.readings import BlockReading, Finding, Inspection, Interval
 
-__all__ = ["BlockReading", "Finding", "Inspection", "Interval", "blocks_of", "inspect", "is_weight_layer"]
+__all__ = [
+    "AutoInit",
+    "BlockReading",
+    "Finding",
+    "Inspection",
+    "Interval",
+    "autoinit",
+    "blocks_of",
+    "inspect",
+    "is_weight_layer",
+]

@@ -4,6 +4,18 @@ from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
 from phasescope.learners.power import ExactMLP, PowerMLP
+from phasescope.learners.resmlp import ResMLP
 from phasescope.learners.signal import SignalNetwork
+from phasescope.learners.vgg import VGG
 
-__all__ = ["DeepMLP", "ExactMLP", "ExpertsNetwork", "KeyedDropout", "OneLayerTransformer", "PowerMLP", "SignalNetwork"]
+__all__ = [
+    "VGG",
+    "DeepMLP",
+    "ExactMLP",
+    "ExpertsNetwork",
+    "KeyedDropout",
+    "OneLayerTransformer",
+    "PowerMLP",
+    "ResMLP",
+    "SignalNetwork",
+]
