@@ -18,6 +18,7 @@ from phasescope.instruments.fourier import (
     phase_alignment,
     phases,
 )
+from phasescope.instruments.jacobian_profile import jacobian_profile
 from phasescope.instruments.logits import (
     correct_logit,
     logit_margin,
@@ -83,6 +84,7 @@ __all__ = [
     "frequency_census",
     "given_logit",
     "gradient_norm",
+    "jacobian_profile",
     "logit_margin",
     "mean_participation",
     "norm_correlation",

@@ -3,7 +3,19 @@
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
+from phasescope.learners.mixer import MLPMixer
 from phasescope.learners.power import ExactMLP, PowerMLP
+from phasescope.learners.residual_conv import ResidualConv
 from phasescope.learners.signal import SignalNetwork
 
-__all__ = ["DeepMLP", "ExactMLP", "ExpertsNetwork", "KeyedDropout", "OneLayerTransformer", "PowerMLP", "SignalNetwork"]
+__all__ = [
+    "DeepMLP",
+    "ExactMLP",
+    "ExpertsNetwork",
+    "KeyedDropout",
+    "MLPMixer",
+    "OneLayerTransformer",
+    "PowerMLP",
+    "ResidualConv",
+    "SignalNetwork",
+]
