@@ -18,7 +18,7 @@ from phasescope.instruments.fourier import (
     phase_alignment,
     phases,
 )
-from phasescope.instruments.jacobian_profile import jacobian_profile
+from phasescope.instruments.jacobian_profile import jacobian_profile, push_forward
 from phasescope.instruments.logits import (
     correct_logit,
     logit_margin,
@@ -96,6 +96,7 @@ __all__ = [
     "phase_alignment",
     "phases",
     "pruning",
+    "push_forward",
     "table_accuracy",
     "table_loss",
     "test_accuracy",

@@ -38,7 +38,8 @@ class Mixing(nn.Module):
         x = x.transpose(1, 2) if self.over == "tokens" else x
         x = self.leave(functional.gelu(self.enter(x)))
         x = x.transpose(1, 2) if self.over == "tokens" else x
-        return x + self.residual * h
+        after: Tensor = x + self.residual * h
+        return after
 
 
 class MLPMixer(nn.Module):

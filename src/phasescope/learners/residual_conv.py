@@ -53,9 +53,9 @@ class ResidualConv(nn.Module):
     """A first 3 x 3 convolution, ``depth`` blocks, a mean over positions and a readout: (B, 3 S^2) -> (B, outputs).
 
     Images are rows of ``colours`` x ``size`` x ``size`` numbers. Weights are N(0, sigma_w^2 / (9 C)), biases N(0,
-    sigma_b^2); the first convolution has variance 1/(9 colours) and the readout 1/C whatever they are. ``norm``: "none",
-    "layer" (over each image) or "batch". Norms have no learnt scale or shift. Raises ``BadInput`` for unknown norms and
-    numbers out of range.
+    sigma_b^2); the first convolution has variance 1/(9 colours) and the readout 1/C whatever they are. ``norm``:
+    "none", "layer" (over each image) or "batch". Norms have no learnt scale or shift. Raises ``BadInput`` for unknown
+    norms and numbers out of range.
     """
 
     def __init__(

@@ -15,10 +15,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 from torch import Tensor
-from torch.func import jvp
 
 from phasescope import theory
-from phasescope.instruments import jacobian_profile
+from phasescope.instruments import jacobian_profile, push_forward
 from phasescope.learners import MLPMixer, ResidualConv, SignalNetwork
 from phasescope.learners.signal import branch
 from phasescope.theory import Block
@@ -27,6 +26,10 @@ from phasescope.vocabulary import Array, Generators, Member
 PHIS = ("relu", "erf", "gelu")
 PLACES_OF_NORM = ("none", "layer pre", "layer post")
 RESIDUALS = (0.0, 0.9, 1.0)
+KINDS = ("mixer", "resnet layer", "resnet batch")
+SIGMAS = (0.5, 2.0, 5.0)
+ERF_WEIGHTS = (0.4, 0.6, float(np.pi / 4), 1.1, 1.6, 2.5)
+RELU_WEIGHTS = (0.5, 2.0, 5.0)
 Found = Mapping[str, Any]
 
 RELU_EDGE = theory.critical_bias("relu", 2.0, "layer post")
@@ -78,8 +81,8 @@ def propagate(
     """Return kernels K^1 ... K^L and estimates of J^{start,1} ... J^{start,L}, both (len(blocks), L) float64.
 
     ``inputs`` (S, D) of mean square 1 go through networks of L = ``layers`` preactivations whose first layer has
-    sigma_w = 1. From ``start`` on each sample has ``probes`` vectors of random signs, which are pushed forwards; K and J
-    are means over samples and units, J is NaN before ``start``. All kinds of block share the draws, in the order of
+    sigma_w = 1. From ``start`` on each sample has ``probes`` vectors of random signs, which are pushed forwards. K and
+    J are means over samples and units, J is NaN before ``start``. All kinds of block share the draws, in the order of
     ``SignalNetwork.initialize``: block for block these are the networks that it would draw.
     """
     groups: dict[tuple[Any, str], list[int]] = defaultdict(list)
@@ -113,9 +116,7 @@ def _normal(generator: np.random.Generator, *shape: int) -> Tensor:
     return torch.from_numpy(generator.standard_normal(shape, dtype=np.float32))
 
 
-def _branches(
-    h: Tensor, u: Tensor | None, groups: Mapping[tuple[Any, str], list[int]]
-) -> tuple[Tensor, Tensor | None]:
+def _branches(h: Tensor, u: Tensor | None, groups: Mapping[tuple[Any, str], list[int]]) -> tuple[Tensor, Tensor | None]:
     """Return what the weights multiply, for every kind of block, and its derivative along ``u``."""
     x, dx = torch.empty_like(h), None if u is None else torch.empty_like(u)
     for (activation, norm), rows in groups.items():
@@ -123,7 +124,7 @@ def _branches(
         if u is None or dx is None:
             x[rows] = apply(h[rows])
         else:
-            x[rows], dx[rows] = jvp(apply, (h[rows],), (u[rows],))
+            x[rows], dx[rows] = push_forward(apply, h[rows], u[rows])
     return x, dx
 
 
@@ -243,14 +244,16 @@ def _tangent(block: Block, width: int, layers: int, probes: int, generator: Any)
 
 def measure_architecture(member: Member, generators: Generators) -> Found:
     """Return kernel and J over the blocks of a ``kind`` of network on random images, the mean over ``nets`` of them."""
-    numbers_ = {"weight_variance": float(member["sigma"]), "residual": float(member["mu"])}
+    sigma, share = float(member["sigma"]), float(cast(float, member["bias_share"]))
+    own = {"weight_variance": sigma, "bias_variance": share * sigma, "residual": float(member["mu"])}
     size, depth, width, batch, nets = (int(cast(int, member[n])) for n in ("size", "depth", "width", "batch", "nets"))
     kind, found = str(member["kind"]), []
     net: MLPMixer | ResidualConv
     if kind == "mixer":
-        net = MLPMixer(width, depth, size=size, patch=size // 8, **numbers_)
+        net = MLPMixer(width, depth, size=size, patch=size // 8)
     else:
-        net = ResidualConv(width, 2 * depth, size=size, norm=kind.removeprefix("resnet "), **numbers_)
+        net = ResidualConv(width, 2 * depth, size=size, norm=kind.removeprefix("resnet "))
+    net.with_knobs(own)
     for i in range(nets):
         net.initialize(generators("init", i))
         images = torch.from_numpy(random_inputs(generators("inputs", i), batch, 3 * size**2))
