@@ -35,6 +35,7 @@ from phasescope.instruments.partial_jacobian import (
     exact_partial_jacobian,
     exact_partial_norm,
     partial_jacobians,
+    signs,
 )
 from phasescope.instruments.passage import INPUT, Passage, passage, untouched
 from phasescope.instruments.pruning import pruning
@@ -97,6 +98,7 @@ __all__ = [
     "phases",
     "pruning",
     "push_forward",
+    "signs",
     "table_accuracy",
     "table_loss",
     "test_accuracy",

@@ -334,32 +334,43 @@ def _architectures(s: CriticalitySettings) -> Sequence[Claim]:
 
 
 def _training(s: CriticalitySettings) -> Sequence[Claim]:
-    deepest = max(s.train_depths)
+    deepest, shallowest = max(s.train_depths), min(s.train_depths)
 
-    def erf(weight: float) -> Callable[[xr.Dataset], Array]:
+    def erf(weight: float, depth: int = deepest) -> Callable[[xr.Dataset], Array]:
         def effect(data: xr.Dataset) -> Array:
-            return np.asarray(trained(data, "train_erf").sel(depth=deepest, weight_variance=weight).values)
+            return np.asarray(trained(data, "train_erf").sel(depth=depth, weight_variance=weight).values)
 
         return effect
+
+    def lead(depth: int) -> Callable[[xr.Dataset], Array]:
+        return lambda d: erf(critical, depth)(d) - erf(high, depth)(d)
 
     def worst(experiment: str) -> Callable[[xr.Dataset], Array]:
         return lambda d: np.asarray(trained(d, experiment).min("weight_variance").values)
 
-    low, critical, high = ERF_WEIGHTS[0], ERF_WEIGHTS[2], ERF_WEIGHTS[-1]
+    low, critical, high = ERF_WEIGHTS[0], ERF_WEIGHTS[1], ERF_WEIGHTS[-1]
     return (
         Claim(
             "trains-critical",
             f"An erf network of {deepest} layers learns at sigma_w^2 = pi/4 (test accuracy)",
-            f"{PAPER}, Fig. 3; claim 1.9: 0.88 against 0.10 and 0.34; the margin is ours",
+            f"{PAPER}, Fig. 3; claim 1.9: 0.88 against 0.10 at sigma_w^2 = 0.4; the margin is ours",
             erf(critical),
             Expectation.at_least(0.6),
-            Control(f"the better of sigma_w^2 = {low:g} and {high:g}", lambda d: np.maximum(erf(low)(d), erf(high)(d))),
+            Control(f"sigma_w^2 = {low:g}, where gradients vanish", erf(low)),
+        ),
+        Claim(
+            "trains-not-chaotic",
+            f"With {deepest} layers an erf network learns better at sigma_w^2 = pi/4 than at {high:g}, by 0.1 or more",
+            f"{PAPER}, Fig. 3; claim 1.9: 0.88 against 0.34; the margin is ours",
+            lead(deepest),
+            Expectation.at_least(0.1),
+            Control(f"{shallowest} layers", lead(shallowest)),
         ),
         Claim(
             "trains-everywhere",
-            f"With LayerNorm on preactivations and mu = 1 ReLU networks of {deepest} layers learn at sigma_w^2 = 0.5, "
-            "2 and 5 (the worst test accuracy)",
-            f"{PAPER}, Fig. 3; claim 1.9: 0.96 to 0.97; the margin is ours",
+            f"With LayerNorm on preactivations and mu = 1 ReLU networks of {deepest} layers learn at sigma_w^2 = 0.5 "
+            "and 5 (the worst test accuracy)",
+            f"{PAPER}, Fig. 3; claim 1.9: 0.97 and 0.96; the margin is ours",
             worst("train_everywhere"),
             Expectation.at_least(0.9),
             Control("without norm and residual", worst("train_relu")),

@@ -10,7 +10,7 @@ import xarray as xr
 
 from phasescope import theory
 from phasescope.blocks import Axis, Curves, Figure, HeatMap, Line
-from phasescope.studies._criticality_networks import BATCH_CASES, CASES, PHIS, PLACES_OF_NORM
+from phasescope.studies._criticality_networks import BATCH_CASES, BIAS_SHARE, CASES, PHIS, PLACES_OF_NORM, SIGMAS
 from phasescope.studies._criticality_readings import trained
 from phasescope.studies._readings import band
 from phasescope.studies._study import part
@@ -195,29 +195,31 @@ def _tangent(data: xr.Dataset, s: CriticalitySettings) -> Figure:
 
 
 def _architectures(data: xr.Dataset, s: CriticalitySettings) -> Figure:
-    jacobian = part(data, "architectures")["jacobian"]
-    sigma = float(jacobian.sigma.values[1])
+    sigma, share = SIGMAS[1], BIAS_SHARE
+    found = {
+        mu: part(data, name)["jacobian"].sel(mu=mu, sigma=sigma).isel(block=slice(1, None))
+        for mu, name in ((0.0, "architectures_more"), (0.5, "architectures"), (0.9, "architectures_more"),
+                         (1.0, "architectures"))
+    }  # fmt: skip
     panels = []
     for kind, title in KIND_WORDS.items():
-        lines = []
-        for mu in jacobian.mu.values:
-            values = jacobian.sel(kind=kind, mu=mu, sigma=sigma).isel(block=slice(1, None))
-            lines.append(band(f"mu = {mu:g}", values, values.block.values.astype(float)))
+        blocks = found[1.0].block.values.astype(float)
+        lines = [band(f"mu = {mu:g}", values.sel(kind=kind), blocks) for mu, values in found.items()]
         if kind == "resnet layer":
-            lines += [_convolutional(float(mu), sigma, 2 * s.architecture_depth) for mu in jacobian.mu.values]
+            lines += [_convolutional(mu, sigma, 2 * s.architecture_depth) for mu in found]
         panels.append(Curves(title, Axis("block", "log"), Axis("J from the first block on", "log"), lines))
     return Figure(
         "architectures", "MLP-Mixer and ResNets over residual strength",
-        f"{WEIGHT} = {sigma:g}, {BIAS} = {sigma / 4:g}, random images, {s.architecture_width} channels; half blocks "
-        "of the mixer. Median over seeds, band from the least to the largest. At mu = 1 J is a power of depth, a straight "
-        "line.",
+        f"{WEIGHT} = {sigma:g}, {BIAS} = {share * sigma:g}, random images, {s.architecture_width} channels; half "
+        "blocks of the mixer. Median over seeds, band from the least to the largest. At mu = 1 J is a power of depth: "
+        "a straight line.",
         panels, tuple(f"everywhere-{kind.replace(' ', '-')}" for kind in KIND_WORDS),
     )  # fmt: skip
 
 
 def _convolutional(mu: float, sigma: float, depth: int) -> Line:
-    block = Block("relu", sigma, sigma / 4, "layer pre", mu)
-    jacobian = theory.apjn(block, 1 + sigma / 4, depth)[1:]
+    block = Block("relu", sigma, BIAS_SHARE * sigma, "layer pre", mu)
+    jacobian = theory.apjn(block, 1 + BIAS_SHARE * sigma, depth)[1:]
     return Line(f"theory, mu = {mu:g}", np.arange(1.0, depth + 1), jacobian, role="theory")
 
 
@@ -249,5 +251,5 @@ def _training(data: xr.Dataset, s: CriticalitySettings) -> Figure:
             length,
             Curves(f"ReLU, {max(s.train_depths)} layers", Axis(WEIGHT, "log"), reach, mixed),
         ],
-        ("trains-critical", "trains-everywhere"),
+        ("trains-critical", "trains-not-chaotic", "trains-everywhere"),
     )  # fmt: skip

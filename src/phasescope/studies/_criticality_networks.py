@@ -18,6 +18,7 @@ from torch import Tensor
 
 from phasescope import theory
 from phasescope.instruments import jacobian_profile, push_forward
+from phasescope.instruments import signs as random_signs
 from phasescope.learners import MLPMixer, ResidualConv, SignalNetwork
 from phasescope.learners.signal import branch
 from phasescope.theory import Block
@@ -28,8 +29,9 @@ PLACES_OF_NORM = ("none", "layer pre", "layer post")
 RESIDUALS = (0.0, 0.9, 1.0)
 KINDS = ("mixer", "resnet layer", "resnet batch")
 SIGMAS = (0.5, 2.0, 5.0)
-ERF_WEIGHTS = (0.4, 0.6, float(np.pi / 4), 1.1, 1.6, 2.5)
-RELU_WEIGHTS = (0.5, 2.0, 5.0)
+BIAS_SHARE = 0.5  # sigma_b^2 / sigma_w^2: with it no mu < 1 is critical by accident
+ERF_WEIGHTS = (0.4, float(np.pi / 4), 1.4, 2.5)
+RELU_WEIGHTS = (0.5, 5.0)
 Found = Mapping[str, Any]
 
 RELU_EDGE = theory.critical_bias("relu", 2.0, "layer post")
@@ -72,6 +74,7 @@ def propagate(
     blocks: Sequence[Block],
     inputs: Array,
     generator: np.random.Generator,
+    signs: np.random.Generator,
     *,
     width: int,
     layers: int,
@@ -82,8 +85,9 @@ def propagate(
 
     ``inputs`` (S, D) of mean square 1 go through networks of L = ``layers`` preactivations whose first layer has
     sigma_w = 1. From ``start`` on each sample has ``probes`` vectors of random signs, which are pushed forwards. K and
-    J are means over samples and units, J is NaN before ``start``. All kinds of block share the draws, in the order of
-    ``SignalNetwork.initialize``: block for block these are the networks that it would draw.
+    J are means over samples and units, J is NaN before ``start``. All kinds of block share the draws of
+    ``generator``, in the order of ``SignalNetwork.initialize``: block for block these are the networks that it would
+    draw.
     """
     groups: dict[tuple[Any, str], list[int]] = defaultdict(list)
     for i, block in enumerate(blocks):
@@ -105,7 +109,7 @@ def propagate(
             u = None if u is None or dx is None else weight * (dx @ w.T) + residual * u
         if layer == start:
             h = h.repeat_interleave(probes, 1)
-            u = (torch.from_numpy(generator.integers(0, 2, h.shape, dtype=np.int8)) * 2 - 1).float()
+            u = random_signs(h, signs)
         kernels[:, layer - 1] = h.square().mean((1, 2)).double().numpy()
         if u is not None:
             jacobians[:, layer - 1] = u.square().mean((1, 2)).double().numpy()
@@ -153,7 +157,9 @@ def _profiles(cases: Mapping[str, Block], member: Member, generators: Generators
     for net in range(nets):
         inputs = random_inputs(generators("inputs", net), samples, width)
         blocks = list(cases.values())
-        found.append(propagate(blocks, inputs, generators("init", net), width=width, layers=layers))
+        found.append(
+            propagate(blocks, inputs, generators("init", net), generators("signs", net), width=width, layers=layers)
+        )
     kernel, jacobian = np.mean(found, 0)
     return {"kernel": kernel, "jacobian": jacobian}
 
@@ -182,7 +188,14 @@ def measure_diagram(member: Member, generators: Generators) -> Found:
     for net in range(nets):
         inputs = random_inputs(generators("inputs", net), 1, width)
         _, jacobians = propagate(
-            blocks, inputs, generators("init", net), width=width, layers=layer + 1, start=layer, probes=probes
+            blocks,
+            inputs,
+            generators("init", net),
+            generators("signs", net),
+            width=width,
+            layers=layer + 1,
+            start=layer,
+            probes=probes,
         )
         found.append(jacobians[:, -1])
     shape = (len(PHIS), len(PLACES_OF_NORM), len(RESIDUALS), len(weights), len(biases))
@@ -243,20 +256,20 @@ def _tangent(block: Block, width: int, layers: int, probes: int, generator: Any)
 
 
 def measure_architecture(member: Member, generators: Generators) -> Found:
-    """Return kernel and J over the blocks of a ``kind`` of network on random images, the mean over ``nets`` of them."""
+    """Return kernel and J over the blocks of a ``kind`` of network on random images of ``side``^2 tokens or pixels."""
     sigma, share = float(member["sigma"]), float(cast(float, member["bias_share"]))
     own = {"weight_variance": sigma, "bias_variance": share * sigma, "residual": float(member["mu"])}
-    size, depth, width, batch, nets = (int(cast(int, member[n])) for n in ("size", "depth", "width", "batch", "nets"))
+    side, depth, width, batch, nets = (int(cast(int, member[n])) for n in ("side", "depth", "width", "batch", "nets"))
     kind, found = str(member["kind"]), []
     net: MLPMixer | ResidualConv
     if kind == "mixer":
-        net = MLPMixer(width, depth, size=size, patch=size // 8)
+        net = MLPMixer(width, depth, size=2 * side, patch=2)
     else:
-        net = ResidualConv(width, 2 * depth, size=size, norm=kind.removeprefix("resnet "))
+        net = ResidualConv(width, 2 * depth, size=side, norm=kind.removeprefix("resnet "))
     net.with_knobs(own)
     for i in range(nets):
         net.initialize(generators("init", i))
-        images = torch.from_numpy(random_inputs(generators("inputs", i), batch, 3 * size**2))
+        images = torch.from_numpy(random_inputs(generators("inputs", i), batch, 3 * net.size**2))
         with torch.no_grad():
             h = net.embedded(images)
         profile = jacobian_profile(list(cast(Any, net.blocks)), h, generators("probes", i))

@@ -63,7 +63,7 @@ def chi_deviation(data: xr.Dataset, at: Mapping[str, object], *, shuffled: bool 
         expected = expected.copy(data=expected.isel(weight_variance=slice(None, None, -1)).values)
     ratio: xr.DataArray = measured / expected - 1
     square = (ratio**2).mean([dim for dim in ratio.dims if dim != "seed"])
-    return np.sqrt(np.asarray(square.values))
+    return np.asarray(np.sqrt(np.asarray(square.values)))
 
 
 def length_gain(data: xr.Dataset, bias: int) -> Array:
@@ -75,11 +75,15 @@ def length_gain(data: xr.Dataset, bias: int) -> Array:
 
 
 def octaves(data: xr.Dataset, kind: str, mu: float) -> Array:
-    """Return log J growth from L/2 to L over that from L/4 to L/2, per seed, mean over sigma: 1 power, 2 exponential."""
+    """Return each seed's growth of log J from L/2 to L over that from L/4 to L/2, summed over sigma.
+
+    1 for a power of depth, 2 for an exponential.
+    """
+    # a ratio of sums, not a mean of ratios: where J hardly grows a ratio of its own is noise
     logs = xr.apply_ufunc(np.log, part(data, "architectures")["jacobian"].sel(kind=kind, mu=mu))
     depth = logs.sizes["block"] - 1
     first, middle, final = (logs.isel(block=depth // share) for share in (4, 2, 1))
-    return np.asarray(((final - middle) / (middle - first)).mean("sigma").values)
+    return np.asarray(((final - middle).sum("sigma") / (middle - first).sum("sigma")).values)
 
 
 def trained(data: xr.Dataset, experiment: str) -> xr.DataArray:

@@ -46,11 +46,11 @@ class CriticalitySettings(Settings):
     width: Count = 500
     layers: Annotated[int, Field(ge=8)] = 100
     samples: Count = 4
-    nets: Count = 6
+    nets: Count = 4
     seeds: Count = 12
     chi_width: Count = 500
     chi_layer: Annotated[int, Field(ge=2)] = 45
-    chi_nets: Count = 4
+    chi_nets: Count = 3
     chi_probes: Count = 5
     chi_weights: Annotated[int, Field(ge=3)] = 8
     chi_biases: Annotated[int, Field(ge=2)] = 5
@@ -67,13 +67,13 @@ class CriticalitySettings(Settings):
     architecture_width: Count = 64
     architecture_depth: Annotated[int, Field(ge=4)] = 16
     architecture_samples: Annotated[int, Field(ge=2)] = 4
-    train_width: Count = 64
-    train_depths: tuple[Count, ...] = (10, 20, 40)
+    train_width: Count = 96
+    train_depths: tuple[Count, ...] = (10, 40)
     train_steps: Annotated[int, Field(ge=2)] = 120
-    train_batch: Count = 64
+    train_batch: Count = 128
     train_seeds: Count = 6
     train_samples: Count = 70_000
-    rates: tuple[Positive, ...] = (0.01, 0.03, 0.1)
+    rates: tuple[Positive, ...] = (0.01, 0.03)
     folder: str = ""
 
 
@@ -169,16 +169,22 @@ def _diagrams(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
 
 
 def _architectures(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
-    axes: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.0, 0.5, 0.9, 1.0), "sigma": networks.SIGMAS}
+    judged: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.5, 1.0), "sigma": networks.SIGMAS}
+    drawn: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.0, 0.9), "sigma": networks.SIGMAS[1:2]}
     places = {"block": tuple(range(2 * s.architecture_depth + 1))}
-    return {
-        "architectures": Simulation(
-            "MLP-Mixer and ResNets", networks.measure_architecture, Grid(axes, seeds=s.seeds),
-            tuple(Quantity(q.name, q.unit, q.source, ("block",), places) for q in OVER_DEPTH),
-            {"size": 16, "depth": s.architecture_depth, "width": s.architecture_width, "nets": 1,
-             "batch": s.architecture_samples, "bias_share": 0.25},
-        )
+    quantities = tuple(Quantity(q.name, q.unit, q.source, ("block",), places) for q in OVER_DEPTH)
+    fixed = {
+        "side": 8, "depth": s.architecture_depth, "width": s.architecture_width, "nets": 1,
+        "batch": s.architecture_samples, "bias_share": networks.BIAS_SHARE,
     }  # fmt: skip
+
+    def over(title: str, axes: dict[str, Sequence[Knob]], seeds: int) -> Simulation:
+        return Simulation(title, networks.measure_architecture, Grid(axes, seeds=seeds), quantities, fixed)
+
+    return {
+        "architectures": over("MLP-Mixer and ResNets", judged, s.seeds),
+        "architectures_more": over("MLP-Mixer and ResNets, other residuals", drawn, (s.seeds + 2) // 3),
+    }
 
 
 def _network(width: int, deepest: int, inputs: int, block: Block, member: Member) -> SignalNetwork:
@@ -233,10 +239,11 @@ STUDY = Study(
         "Applications",
         link="https://arxiv.org/abs/2111.12143",
         bibtex=(
-            "@inproceedings{doshi2023critical,\n  title     = {Critical Initialization of Wide and Deep Neural "
-            "Networks using Partial Jacobians:\n               General Theory and Applications},\n  author    = {Doshi, "
-            "Darshil and He, Tianyu and Gromov, Andrey},\n  booktitle = {Advances in Neural Information Processing Systems},\n"
-            "  year      = {2023}\n}"
+            "@inproceedings{doshi2023critical,\n"
+            "  title     = {Critical Initialization of Wide and Deep Neural Networks using Partial Jacobians:\n"
+            "               General Theory and Applications},\n"
+            "  author    = {Doshi, Darshil and He, Tianyu and Gromov, Andrey},\n"
+            "  booktitle = {Advances in Neural Information Processing Systems},\n  year      = {2023}\n}"
         ),
     ),
     scales=SCALES,
