@@ -229,11 +229,11 @@ def _norms(s: CriticalitySettings) -> Sequence[Claim]:
     return (
         Claim(
             "pre-kernel",
-            "LayerNorm on preactivations, ReLU, no bias: the kernel is sigma_w^2 / 2 (their ratio)",
+            "LayerNorm on preactivations, ReLU, sigma_w^2 = 1, no bias: the kernel is sigma_w^2 / 2 (their ratio)",
             f"{DERIVED}; claim 1.5",
             kernel("pre relu"),
             Expectation.near(1.0, 0.1),
-            Control("with sigma_b^2 = 0.5", kernel("pre relu, bias")),
+            Control("with sigma_b^2 = 0.25", kernel("pre relu, bias")),
             statistic="mean",
         ),
         Claim(
@@ -243,7 +243,7 @@ def _norms(s: CriticalitySettings) -> Sequence[Claim]:
             f"{DERIVED}; claim 1.5",
             level("pre relu"),
             Expectation.near(1.0, 0.1),
-            Control("with sigma_b^2 = 0.5", level("pre relu, bias")),
+            Control("with sigma_b^2 = 0.25", level("pre relu, bias")),
             statistic="mean",
         ),
         post("post-rate", "post relu", "post relu, critical", "no bias"),

@@ -123,7 +123,7 @@ def _depth(data: xr.Dataset, s: CriticalitySettings) -> Figure:
         [
             panel("ReLU", LAYER, {f"relu {w}": f"{WEIGHT} = {w}" for w in ("1.8", "2", "2.2")}),
             panel("erf", LOG_LAYER, {"erf critical": f"{WEIGHT} = pi/4", "erf chaotic": f"{WEIGHT} = 1.5"}),
-            panel("ReLU, LayerNorm before", LAYER, {"pre relu": "no bias", "pre relu, bias": f"{BIAS} = 0.5"}),
+            panel("ReLU, LayerNorm before", LAYER, {"pre relu": "no bias", "pre relu, bias": f"{BIAS} = 0.25"}),
             panel("ReLU, LayerNorm after", LAYER, {"post relu": "no bias", "post relu, critical": f"{BIAS} = 0.934"}),
         ],
         ("relu-critical", "relu-1.8-rate", "relu-2.2-rate", "erf-power", "pre-constant", "post-rate", "post-critical"),

@@ -42,8 +42,8 @@ CASES: Mapping[str, Block] = {
     "erf critical": Block("erf", np.pi / 4),
     "erf critical, bias": Block("erf", np.pi / 4, 0.05),
     "erf chaotic": Block("erf", 1.5),
-    "pre relu": Block("relu", 2.0, 0.0, "layer pre"),
-    "pre relu, bias": Block("relu", 2.0, 0.5, "layer pre"),
+    "pre relu": Block("relu", 1.0, 0.0, "layer pre"),
+    "pre relu, bias": Block("relu", 1.0, 0.25, "layer pre"),
     "post relu": Block("relu", 2.0, 0.0, "layer post"),
     "post relu, critical": Block("relu", 2.0, RELU_EDGE, "layer post"),
     **{f"pre {phi} 2, mu 1": Block(phi, 2.0, 0.0, "layer pre", 1.0) for phi in PHIS},
@@ -87,7 +87,7 @@ def propagate(
     sigma_w = 1. From ``start`` on each sample has ``probes`` vectors of random signs, which are pushed forwards. K and
     J are means over samples and units, J is NaN before ``start``. All kinds of block share the draws of
     ``generator``, in the order of ``SignalNetwork.initialize``: block for block these are the networks that it would
-    draw.
+    draw. They share the signs too.
     """
     groups: dict[tuple[Any, str], list[int]] = defaultdict(list)
     for i, block in enumerate(blocks):
@@ -109,7 +109,7 @@ def propagate(
             u = None if u is None or dx is None else weight * (dx @ w.T) + residual * u
         if layer == start:
             h = h.repeat_interleave(probes, 1)
-            u = random_signs(h, signs)
+            u = random_signs(h[:1], signs).expand_as(h)
         kernels[:, layer - 1] = h.square().mean((1, 2)).double().numpy()
         if u is not None:
             jacobians[:, layer - 1] = u.square().mean((1, 2)).double().numpy()
