@@ -75,7 +75,13 @@ def bytes_per_member(job: Job, engine: str) -> int:
         fused = job.module.fused()  # type: ignore[operator]
         scratch = int(fused.scratch_size(fused.shape, min(job.recipe.batch or rows, rows)))
         return item * (weights * 6 + scratch + rows * (job.task.classes + 2 * int(fused.shape[3]) + 8))
-    return item * weights * (6 + records // 50) + 2 * activation_bytes(job, rows) + 16 * rows
+    # a step keeps the activations of one batch; a reading passes all rows, one layer at a time unless it goes backwards
+    instruments = (*job.watch, *job.at_end)
+    every = any(instrument.cost == "backward" for instrument in instruments)
+    layers = max(sum(p.ndim > 1 for p in job.module.parameters()), 1)
+    steps = 2 * activation_bytes(job, rows if every else min(job.recipe.batch or rows, rows))
+    readings = 2 * activation_bytes(job, rows) // layers
+    return item * weights * (6 + records // 50) + max(steps, readings) + 16 * rows
 
 
 def check_memory(jobs: Sequence[Job], engine: str, workers: int, device: torch.device) -> None:

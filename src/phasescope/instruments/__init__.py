@@ -18,6 +18,7 @@ from phasescope.instruments.fourier import (
     phase_alignment,
     phases,
 )
+from phasescope.instruments.jacobian_profile import jacobian_profile, push_forward
 from phasescope.instruments.logits import (
     correct_logit,
     logit_margin,
@@ -35,6 +36,7 @@ from phasescope.instruments.partial_jacobian import (
     exact_partial_norm,
     kernel_slope,
     partial_jacobians,
+    signs,
     transfer,
 )
 from phasescope.instruments.passage import INPUT, Passage, passage, untouched
@@ -52,7 +54,9 @@ from phasescope.instruments.signal import (
 from phasescope.instruments.twins import twin_share
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
+
 CORRUPTION = (corrupted_accuracy, corrected_accuracy, uncorrupted_accuracy)
+
 ALL = (
     *LEARNING,
     *CORRUPTION,
@@ -99,6 +103,7 @@ __all__ = [
     "given_logit",
     "gradient_norm",
     "gradient_norms",
+    "jacobian_profile",
     "kernel_slope",
     "kernels",
     "logit_margin",
@@ -113,7 +118,9 @@ __all__ = [
     "phase_alignment",
     "phases",
     "pruning",
+    "push_forward",
     "sample_cosines",
+    "signs",
     "table_accuracy",
     "table_loss",
     "test_accuracy",

@@ -3,7 +3,9 @@
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
+from phasescope.learners.mixer import MLPMixer
 from phasescope.learners.power import ExactMLP, PowerMLP
+from phasescope.learners.residual_conv import ResidualConv
 from phasescope.learners.resmlp import ResMLP
 from phasescope.learners.signal import SignalNetwork
 from phasescope.learners.vgg import VGG
@@ -14,8 +16,10 @@ __all__ = [
     "ExactMLP",
     "ExpertsNetwork",
     "KeyedDropout",
+    "MLPMixer",
     "OneLayerTransformer",
     "PowerMLP",
     "ResMLP",
+    "ResidualConv",
     "SignalNetwork",
 ]

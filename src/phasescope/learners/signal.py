@@ -31,13 +31,17 @@ EPSILON = 1e-12
 
 
 def normalized(h: Tensor, norm: str) -> Tensor:
-    """Return ``h`` (B, N) normalized over its units (layer, rms) or over the batch; no learnt scale or shift."""
-    if norm.startswith("layer"):
-        h = h - h.mean(-1, keepdim=True)
-    elif norm == "batch":
-        h = h - h.mean(0, keepdim=True)
-    axis = 0 if norm == "batch" else -1
+    """Return ``h`` (..., B, N) normalized over its units (layer, rms) or over the batch; no learnt scale or shift."""
+    axis = -2 if norm == "batch" else -1
+    if not norm.startswith("rms"):
+        h = h - h.mean(axis, keepdim=True)
     return h * (h.square().mean(axis, keepdim=True) + EPSILON).rsqrt()
+
+
+def branch(h: Tensor, activation: str, norm: str) -> Tensor:
+    """Return what a block's weights multiply: the activations of ``h`` (..., B, N), normalized where ``norm`` says."""
+    x = PHI[activation](normalized(h, norm) if norm in ("layer pre", "rms pre", "batch") else h)
+    return normalized(x, norm) if norm in ("layer post", "rms post") else x
 
 
 class SignalBlock(nn.Module):
@@ -45,7 +49,7 @@ class SignalBlock(nn.Module):
 
     def __init__(self, width: int, activation: str, norm: str) -> None:
         super().__init__()
-        self.phi, self.norm = PHI[activation], norm
+        self.activation, self.norm = activation, norm
         self.weight = nn.Parameter(torch.zeros(width, width))
         self.bias = nn.Parameter(torch.zeros(width))
         self.residual: Tensor
@@ -53,9 +57,7 @@ class SignalBlock(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """Return the next preactivations."""
-        x = normalized(h, self.norm) if self.norm in ("layer pre", "rms pre", "batch") else h
-        x = self.phi(x)
-        x = normalized(x, self.norm) if self.norm in ("layer post", "rms post") else x
+        x = branch(h, self.activation, self.norm)
         return functional.linear(x, self.weight, self.bias) + self.residual * h
 
 
@@ -136,16 +138,16 @@ class SignalNetwork(nn.Module):
         """Draw fresh weights in place."""
         weight, bias = (math.sqrt(self.numbers[name]) for name in ("weight_variance", "bias_variance"))
         with torch.no_grad():
-            _fill(self.first.weight, generator, 1 / math.sqrt(self.inputs))
-            _fill(self.first.bias, generator, bias)
+            fill(self.first.weight, generator, 1 / math.sqrt(self.inputs))
+            fill(self.first.bias, generator, bias)
             for block in self._parts:
                 if self.weights == "orthogonal":
                     drawn = weight * _orthogonal(self.width, generator)
                     block.weight.copy_(torch.from_numpy(drawn))
                 else:
-                    _fill(block.weight, generator, weight / math.sqrt(self.width))
-                _fill(block.bias, generator, bias)
-            _fill(self.readout.weight, generator, math.sqrt(self.numbers["readout_variance"] / self.width))
+                    fill(block.weight, generator, weight / math.sqrt(self.width))
+                fill(block.bias, generator, bias)
+            fill(self.readout.weight, generator, math.sqrt(self.numbers["readout_variance"] / self.width))
             self.readout.bias.zero_()
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -153,7 +155,7 @@ class SignalNetwork(nn.Module):
         h = self.first(inputs)
         for block in self._parts:
             h = block(h)
-        out: Tensor = self.readout(self._parts[0].phi(h))
+        out: Tensor = self.readout(PHI[self.activation](h))
         return out
 
     def describe(self) -> dict[str, Any]:
@@ -162,7 +164,8 @@ class SignalNetwork(nn.Module):
         return {"learner": type(self).__name__, **{name: getattr(self, name) for name in names}, **self.numbers}
 
 
-def _fill(parameter: Tensor, generator: np.random.Generator, deviation: float) -> None:
+def fill(parameter: Tensor, generator: np.random.Generator, deviation: float) -> None:
+    """Draw ``parameter`` anew in place, independent N(0, deviation^2)."""
     drawn = generator.standard_normal(tuple(parameter.shape), dtype=np.float32)
     parameter.copy_(torch.from_numpy(drawn) * deviation)
 
