@@ -5,5 +5,15 @@ from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
 from phasescope.learners.power import ExactMLP, PowerMLP
 from phasescope.learners.signal import SignalNetwork
+from phasescope.learners.signal_transformer import SignalTransformer
 
-__all__ = ["DeepMLP", "ExactMLP", "ExpertsNetwork", "KeyedDropout", "OneLayerTransformer", "PowerMLP", "SignalNetwork"]
+__all__ = [
+    "DeepMLP",
+    "ExactMLP",
+    "ExpertsNetwork",
+    "KeyedDropout",
+    "OneLayerTransformer",
+    "PowerMLP",
+    "SignalNetwork",
+    "SignalTransformer",
+]
