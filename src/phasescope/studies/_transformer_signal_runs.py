@@ -89,13 +89,14 @@ def backpropagate(member: Member, generators: Generators) -> Mapping[str, Any]:
     numbers = numbers_of(member)
     depth = int(numbers["depth"])
     net = _network(numbers, depth)
-    net.initialize(generators("init"))
-    first = _start(numbers, generators("tokens")).requires_grad_()
+    own = str(numbers.get("strengths", ""))  # each setting has weights of its own: errors of settings are independent
+    net.initialize(generators(f"init {own}"))
+    first = _start(numbers, generators(f"tokens {own}")).requires_grad_()
     states, x = [state(first.detach())], first
     for block in net.blocks:
         x = block(x[None])[0]
         states.append(state(x.detach()))
-    sent = torch.from_numpy(generators("gradient").standard_normal(tuple(x.shape)))
+    sent = torch.from_numpy(generators(f"gradient {own}").standard_normal(tuple(x.shape)))
     got = torch.autograd.grad((x * sent).sum(), first)[0]
     gap, size = np.array(states).T
     return {"gap": gap, "size": size, "gradient": np.log(_parts(got) / _parts(sent)) / depth}
