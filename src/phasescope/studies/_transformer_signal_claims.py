@@ -284,7 +284,7 @@ def _settled(s: TransformerSignalSettings) -> Sequence[Claim]:
 
     def off(data: xr.Dataset, sigma: float) -> Array:
         rho = 1 - _of(data, "settled", "gap", sigma_w=sigma).isel(layer=-1)
-        return np.abs(rho.transpose("start", "seed").values - star).max(0)
+        return np.asarray(np.abs(rho.transpose("start", "seed").values - star).max(0))
 
     return (
         Claim(
@@ -309,8 +309,8 @@ def _depths(s: TransformerSignalSettings) -> Sequence[Claim]:
     return (
         Claim(
             "strength-and-depth",
-            f"With alpha falling as 1/sqrt(L), L lambda_a stays the same up to a factor of 2 from depth {min(s.depths)} "
-            f"to {max(s.depths)} (their ratio)",
+            f"With alpha falling as 1/sqrt(L), L lambda_a stays the same up to a factor of 2 from depth "
+            f"{min(s.depths)} to {max(s.depths)} (their ratio)",
             f"{COWSIK}: the paper's conclusion, as quoted by a reader; the formula's ratio is 0.95; claim 3.7",
             lambda d: ratio(d, 0.5),
             Expectation.between(0.5, 2.0),
