@@ -8,6 +8,7 @@ from phasescope.learners.power import ExactMLP, PowerMLP
 from phasescope.learners.residual_conv import ResidualConv
 from phasescope.learners.resmlp import ResMLP
 from phasescope.learners.signal import SignalNetwork
+from phasescope.learners.signal_transformer import SignalTransformer
 from phasescope.learners.vgg import VGG
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "ResMLP",
     "ResidualConv",
     "SignalNetwork",
+    "SignalTransformer",
 ]
