@@ -3,7 +3,17 @@
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
+from phasescope.learners.linear import DeepLinear
 from phasescope.learners.power import ExactMLP, PowerMLP
 from phasescope.learners.signal import SignalNetwork
 
-__all__ = ["DeepMLP", "ExactMLP", "ExpertsNetwork", "KeyedDropout", "OneLayerTransformer", "PowerMLP", "SignalNetwork"]
+__all__ = [
+    "DeepLinear",
+    "DeepMLP",
+    "ExactMLP",
+    "ExpertsNetwork",
+    "KeyedDropout",
+    "OneLayerTransformer",
+    "PowerMLP",
+    "SignalNetwork",
+]
