@@ -25,7 +25,7 @@ HALF = float(np.pi / 4)
 
 def figures(data: xr.Dataset, s: TransferSettings) -> Sequence[Figure]:
     """Return the study's figures."""
-    return (_risks(data), _diagrams(data), _fine_tuning(data), _trained(data, s), _sources(data))
+    return (_risks(data), _diagrams(data), _fine_tuning(data), _trained(data, s), _sources(data), _relu(data, s))
 
 
 def _line(label: str, x: Array, law: Callable[[float], float], hole: float | None = None) -> Line:
@@ -149,6 +149,7 @@ def _trained(data: xr.Dataset, s: TransferSettings) -> Figure:
         at = {"gamma": 0.5, "noise": noise}
         seen = part(data, "foreseen").sel(at)
         tuned, scratch = (part(data, who).test_loss.sel(at) for who in ("tuned", "scratch"))
+        tuned = tuned.isel(lr=-1)
         steps = np.maximum(tuned.step.values.astype(float), 0.7)
 
         def level(label: str, name: str, steps: Array = steps, seen: xr.Dataset = seen) -> Line:
@@ -157,7 +158,7 @@ def _trained(data: xr.Dataset, s: TransferSettings) -> Figure:
         panels.append(
             Curves(
                 f"noise {noise:g}",
-                Axis("step", "log"),
+                Axis("step (fine-tuned at half the rate)", "log"),
                 Axis("risk"),
                 [
                     band("fine-tuned", tuned, steps),
@@ -209,4 +210,20 @@ def _sources(data: xr.Dataset) -> Figure:
         "target data. Median over seeds, band from the least to the largest.",
         [sources, Curves("ridge penalty on the probe", Axis("penalty"), Axis("risk"), ridge)],
         ("finite-source", "richer-source", "ridge-hurts"),
+    )  # fmt: skip
+
+
+def _relu(data: xr.Dataset, s: TransferSettings) -> Figure:
+    panels = []
+    names = {"scratch": "scratch", "linear": "frozen features", "tuned": "fine-tuned"}
+    for removed in (0.2, 0.8):
+        at = part(data, "relu").sel(removed=removed)
+        lines = [band(label, at[name], at.samples.values) for name, label in names.items()]
+        title = f"the source lacks {removed:.0%} of the neurons"
+        panels.append(Curves(title, Axis("target samples", "log"), Axis("risk / that of zero", "log"), lines))
+    return Figure(
+        "relu", "The same three in ReLU networks",
+        f"Student of {s.relu_width} neurons, teacher of {s.relu_teacher}, {s.relu_dimension} inputs; source learnt and "
+        "risk measured on the population, exactly. Median over seeds, band from the least to the largest.",
+        panels, ("relu-tuning", "relu-probe-loses"),
     )  # fmt: skip

@@ -6,7 +6,9 @@ on the source's feature, and for one that is tuned as a whole. Whether transfer 
 and noise, and on no distance between the two tasks.
 
 Trained networks: full-batch gradient descent in float64, first weights 0.005 N(0, 1) / sqrt(d); the source is learnt
-on the population loss, which endless data are. Everything else is a solution in closed form on drawn samples.
+on the population loss, which endless data are. Theory is for gradient flow; finite steps of fine-tuning unbalance the
+layers in proportion to the learning rate, so its risk is extrapolated from two rates to none. Everything else is a
+solution in closed form on drawn samples.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from phasescope.studies._transfer_phase_diagram_draws import (
     ridge_probe,
 )
 from phasescope.studies._transfer_phase_diagram_figures import figures
+from phasescope.studies._transfer_phase_diagram_relu import relu_transfer
 from phasescope.tasks import LinearTarget
 from phasescope.vocabulary import Grid, Positive, Recipe, Settings
 
@@ -51,10 +54,15 @@ class TransferSettings(Settings):
     trained_dimension: Annotated[int, Field(ge=4)] = 30
     scale: Positive = 0.005
     large_scale: Positive = 1.0
-    rate: Positive = 0.05
-    steps: Annotated[int, Field(ge=10)] = 2500
+    rate: Positive = 0.02
+    steps: Annotated[int, Field(ge=10)] = 4000
     source_steps: Count = 600
     records: Annotated[int, Field(ge=2)] = 40
+    relu_dimension: Annotated[int, Field(ge=2)] = 10
+    relu_width: Count = 40
+    relu_teacher: Count = 5
+    relu_samples: tuple[Count, ...] = (30, 60, 120, 300)
+    relu_steps: Count = 1500
 
     @property
     def all_gammas(self) -> tuple[float, ...]:
@@ -82,7 +90,12 @@ SCALES = {
         trained_dimension=500,
         scale=1e-5,
         rate=0.01,
-        steps=8000,
+        steps=20_000,
+        relu_dimension=100,
+        relu_width=1000,
+        relu_teacher=100,
+        relu_samples=(300, 1000, 3000, 10_000),
+        relu_steps=20_000,
     ),
 }
 
@@ -92,7 +105,7 @@ SOURCE_NOISE = 0.5
 
 def experiments(s: TransferSettings) -> dict[str, Experiment | Simulation]:
     """Return the study's experiments by name: closed forms first, then trained networks."""
-    return {**_closed(s), **_trained(s)}
+    return {**_closed(s), **_trained(s), "relu": _relu(s)}
 
 
 def _closed(s: TransferSettings) -> dict[str, Experiment | Simulation]:
@@ -125,9 +138,16 @@ def _closed(s: TransferSettings) -> dict[str, Experiment | Simulation]:
         "sources": Simulation(
             "fine-tuning from a source learnt from finite data",
             finite_source,
-            Grid({"source_gamma": (0.25, 0.5, 1.5, 2.0)}, seeds=s.seeds),
+            Grid({"source_gamma": (0.5, 2.0)}, seeds=s.seeds),
             [Quantity("transferability", "1", f"{paper}, Eqs. 22-23", ("angle",), {"angle": s.angles})],
-            {**size, "angles": s.angles, "gamma": 0.5, "noise": 0.2, "source_noise": SOURCE_NOISE},
+            {
+                **size,
+                "draws": 3 * s.draws,
+                "angles": s.angles,
+                "gamma": 0.5,
+                "noise": 0.2,
+                "source_noise": SOURCE_NOISE,
+            },
         ),
     }
 
@@ -136,6 +156,7 @@ def _trained(s: TransferSettings) -> dict[str, Experiment | Simulation]:
     d = s.trained_dimension
     task = LinearTarget(d, angle=float(np.pi / 3))
     grid = Grid({"gamma": (0.5, 2.0), "noise": (0.2, 1.0)}, seeds=s.seeds)
+    rates = Grid({**grid.axes, "lr": (s.rate, s.rate / 2)}, seeds=s.seeds)
     recipe = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, dtype="float64")
     source = Recipe(**{**recipe.model_dump(), "steps": round(15 / s.source_rate), "lr": s.source_rate})
     watch = (train_loss, test_loss)
@@ -151,7 +172,7 @@ def _trained(s: TransferSettings) -> dict[str, Experiment | Simulation]:
             watch,
         ),
         "scratch": Experiment("trained from scratch", DeepLinear(d, d, scale=s.scale), task, grid, recipe, watch),
-        "tuned": Experiment("fine-tuned", tuned, task, grid, recipe, watch),
+        "tuned": Experiment("fine-tuned", tuned, task, rates, recipe, watch),
         "foreseen": Simulation(
             "what theory foresees of these networks",
             foreseen,
@@ -160,6 +181,18 @@ def _trained(s: TransferSettings) -> dict[str, Experiment | Simulation]:
             {"dimension": d, "angle": task.angle},
         ),
     }
+
+
+def _relu(s: TransferSettings) -> Simulation:
+    names = ("scratch", "linear", "tuned", "source")
+    sizes = {"dimension": s.relu_dimension, "width": s.relu_width, "teacher": s.relu_teacher, "steps": s.relu_steps}
+    return Simulation(
+        "ReLU students of ReLU teachers",
+        relu_transfer,
+        Grid({"samples": s.relu_samples, "removed": (0.2, 0.8)}, seeds=s.seeds),
+        [Quantity(name, "risk of the zero function", "arXiv:2410.08194, Sec. 4") for name in names],
+        {**sizes, "rate": 0.2, "scale": 0.5},
+    )
 
 
 STUDY = Study(
