@@ -3,6 +3,7 @@
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
+from phasescope.learners.linear import DeepLinear
 from phasescope.learners.mixer import MLPMixer
 from phasescope.learners.power import ExactMLP, PowerMLP
 from phasescope.learners.residual_conv import ResidualConv
@@ -13,6 +14,7 @@ from phasescope.learners.vgg import VGG
 
 __all__ = [
     "VGG",
+    "DeepLinear",
     "DeepMLP",
     "ExactMLP",
     "ExpertsNetwork",

@@ -1,12 +1,14 @@
 """What is learnt: exact finite tables and samplers. Generators only; no networks, no theory."""
 
 from phasescope.tasks.images import digits, fashion_mnist, images
+from phasescope.tasks.linear import LinearTarget, target_direction
 from phasescope.tasks.modular import ModularTable, addition, division, function, multiplication, subtraction
 from phasescope.tasks.polynomial import Polynomial, polynomial_table
 from phasescope.tasks.polynomial_text import parse
 from phasescope.tasks.table import Sampler, Table
 
 __all__ = [
+    "LinearTarget",
     "ModularTable",
     "Polynomial",
     "Sampler",
@@ -21,4 +23,5 @@ __all__ = [
     "parse",
     "polynomial_table",
     "subtraction",
+    "target_direction",
 ]
