@@ -48,8 +48,8 @@ def _energy(data: xr.Dataset, s: MemorySettings) -> Figure:
     return Figure(
         "energy", "Energies fall, likelihoods rise",
         "The energy of a clustering memory is the scaled negative log-likelihood of a Gaussian mixture. Explicit "
-        "assignments climb the evidence lower bound to the posterior, and without its entropy they do not. Medians over "
-        "seeds, bands from the least to the largest.", [land, falls, climbs],
+        "assignments climb the evidence lower bound to the posterior, and without its entropy they do not. Medians "
+        "over seeds, bands from the least to the largest.", [land, falls, climbs],
         ("energy-falls", "fixed-point", "energy-is-likelihood", "elbo-posterior"),
     )  # fmt: skip
 
@@ -84,8 +84,8 @@ def _capacity(data: xr.Dataset, s: MemorySettings) -> Figure:
     return Figure(
         "capacity", "A density estimator remembers exponentially many patterns",
         "Left: the share of random patterns on the sphere of radius sqrt(D) that mean shift keeps, h^2 = 1. Middle: "
-        "where it is one half. In small D pairs of patterns that merge set the limit, in large D the crosstalk of all; the "
-        "first grows as D^(D/2), the second as exp(alpha D). Right: where norms differ, attention favours the long "
+        "where it is one half. In small D pairs of patterns that merge set the limit, in large D the crosstalk of all; "
+        "the first grows as D^(D/2), the second as exp(alpha D). Right: where norms differ, attention favours the long "
         "patterns and the density estimator does not.",
         [Curves("patterns kept", Axis("patterns stored", "log"), Axis("share remembered", limits=(0, 1.02)), kept),
          Curves("capacity", x, Axis("patterns at one half", "log"), lines), norms],
@@ -120,8 +120,8 @@ def _creation(data: xr.Dataset, s: MemorySettings) -> Figure:
     return Figure(
         "creation", "Memories made as needed",
         "Left: tables of the Chinese restaurant process, with and without a discount. Middle: the energy with a "
-        "creation term finds the blobs only with the Gaussians' normalizers. Right: a fixed number of memories, learnt by "
-        "gradient descent; local optima, in which two memories share a blob, remain.", [tables, growth, learnt],
+        "creation term finds the blobs only with the Gaussians' normalizers. Right: a fixed number of memories, learnt "
+        "by gradient descent; local optima, in which two memories share a blob, remain.", [tables, growth, learnt],
         ("created-count", "created-clusters", "table-count", "learning-is-em"),
     )  # fmt: skip
 

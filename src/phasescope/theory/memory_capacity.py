@@ -46,8 +46,11 @@ def bulk_capacity(dimension: int, square_bandwidth: float, reach: float = 0.3) -
         raise BadInput(f"reach is {reach}: give a share of the radius in (0, 1).")
     r = np.linspace(1 - reach, 1, 2001)[:-1]
     kappa = dimension * r / square_bandwidth
-    mean = np.array([log_sphere_mean(k, dimension) for k in kappa])
-    overlap = special.ive(dimension / 2, kappa) / special.ive(dimension / 2 - 1, kappa)
+    mean, bessel = log_sphere_mean(kappa, dimension), special.ive(dimension / 2 - 1, kappa)
+    # where the Bessel functions underflow, kappa is small for D and the overlap kappa / D
+    overlap = np.where(
+        bessel > 1e-280, special.ive(dimension / 2, kappa) / np.maximum(bessel, 1e-280), kappa / dimension
+    )
     others = np.where(r > overlap, (1 - r) / (1 - overlap), 0.0)  # 1 - w
     weight = np.maximum(1 - others, 1e-300)
     return float(1 + np.max(np.where(r > overlap, others / weight * np.exp(kappa - mean), 0.0)))
