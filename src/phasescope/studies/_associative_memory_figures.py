@@ -172,7 +172,7 @@ def _in_context(data: xr.Dataset, s: MemorySettings) -> Figure:
         )
     return Figure(
         "in-context", "Energies that adapt to their context",
-        "One transformer, trained by contrastive divergence on ever new mixtures and then frozen. Right: one context "
+        "One transformer, trained by contrastive divergence on ever new mixtures and then frozen. Maps: one context "
         "of one network (seed 0); its energy sharpens as points come.", [shares, *heats],
         ("in-context-rise", "in-context-order"),
     )  # fmt: skip
