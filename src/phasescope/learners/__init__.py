@@ -1,5 +1,6 @@
 """Who learns: plain torch modules written for one network, and closed-form learners with the same call."""
 
+from phasescope.learners.context_energy import ContextEnergy
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
@@ -14,6 +15,7 @@ from phasescope.learners.vgg import VGG
 
 __all__ = [
     "VGG",
+    "ContextEnergy",
     "DeepLinear",
     "DeepMLP",
     "ExactMLP",

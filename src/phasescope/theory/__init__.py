@@ -1,12 +1,18 @@
 """What must happen: exact predictions in float64. No training, no random numbers of its own."""
 
-from phasescope.theory.activations import (
-    ACTIVATIONS,
-    Activation,
-    Moments,
-    activation,
-    custom_activation,
-    leaky_relu,
+from phasescope.theory.activations import ACTIVATIONS, Activation, Moments, activation, custom_activation, leaky_relu
+from phasescope.theory.associative_memory import (
+    SphereMixture,
+    hopfield_update,
+    mean_shift,
+    memory_drift,
+    memory_energy,
+    memory_posterior,
+    mixture_log_likelihood,
+    retrieve,
+    separation_needed,
+    sphere_mixture,
+    vmf_log_normalizer,
 )
 from phasescope.theory.autoinit import (
     autoinit_step,
@@ -19,12 +25,7 @@ from phasescope.theory.autoinit import (
     relu_gain,
     target_scale,
 )
-from phasescope.theory.chance import (
-    chance_level,
-    majority_share,
-    pure_participation,
-    random_participation,
-)
+from phasescope.theory.chance import chance_level, majority_share, pure_participation, random_participation
 from phasescope.theory.correlation_map import (
     angle_length,
     chi_pair,
@@ -57,15 +58,8 @@ from phasescope.theory.criticality import (
     log_apjn,
     phase,
 )
-from phasescope.theory.finite_width import (
-    kernel_variance,
-    singular_value_spread,
-)
-from phasescope.theory.gaussian_moments import (
-    Estimate,
-    gaussian_mean,
-    gaussian_pair_mean,
-)
+from phasescope.theory.finite_width import kernel_variance, singular_value_spread
+from phasescope.theory.gaussian_moments import Estimate, gaussian_mean, gaussian_pair_mean
 from phasescope.theory.label_corruption import (
     HIGH_ACCURACY,
     PHASES,
@@ -90,6 +84,16 @@ from phasescope.theory.linear_transfer import (
     scratch_risk,
     scratch_risk_limit,
     task_divergence,
+)
+from phasescope.theory.memory_capacity import bulk_capacity, capacity_exponent, memory_capacity, pair_capacity
+from phasescope.theory.memory_creation import (
+    assignment_flow,
+    creation_energy,
+    creation_logits,
+    evidence_bound,
+    expected_memories,
+    memories_variance,
+    seating,
 )
 from phasescope.theory.modular_addition import (
     addition_weights,
@@ -123,12 +127,7 @@ from phasescope.theory.polynomial_weights import (
     sum_weights,
     sum_width_growth,
 )
-from phasescope.theory.residues import (
-    discrete_logarithms,
-    power_order,
-    primitive_root,
-    require_prime,
-)
+from phasescope.theory.residues import discrete_logarithms, power_order, primitive_root, require_prime
 from phasescope.theory.transformer_signal import (
     TransformerBlock,
     angle_exponent,
@@ -154,6 +153,7 @@ __all__ = [
     "Form",
     "Learnability",
     "Moments",
+    "SphereMixture",
     "TransformerBlock",
     "activation",
     "addition_weights",
@@ -161,11 +161,14 @@ __all__ = [
     "angle_exponent",
     "angle_length",
     "apjn",
+    "assignment_flow",
     "attention_step",
     "autoinit_step",
     "balanced_fine_tuning",
     "batchnorm_scale_ratio",
     "break_even_angle",
+    "bulk_capacity",
+    "capacity_exponent",
     "certified_not_additive",
     "chance_level",
     "chi_jacobian",
@@ -181,6 +184,8 @@ __all__ = [
     "correlation_trajectory",
     "corruption_phase",
     "covariance_step",
+    "creation_energy",
+    "creation_logits",
     "critical_bias",
     "critical_exponent",
     "critical_points",
@@ -188,7 +193,9 @@ __all__ = [
     "custom_activation",
     "discrete_logarithms",
     "edge_of_chaos",
+    "evidence_bound",
     "expected_accuracy",
+    "expected_memories",
     "expected_squared_error",
     "expected_sum_error",
     "feature_transfer_risk",
@@ -203,6 +210,7 @@ __all__ = [
     "gaussian_pair_mean",
     "gradient_exponent",
     "has_partial_inversion",
+    "hopfield_update",
     "iterations",
     "kept_share",
     "kept_share_limit",
@@ -221,12 +229,20 @@ __all__ = [
     "majority_share",
     "maximal_learning_rate",
     "mean_gradient_exponent",
+    "mean_shift",
+    "memories_variance",
+    "memory_capacity",
+    "memory_drift",
+    "memory_energy",
+    "memory_posterior",
+    "mixture_log_likelihood",
     "mlp_step",
     "multiplicative_form",
     "negative_transfer",
     "ntk",
     "one_branch_accuracy",
     "one_step_rate",
+    "pair_capacity",
     "phase",
     "power_order",
     "power_table",
@@ -236,11 +252,15 @@ __all__ = [
     "random_participation",
     "relu_gain",
     "require_prime",
+    "retrieve",
     "ridge_probe_risk",
     "scratch_risk",
     "scratch_risk_limit",
+    "seating",
+    "separation_needed",
     "settled_correlation",
     "singular_value_spread",
+    "sphere_mixture",
     "stretched_length",
     "sum_amplitude",
     "sum_error_constant",
@@ -252,6 +272,7 @@ __all__ = [
     "twin_counts",
     "twin_fraction",
     "unit_logit_scale",
+    "vmf_log_normalizer",
     "weak_edge_of_chaos",
     "width_needed",
     "wrong_logit_deviation",
