@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phasescope import instruments, learners, tasks, theory
+    from phasescope import instruments, learners, losses, tasks, theory
     from phasescope.ensemble import Quantity, Simulation, Span, last, measure, simulate, train
     from phasescope.studies import (
         Experiment,
@@ -50,7 +50,7 @@ _HOMES = {
         "run",
     ),
 }
-_ROOMS = ("instruments", "learners", "tasks", "theory")
+_ROOMS = ("instruments", "learners", "losses", "tasks", "theory")
 
 __all__ = [
     "BadInput",
@@ -77,6 +77,7 @@ __all__ = [
     "last",
     "learners",
     "load",
+    "losses",
     "measure",
     "phase_map",
     "run",

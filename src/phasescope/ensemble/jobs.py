@@ -20,7 +20,7 @@ from phasescope.vocabulary import BadInput, Draw, Grid, Instrument, Knob, Member
 LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
-ROOMS = ("ensemble", "instruments", "learners", "tasks", "vocabulary.py")
+ROOMS = ("ensemble", "instruments", "learners", "losses.py", "tasks", "vocabulary.py")
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from phasescope.instruments.logits import (
     train_loss,
     wrong_logit_deviation,
 )
+from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
 from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_scale, weight_norm
 from phasescope.instruments.partial_jacobian import (
     exact_partial_jacobian,
@@ -73,6 +74,8 @@ __all__ = [
     "LEARNING",
     "Passage",
     "accidental_share",
+    "alignment",
+    "capacity_error",
     "correct_logit",
     "corrected_accuracy",
     "corrupted_accuracy",
@@ -94,6 +97,7 @@ __all__ = [
     "phase_alignment",
     "phases",
     "pruning",
+    "spectral_flatness",
     "table_accuracy",
     "table_loss",
     "test_accuracy",
@@ -103,6 +107,7 @@ __all__ = [
     "true_logit",
     "twin_share",
     "uncorrupted_accuracy",
+    "uniformity",
     "untouched",
     "weight_norm",
     "wrong_logit_deviation",
