@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phasescope import instruments, learners, tasks, theory
+    from phasescope import instruments, learners, losses, tasks, theory
     from phasescope.ensemble import Quantity, Simulation, Span, last, measure, simulate, train
     from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
     from phasescope.studies import (
@@ -52,7 +52,7 @@ _HOMES = {
         "run",
     ),
 }
-_ROOMS = ("instruments", "learners", "tasks", "theory")
+_ROOMS = ("instruments", "learners", "losses", "tasks", "theory")
 
 __all__ = [
     "AutoInit",
@@ -83,6 +83,7 @@ __all__ = [
     "last",
     "learners",
     "load",
+    "losses",
     "measure",
     "phase_map",
     "run",

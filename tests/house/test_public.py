@@ -21,7 +21,7 @@ PUBLIC = [
     *(
         f"phasescope.{room}"
         for room in (
-            "tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store", "studies", "report",
+            "tasks", "learners", "losses", "ensemble", "theory", "instruments", "verdict", "store", "studies", "report",
         )
     ),
 ]  # fmt: skip

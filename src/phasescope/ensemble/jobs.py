@@ -21,7 +21,7 @@ LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
 AUTOINIT = ("inspection/autoinit.py", "inspection/autoinit_jacobians.py")  # a study draws first weights with it
-ROOMS = ("ensemble", "instruments", "learners", "tasks", *AUTOINIT, "vocabulary.py")
+ROOMS = ("ensemble", "instruments", "learners", "losses.py", "tasks", *AUTOINIT, "vocabulary.py")
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from phasescope.instruments.logits import (
     train_loss,
     wrong_logit_deviation,
 )
+from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
 from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_scale, weight_norm
 from phasescope.instruments.partial_jacobian import (
     exact_partial_jacobian,
@@ -90,7 +91,9 @@ __all__ = [
     "Activity",
     "Passage",
     "accidental_share",
+    "alignment",
     "batch_variances",
+    "capacity_error",
     "correct_logit",
     "corrected_accuracy",
     "corrupted_accuracy",
@@ -121,6 +124,7 @@ __all__ = [
     "push_forward",
     "sample_cosines",
     "signs",
+    "spectral_flatness",
     "table_accuracy",
     "table_loss",
     "test_accuracy",
@@ -132,6 +136,7 @@ __all__ = [
     "true_logit",
     "twin_share",
     "uncorrupted_accuracy",
+    "uniformity",
     "untouched",
     "weight_norm",
     "wrong_logit_deviation",

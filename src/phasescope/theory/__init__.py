@@ -85,6 +85,14 @@ from phasescope.theory.linear_transfer import (
     scratch_risk_limit,
     task_divergence,
 )
+from phasescope.theory.manifold_capacity import (
+    aligned_bound,
+    capacity_bound,
+    free_percent_error,
+    two_row_norm,
+    uniform_percent_error,
+    uniform_potential,
+)
 from phasescope.theory.memory_capacity import bulk_capacity, capacity_exponent, memory_capacity, pair_capacity
 from phasescope.theory.memory_creation import (
     assignment_flow,
@@ -158,6 +166,7 @@ __all__ = [
     "activation",
     "addition_weights",
     "additive_form",
+    "aligned_bound",
     "angle_exponent",
     "angle_length",
     "apjn",
@@ -168,6 +177,7 @@ __all__ = [
     "batchnorm_scale_ratio",
     "break_even_angle",
     "bulk_capacity",
+    "capacity_bound",
     "capacity_exponent",
     "certified_not_additive",
     "chance_level",
@@ -205,6 +215,7 @@ __all__ = [
     "fixed_chi",
     "fixed_correlation",
     "fixed_kernel",
+    "free_percent_error",
     "full_inversion_accuracy",
     "gaussian_mean",
     "gaussian_pair_mean",
@@ -271,6 +282,9 @@ __all__ = [
     "token_trajectory",
     "twin_counts",
     "twin_fraction",
+    "two_row_norm",
+    "uniform_percent_error",
+    "uniform_potential",
     "unit_logit_scale",
     "vmf_log_normalizer",
     "weak_edge_of_chaos",

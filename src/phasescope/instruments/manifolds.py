@@ -1,0 +1,71 @@
+"""Readings of embeddings: the capacity that they attain, what limits it, alignment and uniformity. Plain tensors."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from phasescope.vocabulary import BadInput
+
+
+def _matrices(centroids: Tensor) -> None:
+    if centroids.ndim < 2 or not centroids.is_floating_point() or 0 in centroids.shape:
+        raise BadInput(
+            f"centroids of shape {tuple(centroids.shape)} and type {centroids.dtype}: give floats of shape "
+            "(..., data, dimensions)."
+        )
+
+
+def capacity_error(centroids: Tensor) -> Tensor:
+    """Return the pretraining percent error (...) of ``centroids`` (..., P, D), a share in [0, 1] for rows in the ball.
+
+    1 - ||M||_* / sqrt(P min(P, D)): 0 where the embeddings attain the bound, 1 for zero. arXiv:2406.09366, Eq. 4. Not a
+    percentage in spite of its name. Raises ``BadInput`` for fewer than two axes.
+    """
+    _matrices(centroids)
+    data, dimension = centroids.shape[-2:]
+    bound = (data * min(data, dimension)) ** 0.5
+    missing: Tensor = 1 - torch.linalg.svdvals(centroids).sum(-1) / bound
+    return missing
+
+
+def spectral_flatness(centroids: Tensor) -> Tensor:
+    """Return ||M||_* / (sqrt(min(P, D)) ||M||_F) (...) of ``centroids`` (..., P, D): 1 where singular values are equal.
+
+    1 - ``capacity_error`` is the root of the mean squared norm of the rows (the views agree) times this (the data
+    spread): derived here. At least 1 / sqrt(min(P, D)), attained at rank 1; NaN for zero.
+    """
+    _matrices(centroids)
+    values = torch.linalg.svdvals(centroids)
+    flat: Tensor = values.sum(-1) / (values.shape[-1] ** 0.5 * values.square().sum(-1).sqrt())
+    return flat
+
+
+def alignment(embeddings: Tensor) -> Tensor:
+    """Return the mean squared distance (...) between different views in ``embeddings`` (..., P, K, D), at norm 1.
+
+    2 - 2 cosine, in [0, 4]; 0 where all views of a datum agree, 2 for unrelated ones. Wang and Isola 2020,
+    arXiv:2005.10242, Sec. 4.1, with alpha = 2. Raises ``BadInput`` for fewer than two views.
+    """
+    if embeddings.ndim < 3 or embeddings.shape[-2] < 2:
+        raise BadInput(f"embeddings of shape {tuple(embeddings.shape)}: give (..., data, views >= 2, dimensions).")
+    views = embeddings.shape[-2]
+    total = torch.nn.functional.normalize(embeddings, dim=-1).sum(-2).square().sum(-1)
+    cosine = (total - views) / (views * (views - 1))
+    return 2 - 2 * cosine.mean(-1)
+
+
+def uniformity(embeddings: Tensor, t: float = 2.0) -> Tensor:
+    """Return log mean exp(-t |x - y|^2) (...) over pairs of different rows of ``embeddings`` (..., N, D), at norm 1.
+
+    0 where all are the same; about ``theory.uniform_potential(D, t)`` for rows uniform on the sphere. In nats. Wang and
+    Isola 2020, arXiv:2005.10242, Sec. 4.1. Raises ``BadInput`` for fewer than two rows or t <= 0.
+    """
+    if embeddings.ndim < 2 or embeddings.shape[-2] < 2 or not t > 0:
+        raise BadInput(f"embeddings of shape {tuple(embeddings.shape)}, t = {t}: give (..., rows >= 2, D) and t > 0.")
+    unit = torch.nn.functional.normalize(embeddings, dim=-1)
+    exponents = -2 * t * (1 - unit @ unit.mT)
+    rows = unit.shape[-2]
+    itself = torch.eye(rows, dtype=torch.bool, device=unit.device)
+    others = exponents.masked_fill(itself, -torch.inf)
+    return torch.logsumexp(others.flatten(-2), -1) - torch.log(torch.tensor(float(rows * (rows - 1))))
