@@ -18,6 +18,13 @@ from phasescope.instruments.fourier import (
     phase_alignment,
     phases,
 )
+from phasescope.instruments.independent_neurons import (
+    independence,
+    independent_neurons,
+    independent_share,
+    neuron_groups,
+    neuron_vectors,
+)
 from phasescope.instruments.logits import (
     correct_logit,
     logit_margin,
@@ -64,6 +71,7 @@ ALL = (
     norm_scale,
     norm_correlation,
     twin_share,
+    independent_share,
 )
 
 __all__ = [
@@ -83,8 +91,13 @@ __all__ = [
     "frequency_census",
     "given_logit",
     "gradient_norm",
+    "independence",
+    "independent_neurons",
+    "independent_share",
     "logit_margin",
     "mean_participation",
+    "neuron_groups",
+    "neuron_vectors",
     "norm_correlation",
     "norm_scale",
     "partial_jacobians",
