@@ -94,8 +94,8 @@ def independence(
 ) -> Instrument:
     """Return the instrument that reads the share of a layer's neurons that are independent, in [0, 1].
 
-    ``neurons`` names the parameters that belong to the neurons and the axis along which they lie, counted from the end,
-    for example ``{"0.weight": -2, "0.bias": -1, "2.weight": -1}`` for the first layer of an MLP. ``small`` and ``close``
+    ``neurons`` names the parameters of the neurons and the axis along which these lie, counted from the end, as in
+    ``{"0.weight": -2, "0.bias": -1, "2.weight": -1}`` for the first layer of an MLP. ``small`` and ``close``
     as in ``neuron_groups``. Raises ``BadInput`` for a network without them, and as ``neuron_groups`` does.
     """
     if not neurons:
