@@ -20,6 +20,7 @@ from phasescope.studies._stochastic_collapse_claims import (
     critical_values,
     quartic,
 )
+from phasescope.studies._stochastic_collapse_networks import CASES
 from phasescope.studies._study import part
 
 if TYPE_CHECKING:
@@ -150,19 +151,30 @@ def _pair(data: xr.Dataset, s: CollapseSettings) -> Figure:
 def _networks(data: xr.Dataset, s: CollapseSettings) -> Figure:
     found = part(data, "networks")
     step = found.step.values
-
-    def panel(title: str, label: str, values: xr.DataArray, least: float) -> Curves:
-        lines = []
-        for drop in s.drops:
-            name = f"large until {drop:.0%}" if drop else "small throughout"
-            lines.append(band(name, values.sel(until=drop), step, role="measured" if drop else "control"))
-        return Curves(title, Axis("step"), Axis(label, limits=(least, 1.01)), lines)
-
+    x = Axis("step")
+    drops = {"small throughout": 0.0, f"large until {s.early:.0%}": s.early, f"large until {s.late:.0%}": s.late}
+    both = found.sel(case="both")
+    neurons = [
+        band(name, both.independent.mean("layer").sel(until=until), step, role="measured" if until else "control")
+        for name, until in drops.items()
+    ]
+    cases = [band(case, found.independent.mean("layer").sel(case=case, until=s.late), step) for case in CASES]
+    seen = step > 0
+    accuracy = [
+        band(
+            name,
+            both.test_accuracy.sel(until=until).isel(step=seen),
+            step[seen],
+            role="measured" if until else "control",
+        )
+        for name, until in drops.items()
+    ]
+    share = Axis("independent neurons / width", limits=(0, 1.02))
     return Figure(
         "networks", "Networks on digits: a large learning rate first, a small one after it",
-        f"Rates {s.large:g} and {s.small:g}, label noise {s.label_noise:g}. Median over seeds, band from the least to "
-        "the largest seed.",
-        [panel("independent neurons", "independent neurons / width", found.independent.mean("layer"), 0.0),
-         panel("test images", "test accuracy", found.test_accuracy, 0.0)],
-        ("later-drop-fewer-neurons", "later-drop-more-accurate"),
+        f"Rates {s.large:g} and {s.small:g}, label noise {s.label_noise:g}, weight decay {s.weight_decay:g}; in the "
+        f"middle the rate is large until {s.late:.0%}. Median over seeds, band from the least to the largest seed.",
+        [Curves("when the rate drops", x, share, neurons), Curves("what it takes", x, share, cases),
+         Curves("test images", x, Axis("test accuracy"), accuracy)],
+        ("later-drop-fewer-neurons", "later-drop-more-accurate", "label-noise-fewer-neurons", "decay-fewer-neurons"),
     )  # fmt: skip

@@ -21,6 +21,7 @@ from phasescope.studies._stochastic_collapse_walks import record_steps
 from phasescope.tasks import digits
 from phasescope.vocabulary import Generators, Member
 
+CASES = ("both", "no label noise", "no weight decay")
 CHUNK = 500  # steps whose batches and label noise are drawn at once
 
 
@@ -58,12 +59,14 @@ def _hidden(parameters: list[Tensor]) -> range:
 
 
 def schedule(member: Member, generators: Generators) -> dict[str, Any]:
-    """Train digits with rate ``high`` until each of ``drops`` (shares of all steps), then ``low``; SGD with momentum.
+    """Train digits with rate ``high`` until each of ``drops`` (shares of all steps), then ``low``; SGD, momentum 0.9.
 
-    The label noise sigma N(0, 1) is added to the one-hot targets of a cross-entropy, as in the paper. Returns per drop
-    and record the share of independent neurons in each hidden layer, and the accuracies on both parts.
+    The loss is half the squared distance to one-hot targets plus label noise sigma N(0, 1), mean over the batch; the
+    member's ``case`` leaves out the label noise or the weight decay. The first ``warmup`` steps raise the rate from 0.
+    Returns per drop and record the share of independent neurons in each hidden layer, and both accuracies.
     """
     drops, steps = np.array(member["drops"]), int(member["steps"])
+    decay = float(member["decay"]) * (member["case"] != "no weight decay")
     draw = digits().draw(member, streams(member.seed))
     x, labels = torch.from_numpy(draw.inputs), torch.from_numpy(draw.labels).long()
     train, test = torch.from_numpy(draw.train).long(), torch.from_numpy(draw.test).long()
@@ -77,13 +80,8 @@ def schedule(member: Member, generators: Generators) -> dict[str, Any]:
         target = hot[rows] + noise
         loss = (answer(parameters, x[rows]) - target).square().sum(-1).mean(-1).sum() / 2
         rate = np.where(step <= drops * steps, member["high"], member["low"]) * min(step / int(member["warmup"]), 1.0)
-        _descend(
-            parameters,
-            speeds,
-            torch.autograd.grad(loss, parameters),
-            torch.tensor(rate[:, None, None], dtype=torch.float32),
-            float(member["decay"]),
-        )
+        gradients = torch.autograd.grad(loss, parameters)
+        _descend(parameters, speeds, gradients, torch.from_numpy(rate).float()[:, None, None], decay)
         if step == records[len(found) - 1]:
             found.append(_read(parameters, x, labels, train, test))
     independent, train_accuracy, test_accuracy = (np.stack(part, 1) for part in zip(*found, strict=True))
@@ -93,11 +91,12 @@ def schedule(member: Member, generators: Generators) -> dict[str, Any]:
 def _batches(member: Member, generators: Generators, rows: int, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the training rows (batch,) of each step, drawn with replacement, and its label noise (batch, classes)."""
     steps, batch = int(member["steps"]), int(member["batch"])
+    sigma = float(member["sigma"]) * (member["case"] != "no label noise")
     for chunk in range(-(-steps // CHUNK)):
         count = min(CHUNK, steps - chunk * CHUNK)
         chosen = torch.from_numpy(generators("order", chunk).integers(0, rows, (count, batch)))
         noise = torch.from_numpy(generators("noise", chunk).standard_normal((count, batch, classes), np.float32))
-        yield from zip(chosen, float(member["sigma"]) * noise, strict=True)
+        yield from zip(chosen, sigma * noise, strict=True)
 
 
 @torch.no_grad()

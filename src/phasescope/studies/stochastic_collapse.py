@@ -25,12 +25,13 @@ from phasescope.studies._study import Experiment, Paper, Study
 from phasescope.vocabulary import Grid, Knob, Positive, Settings
 
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Many = Annotated[int, Field(ge=10)]
 PAPER = "Chen et al. 2023, arXiv:2306.04251"
 
 
 class CollapseSettings(Settings):
-    """Sizes of the study. ``drops`` are the shares of the steps after which the learning rate falls, 0 first."""
+    """Sizes of the study. The learning rate of networks falls after the share ``early``, or ``late``, of the steps."""
 
     seeds: Count = 10
     dt: Positive = 0.0025
@@ -47,13 +48,15 @@ class CollapseSettings(Settings):
     pair_steps: Many = 10_000
     pair_runs: Count = 8
     width: Count = 64
-    depth: Count = 1
+    depth: Count = 2
     network_steps: Many = 8000
-    batch: Count = 16
-    large: Positive = 0.05
-    small: Positive = 0.005
-    label_noise: Annotated[float, Field(ge=0)] = 1.0
-    drops: tuple[Annotated[float, Field(ge=0, le=1)], ...] = (0.0, 0.25, 0.5, 1.0)
+    batch: Count = 32
+    large: Positive = 0.1
+    small: Positive = 0.01
+    label_noise: Annotated[float, Field(ge=0)] = 0.1
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    early: Share = 0.25
+    late: Share = 0.75
 
 
 SCALES = {
@@ -161,21 +164,22 @@ def _pair(
 
 def _networks(s: CollapseSettings) -> Simulation:
     steps = [0, *(int(step) for step in walks.record_steps(s.network_steps, 8))]
-    places = {"until": s.drops, "step": steps}
+    places = {"until": (0.0, s.early, s.late), "step": steps}
     dims = ("until", "step")
     source = f"independent neurons / width; {PAPER}, Fig. 6"
     return Simulation(
         "networks on digits, large learning rate first",
         networks.schedule,
-        Grid(seeds=s.seeds),
+        Grid({"case": networks.CASES}, seeds=s.seeds),
         (
             Quantity("independent", "1", source, (*dims, "layer"), places),
             Quantity("train_accuracy", "1", "share of training images answered", dims),
             Quantity("test_accuracy", "1", f"share of test images answered; {PAPER}, Fig. 6", dims),
         ),
         {
-            "drops": s.drops, "steps": s.network_steps, "batch": s.batch, "width": s.width, "depth": s.depth,
-            "high": s.large, "low": s.small, "sigma": s.label_noise, "decay": 5e-4, "warmup": 500, "records": 8,
+            "drops": (0.0, s.early, s.late), "steps": s.network_steps, "batch": s.batch, "width": s.width,
+            "depth": s.depth, "high": s.large, "low": s.small, "sigma": s.label_noise, "decay": s.weight_decay,
+            "warmup": 500, "records": 8,
         },
     )  # fmt: skip
 

@@ -43,14 +43,15 @@ def collapse_rate(drift: float, noise: float, step: float = 0.0) -> float:
     a, b = 1 + drift * step, noise * math.sqrt(step)
     if a == 0 and b == 0:
         return -math.inf
-    if b == 0 or abs(a) > 1e4 * b:  # the series would need (a / b)^2 terms; the next one is of order (b / a)^6
+    if b == 0 or abs(a) > 300 * b:  # where the series needs many terms; what is left out is 5/2 (b / a)^6
         r = (b / a) ** 2
         return (math.log(abs(a)) - r / 2 - 3 * r**2 / 4) / step
     half = (a / b) ** 2 / 2
     reach = 12 * math.sqrt(half + 12) + 40
     j = np.arange(max(0, math.floor(half - reach)), math.ceil(half + reach))
     weights = np.exp(j * math.log(half) - half - gammaln(j + 1)) if half > 0 else (j == 0).astype(float)
-    return float(weights @ (math.log(2) + digamma(j + 0.5)) / 2 + math.log(b)) / step
+    mean = weights @ (math.log(2) + digamma(j + 0.5)) / weights.sum()
+    return float(mean / 2 + math.log(b)) / step
 
 
 def collapse_threshold(drift: float, step: float = 0.0) -> float:
