@@ -6,8 +6,8 @@ the moment of the drop alone. They are stacked along their first axis and traine
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -61,49 +61,55 @@ def _hidden(parameters: list[Tensor]) -> range:
 def schedule(member: Member, generators: Generators) -> dict[str, Any]:
     """Train digits with rate ``high`` until each of ``drops`` (shares of all steps), then ``low``; SGD, momentum 0.9.
 
-    The loss is half the squared distance to one-hot targets plus label noise sigma N(0, 1), mean over the batch; the
-    member's ``case`` leaves out the label noise or the weight decay. The first ``warmup`` steps raise the rate from 0.
-    Returns per drop and record the share of independent neurons in each hidden layer, and both accuracies.
+    The loss is half the squared distance to one-hot targets plus label noise sigma N(0, 1), mean over the batch. Each
+    schedule is trained in each of ``CASES``. The first ``warmup`` steps raise the rate from 0. Returns per case, drop
+    and record the share of independent neurons in each hidden layer, and both accuracies.
     """
-    drops, steps = np.array(member["drops"]), int(member["steps"])
-    decay = float(member["decay"]) * (member["case"] != "no weight decay")
+    steps, warmup = int(member["steps"]), int(member["warmup"])
     draw = digits().draw(member, streams(member.seed))
     x, labels = torch.from_numpy(draw.inputs), torch.from_numpy(draw.labels).long()
-    train, test = torch.from_numpy(draw.train).long(), torch.from_numpy(draw.test).long()
+    parts = torch.from_numpy(draw.train).long(), torch.from_numpy(draw.test).long()
     hot = functional.one_hot(labels).float()
-    widths = [x.shape[1], *[int(member["width"])] * int(member["depth"]), hot.shape[1]]
-    parameters = start(widths, len(drops), generators)
+    drops: Any = member["drops"]
+    copies = list(product(CASES, drops))
+    until = np.array([drop for _, drop in copies]) * steps
+    sigma = _column(float(member["sigma"]) * (case != "no label noise") for case, _ in copies)
+    decay = _column(float(member["decay"]) * (case != "no weight decay") for case, _ in copies)
+    hidden = [int(member["width"])] * int(member["depth"])
+    parameters = start([x.shape[1], *hidden, hot.shape[1]], len(copies), generators)
     speeds = [torch.zeros_like(p) for p in parameters]
-    records, found = record_steps(steps, int(member["records"])), [_read(parameters, x, labels, train, test)]
-    for step, (chosen, noise) in enumerate(_batches(member, generators, len(train), hot.shape[1]), 1):
-        rows = train[chosen]
-        target = hot[rows] + noise
-        loss = (answer(parameters, x[rows]) - target).square().sum(-1).mean(-1).sum() / 2
-        rate = np.where(step <= drops * steps, member["high"], member["low"]) * min(step / int(member["warmup"]), 1.0)
-        gradients = torch.autograd.grad(loss, parameters)
-        _descend(parameters, speeds, gradients, torch.from_numpy(rate).float()[:, None, None], decay)
+    records, found = record_steps(steps, int(member["records"])), [_read(parameters, x, labels, *parts)]
+    for step, (chosen, noise) in enumerate(_batches(member, generators, len(parts[0]), hot.shape[1]), 1):
+        rows = parts[0][chosen]
+        loss = (answer(parameters, x[rows]) - hot[rows] - sigma * noise).square().sum(-1).mean(-1).sum() / 2
+        rate = _column(np.where(step <= until, member["high"], member["low"]) * min(step / warmup, 1.0))
+        _descend(parameters, speeds, torch.autograd.grad(loss, parameters), rate, decay)
         if step == records[len(found) - 1]:
-            found.append(_read(parameters, x, labels, train, test))
-    independent, train_accuracy, test_accuracy = (np.stack(part, 1) for part in zip(*found, strict=True))
-    return {"independent": independent, "train_accuracy": train_accuracy, "test_accuracy": test_accuracy}
+            found.append(_read(parameters, x, labels, *parts))
+    names = ("independent", "train_accuracy", "test_accuracy")
+    stacked = [np.stack(part, 1) for part in zip(*found, strict=True)]
+    return {n: v.reshape(len(CASES), -1, *v.shape[1:]) for n, v in zip(names, stacked, strict=True)}
+
+
+def _column(values: Iterable[float]) -> Tensor:
+    return torch.tensor(list(values), dtype=torch.float32)[:, None, None]
 
 
 def _batches(member: Member, generators: Generators, rows: int, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the training rows (batch,) of each step, drawn with replacement, and its label noise (batch, classes)."""
+    """Yield the training rows (batch,) of each step, drawn with replacement, and its noise (batch, classes)."""
     steps, batch = int(member["steps"]), int(member["batch"])
-    sigma = float(member["sigma"]) * (member["case"] != "no label noise")
     for chunk in range(-(-steps // CHUNK)):
         count = min(CHUNK, steps - chunk * CHUNK)
         chosen = torch.from_numpy(generators("order", chunk).integers(0, rows, (count, batch)))
         noise = torch.from_numpy(generators("noise", chunk).standard_normal((count, batch, classes), np.float32))
-        yield from zip(chosen, sigma * noise, strict=True)
+        yield from zip(chosen, noise, strict=True)
 
 
 @torch.no_grad()
-def _descend(parameters: list[Tensor], speeds: list[Tensor], gradients: Any, rate: Tensor, decay: float) -> None:
+def _descend(parameters: list[Tensor], speeds: list[Tensor], gradients: Any, rate: Tensor, decay: Tensor) -> None:
     """Make one step of torch's SGD with momentum 0.9 and weight decay in the gradient."""
     for p, speed, gradient in zip(parameters, speeds, gradients, strict=True):
-        speed.mul_(0.9).add_(gradient).add_(p, alpha=decay)
+        speed.mul_(0.9).add_(gradient).addcmul_(decay, p)
         p.sub_(rate * speed)
 
 

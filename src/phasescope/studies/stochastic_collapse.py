@@ -164,13 +164,13 @@ def _pair(
 
 def _networks(s: CollapseSettings) -> Simulation:
     steps = [0, *(int(step) for step in walks.record_steps(s.network_steps, 8))]
-    places = {"until": (0.0, s.early, s.late), "step": steps}
-    dims = ("until", "step")
+    places: dict[str, Sequence[Knob]] = {"case": networks.CASES, "until": (0.0, s.early, s.late), "step": steps}
+    dims = ("case", "until", "step")
     source = f"independent neurons / width; {PAPER}, Fig. 6"
     return Simulation(
         "networks on digits, large learning rate first",
         networks.schedule,
-        Grid({"case": networks.CASES}, seeds=s.seeds),
+        Grid(seeds=s.seeds),
         (
             Quantity("independent", "1", source, (*dims, "layer"), places),
             Quantity("train_accuracy", "1", "share of training images answered", dims),
