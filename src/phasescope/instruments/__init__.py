@@ -18,6 +18,13 @@ from phasescope.instruments.fourier import (
     phase_alignment,
     phases,
 )
+from phasescope.instruments.independent_neurons import (
+    independence,
+    independent_neurons,
+    independent_share,
+    neuron_groups,
+    neuron_vectors,
+)
 from phasescope.instruments.jacobian_profile import jacobian_profile, push_forward
 from phasescope.instruments.logits import (
     correct_logit,
@@ -106,12 +113,17 @@ __all__ = [
     "given_logit",
     "gradient_norm",
     "gradient_norms",
+    "independence",
+    "independent_neurons",
+    "independent_share",
     "jacobian_profile",
     "kernel_slope",
     "kernels",
     "logit_margin",
     "mean_cosine",
     "mean_participation",
+    "neuron_groups",
+    "neuron_vectors",
     "norm_correlation",
     "norm_scale",
     "partial_jacobians",

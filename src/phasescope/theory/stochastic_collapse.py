@@ -1,0 +1,191 @@
+"""Stochastic collapse: noise that vanishes on an invariant set draws training into it.
+
+Chen, Kunin, Yamamura and Ganguli 2023, arXiv:2306.04251. Near an invariant set the gradient and its noise both vanish
+in proportion to the distance x from it, so that log x walks with a constant drift: dx = drift x dt + noise x dB (Ito)
+gives d E[log x] / dt = drift - noise^2 / 2. The set attracts where this rate is negative, also where the loss alone
+repels.
+
+One equation serves the paper's quartic loss and every mode of its teacher and student: dx = (mu x - x^3) dt + zeta x
+dB.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import digamma, gammainc, gammaln
+
+from phasescope.vocabulary import Array, BadInput
+
+
+def attractivity(curvature: float, noise_curvature: float) -> float:
+    """Return L''(0) + D''(0) / 2 of d x = -L' dt + sqrt(2 D) dB, in 1 / time: positive where the set x = 0 attracts.
+
+    ``curvature`` is L''(0), ``noise_curvature`` D''(0) of a diffusion D that vanishes at 0 with its slope. It is minus
+    the rate of ``collapse_rate``. Chen et al. 2023, Sec. 4.
+    """
+    return curvature + noise_curvature / 2
+
+
+def collapse_rate(drift: float, noise: float, step: float = 0.0) -> float:
+    """Return d E[log |x|] / dt of dx = ``drift`` x dt + ``noise`` x dB, in 1 / time: negative where x = 0 attracts.
+
+    With ``step`` > 0 it is exact for the discrete walk x' = x (1 + drift step + noise sqrt(step) N(0, 1)), which is
+    what stochastic gradient descent does: E[log |1 + a + b N|] / step. The square of 1 + a + b N is a mixture, with
+    Poisson weights, of chi-squared variables (derived here). Raises ``BadInput`` for a negative noise or step.
+    """
+    if noise < 0 or step < 0 or not all(map(math.isfinite, (drift, noise, step))):
+        raise BadInput(f"drift {drift}, noise {noise}, step {step}: give finite numbers, noise and step >= 0.")
+    if step == 0:
+        return drift - noise**2 / 2
+    a, b = 1 + drift * step, noise * math.sqrt(step)
+    if a == 0 and b == 0:
+        return -math.inf
+    if b == 0 or abs(a) > 300 * b:  # where the series needs many terms; what is left out is 5/2 (b / a)^6
+        r = (b / a) ** 2
+        return (math.log(abs(a)) - r / 2 - 3 * r**2 / 4) / step
+    half = (a / b) ** 2 / 2
+    reach = 12 * math.sqrt(half + 12) + 40
+    j = np.arange(max(0, math.floor(half - reach)), math.ceil(half + reach))
+    weights = np.exp(j * math.log(half) - half - gammaln(j + 1)) if half > 0 else (j == 0).astype(float)
+    mean = weights @ (math.log(2) + digamma(j + 0.5)) / weights.sum()
+    return float(mean / 2 + math.log(b)) / step
+
+
+def collapse_threshold(drift: float, step: float = 0.0) -> float:
+    """Return the noise above which x = 0 attracts in spite of ``drift`` > 0: sqrt(2 drift), or that of steps ``step``.
+
+    Raises ``BadInput`` for a drift that is not positive, where 0 attracts without noise, and for a step so large that
+    no noise makes the discrete walk collapse.
+    """
+    if not (drift > 0 and math.isfinite(drift)) or not (step >= 0 and math.isfinite(step)):
+        raise BadInput(f"drift {drift}, step {step}: the threshold needs a finite drift > 0 and a step >= 0.")
+    guess = math.sqrt(2 * drift)
+    if step == 0:
+        return guess
+    most = min(2 * guess, 1 / math.sqrt(step))  # beyond noise sqrt(step) = 1 the steps overshoot and noise drives out
+    if collapse_rate(drift, most, step) >= 0:
+        raise BadInput(f"drift {drift} with step {step}: no noise makes the walk collapse; take a smaller step.")
+    return float(brentq(lambda noise: collapse_rate(drift, noise, step), 1e-3 * guess, most, xtol=1e-12))
+
+
+# -- dx = (mu x - x^3) dt + zeta x dB ----------------------------------------------------------------------------------
+
+
+def _shape(mu: float, zeta: float) -> float:
+    """Return the shape k of the stationary law x^2 ~ Gamma(k, scale zeta^2). Domain: zeta^2 < 2 mu."""
+    if not 0 < zeta**2 < 2 * mu:
+        raise BadInput(f"mu {mu}, zeta {zeta}: the stationary density needs 0 < zeta^2 < 2 mu; beyond, all collapses.")
+    return mu / zeta**2 - 0.5
+
+
+def quartic_density(x: Array, mu: float, zeta: float) -> Array:
+    """Return the stationary density over the real line, |x|^(2 mu / zeta^2 - 2) exp(-x^2 / zeta^2) normalized.
+
+    Chen et al. 2023, Fig. 1. Infinite at 0 where zeta^2 > mu. Raises ``BadInput`` outside 0 < zeta^2 < 2 mu.
+    """
+    k = _shape(mu, zeta)
+    x = np.asarray(x, np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log = np.where((x == 0) & (k == 0.5), 0.0, (2 * k - 1) * np.log(np.abs(x) / zeta))
+    return np.asarray(np.exp(log - (x / zeta) ** 2 - gammaln(k)) / zeta)
+
+
+def quartic_share_below(x: float, mu: float, zeta: float) -> float:
+    """Return the stationary probability of |x'| < ``x``; 1 where the noise collapses everything, zeta^2 >= 2 mu > 0."""
+    if mu > 0 and zeta**2 >= 2 * mu:
+        return 1.0
+    return float(gammainc(_shape(mu, zeta), (x / zeta) ** 2))
+
+
+def quartic_mean_absolute(mu: float, zeta: float) -> float:
+    """Return the stationary E|x| = zeta Gamma(k + 1/2) / Gamma(k), k = mu / zeta^2 - 1/2, in the density's domain."""
+    k = _shape(mu, zeta)
+    return zeta * math.exp(math.lgamma(k + 0.5) - math.lgamma(k))
+
+
+def quartic_mean_square(mu: float, zeta: float) -> float:
+    """Return the stationary E[x^2] = max(mu - zeta^2 / 2, 0): what the noise leaves of the noiseless mu.
+
+    Exact, because E[d log |x|] = 0 in a stationary state (derived here). Raises ``BadInput`` for zeta < 0.
+    """
+    if zeta < 0:
+        raise BadInput(f"zeta is {zeta}: the size of the noise is >= 0.")
+    return max(mu - zeta**2 / 2, 0.0)
+
+
+def quartic_path(start: Array, increments: Array, mu: float, zeta: float, dt: float) -> Array:
+    """Return the exact solution (T + 1, W) along given Brownian ``increments`` (T, W) of variance ``dt``.
+
+    With G = exp((mu - zeta^2/2) t + zeta B): x = x0 G / sqrt(1 + 2 x0^2 int G^2 dt), since 1/x^2 obeys a linear
+    equation (derived here); the integral is by trapezoids between the given times. ``start`` (W,). Raises ``BadInput``
+    for dt <= 0.
+    """
+    if dt <= 0:
+        raise BadInput(f"dt is {dt}: time steps are > 0.")
+    start, increments = np.asarray(start, np.float64), np.asarray(increments, np.float64)
+    log = np.cumsum((mu - zeta**2 / 2) * dt + zeta * increments, 0)
+    growth = np.exp(np.concatenate([np.zeros_like(log[:1]), log]))
+    areas = np.cumsum((growth[1:] ** 2 + growth[:-1] ** 2) * dt / 2, 0)
+    return np.asarray(start * growth / np.sqrt(1 + 2 * start**2 * np.concatenate([np.zeros_like(areas[:1]), areas])))
+
+
+# -- linear teacher and student, one singular mode ---------------------------------------------------------------------
+
+
+def critical_singular_value(rate: float, label_noise: float) -> float:
+    """Return s_c = h sigma^2 / 2: modes of the teacher below it are lost. Chen et al. 2023, Sec. 6, Fig. 5.
+
+    A step is u -= h (u v - s + sigma N) v and likewise for v; ``rate`` h, ``label_noise`` sigma, time is h x steps.
+    Started at u = v the mode x = u obeys the quartic equation with mu = s and zeta = sigma sqrt(h), so that
+    E[u v] = E[x^2] tends to max(s - s_c, 0). Raises ``BadInput`` for a rate <= 0 or a negative noise.
+    """
+    if not (rate > 0 and label_noise >= 0):
+        raise BadInput(f"rate {rate}, label noise {label_noise}: give a rate > 0 and a noise >= 0.")
+    return rate * label_noise**2 / 2
+
+
+def mode_strength(time: Array, singular_value: float, start: float = 1.0, critical: float = 0.0) -> Array:
+    """Return s_eff / (1 + (s_eff / start - 1) exp(-2 s_eff t)), s_eff = ``singular_value`` - ``critical``.
+
+    The noiseless course of u v for ``critical`` 0. With s_c it is the curve of Chen et al. 2023, Fig. 5, and an upper
+    bound of the geometric mean exp(E[log u v]) (derived here: E[u v] is never below it). Start / (1 + 2 start t) at
+    s_eff = 0. Raises ``BadInput`` for a start that is not positive.
+    """
+    if not start > 0:
+        raise BadInput(f"start is {start}: a mode that starts at 0 stays there; give a start > 0.")
+    time, s = np.asarray(time, np.float64), singular_value - critical
+    # 1 / strength = exp(-2 s t) / start + (1 - exp(-2 s t)) / s, without the 0 / 0 at s = 0
+    with np.errstate(over="ignore"):  # a mode far below s_c: 1 / inf = 0
+        span = 2 * time if s == 0 else -np.expm1(-2 * s * time) / s
+        return np.asarray(1 / (np.exp(-2 * s * time) / start + span))
+
+
+# -- one neuron w2 phi(w1 x) under label noise -------------------------------------------------------------------------
+
+
+def neuron_threshold(x: Array, y: Array) -> float:
+    """Return sum x y / sum x^2: a neuron collapses where eta zeta^2 phi'(0) / 2 exceeds it. Chen et al. 2023, Thm 5.1.
+
+    Scalar inputs ``x`` (N,) and targets ``y`` (N,); squared error with factor 1/2, label noise of deviation zeta, rate
+    eta. Raises ``BadInput`` where all inputs are 0.
+    """
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if not (x**2).sum() > 0:
+        raise BadInput("all inputs are 0: a neuron sees nothing and has no threshold.")
+    return float((x * y).sum() / (x**2).sum())
+
+
+def neuron_rates(x: Array, y: Array, noise: float, slope: float = 1.0) -> tuple[float, float]:
+    """Return d E[log |w1 + w2|] / dt and d E[log |w1 - w2|] / dt near w = 0; ``noise`` eta zeta^2, ``slope`` phi'(0).
+
+    +- slope C - noise slope^2 S / 2 with C = mean x y and S = mean x^2 (derived here). The neuron collapses where both
+    are negative, which for C > 0 is the condition of ``neuron_threshold``. Raises ``BadInput`` for a negative noise.
+    """
+    if noise < 0:
+        raise BadInput(f"noise is {noise}: eta zeta^2 is >= 0.")
+    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    pull, size = slope * float((x * y).mean()), slope**2 * float((x**2).mean())
+    return pull - noise * size / 2, -pull - noise * size / 2
