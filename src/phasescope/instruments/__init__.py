@@ -88,6 +88,7 @@ ALL = (
     norm_scale,
     norm_correlation,
     twin_share,
+    independent_share,
 )
 
 __all__ = [
