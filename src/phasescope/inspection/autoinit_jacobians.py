@@ -86,9 +86,9 @@ class Scaled:
         self.module, self.batch, self.blocks = module, batch, tuple(blocks)
         self.probes, self.seed = probes, seed
         parts = dict(module.named_modules())
-        for block in blocks:
-            if block not in parts:
-                raise BadInput(f"the model has no module {block!r}{nearest(block, list(parts)[1:13])}")
+        for chosen in blocks:
+            if chosen not in parts:
+                raise BadInput(f"the model has no module {chosen!r}{nearest(chosen, list(parts)[1:13])}")
         known = dict(module.named_parameters())
         self.own: dict[str, list[int]] = {block: [] for block in blocks}
         self.names: list[str] = []
