@@ -72,9 +72,10 @@ class TestAgainstTheory:
         assert report.converged and report.steps <= 20
         with passage(net, noise(64, 96), names(40)) as found:
             reading = ps.instruments.partial_jacobians(
-                found, list(zip(found.names[:-1], found.names[1:], strict=True)), generator=streams(9)("x"), probes=32
+                found, list(zip(found.names[:-1], found.names[1:], strict=True)), generator=streams(9)("x"), probes=8
             )
-        assert np.abs(np.log(reading.value.numpy())).max() < 0.06
+        # the scatter of 2 x 8 probes at 64 x 96 units: 0.02 a layer, of which the largest of 40 is seen
+        assert np.abs(np.log(reading.value.numpy())).max() < 0.08
 
     def test_a_residual_block_comes_to_the_scale_that_theory_gives(self) -> None:
         """mu = 0.9: a* = sqrt(2 (1 - mu^2) / sigma_w^2), within the scatter of a block of width 200."""

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from phasescope.ensemble import streams
 from phasescope.instruments.partial_jacobian import partial_jacobians, probe
 from phasescope.instruments.passage import Passage, passage
-from phasescope.vocabulary import Array, BadInput
+from phasescope.vocabulary import Array, BadInput, nearest
 
 MANY = 2  # axes from which a parameter counts as a weight: vectors are biases and the gains of normalizations
 
@@ -79,12 +79,16 @@ class Scaled:
 
     ``names`` are the scaled parameters and ``own`` says which of them each block has. A parameter that is used in two
     places has one scalar; a frozen one (``requires_grad`` False) has none and is listed in ``frozen``. Raises
-    ``BadInput`` when no block has a weight that may be scaled.
+    ``BadInput`` for unknown blocks, and when none has a weight that may be scaled.
     """
 
     def __init__(self, module: nn.Module, batch: Any, blocks: Sequence[str], *, biases: bool, probes: int, seed: int):
         self.module, self.batch, self.blocks = module, batch, tuple(blocks)
         self.probes, self.seed = probes, seed
+        parts = dict(module.named_modules())
+        for chosen in blocks:
+            if chosen not in parts:
+                raise BadInput(f"the model has no module {chosen!r}{nearest(chosen, list(parts)[1:13])}")
         known = dict(module.named_parameters())
         self.own: dict[str, list[int]] = {block: [] for block in blocks}
         self.names: list[str] = []

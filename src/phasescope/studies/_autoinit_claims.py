@@ -223,7 +223,7 @@ def _trained(s: AutoInitSettings) -> Sequence[Claim]:
         ),
         Claim(
             "curve-like-he",
-            f"{sentence} from 1 and 8 follow He's training curve: accuracy within 0.1 on average over records (the worst)",
+            f"{sentence} from 1 and 8 follow He's training curve: accuracy within 0.1 on average over records (worst)",
             f"{AUTOINIT}, Sec. 3; the margin is that of claim 2.6",
             lambda d: _curve_distance(d, TUNED),
             Expectation.at_most(0.1),

@@ -176,8 +176,7 @@ def _ways(data: xr.Dataset, s: AutoInitSettings) -> Figure:
         for way, label in WAYS.items():
             total = np.log10(found.sel(way=way)).cumsum("block").where(np.isfinite(found.sel(way=way)))
             lines.append(band(label, 10**total, np.arange(1.0, total.sizes["block"] + 1)))
-        title = str(network).replace("batch norm", "with batch normalization")
-        panels.append(Curves(title, Axis("block"), Axis("product of J up to the block", "log"), lines))
+        panels.append(Curves(str(network), Axis("block"), Axis("product of J up to the block", "log"), lines))
     return Figure(
         "ways", "How gradients grow or vanish over depth",
         "The product of the Jacobian norms of the blocks, on noise that no initialization has seen.", panels,

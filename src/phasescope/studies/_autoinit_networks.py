@@ -214,7 +214,7 @@ def tuned_network(member: Member, generators: Generators) -> dict[str, Any]:
     }
 
 
-def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 12) -> Array:
+def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 8) -> Array:
     """Return J of each pair of adjacent places, from probes that no tuning has seen."""
     with passage(module, batch, places(module, batch)) as found:
         pairs = list(zip(found.names[:-1], found.names[1:], strict=True))
