@@ -23,6 +23,7 @@ import test_polynomials
 import test_streams
 import test_tasks
 import test_theory
+import test_transfer
 import test_transformer_theory
 from laws import instrument_laws
 from phasescope import instruments, theory
@@ -572,4 +573,18 @@ SIGNALS = (
     ),
 )
 
-SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS)
+TRANSFER = (
+    Saboteur("what is kept of the source as printed", lambda: test_transfer.law_kept_share(lambda *a, **k: 1.0)),
+    Saboteur(
+        "two layers' share at any depth",
+        lambda: test_transfer.law_kept_share(lambda a, b, source, layers: theory.kept_share(a, b, source=source)),
+    ),
+    Saboteur(
+        "no anomalous band",
+        lambda: test_transfer.law_contours(
+            lambda angle, noise: ((theory.negative_transfer(angle, noise)[0][0], np.inf),)
+        ),
+    ),
+)
+
+SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *TRANSFER)

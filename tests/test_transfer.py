@@ -77,11 +77,29 @@ def kept_share_by_iteration(kept: float, learnt: float, source: float, layers: i
     return c
 
 
-@pytest.mark.parametrize("layers", [2, 3, 5])
-@pytest.mark.parametrize(("kept", "learnt", "source"), [(0.5, 1.5, 1.0), (0.75, 0.26333, 1.0), (0.0, 0.4, 1.0), (0.3, 0.0, 2.0)])  # fmt: skip
-def test_kept_share(kept: float, learnt: float, source: float, layers: int) -> None:
-    found = theory.kept_share(kept, learnt, source=source, layers=layers)
-    assert found == pytest.approx(kept_share_by_iteration(kept, learnt, source, layers), abs=1e-8)
+def law_kept_share(share: Callable[..., float] = theory.kept_share) -> None:
+    """The share is the balance's fixed point, for any depth and length of the source."""
+    for layers in (2, 3, 5):
+        for kept, learnt, source in ((0.5, 1.5, 1.0), (0.75, 0.26333, 1.0), (0.0, 0.4, 1.0), (0.3, 0.0, 2.0)):
+            expected = kept_share_by_iteration(kept, learnt, source, layers)
+            assert share(kept, learnt, source=source, layers=layers) == pytest.approx(expected, abs=1e-8)
+
+
+def law_contours(edges: Callable[[float, float], Any] = theory.negative_transfer) -> None:
+    """Linear transfer loses inside the intervals and nowhere else."""
+    for angle in (0.3, HALF, 1.2):
+        for gamma in np.linspace(0.05, 3, 60):
+            if gamma != 1:
+                inside = any(a < gamma < b for a, b in edges(angle, 0.2))
+                assert (theory.linear_transferability(gamma, angle, 0.2) < 0) == inside
+
+
+def test_kept_share() -> None:
+    law_kept_share()
+
+
+def test_contours() -> None:
+    law_contours()
 
 
 def test_kept_share_published_values() -> None:

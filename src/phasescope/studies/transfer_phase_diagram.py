@@ -5,7 +5,7 @@ risk is known exactly, for a network that begins anew (the minimum-norm solution
 on the source's feature, and for one that is tuned as a whole. Whether transfer helps depends on angle, amount of data
 and noise, and on no distance between the two tasks.
 
-Trained networks: full-batch gradient descent in float64, first weights 0.005 N(0, 1) / sqrt(d); the source is learnt
+Trained networks: full-batch gradient descent in float64, first weights alpha N(0, 1) / sqrt(d); the source is learnt
 on the population loss, which endless data are. Theory is for gradient flow; finite steps of fine-tuning unbalance the
 layers in proportion to the learning rate, so its risk is extrapolated from two rates to none. Everything else is a
 solution in closed form on drawn samples.
@@ -53,6 +53,7 @@ class TransferSettings(Settings):
     probe_samples: Count = 200_000
     trained_dimension: Annotated[int, Field(ge=4)] = 30
     scale: Positive = 0.005
+    scratch_scale: Positive = 1e-5
     large_scale: Positive = 1.0
     rate: Positive = 0.02
     steps: Annotated[int, Field(ge=10)] = 4000
@@ -171,7 +172,9 @@ def _trained(s: TransferSettings) -> dict[str, Experiment | Simulation]:
             source,
             watch,
         ),
-        "scratch": Experiment("trained from scratch", DeepLinear(d, d, scale=s.scale), task, grid, recipe, watch),
+        "scratch": Experiment(
+            "trained from scratch", DeepLinear(d, d, scale=s.scratch_scale), task, grid, recipe, watch
+        ),
         "tuned": Experiment("fine-tuned", tuned, task, rates, recipe, watch),
         "foreseen": Simulation(
             "what theory foresees of these networks",
