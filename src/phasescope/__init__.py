@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phasescope import instruments, learners, tasks, theory
-    from phasescope.ensemble import Quantity, Simulation, Span, last, measure, simulate, train
+    from phasescope.ensemble import Feedback, Quantity, Simulation, Span, feedback_loop, last, measure, simulate, train
     from phasescope.studies import (
         Experiment,
         MapResults,
@@ -37,7 +37,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
-    "phasescope.ensemble": ("Quantity", "Simulation", "Span", "last", "measure", "simulate", "train"),
+    "phasescope.ensemble": (
+        "Feedback",
+        "Quantity",
+        "Simulation",
+        "Span",
+        "feedback_loop",
+        "last",
+        "measure",
+        "simulate",
+        "train",
+    ),
     "phasescope.studies": (
         "Experiment",
         "MapResults",
@@ -59,6 +69,7 @@ __all__ = [
     "Expectation",
     "Experiment",
     "Fate",
+    "Feedback",
     "Grid",
     "Instrument",
     "Interrupted",
@@ -73,6 +84,7 @@ __all__ = [
     "Simulation",
     "Span",
     "Study",
+    "feedback_loop",
     "instruments",
     "last",
     "learners",
