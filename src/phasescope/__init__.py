@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phasescope import instruments, learners, losses, tasks, theory
-    from phasescope.ensemble import Quantity, Simulation, Span, last, measure, simulate, train
+    from phasescope.ensemble import Feedback, Quantity, Simulation, Span, feedback_loop, last, measure, simulate, train
     from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
     from phasescope.studies import (
         Experiment,
@@ -38,7 +38,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
-    "phasescope.ensemble": ("Quantity", "Simulation", "Span", "last", "measure", "simulate", "train"),
+    "phasescope.ensemble": (
+        "Feedback",
+        "Quantity",
+        "Simulation",
+        "Span",
+        "feedback_loop",
+        "last",
+        "measure",
+        "simulate",
+        "train",
+    ),
     "phasescope.inspection": ("AutoInit", "Inspection", "autoinit", "inspect"),
     "phasescope.studies": (
         "Experiment",
@@ -62,6 +72,7 @@ __all__ = [
     "Expectation",
     "Experiment",
     "Fate",
+    "Feedback",
     "Grid",
     "Inspection",
     "Instrument",
@@ -78,6 +89,7 @@ __all__ = [
     "Span",
     "Study",
     "autoinit",
+    "feedback_loop",
     "inspect",
     "instruments",
     "last",

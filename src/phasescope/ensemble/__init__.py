@@ -1,5 +1,6 @@
 """How networks learn: whole grids of them in one run, with streams, per-member optimizers, fates and checkpoints."""
 
+from phasescope.ensemble.feedback import Feedback, feedback_loop
 from phasescope.ensemble.measure import measure
 from phasescope.ensemble.refine import Refinement
 from phasescope.ensemble.results import last
@@ -9,12 +10,14 @@ from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import Progress, device_named, train
 
 __all__ = [
+    "Feedback",
     "Progress",
     "Quantity",
     "Refinement",
     "Simulation",
     "Span",
     "device_named",
+    "feedback_loop",
     "last",
     "measure",
     "simulate",
