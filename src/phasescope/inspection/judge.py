@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import fmean
+from statistics import fmean, median
 
 from phasescope.inspection.readings import DEPTH_TOLERANCE, BlockReading, Finding, Interval, Verdict
 
@@ -114,9 +114,9 @@ def _early(rows: Sequence[BlockReading], depth: Depth) -> list[Finding]:
 
 def _mend(rows: Sequence[BlockReading], depth: Depth, batch_norm: bool) -> str:
     skips = [row.skip for row in rows if not math.isnan(row.skip)]
-    skip = fmean(skips) if skips else 0.0
+    skip = median(skips) if skips else 0.0
     if skip >= SKIP and depth.verdict == "chaotic":
-        scale = scale_of(fmean(row.chi.value for row in rows), skip, 1.0, depth.blocks)
+        scale = scale_of(median(row.chi.value for row in rows), skip, 1.0, depth.blocks)
         strong = f"The branches beside the skip connections are too strong for {depth.blocks} blocks"
         return f"{strong}: multiply each branch's output by {scale:.2f}, {AUTO}"
     if skip >= SKIP:  # the skip is weakened, as by a normalization after it
