@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,7 +53,17 @@ def path(s: TransformerSignalSettings, skip: str, *, score: float = 1.0, attenti
     """Return q and p (depth + 1, 2) of the path by the map; for sigma_A > 1, outside its domain, by that of n = inf."""
     numbers = {"alpha_A": attention, "alpha_M": 0.7, "sigma_w": 3.0, "sigma_A": score, "skip": skip}
     tokens = float(s.tokens) if score <= 1 else np.inf
-    return theory.token_trajectory(block_of(numbers, tokens=tokens), 1.0, 0.2, s.path_depth)
+    return _trajectory(block_of(numbers, tokens=tokens), s.path_depth)
+
+
+@cache
+def _trajectory(block: theory.TransformerBlock, depth: int) -> Array:
+    return theory.token_trajectory(block, 1.0, 0.2, depth)
+
+
+@cache
+def _settled_at(block: theory.TransformerBlock) -> float:
+    return theory.settled_correlation(block)  # seconds of integrals
 
 
 def _paths(s: TransformerSignalSettings) -> Sequence[Claim]:
@@ -280,7 +290,7 @@ def settled_block(s: TransformerSignalSettings, sigma: float) -> Any:
 
 
 def _settled(s: TransformerSignalSettings) -> Sequence[Claim]:
-    star = theory.settled_correlation(settled_block(s, s.settled_sigma))
+    star = _settled_at(settled_block(s, s.settled_sigma))
 
     def off(data: xr.Dataset, sigma: float) -> Array:
         rho = 1 - _of(data, "settled", "gap", sigma_w=sigma).isel(layer=-1)
