@@ -46,7 +46,8 @@ def _linear(data: xr.Dataset, s: CollapseSettings) -> Figure:
     return Figure(
         "linear", "Replaced labels add errors up, accumulated ones average them out",
         "Least squares fitted to labels of the fit before. On one design the sum of 1/i^2 is exact; on fresh "
-        "designs the error is lower. Means over chains; medians over seeds, bands from the least to the largest.", [replaced, kept],
+        "designs the error is lower. Means over chains; medians over seeds, bands from the least to the largest.",
+        [replaced, kept],
         ("replace-slope", "accumulate-sums", "policies-apart", "accumulate-bound", "accumulate-bound-fresh",
          "subsample-law"),
     )  # fmt: skip
