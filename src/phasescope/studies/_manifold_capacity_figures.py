@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from phasescope import theory
-from phasescope.blocks import Axis, Curves, Figure, Histogram, Line
+from phasescope.blocks import Axis, Curves, Figure, Line
 from phasescope.studies._readings import band
 from phasescope.studies._study import part
 
@@ -178,19 +178,20 @@ def _images(data: xr.Dataset, s: ManifoldSettings) -> Figure:
             Line("least possible", np.array([0.0, 2.0]), np.full(2, theory.uniform_potential(s.data)), role="theory"),
         ],
     )  # fmt: skip
-    probes = Histogram(
-        f"linear probe with {s.labelled} labels", Axis("test accuracy"),
+    pixels = untrained.pixels.values
+    least = float(min(pixels.min(), untrained.probe.values.min()))
+    probes = Curves(
+        f"linear probe with {s.labelled} labels", Axis("test accuracy on pixels"), Axis("test accuracy on the encoder"),
         [
-            ("trained", seen.probe.sel(views_of="same").values),
-            ("views of different images", seen.probe.sel(views_of="other").values),
-            ("untrained", untrained.probe.values),
-            ("pixels", untrained.pixels.values),
+            Line("trained", pixels, seen.probe.sel(views_of="same").values, joined=False),
+            Line("views of different images", pixels, seen.probe.sel(views_of="other").values, joined=False),
+            Line("untrained", pixels, untrained.probe.values, joined=False),
+            Line("no gain", np.array([least, pixels.max()]), np.array([least, pixels.max()]), role="theory"),
         ],
-        bins=24,
     )  # fmt: skip
     return Figure(
         "images", f"Encoders of real images: {s.images}",
-        "Left: the peak. Middle: each point is one seed; down and left is better. Right: each count is one seed.",
+        "Left: the peak. Middle and right: each point is one seed. Middle: down and left is better.",
         [peak, plane, probes],
         ("image-peak", "images-uniform", "images-aligned", "probe", "probe-needs-views"),
     )  # fmt: skip
