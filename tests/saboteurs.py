@@ -18,8 +18,11 @@ import torch
 import test_corruption
 import test_criticality_theory
 import test_ensemble
+import test_independent_neurons
 import test_learners
 import test_polynomials
+import test_stochastic_collapse
+import test_stochastic_collapse_theory
 import test_streams
 import test_tasks
 import test_theory
@@ -588,3 +591,63 @@ TRANSFER = (
 )
 
 SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *TRANSFER)
+# -- stochastic collapse -------------------------------------------------------------------------------------------------
+
+
+def stratonovich(drift: float, noise: float, step: float = 0.0) -> float:
+    """The rate without Ito's term."""
+    return float(np.log(abs(1 + drift * step))) / step
+
+
+def second_order(drift: float, noise: float, step: float = 0.0) -> float:
+    """The rate of the continuous walk, whatever the step."""
+    return theory.collapse_rate(drift, noise)
+
+
+def path_of_stratonovich(start: Any, increments: Any, mu: float, zeta: float, dt: float) -> Any:
+    return theory.quartic_path(start, increments, mu + zeta**2 / 2, zeta, dt)
+
+
+def half_the_noise(x: Any, y: Any, noise: float, slope: float = 1.0) -> tuple[float, float]:
+    return theory.neuron_rates(x, y, noise / 2, slope)
+
+
+def keeps_the_dead(vectors: Any) -> Any:
+    return instruments.neuron_groups(vectors, small=0.0)
+
+
+def merges_nothing(vectors: Any) -> Any:
+    return instruments.neuron_groups(vectors, close=0.0)
+
+
+def too_strong(member: Any, generators: Any) -> dict[str, Any]:
+    """Modes whose strength is off by 1 in 1000."""
+    found = test_stochastic_collapse.walks.modes(member, generators)
+    return {name: value * 1.001 for name, value in found.items()}
+
+
+def noise_per_neuron(net: Any, g: np.random.Generator) -> None:
+    """Noise that does not vanish on the invariant set: each weight has its own."""
+    test_stochastic_collapse.sgd(net, g)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.add_(torch.from_numpy(1e-12 * g.standard_normal(p.shape)))
+
+
+collapse, neurons = test_stochastic_collapse_theory, test_independent_neurons
+COLLAPSE = (
+    Saboteur("a collapse rate without Ito's term", lambda: collapse.law_rate_of_steps(stratonovich)),
+    Saboteur("a collapse rate that knows no steps", lambda: collapse.law_rate_of_steps(second_order)),
+    Saboteur("Stratonovich's path for Ito's equation", lambda: collapse.law_exact_path(path_of_stratonovich)),
+    Saboteur("half of a neuron's label noise", lambda: collapse.law_neuron_rates(half_the_noise)),
+    Saboteur("vanished neurons are counted", lambda: neurons.law_constructed(keeps_the_dead)),
+    Saboteur("twins are counted twice", lambda: neurons.law_constructed(merges_nothing)),
+    Saboteur(
+        "modes that are a little too strong", lambda: test_stochastic_collapse.law_modes_stay_balanced(too_strong)
+    ),
+    Saboteur(
+        "noise that does not vanish", lambda: test_stochastic_collapse.law_symmetric_stays_symmetric(noise_per_neuron)
+    ),
+)
+
+SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *COLLAPSE)
