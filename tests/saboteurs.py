@@ -23,6 +23,10 @@ import test_learners
 import test_polynomials
 import test_stochastic_collapse
 import test_stochastic_collapse_theory
+import test_inspect
+import test_learners
+import test_polynomials
+import test_signal
 import test_streams
 import test_tasks
 import test_theory
@@ -33,6 +37,8 @@ from phasescope import instruments, theory
 from phasescope.ensemble import fused, optimizers, stacked, streams
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
+from phasescope.inspection import blocks, judge
+from phasescope.inspection.readings import Interval
 from phasescope.instruments import pruning
 from phasescope.learners import KeyedDropout
 from phasescope.vocabulary import Draw, Instrument, Reading, Subject
@@ -651,3 +657,70 @@ COLLAPSE = (
 )
 
 SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *COLLAPSE)
+
+# -- inspection -----------------------------------------------------------------------------------------------------------
+
+
+def put(home: Any, name: str, wrong: Any) -> Spoil:
+    """Replace ``name`` in ``home`` while the law runs."""
+    return lambda monkeypatch: monkeypatch.setattr(home, name, wrong)
+
+
+def with_itself(vectors: torch.Tensor) -> torch.Tensor:
+    """A mean cosine over all pairs, each vector with itself included."""
+    return torch.nn.functional.normalize(vectors, dim=-1).mean(-2).square().sum(-1)
+
+
+def per_input(found: Any, start: str, end: str, **asked: Any) -> tuple[Reading, Reading]:
+    """A Jacobian norm divided by the units at its start."""
+    j, skip = instruments.transfer(found, start, end, **asked)
+    ratio = found.values[end].numel() / found.values[start].numel()
+    assert j.error is not None
+    return Reading(j.value * ratio, j.error * ratio), skip
+
+
+def last_axis(self: Any, x: torch.Tensor, low: float, high: float, right: Any = instruments.Activity._count) -> None:
+    """Units of a convolution taken for the columns of its picture."""
+    self.axis = -1
+    right(self, x, low, high)
+
+
+def by_value(j: Interval, tolerance: float) -> str:
+    """A verdict that does not ask how well the number is known."""
+    return judge.verdict_of(Interval(j.value, j.value, j.value), tolerance)
+
+
+def anywhere(source: Any, sink: Any) -> dict[Any, int]:
+    """Every place taken for a cut, also inside the branches."""
+    return {node: i for i, node in enumerate(blocks._ordered(source, sink))}
+
+
+INSPECTION = (
+    Saboteur(
+        "a cosine of each vector with itself",
+        test_signal.TestCosines().test_mean_cosine_is_that_over_all_pairs,
+        put(test_signal, "mean_cosine", with_itself),
+    ),
+    Saboteur(
+        "a Jacobian norm per input",
+        test_signal.TestTransfer().test_places_of_different_shapes_have_no_diagonal_and_j_is_over_the_outputs,
+        put(test_signal, "transfer", per_input),
+    ),
+    Saboteur(
+        "columns taken for channels",
+        test_signal.TestDeadUnits().test_channels_are_the_units_of_a_convolution,
+        put(instruments.Activity, "_count", last_axis),
+    ),
+    Saboteur(
+        "a verdict without its interval",
+        test_inspect.TestVerdicts().test_intervals_decide,
+        put(test_inspect, "verdict_of", by_value),
+    ),
+    Saboteur(
+        "blocks inside a branch",
+        lambda: test_inspect.TestBlocks().test_the_row_that_the_whole_signal_passes_through(*test_inspect.FOUND[2][1:]),
+        put(blocks, "_cuts", anywhere),
+    ),
+)
+
+SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *INSPECTION)

@@ -230,6 +230,14 @@ class TestVerdicts:
         assert Depth(30, exactly(power), exactly((31 / 16) ** 1.47)).verdict == "critical"
         assert Depth(45, exactly(exponential), exactly(1.12**22)).verdict == "chaotic"
 
+    def test_a_small_embedding_is_found(self) -> None:
+        """LayerNorm before the branch multiplies gradients by 1 + c/K: a small input makes the first blocks do it all."""
+        net = signal(12, 200, norm="layer pre", residual=1.0)
+        found = ps.inspect(net, 0.03 * normal(16, 200), blocks=net.places, probes=4)
+        assert found.verdict == "critical"
+        assert "scale the embedding up" in str(found)
+        assert "scale the embedding up" not in str(ps.inspect(net, normal(16, 200), probes=4))
+
     def test_batch_normalization_asleep_is_said(self) -> None:
         net = initialized(
             nn.Sequential(*(nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.ReLU()) for _ in range(3))), 0
