@@ -70,6 +70,10 @@ def _risks(data: xr.Dataset) -> Figure:
     )  # fmt: skip
 
 
+def _break_even(gamma: float, noise: float) -> float:
+    return float(np.degrees(theory.break_even_angle(gamma, noise)))
+
+
 def _contours(noise: float) -> list[Line]:
     angles = np.radians(np.linspace(0.5, 90, 180))
     found: dict[int, list[tuple[float, float]]] = {0: [], 1: [], 2: []}
@@ -97,8 +101,8 @@ def _diagrams(data: xr.Dataset) -> Figure:
         # above one sample per dimension fine-tuning wins nothing, to rounding: there is no contour to draw
         at = at if name == "linear" else at.sel(gamma=at.gamma < 1)
         values = (at.scratch - at[name]).median("seed").transpose("angle", "gamma").values
-        sixty = Line("theory: 60 degrees", np.array([0.1, 0.97]), np.full(2, 60.0), role="theory")
-        lines = _contours(0.2) if name == "linear" else [sixty]
+        edge = _line("theory, balanced", np.linspace(0.1, 0.97, 60), lambda g: _break_even(g, 0.2))
+        lines = _contours(0.2) if name == "linear" else [edge]
         panels.append(
             HeatMap(
                 f"{title}, noise 0.2",
