@@ -1,5 +1,6 @@
 """What did happen: pure measurements of a Subject. No task, no theory, no disk."""
 
+from phasescope.instruments.collapse import NeuralCollapse, neural_collapse
 from phasescope.instruments.corruption import (
     accidental_share,
     corrected_accuracy,
@@ -72,6 +73,7 @@ __all__ = [
     "CORRUPTION",
     "INPUT",
     "LEARNING",
+    "NeuralCollapse",
     "Passage",
     "accidental_share",
     "alignment",
@@ -88,6 +90,7 @@ __all__ = [
     "gradient_norm",
     "logit_margin",
     "mean_participation",
+    "neural_collapse",
     "norm_correlation",
     "norm_scale",
     "partial_jacobians",

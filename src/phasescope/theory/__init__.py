@@ -8,6 +8,12 @@ from phasescope.theory.activations import (
     custom_activation,
     leaky_relu,
 )
+from phasescope.theory.asymmetric_margin import (
+    asymmetric_norm,
+    homogeneous_ball,
+    quasi_homogeneous_ball,
+    simplex_cosine,
+)
 from phasescope.theory.autoinit import (
     autoinit_step,
     batchnorm_scale_ratio,
@@ -153,6 +159,7 @@ __all__ = [
     "angle_exponent",
     "angle_length",
     "apjn",
+    "asymmetric_norm",
     "attention_step",
     "autoinit_step",
     "batchnorm_scale_ratio",
@@ -191,6 +198,7 @@ __all__ = [
     "gaussian_pair_mean",
     "gradient_exponent",
     "has_partial_inversion",
+    "homogeneous_ball",
     "iterations",
     "kernel_length",
     "kernel_step",
@@ -216,10 +224,12 @@ __all__ = [
     "primitive_root",
     "product_weights",
     "pure_participation",
+    "quasi_homogeneous_ball",
     "random_participation",
     "relu_gain",
     "require_prime",
     "settled_correlation",
+    "simplex_cosine",
     "singular_value_spread",
     "stretched_length",
     "sum_amplitude",
