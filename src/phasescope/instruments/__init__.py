@@ -1,5 +1,6 @@
 """What did happen: pure measurements of a Subject. No task, no theory, no disk."""
 
+from phasescope.instruments.collapse import NeuralCollapse, neural_collapse
 from phasescope.instruments.corruption import (
     accidental_share,
     corrected_accuracy,
@@ -97,6 +98,7 @@ __all__ = [
     "INPUT",
     "LEARNING",
     "Activity",
+    "NeuralCollapse",
     "Passage",
     "accidental_share",
     "alignment",
@@ -123,6 +125,7 @@ __all__ = [
     "logit_margin",
     "mean_cosine",
     "mean_participation",
+    "neural_collapse",
     "neuron_groups",
     "neuron_vectors",
     "norm_correlation",

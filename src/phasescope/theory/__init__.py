@@ -14,6 +14,12 @@ from phasescope.theory.associative_memory import (
     sphere_mixture,
     vmf_log_normalizer,
 )
+from phasescope.theory.asymmetric_margin import (
+    asymmetric_norm,
+    homogeneous_ball,
+    quasi_homogeneous_ball,
+    simplex_cosine,
+)
 from phasescope.theory.autoinit import (
     autoinit_step,
     batchnorm_scale_ratio,
@@ -208,6 +214,7 @@ __all__ = [
     "angle_length",
     "apjn",
     "assignment_flow",
+    "asymmetric_norm",
     "attention_step",
     "attractivity",
     "autoinit_step",
@@ -272,6 +279,7 @@ __all__ = [
     "gaussian_variances",
     "gradient_exponent",
     "has_partial_inversion",
+    "homogeneous_ball",
     "hopfield_update",
     "iterations",
     "kept_share",
@@ -321,6 +329,7 @@ __all__ = [
     "quartic_mean_square",
     "quartic_path",
     "quartic_share_below",
+    "quasi_homogeneous_ball",
     "random_participation",
     "relu_gain",
     "require_prime",
@@ -331,6 +340,7 @@ __all__ = [
     "seating",
     "separation_needed",
     "settled_correlation",
+    "simplex_cosine",
     "singular_value_spread",
     "sphere_mixture",
     "split_function",

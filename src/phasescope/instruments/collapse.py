@@ -1,0 +1,68 @@
+"""Neural collapse: how far features of a class agree, and how class means and readout arrange. Plain tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from phasescope.vocabulary import BadInput
+
+
+@dataclass(frozen=True)
+class NeuralCollapse:
+    """The four measures of neural collapse, each () in the features' dtype.
+
+    ``variability``: tr(S_W) / tr(S_B), variance within classes over variance between their means (NC1; 0 collapsed).
+    ``cosine`` and ``cosine_spread``: mean and standard deviation of the cosines between centred class means (NC2; -1/(K
+    - 1) and 0 for a simplex). ``length_spread``: standard deviation over mean of their norms (NC2; 0). ``duality``: the
+    distance between readout and class means, each centred and of Frobenius norm 1 (NC3; 0 to 2; NaN without a readout).
+    """
+
+    variability: Tensor
+    cosine: Tensor
+    cosine_spread: Tensor
+    length_spread: Tensor
+    duality: Tensor
+
+
+def neural_collapse(features: Tensor, labels: Tensor, readout: Tensor | None = None) -> NeuralCollapse:
+    """Return the neural collapse of ``features`` (N, F) with integer ``labels`` (N,), and of ``readout`` (K, F).
+
+    Labels count classes from 0 to K - 1, each there. Differentiable. Papyan, Han and Donoho 2020, arXiv:2008.08186.
+    Raises ``BadInput`` for wrong shapes, fewer than two classes or a class without samples.
+    """
+    if features.ndim != 2 or labels.shape != features.shape[:1] or len(labels) == 0:
+        raise BadInput(f"features {tuple(features.shape)}, labels {tuple(labels.shape)}: give (N, F) and (N,), N > 0.")
+    classes = int(labels.max()) + 1
+    counts = torch.bincount(labels, minlength=classes)
+    if classes < 2 or int(counts.min()) == 0 or (readout is not None and readout.shape != (classes, features.shape[1])):
+        raise BadInput(
+            f"{classes} classes with {counts.tolist()} samples, readout "
+            f"{None if readout is None else tuple(readout.shape)}: give at least two classes, a sample of each, and a "
+            "readout (K, F)."
+        )
+    hot = torch.nn.functional.one_hot(labels, classes).to(features.dtype)
+    means = hot.T @ features / counts[:, None]
+    centred = means - means.mean(0)
+    within = (features - means[labels]).square().sum(1).mean()
+    between = centred.square().sum(1).mean()
+    norms = centred.norm(dim=1)
+    unit = centred / norms[:, None]
+    cosines = (unit @ unit.T)[~torch.eye(classes, dtype=torch.bool, device=features.device)]
+    return NeuralCollapse(
+        within / between,
+        cosines.mean(),
+        cosines.std(correction=0),
+        norms.std(correction=0) / norms.mean(),
+        _duality(centred, readout),
+    )
+
+
+def _duality(centred: Tensor, readout: Tensor | None) -> Tensor:
+    if readout is None:
+        return torch.full((), torch.nan, dtype=centred.dtype, device=centred.device)
+    weights = readout - readout.mean(0)
+    apart: Tensor = weights / weights.norm() - centred / centred.norm()
+    return apart.square().sum().sqrt()
