@@ -19,14 +19,12 @@ import test_corruption
 import test_criticality_theory
 import test_ensemble
 import test_independent_neurons
-import test_learners
-import test_polynomials
-import test_stochastic_collapse
-import test_stochastic_collapse_theory
 import test_inspect
 import test_learners
 import test_polynomials
 import test_signal
+import test_stochastic_collapse
+import test_stochastic_collapse_theory
 import test_streams
 import test_tasks
 import test_theory
@@ -596,7 +594,6 @@ TRANSFER = (
     ),
 )
 
-SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *TRANSFER)
 # -- stochastic collapse -------------------------------------------------------------------------------------------------
 
 
@@ -656,7 +653,6 @@ COLLAPSE = (
     ),
 )
 
-SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *COLLAPSE)
 
 # -- inspection -----------------------------------------------------------------------------------------------------------
 
@@ -723,4 +719,6 @@ INSPECTION = (
     ),
 )
 
-SABOTEURS = (*TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *INSPECTION)
+SABOTEURS = (
+    *TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *TRANSFER, *COLLAPSE, *INSPECTION,
+)  # fmt: skip
