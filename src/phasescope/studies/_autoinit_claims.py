@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 AUTOINIT = "He et al. 2022"
 DERIVED = "derived here for ReLU (theory.autoinit)"
-TUNED = ("AutoInit from 1", "AutoInit from 8")
 
 
 def claims(s: AutoInitSettings) -> Sequence[Claim]:
@@ -151,7 +150,7 @@ def _deep(s: AutoInitSettings) -> Sequence[Claim]:
         return np.asarray(part(data, "square").steps.sel(rule="square", start=8.0).values)
 
     untuned = Control("untuned, the best of the starts: its worst block", lambda d: worst(d, "deep", "before"))
-    names = {"deep": "0.5, 1, 4, 8", "deep_log": "0.5, 8"}
+    names = {"deep": "0.5, 1, 4, 8", "deep_log": "8"}
     rules = {"deep": "the default step", "deep_log": "plain descent at 0.5/sigma_w^2"}
     found = []
     for name, starts in names.items():
@@ -200,16 +199,15 @@ def accuracy(data: xr.Dataset, experiment: str, way: str) -> Array:
     return np.asarray(last(part(data, experiment).test_accuracy).sel(way=way).values)
 
 
-def _curve_distance(data: xr.Dataset, ways: Sequence[str]) -> Array:
-    """Return the mean over records of the distance in training accuracy to He's curve, the worst of ``ways``."""
+def _curve_distance(data: xr.Dataset, way: str) -> Array:
+    """Return the mean over records of the distance in training accuracy to He's curve."""
     curves = part(data, "mlp").train_accuracy
-    off = [abs(curves.sel(way=way) - curves.sel(way="He")).mean("step").values for way in ways]
-    return np.asarray(np.max(off, axis=0))
+    return np.asarray(abs(curves.sel(way=way) - curves.sel(way="He")).mean("step").values)
 
 
 def _trained(s: AutoInitSettings) -> Sequence[Claim]:
-    def gap(data: xr.Dataset, ways: Sequence[str]) -> Array:
-        return np.asarray(accuracy(data, "mlp", "He") - np.min([accuracy(data, "mlp", way) for way in ways], axis=0))
+    def gap(data: xr.Dataset, way: str) -> Array:
+        return accuracy(data, "mlp", "He") - accuracy(data, "mlp", way)
 
     sentence = f"{s.depth} ReLU layers tuned by AutoInit"
     return (
@@ -217,17 +215,17 @@ def _trained(s: AutoInitSettings) -> Sequence[Claim]:
             "trains-like-he",
             f"{sentence} from sigma_w^2 = 1 come within 0.1 of the test accuracy of He's initialization",
             f"{AUTOINIT}, Sec. 3; the margin is that of the measured scatter; claim 2.6",
-            lambda d: gap(d, TUNED[:1]),
+            lambda d: gap(d, "AutoInit"),
             Expectation.at_most(0.1),
-            Control("sigma_w^2 = 1 untuned", lambda d: gap(d, ("untuned 1",))),
+            Control("sigma_w^2 = 1 untuned", lambda d: gap(d, "untuned 1")),
         ),
         Claim(
             "curve-like-he",
-            f"{sentence} from 1 and 8 follow He's training curve: accuracy within 0.1 on average over records (worst)",
+            f"{sentence} follow He's training curve: accuracy within 0.1 on average over records",
             f"{AUTOINIT}, Sec. 3; the margin is that of claim 2.6",
-            lambda d: _curve_distance(d, TUNED),
+            lambda d: _curve_distance(d, "AutoInit"),
             Expectation.at_most(0.1),
-            Control("sigma_w^2 = 1 untuned", lambda d: _curve_distance(d, ("untuned 1",))),
+            Control("sigma_w^2 = 1 untuned", lambda d: _curve_distance(d, "untuned 1")),
         ),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,7 +56,7 @@ def _map(data: xr.Dataset, s: AutoInitSettings) -> Figure:
     )
     return Figure(
         "map", "One ReLU layer: the descent on the log loss is a map of one number",
-        "Left: steps needed against the rate; points are the median over draws, bars from the least to the most. "
+        "Left: steps needed against the rate; points are the median over draws, the band from the least to the most. "
         "Right: the map itself; it crosses the diagonal at the target, flat where the rate is best.",
         [rate, step], ("rate-limit", "best-rate", "one-step"),
     )  # fmt: skip
@@ -159,10 +160,13 @@ def _images(data: xr.Dataset, s: AutoInitSettings) -> Figure:
     for name, title in titles.items():
         accuracy = part(data, name).test_accuracy
         lines = [band(label, accuracy.sel(way=way)) for way, label in WAYS.items()]
+        # six bands over each other show nothing
+        lines = [lines[0], *(replace(line, low=None, high=None) for line in lines[1:])]
         panels.append(Curves(title, STEP, Axis("test accuracy", limits=(0, 1.02)), lines))
     return Figure(
         "images", "The common initializations beside AutoInit",
-        f"One learning rate ({s.image_rate:g}) for all. Median over seeds, band from the least to the largest.", panels,
+        f"One learning rate ({s.image_rate:g}) for all. Median over seeds; the band, from the least to the largest, is "
+        "that of AutoInit.", panels,
         ("vgg-trains", "vgg-like-kaiming", "vgg-beats-lsuv", "norm-blind", "resmlp-trains"),
     )  # fmt: skip
 
