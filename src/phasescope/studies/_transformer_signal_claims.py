@@ -24,7 +24,7 @@ COWSIK = "Cowsik et al. 2024, model of Eq. 4"
 DERIVED = "derived here from the model of arXiv:2403.02579"
 OTHER = {"preserving": "reset", "reset": "preserving"}
 UNSURE = 0.03  # what a formula of lambda_a may err by (claim 3): a sign is judged only beyond
-SHUFFLES = 20
+SHUFFLES = 400
 
 
 def claims(s: TransformerSignalSettings) -> Sequence[Claim]:
