@@ -47,7 +47,8 @@ def _risks(data: xr.Dataset) -> Figure:
         "risk at 45 degrees, noise 0.2", GAMMA, Axis("risk", limits=(0, 1.6)),
         [
             _points("scratch", at.scratch, gammas), _points("linear transfer", at.linear, gammas),
-            _points("fine-tuning", at.balanced, gammas), _points("scratch with ridge", at.ridge, gammas, role="control"),
+            _points("fine-tuning", at.balanced, gammas),
+            _points("scratch with ridge", at.ridge, gammas, role="control"),
             _line("theory, scratch", fine, lambda g: theory.scratch_risk_limit(g, 0.2), 1.0),
             _line("theory, linear", fine, lambda g: theory.linear_transfer_risk(max(round(g * 100), 5), HALF, 0.2)),
         ],
