@@ -120,8 +120,8 @@ def _diagrams(data: xr.Dataset) -> Figure:
         )
     return Figure(
         "diagram", "Where transfer helps: the phase diagram",
-        "Risk from scratch minus risk of transfer, median over seeds; the white line is measured zero, the coloured ones "
-        "are theory's. The band around 1 is the anomalous positive transfer.",
+        "Risk from scratch minus risk of transfer, median over seeds; the white line is measured zero, the coloured "
+        "ones are theory's. The band around 1 is the anomalous positive transfer.",
         panels, ("three-signs", "contour", "anomalous", "break-even"),
     )  # fmt: skip
 
