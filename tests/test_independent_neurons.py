@@ -83,6 +83,7 @@ def test_limits_are_where_they_are_said_to_be() -> None:
         assert neuron_groups(pair).tolist() == expected
     assert neuron_groups(torch.tensor([[1.0, 2.0], [-1.0, -2.0]])).tolist() == [0, 1]
     assert neuron_groups(torch.zeros(3, 2)).tolist() == [-1, -1, -1]
+    assert neuron_groups(torch.tensor([[0.0, 0.0], [1.0, 0.0], [0.0, 0.0]]), small=0).tolist() == [-1, 0, -1]
 
 
 def test_linear_layers() -> None:

@@ -250,3 +250,17 @@ def test_walkers_have_the_exact_stationary_law() -> None:
     assert float(found.mean_absolute.sel(zeta=1.0).mean()) == pytest.approx(
         theory.quartic_mean_absolute(1.5, 1.0), abs=0.01
     )
+
+
+@pytest.mark.slow
+def test_a_neuron_collapses_at_the_rate_of_its_steps() -> None:
+    """Other seeds than the study's: the slope over the rate of finite steps is 1 within 4 %, over the SDE's it is not."""
+    simulation = STUDY.experiments(STUDY.scales["pocket"])["neuron"]
+    chosen = type(simulation)(
+        "slow", simulation.measure, type(simulation.grid)(seeds=(901, 902, 903, 904)), simulation.quantities,
+        {**simulation.fixed, "walkers": 400},
+    )  # fmt: skip
+    found = simulate(chosen).sel(level=2.0)
+    fall = slope(found.log_size, 0.3)
+    assert float((fall / found.step_rate).mean()) == pytest.approx(1, abs=0.04)
+    assert float((fall / found.rate).mean()) > 1.05

@@ -177,6 +177,9 @@ def test_neuron_rates() -> None:
     x, y = np.array([1.0, -2.0, 0.5]), np.array([0.9, -2.2, 0.4])
     at = 2 * theory.neuron_threshold(x, y)
     assert theory.neuron_rates(x, y, at)[0] == pytest.approx(0, abs=1e-12)
+    coarse = theory.neuron_rates(x, y, 3.0, 1.0, 0.01)
+    pull, size = (x * y).mean(), (x * x).mean()
+    assert coarse == tuple(theory.collapse_rate(sign * pull, np.sqrt(3 * size), 0.01) for sign in (1, -1))
     assert theory.neuron_rates(x, y, 1.01 * at)[0] < 0 < theory.neuron_rates(x, y, 0.99 * at)[0]
 
 

@@ -56,13 +56,13 @@ def neuron_groups(vectors: Tensor, *, small: float = SMALL, close: float = CLOSE
         return torch.full((len(rows),), VANISHED, dtype=torch.int64)
     rows = rows / scale  # squares neither overflow nor vanish
     squares = rows.square().sum(1)
+    distance = (2 - 4 * (rows @ rows.T) / (squares[:, None] + squares)).clamp(min=0)
     groups = torch.full((len(rows),), VANISHED, dtype=torch.int64)
     leaders: list[int] = []
     for i in squares.argsort(descending=True, stable=True).tolist():
-        if squares[i] < small**2 * squares.max():
+        if squares[i] < small**2 * squares.max() or squares[i] == 0:
             break
-        distance = 2 * (rows[leaders] - rows[i]).square().sum(1) / (squares[leaders] + squares[i])
-        near = torch.nonzero(distance < close)
+        near = torch.nonzero(distance[i, leaders] < close)
         groups[i] = int(near[0]) if len(near) else len(leaders)
         if not len(near):
             leaders.append(i)

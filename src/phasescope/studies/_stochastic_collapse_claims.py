@@ -23,10 +23,10 @@ STRONG = (1.9, 2.0, 2.25, 2.5)
 LEVELS = (0.5, 0.8, 1.2, 1.5, 2.0)  # noise of one neuron over its threshold
 NOISES = (0.0, 10.0, 20.0)  # label noise of teacher and student
 VALUES = (0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.0, 1.2)  # the teacher's singular values
-# learning rate and label noise of two neurons: the authors' two rows, and the rates without noise
+# learning rate and label noise of two neurons: the authors' two rows, and one more without noise
 CONDITIONS = (
     (0.1, 0.0), (0.1, 0.1), (0.1, 0.2), (0.1, 0.4), (0.1, 0.8), (0.2, 0.1), (0.3, 0.1), (0.4, 0.1), (0.5, 0.1),
-    (0.3, 0.0), (0.5, 0.0),
+    (0.3, 0.0),
 )  # fmt: skip
 
 
@@ -264,7 +264,7 @@ def _pairs(s: CollapseSettings) -> Sequence[Claim]:
             source,
             lambda d: faster(d, 0.5, 0.1),
             Expectation.at_most(-1.0),
-            Control("no noise", lambda d: faster(d, 0.5, 0.0)),
+            Control("no noise, at rate 0.3 because it diverges at 0.5", lambda d: faster(d, 0.3, 0.0)),
             unit="decades",
         ),
     )

@@ -32,10 +32,10 @@ TIME = Axis("time")
 
 def figures(data: xr.Dataset, s: CollapseSettings) -> Sequence[Figure]:
     """Return the study's figures."""
-    return (_quartic(data), _neuron(data), _modes(data, s), _pair(data, s), _networks(data, s))
+    return (_quartic(data, s), _neuron(data), _modes(data, s), _pair(data, s), _networks(data, s))
 
 
-def _quartic(data: xr.Dataset) -> Figure:
+def _quartic(data: xr.Dataset, s: CollapseSettings) -> Figure:
     walks, fixed = quartic(data), quartic(data, "constant")
     zeta, time = np.array(ZETAS), walks.time.values
     threshold = theory.collapse_threshold(MU)
@@ -62,14 +62,14 @@ def _quartic(data: xr.Dataset) -> Figure:
     for z in (1.0, 1.7, 2.0, 2.5):
         lines.append(band(f"zeta {z:g}", walks.log_square.sel(zeta=z), time))
     for z in (2.0, 2.5):
-        rate = 2 * theory.collapse_rate(MU, z) / np.log(10)
+        rate = 2 * theory.collapse_rate(MU, z, s.dt) / np.log(10)
         end = float(walks.log_square.sel(zeta=z).isel(time=-1).median())
         lines.append(Line(f"slope for zeta {z:g}", time, end + rate * (time - last), role="theory"))
     fall = Curves("how fast", TIME, Axis("median of log10 x^2"), lines)
     return Figure(
         "quartic", "A quartic loss whose noise vanishes at 0",
         "dx = (mu x - x^3) dt + zeta x dB with mu = 1.5. Median over seeds, band from the least to the largest seed. "
-        "Theory's slopes are drawn through the last point.",
+        "Theory's slopes, those of finite steps, are drawn through the last point.",
         [collapsed, mean, fall],
         ("quartic-mean", "quartic-survives", "quartic-collapses", "quartic-slope", "quartic-threshold"),
     )  # fmt: skip
@@ -84,12 +84,12 @@ def _neuron(data: xr.Dataset) -> Figure:
         sizes.append(band(f"{level:g} x threshold", walks.log_size.sel(level=level), time))
     for level in (1.2, 1.5, 2.0):
         chosen = walks.sel(level=level)
-        end, rate = float(chosen.log_size.isel(time=-1).median()), float(chosen.rate.median())
+        end, rate = float(chosen.log_size.isel(time=-1).median()), float(chosen.step_rate.median())
         sizes.append(Line(f"rate at {level:g} x", time, end + rate * (time - time[-1]), role="theory"))
     return Figure(
         "neuron", "One neuron w2 tanh(w1 x) under label noise",
         "The threshold of each seed's own data, eta zeta^2 / 2 = sum x y / sum x^2. Median over seeds, band from the "
-        "least to the largest. Theory's rates are medians over seeds, drawn through the last point.",
+        "least to the largest. Theory's rates are those of finite steps, medians over seeds, through the last point.",
         [Curves("the share with |w| < 0.01", TIME, SHARE, near),
          Curves("how fast", TIME, Axis("median of ln |w|"), sizes)],
         ("neuron-above", "neuron-below", "neuron-rate"),
@@ -109,7 +109,7 @@ def _modes(data: xr.Dataset, s: CollapseSettings) -> Figure:
     learnt = Curves("at the end", Axis("singular value s of the teacher"), Axis("strength of the mode"), lines)
     courses = []
     strongest = walks.sel(label_noise=NOISES[-1])
-    for value in (1.2, 0.7, 0.3):
+    for value in (0.9, 0.3):
         courses.append(band(f"s = {value:g}: mean", strongest.strength.sel(value=value), time))
         courses.append(band(f"s = {value:g}: geometric mean", strongest.typical.sel(value=value), time, role="control"))
         bound = theory.mode_strength(time, value, 1.0, critical[NOISES[-1]])
@@ -135,14 +135,14 @@ def _pair(data: xr.Dataset, s: CollapseSettings) -> Figure:
             values = found.sel(condition=f"{rate:g}, {sigma:g}")
             role = "control" if sigma == 0 else "measured"
             lines.append(band(f"rate {rate:g}, noise {sigma:g}", values.where(values > -40), step, role=role))
-        return Curves(title, Axis("step"), Axis("median of log10 squared distance", limits=(-40, 2)), lines)
+        return Curves(title, Axis("step"), Axis("median of log10 squared distance", limits=(-36, 2)), lines)
 
     noises = [condition for condition in CONDITIONS if condition[0] == 0.1]
     rates = [condition for condition in CONDITIONS if condition[1] == 0.1] + [(0.3, 0.0)]
     return Figure(
         "pair", "Noise makes two neurons equal",
         "Two GELU neurons, eight points, label noise, momentum 0.9. Median over seeds, band from the least to the "
-        "largest. Curves end below 1e-40, where the neurons are equal to the last bit soon after.",
+        "largest. Curves end where the neurons of most runs are equal to the last bit.",
         [panel("over label noise", noises), panel("over learning rate", rates)],
         ("equal-stays-equal", "pair-noise", "pair-rate", "pair-largest-rate"),
     )  # fmt: skip

@@ -92,7 +92,8 @@ def neuron(member: Member, generators: Generators) -> dict[str, Any]:
     """Walk one neuron f = w2 tanh(w1 x) under label noise, at ``levels`` of the noise relative to the threshold.
 
     dw = -grad L dt + sqrt(eta) zeta (df/dw)^T dB / sqrt(N), L = sum (f - y)^2 / (2 N), zeta = 1. Returns per level and
-    record the share of walkers with |w| < 1e-2 and the median of log |w|, and the two rates per level near w = 0.
+    record the share of walkers with |w| < 1e-2 and the median of log |w|, and per level the slower rate near w = 0, for
+    infinitesimal steps and for steps ``dt``.
     """
     x, y = neuron_data(member, generators)
     threshold, levels = theory.neuron_threshold(x, y), np.array(member["levels"])
@@ -112,8 +113,8 @@ def neuron(member: Member, generators: Generators) -> dict[str, Any]:
             size = np.maximum(np.hypot(*w)[..., 0], TINY)
             near.append((size < 1e-2).mean(-1))
             logs.append(np.median(np.log(size), -1))
-    rates = [theory.neuron_rates(x, y, float(e)) for e in eta.ravel()]
-    return {"near": np.stack(near, -1), "log_size": np.stack(logs, -1), "rate": np.array(rates)[:, 0]}
+    rate, step_rate = ([theory.neuron_rates(x, y, e, step=h)[0] for e in eta.ravel().tolist()] for h in (0.0, dt))
+    return {"near": np.stack(near, -1), "log_size": np.stack(logs, -1), "rate": rate, "step_rate": step_rate}
 
 
 def pair(member: Member, generators: Generators) -> dict[str, Any]:

@@ -178,14 +178,16 @@ def neuron_threshold(x: Array, y: Array) -> float:
     return float((x * y).sum() / (x**2).sum())
 
 
-def neuron_rates(x: Array, y: Array, noise: float, slope: float = 1.0) -> tuple[float, float]:
+def neuron_rates(x: Array, y: Array, noise: float, slope: float = 1.0, step: float = 0.0) -> tuple[float, float]:
     """Return d E[log |w1 + w2|] / dt and d E[log |w1 - w2|] / dt near w = 0; ``noise`` eta zeta^2, ``slope`` phi'(0).
 
     +- slope C - noise slope^2 S / 2 with C = mean x y and S = mean x^2 (derived here). The neuron collapses where both
-    are negative, which for C > 0 is the condition of ``neuron_threshold``. Raises ``BadInput`` for a negative noise.
+    are negative, which for C > 0 is the condition of ``neuron_threshold``. With ``step`` > 0 for the walk in
+    steps of that length, as ``collapse_rate``. Raises ``BadInput`` for a negative noise.
     """
     if noise < 0:
         raise BadInput(f"noise is {noise}: eta zeta^2 is >= 0.")
     x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
     pull, size = slope * float((x * y).mean()), slope**2 * float((x**2).mean())
-    return pull - noise * size / 2, -pull - noise * size / 2
+    kick = math.sqrt(noise * size)
+    return collapse_rate(pull, kick, step), collapse_rate(-pull, kick, step)
