@@ -23,7 +23,7 @@ Solution = Callable[[float, float, float], tuple[float, float, float]]
 
 def claims(s: AsymmetricSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
-    return (*_identities(), *_balls(s), *_paths(s), *_collapse(s))
+    return (*_identities(), *_balls(s), *_paths(s), *_descent(s), *_collapse(s))
 
 
 def _identities() -> Sequence[Claim]:
@@ -123,15 +123,6 @@ def _paths(s: AsymmetricSettings) -> Sequence[Claim]:
         seen = part(d, "cascade").sel(apart=apart)
         return np.asarray(np.maximum(seen["first"].values, seen["second"].values))
 
-    def drift(d: xr.Dataset, top: int, bottom: int) -> Array:
-        seen = part(d, "descent").drift
-        return np.asarray((seen.isel(rate=top) / seen.isel(rate=bottom)).values)
-
-    exact = theory.quasi_homogeneous_ball(s.parallel, 0.625 * s.radius, s.radius)[2]
-
-    def descended(d: xr.Dataset, margin: float) -> Array:
-        return np.asarray(np.abs(part(d, "descent").margin.isel(rate=-1).values - margin))
-
     return (
         Claim(
             "normalized-margin-grows",
@@ -158,6 +149,20 @@ def _paths(s: AsymmetricSettings) -> Sequence[Claim]:
             Expectation.at_most(0.05),
             Control("where none of them parts the balls alone", lambda d: cascade(d, 0.7)),
         ),
+    )
+
+
+def _descent(s: AsymmetricSettings) -> Sequence[Claim]:
+    def drift(d: xr.Dataset, top: int, bottom: int) -> Array:
+        seen = part(d, "descent").drift
+        return np.asarray((seen.isel(rate=top) / seen.isel(rate=bottom)).values)
+
+    exact = theory.quasi_homogeneous_ball(s.parallel, 0.625 * s.radius, s.radius)[2]
+
+    def descended(d: xr.Dataset, margin: float) -> Array:
+        return np.asarray(np.abs(part(d, "descent").margin.isel(rate=-1).values - margin))
+
+    return (
         Claim(
             "descent-follows",
             "Normalized gradient descent reaches the same margin, at 0.625 of the radius",

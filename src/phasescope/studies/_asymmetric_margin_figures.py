@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,8 +39,8 @@ def _margins(data: xr.Dataset, s: AsymmetricSettings) -> Figure:
     x = Axis("second coordinate of the centre")
     parts = balls.direction.sel(coordinate="parallel")
     names = {"1 1": "w1 x1 + w2 x2", "1 2": "w x1 + (u v) x2"}
-    margins = [band(name, balls.margin.sel(powers=p), at) for p, name in names.items()]
-    directions = [band(name, parts.sel(powers=p), at) for p, name in names.items()]
+    margins = [replace(band(name, balls.margin.sel(powers=p), at), joined=False) for p, name in names.items()]
+    directions = [replace(band(name, parts.sel(powers=p), at), joined=False) for p, name in names.items()]
     marks = ((s.radius, "radius"),)
     return Figure(
         "margins", "A product of weights gives the margin away where its coordinate almost suffices",
@@ -71,9 +72,9 @@ def _boundaries(data: xr.Dataset, s: AsymmetricSettings) -> Figure:
         t = share * s.radius
         chosen = balls.sel(transverse=t, method="nearest")
         lines = [
-            Line("the balls", sign * (s.parallel + s.radius * np.cos(angle)), sign * (t + s.radius * np.sin(angle)),
+            Line(name, sign * (s.parallel + s.radius * np.cos(angle)), sign * (t + s.radius * np.sin(angle)),
                  role="theory")
-            for sign in (1, -1)
+            for name, sign in (("one ball", 1), ("the other", -1))
         ]  # fmt: skip
         for powers, name in (("1 1", "w1 x1 + w2 x2"), ("1 2", "w x1 + (u v) x2")):
             along, across = chosen.direction.sel(powers=powers).values

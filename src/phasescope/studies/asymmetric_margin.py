@@ -55,7 +55,8 @@ class AsymmetricSettings(Settings):
     @property
     def centres(self) -> tuple[float, ...]:
         """All second coordinates of the centres, in order."""
-        return tuple(sorted({*self.transverse, 0.375 * self.radius, 0.99 * self.radius}))
+        asked = (*self.transverse, 0.375 * self.radius, 0.99 * self.radius)
+        return tuple(sorted({round(float(t), 12) for t in asked}))
 
 
 SCALES = {
