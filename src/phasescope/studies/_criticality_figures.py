@@ -57,9 +57,12 @@ def critical_line(phi: str, norm: str, residual: float, weights: Array, biases: 
     else:
         for kernel in np.geomspace(1e-3, 1e3, 400):
             try:
-                points.append(theory.critical_weights(phi, float(kernel), cast(Any, norm), residual))
+                w, b = theory.critical_weights(phi, float(kernel), cast(Any, norm), residual)
             except BadInput:  # no critical network has this kernel
                 continue
+            # a deep network leaves a kernel that is unstable, as GELU's small ones are: no boundary is seen there
+            if theory.chi_kernel(theory.Block(phi, w, b, cast(Any, norm), residual), float(kernel)) <= 1:
+                points.append((w, b))
     inside = [p for p in points if weights[0] <= p[0] <= weights[-1] and biases[0] <= p[1] <= biases[-1]]
     if len(inside) < 2:
         return None
