@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,11 @@ from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("criticality")
 TINY: dict[str, Any] = {
-    "width": 24, "layers": 12, "samples": 2, "nets": 2, "seeds": 3, "chi_width": 24, "chi_layer": 4, "chi_nets": 1,
+    "width": 24, "depth": 6, "nets": 2, "layers": 12, "deep_nets": 1, "samples": 2, "seeds": 3, "chi_width": 24, "chi_layer": 4, "chi_nets": 1,
     "chi_probes": 2, "chi_weights": 3, "chi_biases": 2, "diagram_weights": 3, "diagram_biases": 3, "diagram_nets": 1,
     "batch_width": 16, "batch_layers": 8, "batch_samples": 6, "batch_nets": 1, "tangent_width": 12,
     "tangent_layers": 4, "tangent_nets": 1, "architecture_width": 8, "architecture_depth": 4,
-    "architecture_samples": 2, "train_width": 8, "train_depths": (2, 3), "train_steps": 4, "train_seeds": 2,
+    "architecture_samples": 2, "architecture_nets": 1, "train_width": 8, "train_depths": (2, 3), "train_steps": 4, "train_seeds": 2,
     "rates": (0.03, 0.1),
 }  # fmt: skip
 
@@ -309,22 +310,33 @@ def test_bad_networks_are_refused(make: Any, sentence: str) -> None:
 # -- what is read off --------------------------------------------------------------------------------------------------
 
 
+class _EverySign:
+    """In place of random signs all 2^5 of them: an average over them is exact."""
+
+    def integers(self, low: int, high: int, size: Any) -> Any:
+        return np.array(list(product((0, 1), repeat=5))).reshape(size)
+
+
 def test_the_tangent_kernel_is_that_of_its_definition() -> None:
-    """Theta from Hutchinson's vectors against all rows of the Jacobian by hand, in a network of two layers."""
+    """Theta from all sign vectors against the Jacobian written out by hand, in a network of two layers."""
     block, width = Block("erf", 1.3, 0.4), 5
-    tangent = np.mean([networks._tangent(block, width, 2, 1, lambda p, k=k: _probes(p, k))[0] for k in range(600)])
+
+    def generator(purpose: str) -> Any:
+        return _EverySign() if purpose == "probes" else streams(0)(purpose)
+
+    tangent, total, plain = networks._tangent(block, width, 2, 32, generator)
     net = twin(block, width, 2, width, 0)
     x = torch.from_numpy(networks.random_inputs(streams(0)("inputs"), 1, width))
-    # NTK parametrization: W = sigma_w w / sqrt(N), b = sigma_b beta; the first layer has sigma_w = 1
-    h = net.first(x)[0]
-    phi, slope = torch.erf(h), 2 / np.pi**0.5 * torch.exp(-(h**2))
-    last = 1.3 * phi.square().mean() + 0.4
-    first = (1.0 * x.square().mean() + 0.4) * (net.blocks[0].weight * slope).square().sum() / width
-    assert tangent == pytest.approx(float((last + first).detach()), rel=0.05)
-
-
-def _probes(purpose: str, number: int) -> np.random.Generator:
-    return streams(number if purpose == "probes" else 0)(purpose)
+    with torch.no_grad():
+        h = net.first(x)[0]
+        phi, slope = torch.erf(h), 2 / np.pi**0.5 * torch.exp(-(h**2))
+        jacobian = float((net.blocks[0].weight * slope).square().sum() / width)
+        k1, k2 = float(h.square().mean()), float(net.blocks[0](h).square().mean())
+        # NTK parametrization: W = sigma_w w / sqrt(N), b = sigma_b beta; the first layer has sigma_w = 1
+        last, first = 1.3 * float(phi.square().mean()) + 0.4, (float(x.square().mean()) + 0.4) * jacobian
+    assert tangent == pytest.approx(last + first, rel=1e-4)
+    assert total == pytest.approx(k2 + k1 * jacobian, rel=1e-4)
+    assert plain == pytest.approx(k1 + k2, rel=1e-4)
 
 
 def test_slopes_are_those_of_known_laws() -> None:
@@ -430,7 +442,7 @@ def test_the_sources_of_a_member_are_its_seed_and_numbers_alone() -> None:
 
 def test_claims_are_about_the_critical_points_of_theory() -> None:
     """Each case that a claim calls critical is critical by theory, and each control is not."""
-    cases = networks.CASES
+    cases = {**networks.CASES, **networks.DEEP_CASES}
     for name in ("relu 2", "erf critical", "pre relu", "post relu, critical"):
         assert theory.fixed_chi(cases[name]) == pytest.approx(1.0, abs=1e-6), name
     for name in ("relu 1.8", "relu 2.2", "erf chaotic", "pre relu, bias", "post relu", "erf critical, bias"):

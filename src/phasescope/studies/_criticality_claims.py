@@ -13,8 +13,9 @@ import numpy as np
 import xarray as xr
 
 from phasescope import theory
-from phasescope.studies._criticality_networks import BATCH_CASES, CASES, ERF_WEIGHTS, PHIS
+from phasescope.studies._criticality_networks import BATCH_CASES, CASES, DEEP_CASES, ERF_WEIGHTS, PHIS
 from phasescope.studies._criticality_readings import (
+    against_linear,
     chi_deviation,
     length_gain,
     octaves,
@@ -84,7 +85,7 @@ def _diagrams(s: CriticalitySettings) -> Sequence[Claim]:
 
 
 def _relu(s: CriticalitySettings) -> Sequence[Claim]:
-    depth, between = min(20, s.layers), (1, min(40, s.layers))
+    depth, between = min(20, s.depth), (1, s.depth)
 
     def at(case: str) -> Callable[[xr.Dataset], Array]:
         return lambda d: over_layers(d, "profiles", case)[:, depth - 1]
@@ -119,24 +120,29 @@ def _relu(s: CriticalitySettings) -> Sequence[Claim]:
 
 def _erf(s: CriticalitySettings) -> Sequence[Claim]:
     between, final = window(s), s.layers
+    beside = "set beside the linear network of the same draws"
+
+    def power(case: str) -> Callable[[xr.Dataset], Array]:
+        return lambda d: slope(d, "deep", case, between, np.log, against_linear)
 
     def kernel(case: str) -> Callable[[xr.Dataset], Array]:
-        return lambda d: final * over_layers(d, "profiles", case, "kernel")[:, -1]
+        return lambda d: final * against_linear(d, "deep", case, "kernel")[:, -1]
 
-    stretched = predicted(CASES["erf 2, mu 1"], between, np.sqrt)
+    stretched = predicted(DEEP_CASES["erf 2, mu 1"], between, np.sqrt)
     return (
         Claim(
             "erf-power",
-            f"erf at sigma_w^2 = pi/4: J falls as 1/l (slope of log J over log l on layers {between[0]} to {final})",
+            f"erf at sigma_w^2 = pi/4: J falls as 1/l (slope of log J over log l on layers {between[0]} to {final}, "
+            f"{beside})",
             f"{PAPER}, critical exponent zeta = 1; {DERIVED}; claim 1.3",
-            lambda d: slope(d, "profiles", "erf critical", between, np.log),
+            power("erf critical"),
             Expectation.near(-1.0, 0.12),
-            Control("sigma_w^2 = 1.5", lambda d: slope(d, "profiles", "erf chaotic", between, np.log)),
+            Control("sigma_w^2 = 1.5", power("erf chaotic")),
             statistic="mean",
         ),
         Claim(
             "erf-kernel",
-            f"erf at sigma_w^2 = pi/4: l K^l is 1/2 (at layer {final})",
+            f"erf at sigma_w^2 = pi/4: l K^l is 1/2 (at layer {final}, {beside})",
             f"{DERIVED}; claim 1.3",
             kernel("erf critical"),
             Expectation.near(0.5, 0.05),
@@ -148,11 +154,11 @@ def _erf(s: CriticalitySettings) -> Sequence[Claim]:
             f"erf without norm at mu = 1: log J grows as the root of depth, with the recurrence's slope "
             f"{stretched:.3g} on layers {between[0]} to {final}",
             f"{PAPER}; {DERIVED}: 1.80 asymptotically; claim 1.8; the margin is that of claim 1.4",
-            lambda d: slope(d, "profiles", "erf 2, mu 1", between, np.sqrt),
+            lambda d: slope(d, "deep", "erf 2, mu 1", between, np.sqrt),
             Expectation.near(stretched, 0.1),
             Control(
                 "LayerNorm on preactivations, where J is a power",
-                lambda d: slope(d, "profiles", "pre erf 2, mu 1", between, np.sqrt),
+                lambda d: slope(d, "deep", "pre erf 2, mu 1", between, np.sqrt),
             ),
             statistic="mean",
         ),
@@ -163,10 +169,10 @@ def _powers(s: CriticalitySettings) -> Sequence[Claim]:
     between = window(s)
 
     def power(case: str) -> Callable[[xr.Dataset], Array]:
-        return lambda d: slope(d, "profiles", case, between, np.log)
+        return lambda d: slope(d, "deep", case, between, np.log)
 
     def of(phi: str) -> Claim:
-        expected = predicted(CASES[f"pre {phi} 2, mu 1"], between, np.log)
+        expected = predicted(DEEP_CASES[f"pre {phi} 2, mu 1"], between, np.log)
         return Claim(
             f"power-{phi}",
             f"LayerNorm on preactivations and mu = 1, {phi}: J is a power of depth, {expected:.3g} by the recurrence "
@@ -179,7 +185,7 @@ def _powers(s: CriticalitySettings) -> Sequence[Claim]:
         )
 
     weights = ("pre relu 0.5, mu 1", "pre relu 2, mu 1", "pre relu 4, mu 1")
-    recursions = [predicted(CASES[case], between, np.log) for case in weights]
+    recursions = [predicted(DEEP_CASES[case], between, np.log) for case in weights]
 
     def worst(data: xr.Dataset) -> Array:
         found = [power(case)(data) - theirs for case, theirs in zip(weights, recursions, strict=True)]
@@ -204,7 +210,7 @@ def _powers(s: CriticalitySettings) -> Sequence[Claim]:
 
 
 def _norms(s: CriticalitySettings) -> Sequence[Claim]:
-    between = (2, min(40, s.layers))
+    between = (2, s.depth)
 
     def kernel(case: str) -> Callable[[xr.Dataset], Array]:
         block = CASES[case]
@@ -212,7 +218,7 @@ def _norms(s: CriticalitySettings) -> Sequence[Claim]:
 
     def level(case: str) -> Callable[[xr.Dataset], Array]:
         # J = sigma_w^2 / (2 K^1), and K^1 is that of the first layer; a mean over layers, for it is constant
-        return lambda d: over_layers(d, "profiles", case)[:, 1:40].mean(1) / (CASES[case].weight_variance / 2)
+        return lambda d: over_layers(d, "profiles", case)[:, 1:].mean(1) / (CASES[case].weight_variance / 2)
 
     def post(name: str, case: str, other: str, words: str) -> Claim:
         value = theory.fixed_chi(CASES[case])
@@ -239,7 +245,7 @@ def _norms(s: CriticalitySettings) -> Sequence[Claim]:
         Claim(
             "pre-constant",
             "LayerNorm on preactivations, ReLU, no bias: J is sigma_w^2 / (2 K^1) at every layer (mean ratio over "
-            "layers 2 to 40)",
+            f"layers 2 to {s.depth})",
             f"{DERIVED}; claim 1.5",
             level("pre relu"),
             Expectation.near(1.0, 0.1),
@@ -326,7 +332,7 @@ def _architectures(s: CriticalitySettings) -> Sequence[Claim]:
             f"{PAPER}, abstract; the margin is ours: half-way to exp(sqrt(l)), where it is 1.41",
             lambda d: octaves(d, kind, 1.0),
             Expectation.near(1.0, 0.2),
-            Control("mu = 0.5", lambda d: octaves(d, kind, 0.5)),
+            Control("mu = 0", lambda d: octaves(d, kind, 0.0)),
             statistic="mean",
         )
 

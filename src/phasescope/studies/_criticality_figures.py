@@ -10,7 +10,15 @@ import xarray as xr
 
 from phasescope import theory
 from phasescope.blocks import Axis, Curves, Figure, HeatMap, Line
-from phasescope.studies._criticality_networks import BATCH_CASES, BIAS_SHARE, CASES, PHIS, PLACES_OF_NORM, SIGMAS
+from phasescope.studies._criticality_networks import (
+    BATCH_CASES,
+    BIAS_SHARE,
+    CASES,
+    DEEP_CASES,
+    PHIS,
+    PLACES_OF_NORM,
+    SIGMAS,
+)
 from phasescope.studies._criticality_readings import trained
 from phasescope.studies._readings import band
 from phasescope.studies._study import part
@@ -57,12 +65,12 @@ def critical_line(phi: str, norm: str, residual: float, weights: Array, biases: 
     else:
         for kernel in np.geomspace(1e-3, 1e3, 400):
             try:
-                w, b = theory.critical_weights(phi, float(kernel), cast(Any, norm), residual)
+                weight, bias = theory.critical_weights(phi, float(kernel), cast(Any, norm), residual)
             except BadInput:  # no critical network has this kernel
                 continue
-            # a deep network leaves a kernel that is unstable, as GELU's small ones are: no boundary is seen there
-            if theory.chi_kernel(theory.Block(phi, w, b, cast(Any, norm), residual), float(kernel)) <= 1:
-                points.append((w, b))
+            # a kernel that repels is no limit of deep networks
+            if theory.chi_kernel(Block(phi, weight, bias, cast(Any, norm), residual), float(kernel)) <= 1:
+                points.append((weight, bias))
     inside = [p for p in points if weights[0] <= p[0] <= weights[-1] and biases[0] <= p[1] <= biases[-1]]
     if len(inside) < 2:
         return None
@@ -110,19 +118,21 @@ def _predicted(block: Block, layers: int, label: str) -> Line:
     return Line(label, np.arange(1.0, layers + 1), jacobian, role="theory")
 
 
-def _pairs(data: xr.Dataset, experiment: str, cases: dict[str, str], blocks: Any, layers: int) -> list[Line]:
+def _pairs(data: xr.Dataset, cases: dict[str, str], experiment: str, blocks: Any, layers: int) -> list[Line]:
     measured = [_measured(data, experiment, case, label) for case, label in cases.items()]
     return measured + [_predicted(blocks[case], layers, f"theory, {label}") for case, label in cases.items()]
 
 
 def _depth(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     def panel(title: str, x: Axis, cases: dict[str, str]) -> Curves:
-        return Curves(title, x, Axis("J from layer 1 to l", "log"), _pairs(data, "profiles", cases, CASES, s.layers))
+        shallow = next(iter(cases)) in CASES
+        where = ("profiles", CASES, s.depth) if shallow else ("deep", DEEP_CASES, s.layers)
+        return Curves(title, x, Axis("J from layer 1 to l", "log"), _pairs(data, cases, *where))
 
     return Figure(
         "depth", "Jacobians over depth",
-        f"Width {s.width}; points are means over {s.seeds} seeds of {s.nets} networks each, bars from the least seed "
-        "to the largest; lines are the recurrences of infinite width.",
+        f"Width {s.width}; points are means over {s.seeds} seeds of {s.nets} networks each (erf: {s.deep_nets}), "
+        "bars from the least seed to the largest; lines are the recurrences of infinite width.",
         [
             panel("ReLU", LAYER, {f"relu {w}": f"{WEIGHT} = {w}" for w in ("1.8", "2", "2.2")}),
             panel("erf", LOG_LAYER, {"erf critical": f"{WEIGHT} = pi/4", "erf chaotic": f"{WEIGHT} = 1.5"}),
@@ -135,12 +145,12 @@ def _depth(data: xr.Dataset, s: CriticalitySettings) -> Figure:
 
 def _powers(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     def panel(title: str, cases: dict[str, str]) -> Curves:
-        lines = _pairs(data, "profiles", cases, CASES, s.layers)
+        lines = _pairs(data, cases, "deep", DEEP_CASES, s.layers)
         return Curves(title, LOG_LAYER, Axis("J from layer 1 to l", "log"), lines)
 
     root = [
         Line(line.label, np.sqrt(line.x), line.y, line.low, line.high, line.role)
-        for line in _pairs(data, "profiles", {"erf 2, mu 1": "erf, no norm"}, CASES, s.layers)
+        for line in _pairs(data, {"erf 2, mu 1": "erf, no norm"}, "deep", DEEP_CASES, s.layers)
     ]
     return Figure(
         "powers", "Residual networks at mu = 1",
@@ -161,7 +171,7 @@ def _powers(data: xr.Dataset, s: CriticalitySettings) -> Figure:
 
 def _batch(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     def panel(title: str, x: Axis, cases: dict[str, str]) -> Curves:
-        lines = _pairs(data, "batch", cases, BATCH_CASES, s.batch_layers)
+        lines = _pairs(data, cases, "batch", BATCH_CASES, s.batch_layers)
         return Curves(title, x, Axis("J from layer 1 to l", "log"), lines)
 
     return Figure(
@@ -201,7 +211,7 @@ def _architectures(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     sigma, share = SIGMAS[1], BIAS_SHARE
     found = {
         mu: part(data, name)["jacobian"].sel(mu=mu, sigma=sigma).isel(block=slice(1, None))
-        for mu, name in ((0.0, "architectures_more"), (0.5, "architectures"), (0.9, "architectures_more"),
+        for mu, name in ((0.0, "architectures"), (0.5, "architectures_more"), (0.9, "architectures_more"),
                          (1.0, "architectures"))
     }  # fmt: skip
     panels = []

@@ -28,7 +28,7 @@ PHIS = ("relu", "erf", "gelu")
 PLACES_OF_NORM = ("none", "layer pre", "layer post")
 RESIDUALS = (0.0, 0.9, 1.0)
 KINDS = ("mixer", "resnet layer", "resnet batch")
-SIGMAS = (0.5, 2.0, 5.0)
+SIGMAS = (0.5, 5.0)
 BIAS_SHARE = 0.5  # sigma_b^2 / sigma_w^2: with it no mu < 1 is critical by accident
 ERF_WEIGHTS = (0.4, float(np.pi / 4), 1.4, 2.5)
 RELU_WEIGHTS = (0.5, 5.0)
@@ -39,13 +39,16 @@ CASES: Mapping[str, Block] = {
     "relu 1.8": Block("relu", 1.8),
     "relu 2": Block("relu", 2.0),
     "relu 2.2": Block("relu", 2.2),
-    "erf critical": Block("erf", np.pi / 4),
-    "erf critical, bias": Block("erf", np.pi / 4, 0.05),
-    "erf chaotic": Block("erf", 1.5),
     "pre relu": Block("relu", 1.0, 0.0, "layer pre"),
     "pre relu, bias": Block("relu", 1.0, 0.25, "layer pre"),
     "post relu": Block("relu", 2.0, 0.0, "layer post"),
     "post relu, critical": Block("relu", 2.0, RELU_EDGE, "layer post"),
+}
+DEEP_CASES: Mapping[str, Block] = {
+    "linear": Block("linear", 1.0),
+    "erf critical": Block("erf", np.pi / 4),
+    "erf critical, bias": Block("erf", np.pi / 4, 0.05),
+    "erf chaotic": Block("erf", 1.5),
     **{f"pre {phi} 2, mu 1": Block(phi, 2.0, 0.0, "layer pre", 1.0) for phi in PHIS},
     **{f"pre {phi} 2, mu 0.9": Block(phi, 2.0, 0.0, "layer pre", 0.9) for phi in PHIS},
     "pre relu 0.5, mu 1": Block("relu", 0.5, 0.0, "layer pre", 1.0),
@@ -144,6 +147,11 @@ def random_inputs(generator: np.random.Generator, samples: int, size: int) -> Ar
 def measure_profiles(member: Member, generators: Generators) -> Found:
     """Return kernel and J^{1,l} of ``CASES`` over depth, means over the member's ``nets`` networks."""
     return _profiles(CASES, member, generators)
+
+
+def measure_deep_profiles(member: Member, generators: Generators) -> Found:
+    """Return kernel and J^{1,l} of ``DEEP_CASES`` over depth, means over the member's ``nets`` networks."""
+    return _profiles(DEEP_CASES, member, generators)
 
 
 def measure_batch_profiles(member: Member, generators: Generators) -> Found:

@@ -31,27 +31,39 @@ def window(s: CriticalitySettings) -> tuple[int, int]:
     return max(s.layers // 5, 2), s.layers
 
 
-def _layers(first: int, final: int) -> Array:
-    return np.arange(first, final + 1, dtype=float)
-
-
 def over_layers(data: xr.Dataset, experiment: str, case: str, reading: str = "jacobian") -> Array:
     """Return a reading of one case, (seeds, layers)."""
     return np.asarray(part(data, experiment)[reading].sel(case=case).transpose("seed", "layer").values)
 
 
-def slope(data: xr.Dataset, experiment: str, case: str, between: tuple[int, int], scale: Scale | None = None) -> Array:
+def against_linear(data: xr.Dataset, experiment: str, case: str, reading: str = "jacobian") -> Array:
+    """Return a reading (seeds, layers) over that of the linear network with sigma_w = 1 of the same draws.
+
+    The linear network's J and K are 1 in the mean at every width. Where the other network is nearly linear most of
+    what one draw has by chance it shares with it, and the ratio is free of.
+    """
+    return over_layers(data, experiment, case, reading) / over_layers(data, experiment, "linear", reading)
+
+
+def slope(
+    data: xr.Dataset,
+    experiment: str,
+    case: str,
+    between: tuple[int, int],
+    scale: Scale | None = None,
+    read: Callable[[xr.Dataset, str, str], Array] = over_layers,
+) -> Array:
     """Return the slopes (seeds,) of log J^{1,l} over ``scale`` of l, by default l itself, on the layers ``between``."""
     first, final = between
-    x = _layers(first, final)
-    return fit(np.log(over_layers(data, experiment, case)[:, first - 1 : final]), x if scale is None else scale(x))
+    x = np.arange(first, final + 1, dtype=float)
+    return fit(np.log(read(data, experiment, case)[:, first - 1 : final]), x if scale is None else scale(x))
 
 
 def predicted(block: Block, between: tuple[int, int], scale: Scale | None = None) -> float:
     """Return the slope that the recurrence of infinite width has on the same layers."""
     first, final = between
     jacobian = theory.log_apjn(block, 1 + block.bias_variance, final - 1)[first - 1 :]
-    x = _layers(first, final)
+    x = np.arange(first, final + 1, dtype=float)
     return float(fit(jacobian, x if scale is None else scale(x)))
 
 

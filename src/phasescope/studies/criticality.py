@@ -37,17 +37,22 @@ LOWEST, HIGHEST = 0.5, 4.0
 class CriticalitySettings(Settings):
     """Sizes of the study.
 
-    ``width``, ``layers``: the networks whose J is followed over depth; ``samples`` inputs each, ``nets`` networks per
-    seed. ``chi_*`` and ``diagram_*``: the phase diagrams that are judged and the finer ones that are drawn, chi_J from
-    ``chi_layer`` to the next. ``batch_*``: BatchNorm. ``tangent_*``: the tangent kernel. ``architecture_*``: MLP-Mixer
-    and ResNets. ``train_*``: trained networks, on the digits, or on Fashion-MNIST where ``folder`` names its files.
+    ``width``, ``depth``, ``nets``: the networks whose J is followed over depth, ``nets`` per seed; ``layers`` and
+    ``deep_nets`` where powers of depth are sought; ``samples`` inputs each. ``chi_*`` and ``diagram_*``: the phase
+    diagrams that are judged and the finer ones that are drawn, chi_J from ``chi_layer`` to the next. ``batch_*``:
+    BatchNorm. ``tangent_*``: the tangent kernel. ``architecture_*``: MLP-Mixer and ResNets. ``train_*``: trained
+    networks, on the digits, or on Fashion-MNIST where ``folder`` names its files. Seeds below ``first_seed`` were for
+    pilots.
     """
 
     width: Count = 500
+    depth: Annotated[int, Field(ge=4)] = 40
+    nets: Count = 12
     layers: Annotated[int, Field(ge=8)] = 100
+    deep_nets: Count = 4
     samples: Count = 4
-    nets: Count = 4
     seeds: Count = 12
+    first_seed: Annotated[int, Field(ge=0)] = 20
     chi_width: Count = 500
     chi_layer: Annotated[int, Field(ge=2)] = 45
     chi_nets: Count = 3
@@ -67,20 +72,26 @@ class CriticalitySettings(Settings):
     architecture_width: Count = 64
     architecture_depth: Annotated[int, Field(ge=4)] = 16
     architecture_samples: Annotated[int, Field(ge=2)] = 4
+    architecture_nets: Count = 3
     train_width: Count = 96
     train_depths: tuple[Count, ...] = (10, 40)
     train_steps: Annotated[int, Field(ge=2)] = 120
-    train_batch: Count = 128
-    train_seeds: Count = 6
+    train_batch: Count = 64
+    train_seeds: Count = 8
     train_samples: Count = 70_000
     rates: tuple[Positive, ...] = (0.01, 0.03)
     folder: str = ""
+
+    def from_first(self, count: int) -> tuple[int, ...]:
+        """Return ``count`` seeds."""
+        return tuple(range(self.first_seed, self.first_seed + count))
 
 
 SCALES = {
     "pocket": CriticalitySettings(),
     "paper": CriticalitySettings(
-        nets=16,
+        nets=48,
+        deep_nets=16,
         seeds=16,
         chi_nets=8,
         diagram_weights=29,
@@ -118,15 +129,19 @@ def _over_depth(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
         coords: dict[str, Sequence[Knob]] = {"case": tuple(cases), "layer": tuple(range(1, layers + 1))}
         return tuple(Quantity(q.name, q.unit, q.source, q.dims, coords) for q in OVER_DEPTH)
 
-    seeds = Grid(seeds=s.seeds)
+    seeds = Grid(seeds=s.from_first(s.seeds))
     sums = tuple(
         Quantity(name, "1", f"{SOURCE}; {what}", ("case",), {"case": tuple(networks.TANGENT_CASES)})
         for name, what in (("tangent", "Theta^L(x, x)"), ("total", "sum_l K^l J^{l,L}"), ("plain", "sum_l K^l"))
     )
     return {
         "profiles": Simulation(
-            "Jacobians over depth", networks.measure_profiles, seeds, placed(networks.CASES, s.layers),
-            {"width": s.width, "layers": s.layers, "samples": s.samples, "nets": s.nets},
+            "Jacobians over depth", networks.measure_profiles, seeds, placed(networks.CASES, s.depth),
+            {"width": s.width, "layers": s.depth, "samples": s.samples, "nets": s.nets},
+        ),
+        "deep": Simulation(
+            "powers of depth", networks.measure_deep_profiles, seeds, placed(networks.DEEP_CASES, s.layers),
+            {"width": s.width, "layers": s.layers, "samples": s.samples, "nets": s.deep_nets},
         ),
         "batch": Simulation(
             "Jacobians over depth with BatchNorm", networks.measure_batch_profiles, seeds,
@@ -159,7 +174,7 @@ def _diagrams(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
         places = {"layer": s.chi_layer, "weights": networks.words(weights), "biases": networks.words(biases)}
         nets = s.chi_nets if name == "chi" else s.diagram_nets
         measured = {**places, "width": s.chi_width, "nets": nets, "probes": s.chi_probes}
-        seeds = Grid(seeds=s.seeds if name == "chi" else 1)
+        seeds = Grid(seeds=s.from_first(s.seeds if name == "chi" else 1))
         what = "phase diagrams that are judged" if name == "chi" else "phase diagrams that are drawn"
         found[name] = Simulation(what, networks.measure_diagram, seeds, (chi,), measured)
         found[f"{name}_theory"] = Simulation(
@@ -169,17 +184,20 @@ def _diagrams(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
 
 
 def _architectures(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
-    judged: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.5, 1.0), "sigma": networks.SIGMAS}
-    drawn: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.0, 0.9), "sigma": networks.SIGMAS[1:2]}
+    judged: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.0, 1.0), "sigma": networks.SIGMAS}
+    drawn: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.5, 0.9), "sigma": networks.SIGMAS[-1:]}
     places = {"block": tuple(range(2 * s.architecture_depth + 1))}
     quantities = tuple(Quantity(q.name, q.unit, q.source, ("block",), places) for q in OVER_DEPTH)
     fixed = {
-        "side": 8, "depth": s.architecture_depth, "width": s.architecture_width, "nets": 1,
+        "side": 8, "depth": s.architecture_depth, "width": s.architecture_width,
+        "nets": s.architecture_nets,
         "batch": s.architecture_samples, "bias_share": networks.BIAS_SHARE,
     }  # fmt: skip
 
     def over(title: str, axes: dict[str, Sequence[Knob]], seeds: int) -> Simulation:
-        return Simulation(title, networks.measure_architecture, Grid(axes, seeds=seeds), quantities, fixed)
+        return Simulation(
+            title, networks.measure_architecture, Grid(axes, seeds=s.from_first(seeds)), quantities, fixed
+        )
 
     return {
         "architectures": over("MLP-Mixer and ResNets", judged, s.seeds),
@@ -204,20 +222,22 @@ def _recipe(s: CriticalitySettings) -> Recipe:
 def _trained(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
     task = task_of(s)
 
-    def over(title: str, block: Block, **axes: tuple[float, ...]) -> Experiment:
+    def over(title: str, block: Block, rates: tuple[float, ...], **axes: tuple[float, ...]) -> Experiment:
         learner = partial(_network, s.train_width, max(s.train_depths), task.inputs.shape[1], block)
-        grid = Grid({**axes, "lr": s.rates}, seeds=s.train_seeds)
+        grid = Grid({**axes, "lr": rates}, seeds=s.from_first(s.train_seeds))
         return Experiment(title, learner, task, grid, _recipe(s), LEARNING)
 
     normed, plain = Block("relu", 2.0, 0.0, "layer pre", 1.0), Block("relu", 2.0)
     return {
         "train_erf": over(
-            "trained: erf", Block("erf", 1.0), depth=s.train_depths, weight_variance=networks.ERF_WEIGHTS
+            "trained: erf", Block("erf", 1.0), s.rates, depth=s.train_depths, weight_variance=networks.ERF_WEIGHTS
         ),
         "train_everywhere": over(
-            "trained: LayerNorm on preactivations, mu = 1", normed, weight_variance=networks.RELU_WEIGHTS
+            "trained: LayerNorm on preactivations, mu = 1", normed, s.rates[-1:], weight_variance=networks.RELU_WEIGHTS
         ),
-        "train_relu": over("control: trained without norm and residual", plain, weight_variance=networks.RELU_WEIGHTS),
+        "train_relu": over(
+            "control: trained without norm and residual", plain, s.rates[-1:], weight_variance=networks.RELU_WEIGHTS
+        ),
     }
 
 
