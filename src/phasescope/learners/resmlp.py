@@ -57,7 +57,7 @@ class ResMLP(nn.Module):
     """Square images of one channel, flattened (B, side^2) float -> (B, outputs) logits.
 
     ``patch`` x ``patch`` pixels become one of the patches of ``width`` channels; ``depth`` blocks; ``layer_scale`` is
-    the start of the learnt factor at the end of each branch (1 here; 0.1 for 12 layers in the paper, Sec. 2). Raises
+    the start of the learnt factor at the end of each branch (1 here; the paper has smaller ones). Raises
     ``BadInput`` when ``patch`` does not divide ``side``.
     """
 
