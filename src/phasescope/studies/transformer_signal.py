@@ -63,8 +63,8 @@ class TransformerSignalSettings(Settings):
     train_sigmas: tuple[Positive, ...] = (1.0, 3.0, 6.0)
     train_width: Count = 32
     train_hidden: Count = 32
-    train_depth: Count = 12
-    steps: Annotated[int, Field(ge=2)] = 200
+    train_depth: Count = 8
+    steps: Annotated[int, Field(ge=2)] = 80
     batch: Count = 32
     rate: Positive = 1e-3
     images: str = "digits"
@@ -166,8 +166,8 @@ def _training(s: TransformerSignalSettings, scan: bool) -> Experiment:
         outputs=table.classes,
     )  # fmt: skip
     recipe = Recipe(
-        optimizer="adam", lr=s.rate, beta2=0.999, steps=s.steps, batch=s.batch, loss="cross_entropy", records=6,
-        first_record=max(s.steps // 16, 1),
+        optimizer="adam", lr=s.rate, beta2=0.999, steps=s.steps, batch=s.batch, loss="cross_entropy", records=3,
+        first_record=max(s.steps // 4, 1),
     )  # fmt: skip
     grid = Grid({"alpha": s.train_alphas, "sigma_w": s.train_sigmas}, seeds=s.train_seeds) if scan else Grid()
     return Experiment("trained transformers", learner, table, grid, recipe, LEARNING)
