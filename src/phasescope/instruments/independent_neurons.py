@@ -79,7 +79,7 @@ def independent_neurons(
     incoming to outgoing weights. Chen et al. 2023, arXiv:2306.04251. Raises ``BadInput`` as ``neuron_vectors`` does.
 
     >>> row = torch.eye(3)
-    >>> independent_neurons(torch.cat([row, row[:1], 0.01 * row[:1]]), torch.ones(1, 5))
+    >>> independent_neurons(torch.cat([row, row[:1], 0.01 * row[1:2]]), torch.tensor([[1.0, 1.0, 1.0, 1.0, 0.01]]))
     3
     """
     return int(neuron_groups(neuron_vectors(incoming, outgoing, bias), small=small, close=close).max()) + 1
