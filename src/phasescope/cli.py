@@ -80,18 +80,27 @@ class _Display:
         total = max(stage.steps_total - (stage.budget - p.steps), 1)
         spent = time.monotonic() - self.started
         left = spent * (total - done) / done if done else float("inf")
+        ahead = f"{_clock(p.seconds_left)} left of this part" if stage.mixed else f"{_clock(left)} left"
         fates = ", ".join(f"{count} {fate}" for fate, count in p.fates.items() if count)
         reused = f", {p.reused} from the store" if p.reused else ""
-        state = f"{p.finished}/{p.members} members{reused}, {p.rate:,.0f} steps/s, {_clock(left)} left"
+        state = f"{p.finished}/{p.members} members{reused}, {p.rate:,.3g} steps/s, {ahead}"
         if stage.budget and not p.steps_done and not p.finished:
             state = "compiling the training step, once per machine"
         state += f"; {fates}" if fates else ""
         title = f"{stage.number}/{stage.count} {stage.title}"
         if self.bars is not None and self.bar is not None:
-            self.bars.update(self.bar, description=title, completed=done / total, total=1.0, state=state)
+            self.bars.update(
+                self.bar, description=title, completed=self._share(stage, done / total), total=1.0, state=state
+            )
         elif time.monotonic() - self.said > 5:
             self.said = time.monotonic()
             self.console.print(f"{title}: {state}", soft_wrap=True)
+
+    def _share(self, stage: Stage, of_steps: float) -> float:
+        if not stage.mixed:
+            return of_steps
+        p = stage.progress
+        return (stage.number - 1 + p.steps_done / max(p.steps, 1)) / stage.count
 
     def close(self) -> None:
         """Take the display down."""

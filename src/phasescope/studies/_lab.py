@@ -112,6 +112,7 @@ class Stage:
     """Where a study is: experiment ``number`` of ``count`` with its own progress, and the steps of those before it.
 
     ``budget`` is the steps of this experiment if no member settles early, ``steps_total`` those of the whole study.
+    ``mixed``: some experiments train and some simulate, so their steps do not compare.
     """
 
     title: str
@@ -121,6 +122,7 @@ class Stage:
     budget: int
     steps_total: int
     progress: Progress
+    mixed: bool = False
 
 
 def settings_of(study: Study, scale: str, overrides: Mapping[str, Any]) -> Settings:
@@ -239,6 +241,7 @@ def _parts(
 ) -> dict[str, xr.Dataset]:
     parts: dict[str, xr.Dataset] = {}
     total, before = steps_of(experiments), 0
+    mixed = any(isinstance(e, Simulation) for e in experiments.values())
     for number, (name, e) in enumerate(experiments.items(), 1):
         budget = steps_of({name: e})
         latest = Progress(len(e.grid), budget)
@@ -247,7 +250,7 @@ def _parts(
         def on_progress(progress: Progress, where: tuple[str, int, int, int, int, int] = where) -> None:
             nonlocal latest
             latest = progress
-            tell(Stage(*where, progress))
+            tell(Stage(*where, progress, mixed))
 
         if isinstance(e, Simulation):
             parts[name] = simulate(e, keeper=store, workers=workers, on_progress=on_progress)
