@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import product
 from typing import Any, cast
 
@@ -210,22 +210,15 @@ def measure_diagram(member: Member, generators: Generators) -> Found:
     return {"chi": np.mean(found, 0).reshape(shape)}
 
 
-@lru_cache(maxsize=4)
-def _predicted(weights: tuple[float, ...], biases: tuple[float, ...], layer: int) -> tuple[Array, Array]:
-    blocks = diagram_blocks(weights, biases)
-    here, deep = [], []
-    for block in blocks:
-        kernel = theory.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1]
-        here.append(theory.chi_jacobian(block, kernel))
-        deep.append(theory.fixed_chi(block, 1 + block.bias_variance))
-    shape = (len(PHIS), len(PLACES_OF_NORM), len(RESIDUALS), len(weights), len(biases))
-    return np.reshape(here, shape), np.reshape(deep, shape)
-
-
 def predict_diagram(member: Member, generators: Generators) -> Found:
-    """Return theory's chi_J at layer ``layer`` and at infinite depth for every place of all diagrams; draws nothing."""
-    here, deep = _predicted(numbers(member["weights"]), numbers(member["biases"]), int(cast(int, member["layer"])))
-    return {"chi": here, "fixed": deep}
+    """Return theory's chi_J at layer ``layer`` for every place of all diagrams; draws nothing."""
+    weights, biases, layer = numbers(member["weights"]), numbers(member["biases"]), int(cast(int, member["layer"]))
+
+    def chi(block: Block) -> float:
+        return theory.chi_jacobian(block, theory.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1])
+
+    shape = (len(PHIS), len(PLACES_OF_NORM), len(RESIDUALS), len(weights), len(biases))
+    return {"chi": np.reshape([chi(block) for block in diagram_blocks(weights, biases)], shape)}
 
 
 def measure_tangent(member: Member, generators: Generators) -> Found:

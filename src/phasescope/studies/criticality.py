@@ -90,13 +90,7 @@ class CriticalitySettings(Settings):
 SCALES = {
     "pocket": CriticalitySettings(),
     "paper": CriticalitySettings(
-        nets=48,
-        deep_nets=16,
-        seeds=16,
-        chi_nets=8,
-        diagram_weights=29,
-        diagram_biases=21,
-        diagram_nets=5,
+        seeds=32,
         architecture_width=128,
         architecture_depth=50,
         train_width=500,
@@ -161,26 +155,29 @@ def spaced(low: float, high: float, count: int) -> tuple[float, ...]:
 
 
 def _diagrams(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
-    found: dict[str, Experiment | Simulation] = {}
-    sizes = {"chi": (s.chi_weights, s.chi_biases), "diagram": (s.diagram_weights, s.diagram_biases)}
-    for name, (columns, rows) in sizes.items():
+    def sized(columns: int, rows: int) -> tuple[Quantity, dict[str, str | int]]:
         weights, biases = spaced(LOWEST, HIGHEST, columns), spaced(0.0, 2.0, rows)
         axes: tuple[Sequence[Knob], ...] = (
             networks.PHIS, networks.PLACES_OF_NORM, networks.RESIDUALS, weights, biases,
         )  # fmt: skip
-        coords = dict(zip(PLACES, axes, strict=True))
-        chi = Quantity("chi", "1", f"{SOURCE}: chi_J^l", PLACES, coords)
-        fixed = Quantity("fixed", "1", f"{SOURCE}: chi_J*", PLACES, coords)
-        places = {"layer": s.chi_layer, "weights": networks.words(weights), "biases": networks.words(biases)}
-        nets = s.chi_nets if name == "chi" else s.diagram_nets
-        measured = {**places, "width": s.chi_width, "nets": nets, "probes": s.chi_probes}
-        seeds = Grid(seeds=s.from_first(s.seeds if name == "chi" else 1))
-        what = "phase diagrams that are judged" if name == "chi" else "phase diagrams that are drawn"
-        found[name] = Simulation(what, networks.measure_diagram, seeds, (chi,), measured)
-        found[f"{name}_theory"] = Simulation(
-            f"theory of the {what}", networks.predict_diagram, Grid(), (chi, fixed), places
-        )
-    return found
+        chi = Quantity("chi", "1", f"{SOURCE}: chi_J^l", PLACES, dict(zip(PLACES, axes, strict=True)))
+        places = {"weights": networks.words(weights), "biases": networks.words(biases)}
+        return chi, {"layer": s.chi_layer, **places}
+
+    chi, places = sized(s.chi_weights, s.chi_biases)
+    finer, more = sized(s.diagram_weights, s.diagram_biases)
+    sizes = {"width": s.chi_width, "probes": s.chi_probes}
+    return {
+        "chi": Simulation(
+            "phase diagrams that are judged", networks.measure_diagram, Grid(seeds=s.from_first(s.seeds)), (chi,),
+            {**places, **sizes, "nets": s.chi_nets},
+        ),
+        "chi_theory": Simulation("theory of these diagrams", networks.predict_diagram, Grid(), (chi,), places),
+        "diagram": Simulation(
+            "phase diagrams that are drawn", networks.measure_diagram, Grid(seeds=s.from_first(1)), (finer,),
+            {**more, **sizes, "nets": s.diagram_nets},
+        ),
+    }  # fmt: skip
 
 
 def _architectures(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
