@@ -185,3 +185,10 @@ def test_exact_claims_hold_at_any_size(results: Any) -> None:
         if claim.id in exact:
             assert (claim.effect(results.data) <= claim.expected.high).all(), claim.id
             assert (claim.control.effect(results.data) > claim.expected.high).all(), claim.id
+
+
+def test_what_another_scale_costs_is_told_without_running_it() -> None:
+    """One member at the paper's scale may take an hour: each simulation that grows with the scale names its work."""
+    pocket, paper = (STUDY.experiments(SCALES[scale]) for scale in ("pocket", "paper"))
+    grown = [name for name, e in paper.items() if e.fixed != pocket[name].fixed]
+    assert grown and all(paper[name].work >= pocket[name].work > 0 for name in grown)

@@ -276,3 +276,10 @@ def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None
     claims = STUDY.claims(results.settings)
     broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
     assert all(v["verdict"] != "holds" for v in judge(broken, results.data, streams(0)).to_json())
+
+
+def test_what_another_scale_costs_is_told_without_running_it() -> None:
+    """One member at the paper's scale may take an hour: each simulation that grows with the scale names its work."""
+    pocket, paper = (STUDY.experiments(SCALES[scale]) for scale in ("pocket", "paper"))
+    grown = [name for name, e in paper.items() if e.fixed != pocket[name].fixed]
+    assert grown and all(paper[name].work >= pocket[name].work > 0 for name in grown)

@@ -44,7 +44,8 @@ class Simulation:
 
     ``member[name]`` has the grid's axes and the numbers of ``fixed``. ``measure`` is a plain function of a module, so
     that its record depends on nothing but the member and the source. Each of ``quantities`` must be returned; arrays
-    of one quantity may differ in length between members and are padded with NaN.
+    of one quantity may differ in length between members and are padded with NaN. ``work`` is what a member costs, in
+    a unit that is one at all scales of a study: with it the cost at another scale is told without measuring one there.
     """
 
     title: str
@@ -52,6 +53,7 @@ class Simulation:
     grid: Grid
     quantities: Sequence[Quantity]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    work: float = 0.0
 
     def __post_init__(self) -> None:
         if getattr(self.measure, "__closure__", 0) is not None or "<" in self.measure.__qualname__:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -13,11 +14,13 @@ from rich.text import Text
 from phasescope.ensemble import Simulation, measure, streams, train
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.schedule import record_steps
+from phasescope.ensemble.train import one_core
 from phasescope.studies._lab import steps_of
 from phasescope.studies._registry import study_named
 from phasescope.studies._study import Experiment, Study
 from phasescope.vocabulary import Grid, Instrument, Recipe
 
+Seconds = dict[str, tuple[float, float]]  # of one member of a simulation by name, after the work that it was
 PROBE_SECONDS, WARM_SECONDS = 0.5, 0.3
 
 
@@ -74,10 +77,11 @@ def _costs(study: Study) -> Table:
     table = Table(
         "scale", "experiments", "networks", "steps if none leaves early", "estimate on this machine", box=None
     )
+    known: Seconds = {}
     for name, settings in study.scales.items():
         experiments = study.experiments(settings)
         networks = sum(len(e.grid) for e in experiments.values())
-        seconds = _training(experiments) + sum(_reading(e) for e in experiments.values())
+        seconds = _training(experiments) + sum(_reading(title, e, known) for title, e in experiments.items())
         table.add_row(
             name, str(len(experiments)), f"{networks:,}", f"{steps_of(experiments):,}", f"up to {_minutes(seconds)}"
         )
@@ -88,18 +92,26 @@ def _one_cell(e: Experiment, seeds: int) -> Grid:
     return Grid({axis: values[-1:] for axis, values in e.grid.axes.items()}, seeds=seeds)
 
 
-def _simulating(e: Simulation) -> float:
-    """Estimate the seconds that a simulation takes, from its last member."""
+def _simulating(name: str, e: Simulation, known: Seconds) -> float:
+    """Estimate the seconds that a simulation takes, from its last member, or from one at a scale before and the work.
+
+    One member at a paper's scale may take an hour.
+    """
+    if e.work and known.get(name, (0.0, 0.0))[0]:
+        work, seconds = known[name]
+        return seconds * e.work / work * len(e.grid) / cores()
     member = list(e.grid)[-1]
     started = time.perf_counter()
-    e.measure(e.member(member), streams(member.seed))
-    return (time.perf_counter() - started) * len(e.grid) / cores()
+    with ThreadPoolExecutor(1, initializer=one_core) as pool:  # as a run measures it
+        pool.submit(e.measure, e.member(member), streams(member.seed)).result()
+    known[name] = (e.work, time.perf_counter() - started)
+    return known[name][1] * len(e.grid) / cores()
 
 
-def _reading(e: Experiment | Simulation) -> float:
+def _reading(name: str, e: Experiment | Simulation, known: Seconds) -> float:
     """Estimate the seconds that an experiment's readings take, from one reading of one network."""
     if isinstance(e, Simulation):
-        return _simulating(e)
+        return _simulating(name, e, known)
 
     def spent_on(watch: Sequence[Instrument]) -> float:
         started = time.perf_counter()

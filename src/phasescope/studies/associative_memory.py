@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from phasescope import theory
 from phasescope.ensemble import Quantity, Simulation
 from phasescope.studies import _associative_memory_context as context
 from phasescope.studies import _associative_memory_worlds as worlds
@@ -99,6 +100,7 @@ def _energies(s: MemorySettings) -> dict[str, Simulation]:
             "memories learnt by gradient descent", worlds.clustering, one,
             _quantities(("gain", "nats per point"), ("gain_astray", "nats per point"), ("agreement", "1", "when")),
             {"blobs": s.blobs, "points": min(s.points, 200), "learning_steps": s.learning_steps},
+            s.learning_steps,
         ),
         "assignments": Simulation(
             "explicit assignments climb the ELBO", worlds.assignments, one,
@@ -119,6 +121,7 @@ def _creations(s: MemorySettings) -> dict[str, Simulation]:
             Grid({"gaussians": ("normalized", "printed")}, seeds=s.seeds),
             _quantities(("made", "memories", "point"), ("memories", "memories"), ("agreement", "1")),
             {"blobs": s.blobs, "points": s.points, "alpha": 1.0},
+            s.points,
         ),
         "seats": Simulation(
             "the Chinese restaurant process",
@@ -126,6 +129,7 @@ def _creations(s: MemorySettings) -> dict[str, Simulation]:
             Grid({"alpha": (1.0, 5.0), "discount": (0.0, 0.3)}, seeds=s.seeds),
             _quantities(("tables", "memories", "point")),
             {"draws": s.draws, "points": s.customers},
+            s.draws * s.customers,
         ),
     }
 
@@ -140,6 +144,7 @@ def _capacities(s: MemorySettings) -> dict[str, Simulation]:
             Grid({"dimension": dimensions}, seeds=s.seeds),
             found,
             {"square_bandwidth": square_bandwidth, "probes": s.probes},
+            s.probes * theory.memory_capacity(max(dimensions), square_bandwidth),
         )
 
     return {
@@ -183,6 +188,7 @@ def _attention(s: MemorySettings) -> dict[str, Simulation]:
             Grid(seeds=s.seeds),
             _quantities(*shares, ("landscape", "1", "shown", "y", "x"), ("context", "1", "example", "axis")),
             s.model_dump(include=trained),
+            s.updates * s.context_batch * s.context_layers * s.context_width,
         ),
     }
 

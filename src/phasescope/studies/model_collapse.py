@@ -74,7 +74,9 @@ def _exact(s: CollapseSettings) -> dict[str, Simulation]:
 
     def spread(title: str, policies: tuple[str, ...], **fixed: float) -> Simulation:
         numbers = {"samples": s.samples, "square_bandwidth": 0.0, "fits": s.gaussian_fits, **fixed}
-        return Simulation(title, worlds.gaussian, Grid({"policy": policies}, seeds=s.seeds), variance, numbers)
+        grid, pools = Grid({"policy": policies}, seeds=s.seeds), 2 if "accumulate" in policies else 1
+        work = numbers["chains"] * numbers["samples"] * numbers["fits"] ** pools
+        return Simulation(title, worlds.gaussian, grid, variance, numbers, work)
 
     return {
         "linear": Simulation(
@@ -83,6 +85,7 @@ def _exact(s: CollapseSettings) -> dict[str, Simulation]:
             Grid({"policy": BOTH, "design": ("same", "fresh"), "variance": (1.0, 2.0, 4.0)}, seeds=s.seeds),
             error,
             {"inputs": s.inputs, "samples": s.samples, "chains": s.chains, "fits": s.fits},
+            s.chains * s.fits * s.samples,
         ),
         "subsampled": Simulation(
             "least squares on a fixed number of points drawn from all",
@@ -90,6 +93,7 @@ def _exact(s: CollapseSettings) -> dict[str, Simulation]:
             Grid(seeds=s.seeds),
             error[:1],
             {"inputs": s.inputs, "samples": s.subsamples, "chains": s.subsample_chains, "fits": s.fits},
+            s.subsample_chains * s.subsamples * s.fits**2,
         ),
         "gaussian": spread("Gaussians fitted to their own samples", ("replace",), chains=s.gaussian_chains),
         "pooled": spread("Gaussians fitted to all samples so far", ("accumulate",), chains=s.pooled_chains),
@@ -112,6 +116,7 @@ def _models(s: CollapseSettings) -> dict[str, Simulation]:
             Grid({"policy": ("replace", "synthetic", "accumulate")}, seeds=s.seeds),
             _quantities("nats per character", "loss"),
             {"rows": s.text_rows, "path": s.text, "text": models.text_hash(s.text), "fits": s.text_fits},
+            s.text_rows * s.text_fits**2,
         ),
         "images": Simulation(
             "a variational autoencoder on digits",
@@ -123,6 +128,7 @@ def _models(s: CollapseSettings) -> dict[str, Simulation]:
                 Quantity("shown", "1", "scikit-learn's digits", ("fit", "image", "y", "x")),
             ),
             {"steps": s.image_steps, "fits": s.image_fits},
+            s.image_steps * s.image_fits,
         ),
         "diffusion": Simulation(
             "a diffusion model on digits",
@@ -130,6 +136,7 @@ def _models(s: CollapseSettings) -> dict[str, Simulation]:
             deep,
             _quantities("1", "loss", "variance"),
             {"steps": s.diffusion_steps, "fits": s.diffusion_fits},
+            s.diffusion_steps * s.diffusion_fits,
         ),
     }
 
