@@ -142,7 +142,7 @@ def test_every_study_is_shown(
     study: str, expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the cost of training estimated at both scales; that of reading is left out here, which takes long."""
-    monkeypatch.setattr("phasescope.studies._show._reading", lambda experiment: 0.0)
+    monkeypatch.setattr("phasescope.studies._show._reading", lambda *_: 0.0)
     monkeypatch.setattr("phasescope.studies._show.PROBE_SECONDS", 0.01)
     code, out, err = in_process(["show", study], capsys, monkeypatch)
     assert code == 0, err
