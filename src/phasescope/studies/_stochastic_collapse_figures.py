@@ -120,7 +120,8 @@ def _modes(data: xr.Dataset, s: CollapseSettings) -> Figure:
     return Figure(
         "modes", "A linear student under label noise learns s - s_c, and nothing below s_c",
         f"Time is h x steps, h = {s.learning_rate:g} / {s.samples}, s_c = h sigma^2 / 2. Left: means over walkers and "
-        "the later half. Right: the paper's curve lies above the geometric mean (dashed), and in its average below the mean.",
+        "the later half. Right: the paper's curve lies above the geometric mean (dashed), and in its average below the "
+        "mean.",
         [learnt, course], ("modes-strength", "modes-lost"),
     )  # fmt: skip
 

@@ -151,9 +151,9 @@ def mode_strength(time: Array, singular_value: float, start: float = 1.0, critic
     """Return s_eff / (1 + (s_eff / start - 1) exp(-2 s_eff t)), s_eff = ``singular_value`` - ``critical``.
 
     The noiseless course of u v for ``critical`` 0. With s_c it is the curve of Chen et al. 2023, Fig. 5, and an upper
-    bound of the geometric mean exp(E[log u v]), because d E[log u v] / dt = 2 (s_eff - E[u v]) and E[u v] is never below
-    the geometric mean (derived here). For the same reason the mean of E[u v] over the time from 0 is never below that of
-    the curve. Start / (1 + 2 start t) at s_eff = 0. Raises ``BadInput`` for a start that is not positive.
+    bound of the geometric mean exp(E[log u v]), because d E[log u v] / dt = 2 (s_eff - E[u v]) and E[u v] is never
+    below the geometric mean (derived here). For the same reason the mean of E[u v] over the time from 0 is never below
+    that of the curve. Start / (1 + 2 start t) at s_eff = 0. Raises ``BadInput`` for a start that is not positive.
     """
     if not start > 0:
         raise BadInput(f"start is {start}: a mode that starts at 0 stays there; give a start > 0.")
