@@ -103,7 +103,7 @@ def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
         Claim(
             "uniform-curve",
             "Over all dimensions the error of 128 uniform embeddings is 1 - 2F1(1/2, -1/2; 2; c), c the ratio of sizes",
-            "derived here; claim 4.4.2 (largest deviation over dimensions)",
+            f"derived here; claim 4.4.2 (largest deviation over dimensions, of means of {s.repeats})",
             lambda d: _deviation(d, theory.uniform_percent_error),
             Expectation.at_most(0.003),
             Control("its leading order c/8, which has the theorem's form", lambda d: _deviation(d, _leading)),

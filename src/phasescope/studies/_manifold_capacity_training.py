@@ -30,10 +30,13 @@ def uniform_rows(rows: int, dimension: int, generator: np.random.Generator) -> A
 
 
 def measure_uniform(member: Member, generators: Generators) -> Found:
-    """Measure the percent error and the uniformity of uniform embeddings: ``data`` rows of ``dimension``."""
-    points = uniform_rows(int(member["data"]), int(member["dimension"]), generators("embeddings"))
-    tensor = torch.from_numpy(points)
-    return {"error": float(capacity_error(tensor)), "uniformity": float(uniformity(tensor))}
+    """Measure percent error and uniformity of ``data`` uniform embeddings of ``dimension``, means of ``repeats``."""
+    sizes = int(member["data"]), int(member["dimension"])
+    drawn = [torch.from_numpy(uniform_rows(*sizes, generators("uniform", i))) for i in range(int(member["repeats"]))]
+    return {
+        "error": np.mean([float(capacity_error(points)) for points in drawn]),
+        "uniformity": np.mean([float(uniformity(points)) for points in drawn]),
+    }
 
 
 def measure_bound(member: Member, generators: Generators) -> Found:
@@ -200,13 +203,18 @@ def measure_images(member: Member, generators: Generators) -> Found:
     with torch.no_grad():
         held = embed(network, batch(steps, draw.test, other=False))
         features = network[:-1](torch.from_numpy(table.inputs)).double().numpy()
-    few = generators("labelled").permutation(draw.train)[: int(member["labelled"])]
+    # fifty labels say little: the mean over several draws of them is what a probe is worth
+    few = [
+        generators("labelled", i).permutation(draw.train)[: int(member["labelled"])]
+        for i in range(int(member["label_draws"]))
+    ]
+    raw = table.inputs.astype(np.float64)
     return {
         "error": errors[-int(member["last"]) :].mean(),
         "held_error": float(capacity_error(centroids(held))),
         "alignment": float(alignment(held)),
         "uniformity": float(uniformity(held[:, 0])),
-        "probe": probe(features, table.labels, few, draw.test),
+        "probe": np.mean([probe(features, table.labels, rows, draw.test) for rows in few]),
         "probe_all": probe(features, table.labels, draw.train, draw.test),
-        "pixels": probe(table.inputs.astype(np.float64), table.labels, few, draw.test),
+        "pixels": np.mean([probe(raw, table.labels, rows, draw.test) for rows in few]),
     }

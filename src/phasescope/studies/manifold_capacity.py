@@ -38,9 +38,9 @@ class ManifoldSettings(Settings):
 
     seeds: Count = 10
     dimensions: Sizes = (8, 16, 24, 32, 48, 64, 128)
-    batches: Sizes = (8, 16, 24, 32, 48, 64, 128)
+    batches: Sizes = (16, 24, 32, 48, 64, 128)
     views: Sizes = (2, 4)
-    more_views: Sizes = (2, 4, 8, 16)
+    more_views: Sizes = (2, 4, 8)
     data: Annotated[int, Field(ge=4, multiple_of=4)] = 32
     inputs: Count = 64
     noise: Annotated[float, Field(ge=0)] = 0.5
@@ -51,6 +51,7 @@ class ManifoldSettings(Settings):
     rate: Positive = 1e-3
     large: Sizes = (10, 20, 40, 79, 158, 316, 631)
     uniform_dimensions: Sizes = (8, 16, 32, 64, 96, 112, 128, 144, 160, 192, 256, 512, 1024)
+    repeats: Count = 16
     draws: Count = 200
     horizon: Positive = 2.0
     images: Literal["digits", "fashion-mnist"] = "digits"
@@ -59,6 +60,7 @@ class ManifoldSettings(Settings):
     reach: Annotated[int, Field(ge=0)] = 1
     pixel_noise: Annotated[float, Field(ge=0)] = 0.3
     labelled: Annotated[int, Field(ge=10)] = 50
+    label_draws: Count = 8
 
 
 SCALES = {
@@ -104,11 +106,11 @@ def _exact(s: ManifoldSettings) -> dict[str, Simulation]:
     times = tuple(float(t) for t in np.arange(round(s.horizon / rate) // every + 1) * every * rate)
     path = (Quantity("error", "1", "arXiv:2406.09366, Eq. 4", ("time",), {"time": times}),)
 
-    def uniform(title: str, seeds: int = s.seeds, **axes: Sequence[int]) -> Simulation:
-        return Simulation(title, measure_uniform, Grid(axes, seeds=seeds), read)
+    def uniform(title: str, repeats: int = 1, **axes: Sequence[int]) -> Simulation:
+        return Simulation(title, measure_uniform, Grid(axes, seeds=s.seeds), read, {"repeats": repeats})
 
     return {
-        "uniform": uniform("uniform embeddings of 128 data", data=(128,), dimension=s.uniform_dimensions),
+        "uniform": uniform("uniform embeddings of 128 data", s.repeats, data=(128,), dimension=s.uniform_dimensions),
         "square": uniform("uniform embeddings of 256 data", data=(256,), dimension=(256, 512)),
         "large": uniform("uniform embeddings over data and dimensions", data=s.large, dimension=s.large),
         "bound": Simulation(
@@ -166,7 +168,7 @@ def _images(s: ManifoldSettings) -> dict[str, Simulation]:
         "held_error": ("1", "arXiv:2406.09366, Eq. 4; a batch of test images"),
         "alignment": ("1", "Wang and Isola 2020, Sec. 4.1; test images"),
         "uniformity": ("nat", "Wang and Isola 2020, Sec. 4.1; test images"),
-        "probe": ("1", "test accuracy of a linear probe with few labels"),
+        "probe": ("1", "test accuracy of a linear probe with few labels, mean over draws of them"),
         "probe_all": ("1", "test accuracy of a linear probe with all labels"),
         "pixels": ("1", "test accuracy of the same probe on pixels, few labels"),
     }
@@ -175,7 +177,7 @@ def _images(s: ManifoldSettings) -> dict[str, Simulation]:
     def trained(title: str, axes: dict[str, Sequence[Any]], **fixed: Any) -> Simulation:
         common = {"images": s.images, "width": s.width, "reach": s.reach, "noise": s.pixel_noise, "rate": s.rate}
         numbers = {**common, "views_of": "same", "steps": s.image_steps, "last": min(s.last, s.image_steps)}
-        numbers |= {"labelled": s.labelled, "data": s.data, "views": 2, **fixed}
+        numbers |= {"labelled": s.labelled, "label_draws": s.label_draws, "data": s.data, "views": 2, **fixed}
         return Simulation(title, measure_images, Grid(axes, seeds=s.seeds), quantities, numbers)
 
     probed = {"views": 4, "data": 2 * s.data, "dimension": s.data}
