@@ -8,7 +8,6 @@ channels in the other, and LayerNorm acts on each token's channels without learn
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -16,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phasescope.learners.residual_conv import check_numbers
-from phasescope.learners.signal import fill, normalized
-from phasescope.vocabulary import BadInput, Knob
+from phasescope.learners.block_network import BlockNetwork, fill
+from phasescope.learners.signal import normalized
+from phasescope.vocabulary import BadInput
 
 
 class Mixing(nn.Module):
@@ -42,7 +41,7 @@ class Mixing(nn.Module):
         return after
 
 
-class MLPMixer(nn.Module):
+class MLPMixer(BlockNetwork):
     """Patches through a linear layer, ``depth`` blocks of two halves, LayerNorm, mean over tokens, readout.
 
     (B, colours S^2) -> (B, outputs). An image of ``size`` S has T = (S / patch)^2 tokens of C ``channels``; the inner
@@ -85,29 +84,9 @@ class MLPMixer(nn.Module):
         self.readout = nn.Linear(channels, outputs)
         self._check()
 
-    def _check(self) -> None:
-        check_numbers(self.numbers)
-        for half in self._parts:
-            half.residual.fill_(self.numbers["residual"])
-
-    @property
-    def knobs(self) -> Mapping[str, Knob]:
-        """The numbers that a grid may set per member."""
-        return dict(self.numbers)
-
-    def with_knobs(self, own: Mapping[str, Knob]) -> None:
-        """Set the member's own numbers."""
-        self.numbers = {**self.numbers, **{name: float(value) for name, value in own.items()}}
-        self._check()
-
     @property
     def _parts(self) -> list[Mixing]:
         return cast(list[Mixing], list(self.blocks))
-
-    @property
-    def places(self) -> list[str]:
-        """The names of the halves of blocks, in order, for ``instruments.passage``."""
-        return [f"blocks.{i}" for i in range(2 * self.depth)]
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw fresh weights in place."""

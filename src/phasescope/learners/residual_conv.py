@@ -9,7 +9,6 @@ channels.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -17,8 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phasescope.learners.signal import EPSILON, fill
-from phasescope.vocabulary import BadInput, Knob, nearest
+from phasescope.learners.block_network import BlockNetwork, fill
+from phasescope.learners.signal import EPSILON
+from phasescope.vocabulary import BadInput, nearest
 
 CONV_NORMS = ("none", "layer", "batch")
 
@@ -49,7 +49,7 @@ class ConvBlock(nn.Module):
         return functional.conv2d(x, self.weight, self.bias) + self.residual * h
 
 
-class ResidualConv(nn.Module):
+class ResidualConv(BlockNetwork):
     """A first 3 x 3 convolution, ``depth`` blocks, a mean over positions and a readout: (B, 3 S^2) -> (B, outputs).
 
     Images are rows of ``colours`` x ``size`` x ``size`` numbers. Weights are N(0, sigma_w^2 / (9 C)), biases N(0,
@@ -88,29 +88,9 @@ class ResidualConv(nn.Module):
         self.readout = nn.Linear(channels, outputs)
         self._check()
 
-    def _check(self) -> None:
-        check_numbers(self.numbers)
-        for block in self._parts:
-            block.residual.fill_(self.numbers["residual"])
-
-    @property
-    def knobs(self) -> Mapping[str, Knob]:
-        """The numbers that a grid may set per member."""
-        return dict(self.numbers)
-
-    def with_knobs(self, own: Mapping[str, Knob]) -> None:
-        """Set the member's own numbers."""
-        self.numbers = {**self.numbers, **{name: float(value) for name, value in own.items()}}
-        self._check()
-
     @property
     def _parts(self) -> list[ConvBlock]:
         return cast(list[ConvBlock], list(self.blocks))
-
-    @property
-    def places(self) -> list[str]:
-        """The names of the blocks, in order, for ``instruments.passage``."""
-        return [f"blocks.{i}" for i in range(self.depth)]
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw fresh weights in place."""
@@ -145,10 +125,3 @@ class ResidualConv(nn.Module):
             "learner": type(self).__name__, **{name: getattr(self, name) for name in names}, "outputs": outputs,
             **self.numbers,
         }  # fmt: skip
-
-
-def check_numbers(numbers: Mapping[str, float]) -> None:
-    """Raise ``BadInput`` for a variance or a residual strength that is negative or not finite."""
-    for name, value in numbers.items():
-        if not 0 <= value < math.inf:
-            raise BadInput(f"{name} is {value}: it must be finite and at least 0.")

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phasescope.vocabulary import Array, BadInput, Knob, nearest
+from phasescope.learners.block_network import BlockNetwork, fill
+from phasescope.vocabulary import Array, BadInput, nearest
 
 PHI: Mapping[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda h: h,
@@ -61,7 +62,7 @@ class SignalBlock(nn.Module):
         return functional.linear(x, self.weight, self.bias) + self.residual * h
 
 
-class SignalNetwork(nn.Module):
+class SignalNetwork(BlockNetwork):
     """``first`` linear layer, ``depth`` blocks, and a ``readout``: (B, inputs) float -> (B, outputs) logits.
 
     The first layer has variance 1/inputs whatever ``weight_variance`` sigma_w^2 and ``bias_variance`` sigma_b^2 are, as
@@ -108,31 +109,9 @@ class SignalNetwork(nn.Module):
         self.readout = nn.Linear(width, outputs)
         self._check()
 
-    def _check(self) -> None:
-        for name, value in self.numbers.items():
-            if not 0 <= value < math.inf:
-                raise BadInput(f"{name} is {value}: it must be finite and at least 0.")
-        for block in self._parts:
-            block.residual.fill_(self.numbers["residual"])
-
-    @property
-    def knobs(self) -> Mapping[str, Knob]:
-        """The numbers that a grid may set per member."""
-        return dict(self.numbers)
-
-    def with_knobs(self, own: Mapping[str, Knob]) -> None:
-        """Set the member's own numbers."""
-        self.numbers = {**self.numbers, **{name: float(value) for name, value in own.items()}}
-        self._check()
-
     @property
     def _parts(self) -> list[SignalBlock]:
         return cast(list[SignalBlock], list(self.blocks))
-
-    @property
-    def places(self) -> list[str]:
-        """The names of the blocks, in order, for ``instruments.passage``."""
-        return [f"blocks.{i}" for i in range(self.depth)]
 
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw fresh weights in place."""
@@ -162,12 +141,6 @@ class SignalNetwork(nn.Module):
         """Return everything that changes the network's numbers."""
         names = ("width", "depth", "inputs", "outputs", "activation", "norm", "weights")
         return {"learner": type(self).__name__, **{name: getattr(self, name) for name in names}, **self.numbers}
-
-
-def fill(parameter: Tensor, generator: np.random.Generator, deviation: float) -> None:
-    """Draw ``parameter`` anew in place, independent N(0, deviation^2)."""
-    drawn = generator.standard_normal(tuple(parameter.shape), dtype=np.float32)
-    parameter.copy_(torch.from_numpy(drawn) * deviation)
 
 
 def _orthogonal(width: int, generator: np.random.Generator) -> Array:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.learners.block_network import fill
 from phasescope.learners.signal import PHI, normalized
 from phasescope.vocabulary import BadInput, Knob, nearest
 
@@ -146,15 +147,15 @@ class SignalTransformer(nn.Module):
         """Draw fresh weights in place."""
         d, numbers = self.width, self.numbers
         with torch.no_grad():
-            _fill(self.embed, generator, 1 / self.side)
-            _fill(self.position, generator, 1.0)
+            fill(self.embed, generator, 1 / self.side)
+            fill(self.position, generator, 1.0)
             for block in self._parts:
                 for weight in (block.query, block.key):
-                    _fill(weight, generator, math.sqrt(numbers["sigma_A"] / d))
-                _fill(block.value, generator, 1 / math.sqrt(d))
-                _fill(block.widen, generator, numbers["sigma_w"] / math.sqrt(d))
-                _fill(block.narrow, generator, numbers["sigma_v"] / math.sqrt(self.hidden))
-            _fill(self.readout, generator, 1 / math.sqrt(d))
+                    fill(weight, generator, math.sqrt(numbers["sigma_A"] / d))
+                fill(block.value, generator, 1 / math.sqrt(d))
+                fill(block.widen, generator, numbers["sigma_w"] / math.sqrt(d))
+                fill(block.narrow, generator, numbers["sigma_v"] / math.sqrt(self.hidden))
+            fill(self.readout, generator, 1 / math.sqrt(d))
 
     def embedded(self, inputs: Tensor) -> Tensor:
         """Return the tokens (B, n, d) of images (B, S), patches from left to right, then down."""
@@ -174,8 +175,3 @@ class SignalTransformer(nn.Module):
         """Return everything that changes the network's numbers."""
         names = ("width", "depth", "hidden", "inputs", "side", "outputs", "activation", "skip")
         return {"learner": type(self).__name__, **{name: getattr(self, name) for name in names}, **self.numbers}
-
-
-def _fill(parameter: Tensor, generator: np.random.Generator, deviation: float) -> None:
-    drawn = generator.standard_normal(tuple(parameter.shape), dtype=np.float32)
-    parameter.copy_(torch.from_numpy(drawn) * deviation)
