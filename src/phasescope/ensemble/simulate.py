@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -21,8 +20,8 @@ from phasescope.ensemble import plan
 from phasescope.ensemble.jobs import code_fingerprint, libraries, plain
 from phasescope.ensemble.results import padded
 from phasescope.ensemble.streams import streams
-from phasescope.ensemble.train import Progress, one_core
-from phasescope.vocabulary import Array, BadInput, Generators, Grid, Interrupted, Keeper, Knob, Member
+from phasescope.ensemble.train import Progress, interrupted, on_cores
+from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Knob, Member
 
 Found = Mapping[str, Any]
 
@@ -114,25 +113,15 @@ def simulate(
         progress.count()
 
     left = [i for i in range(len(members)) if i not in found]
-    with ThreadPoolExecutor(max(min(workers or plan.cores(), len(left)), 1), initializer=one_core) as pool:
-        pending = {pool.submit(work, i) for i in left}
-        try:
-            while pending:
-                done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                tell(progress)
-        except BaseException as error:
-            stopping = True
-            for future in pending:
-                future.cancel()
-            if isinstance(error, KeyboardInterrupt):
-                wait(pending)
-                kept_words = "they are kept; the same call resumes" if keeper else "nothing is kept without a store"
-                raise Interrupted(
-                    f"interrupted with {progress.finished} of {len(members)} members measured; {kept_words}."
-                ) from None
-            raise
+
+    def stop() -> None:
+        nonlocal stopping
+        stopping = True
+
+    try:
+        on_cores(work, left, workers or plan.cores(), lambda: tell(progress), stop)
+    except KeyboardInterrupt:
+        raise interrupted(progress, "measured", keeper) from None
     tell(progress)
     return _dataset(simulation, [found[i] for i in range(len(members))])
 

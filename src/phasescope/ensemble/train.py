@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import torch
 import xarray as xr
@@ -20,6 +20,7 @@ from phasescope.ensemble.schedule import needs_accuracies
 from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Keeper, Recipe, Scatter, Trajectory
 
 Engine = Literal["auto", "fused", "stacked"]
+T = TypeVar("T")
 
 
 @dataclass
@@ -208,29 +209,16 @@ class _Run:
                 if found is not None:
                     self._finish(job, found)
 
-        with ThreadPoolExecutor(min(workers, len(left)), initializer=one_core) as pool:
-            self._wait([pool.submit(work, job) for job in left])
-
-    def _wait(self, futures: Sequence[Future[None]]) -> None:
-        pending = set(futures)
         try:
-            while pending:
-                done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                self.on_progress(self.progress)
-        except BaseException as error:
-            self.stopping = True
-            for future in pending:
-                future.cancel()
-            wait(pending)
-            if isinstance(error, KeyboardInterrupt):
-                raise self._interrupted() from None
-            raise
+            on_cores(work, left, workers, lambda: self.on_progress(self.progress), self._stop)
+        except KeyboardInterrupt:
+            raise self._interrupted() from None
+
+    def _stop(self) -> None:
+        self.stopping = True
 
     def _interrupted(self) -> Interrupted:
-        kept = "they are kept; the same call resumes" if self.keeper else "nothing is kept without a store"
-        return Interrupted(f"interrupted with {self.progress.finished} of {len(self.jobs)} members finished; {kept}.")
+        return interrupted(self.progress, "finished", self.keeper)
 
     def stacked(self, device: torch.device, tile: int | None) -> None:
         """Train what is left in tiles of equal shape, one tile after the other."""
@@ -262,3 +250,33 @@ def one_core() -> None:
     # a thread's own OpenMP setting: torch's products in this worker stay on this worker's core, and keep their bits
     torch.get_num_threads()
     threading.current_thread().limits = threadpool_limits(1, user_api="openmp")  # type: ignore[attr-defined]
+
+
+def on_cores(
+    work: Callable[[T], None], items: Sequence[T], workers: int, tell: Callable[[], None], stop: Callable[[], None]
+) -> None:
+    """Do ``work`` on every item, several at a time, each on one core; ``tell`` is called while it goes on.
+
+    Where something is raised, Ctrl-C too, ``stop`` is called, what has not begun is left, and it is raised again when
+    what had begun is over.
+    """
+    with ThreadPoolExecutor(max(min(workers, len(items)), 1), initializer=one_core) as pool:
+        pending = {pool.submit(work, item) for item in items}
+        try:
+            while pending:
+                done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
+                for future in done:
+                    future.result()
+                tell()
+        except BaseException:
+            stop()
+            for future in pending:
+                future.cancel()
+            wait(pending)
+            raise
+
+
+def interrupted(progress: Progress, done: str, keeper: Keeper | None) -> Interrupted:
+    """Return what is raised after Ctrl-C: how many members are ``done``, and whether they are kept."""
+    kept = "they are kept; the same call resumes" if keeper else "nothing is kept without a store"
+    return Interrupted(f"interrupted with {progress.finished} of {progress.members} members {done}; {kept}.")
