@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from phasescope.inspection.command import Inspected
-    from phasescope.studies import MapResults, Results, Stage
+    from phasescope.studies import MapResults, Results
+    from phasescope.studies._display import Display
 
 app = typer.Typer(
     add_completion=False,
@@ -37,6 +38,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in shares of an axis.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
+Estimate = Annotated[bool, typer.Option("--estimate", help="Time a network of each part; may take minutes.")]
 Out = Annotated[Path | None, typer.Option(help="The run's folder; default runs/<study>-<scale>.")]
 
 
@@ -59,60 +61,6 @@ def _changes(pairs: list[str] | None) -> dict[str, Any]:
         except json.JSONDecodeError:
             changes[name] = text
     return changes
-
-
-class _Display:
-    """Live progress on stderr: members, steps per second, time left, fates. Plain lines where there is no terminal."""
-
-    def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self.console, self.started, self.said = console, time.monotonic(), 0.0
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"))
-        self.bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
-        self.bar = self.bars.add_task("preparing", total=1.0, state="") if self.bars else None
-        if self.bars:
-            self.bars.start()
-
-    def __call__(self, stage: Stage) -> None:
-        p = stage.progress
-        done = stage.steps_before + p.steps_done
-        total = max(stage.steps_total - (stage.budget - p.steps), 1)
-        spent = time.monotonic() - self.started
-        left = spent * (total - done) / done if done else float("inf")
-        ahead = f"{_clock(p.seconds_left)} left of this part" if stage.mixed else f"{_clock(left)} left"
-        fates = ", ".join(f"{count} {fate}" for fate, count in p.fates.items() if count)
-        reused = f", {p.reused} from the store" if p.reused else ""
-        state = f"{p.finished}/{p.members} members{reused}, {p.rate:,.3g} steps/s, {ahead}"
-        if stage.budget and not p.steps_done and not p.finished:
-            state = "compiling the training step, once per machine"
-        state += f"; {fates}" if fates else ""
-        title = f"{stage.number}/{stage.count} {stage.title}"
-        if self.bars is not None and self.bar is not None:
-            self.bars.update(
-                self.bar, description=title, completed=self._share(stage, done / total), total=1.0, state=state
-            )
-        elif time.monotonic() - self.said > 5:
-            self.said = time.monotonic()
-            self.console.print(f"{title}: {state}", soft_wrap=True)
-
-    def _share(self, stage: Stage, of_steps: float) -> float:
-        if not stage.mixed:
-            return of_steps
-        p = stage.progress
-        return (stage.number - 1 + p.steps_done / max(p.steps, 1)) / stage.count
-
-    def close(self) -> None:
-        """Take the display down."""
-        if self.bars:
-            self.bars.stop()
-
-
-def _clock(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "--:--"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
 
 
 @app.command()
@@ -158,9 +106,11 @@ def map_(
     _carry_out(lambda display: studies.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
 
 
-def _carry_out(work: Callable[[_Display], Results | MapResults], as_json: bool, open_: bool) -> None:
+def _carry_out(work: Callable[[Display], Results | MapResults], as_json: bool, open_: bool) -> None:
     """Do the work with a live display, write its report, and tell of it."""
-    display, started = _Display(_console(stderr=True)), time.monotonic()
+    from phasescope.studies._display import Display
+
+    display, started = Display(_console(stderr=True)), time.monotonic()
     try:
         results = work(display)
     finally:
@@ -240,11 +190,11 @@ def list_() -> None:
 
 
 @app.command()
-def show(study: str) -> None:
+def show(study: str, estimate: Estimate = False) -> None:
     """Show a study: question, paper, settings of each scale, claims with sources, and what it costs on this machine."""
     from phasescope.studies._show import shown
 
-    _console().print(shown(study))
+    _console().print(shown(study, estimate=estimate))
 
 
 @app.command()

@@ -112,7 +112,8 @@ class Stage:
     """Where a study is: experiment ``number`` of ``count`` with its own progress, and the steps of those before it.
 
     ``budget`` is the steps of this experiment if no member settles early, ``steps_total`` those of the whole study.
-    ``mixed``: some experiments train and some simulate, so their steps do not compare.
+    ``mixed``: some experiments train and some simulate, so their steps do not compare. ``unit`` is what this experiment
+    counts: training steps, or the members that it simulates.
     """
 
     title: str
@@ -123,6 +124,7 @@ class Stage:
     steps_total: int
     progress: Progress
     mixed: bool = False
+    unit: str = "steps"
 
 
 def settings_of(study: Study, scale: str, overrides: Mapping[str, Any]) -> Settings:
@@ -246,11 +248,14 @@ def _parts(
         budget = steps_of({name: e})
         latest = Progress(len(e.grid), budget)
         where = (e.title, number, len(experiments), before, budget, total)
+        unit = "members" if isinstance(e, Simulation) else "steps"
 
-        def on_progress(progress: Progress, where: tuple[str, int, int, int, int, int] = where) -> None:
+        def on_progress(
+            progress: Progress, where: tuple[str, int, int, int, int, int] = where, unit: str = unit
+        ) -> None:
             nonlocal latest
             latest = progress
-            tell(Stage(*where, progress, mixed))
+            tell(Stage(*where, progress, mixed, unit))
 
         if isinstance(e, Simulation):
             parts[name] = simulate(e, keeper=store, workers=workers, on_progress=on_progress)

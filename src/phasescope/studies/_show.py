@@ -20,12 +20,16 @@ from phasescope.studies._registry import study_named
 from phasescope.studies._study import Experiment, Study
 from phasescope.vocabulary import Grid, Instrument, Recipe
 
-Seconds = dict[str, tuple[float, float]]  # of one member of a simulation by name, after the work that it was
+Known = dict[str, tuple[dict[str, Any], float, float]]  # a simulation's numbers, work, and seconds a member, by name
 PROBE_SECONDS, WARM_SECONDS = 0.5, 0.3
 
 
-def shown(name: str) -> RenderableType:
-    """Return a study's question, paper, settings, claims with sources, and its cost on this machine."""
+def shown(name: str, *, estimate: bool = False) -> RenderableType:
+    """Return a study's question, paper, settings, claims with sources, and its cost on this machine.
+
+    A study that trains is timed by a few steps. One that simulates is timed only to ``estimate``: a network of each
+    part is measured whole, which may take minutes.
+    """
     study = study_named(name)
     first = next(iter(study.scales.values()))
     paper = study.paper
@@ -37,7 +41,7 @@ def shown(name: str) -> RenderableType:
         Text(),
         _settings(study),
         Text(),
-        _costs(study),
+        _costs(study, estimate),
         Text(),
         _claims(study, first),
         Text(_maps(study, first)),
@@ -73,18 +77,19 @@ def _claims(study: Study, settings: Any) -> Table:
     return table
 
 
-def _costs(study: Study) -> Table:
+def _costs(study: Study, estimate: bool) -> Table:
     table = Table(
         "scale", "experiments", "networks", "steps if none leaves early", "estimate on this machine", box=None
     )
-    known: Seconds = {}
+    known: Known = {}
     for name, settings in study.scales.items():
         experiments = study.experiments(settings)
         networks = sum(len(e.grid) for e in experiments.values())
-        seconds = _training(experiments) + sum(_reading(title, e, known) for title, e in experiments.items())
-        table.add_row(
-            name, str(len(experiments)), f"{networks:,}", f"{steps_of(experiments):,}", f"up to {_minutes(seconds)}"
-        )
+        cost = "to be had by --estimate"
+        if estimate or not any(isinstance(e, Simulation) for e in experiments.values()):
+            seconds = _training(experiments) + sum(_reading(title, e, known) for title, e in experiments.items())
+            cost = f"up to {_minutes(seconds)}"
+        table.add_row(name, str(len(experiments)), f"{networks:,}", f"{steps_of(experiments):,}", cost)
     return table
 
 
@@ -92,23 +97,25 @@ def _one_cell(e: Experiment, seeds: int) -> Grid:
     return Grid({axis: values[-1:] for axis, values in e.grid.axes.items()}, seeds=seeds)
 
 
-def _simulating(name: str, e: Simulation, known: Seconds) -> float:
-    """Estimate the seconds that a simulation takes, from its last member, or from one at a scale before and the work.
+def _simulating(name: str, e: Simulation, known: Known) -> float:
+    """Estimate the seconds that a simulation takes, from its last member, or from one at a scale before.
 
-    One member at a paper's scale may take an hour.
+    The same numbers cost the same; others are scaled by their work, for a member at a paper's scale may take an hour.
     """
-    if e.work and known.get(name, (0.0, 0.0))[0]:
-        work, seconds = known[name]
-        return seconds * e.work / work * len(e.grid) / cores()
+    if name in known:
+        fixed, work, seconds = known[name]
+        same = fixed == dict(e.fixed)
+        if same or (e.work and work):
+            return seconds * (1.0 if same else e.work / work) * len(e.grid) / cores()
     member = list(e.grid)[-1]
     started = time.perf_counter()
     with ThreadPoolExecutor(1, initializer=one_core) as pool:  # as a run measures it
         pool.submit(e.measure, e.member(member), streams(member.seed)).result()
-    known[name] = (e.work, time.perf_counter() - started)
-    return known[name][1] * len(e.grid) / cores()
+    known[name] = (dict(e.fixed), e.work, time.perf_counter() - started)
+    return known[name][2] * len(e.grid) / cores()
 
 
-def _reading(name: str, e: Experiment | Simulation, known: Seconds) -> float:
+def _reading(name: str, e: Experiment | Simulation, known: Known) -> float:
     """Estimate the seconds that an experiment's readings take, from one reading of one network."""
     if isinstance(e, Simulation):
         return _simulating(name, e, known)
