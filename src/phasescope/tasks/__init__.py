@@ -3,6 +3,7 @@
 from phasescope.tasks.images import digits, fashion_mnist, images
 from phasescope.tasks.linear import LinearTarget, target_direction
 from phasescope.tasks.modular import ModularTable, addition, division, function, multiplication, subtraction
+from phasescope.tasks.pairs import Pairs, emoji
 from phasescope.tasks.polynomial import Polynomial, polynomial_table
 from phasescope.tasks.polynomial_text import parse
 from phasescope.tasks.table import Sampler, Table
@@ -10,12 +11,14 @@ from phasescope.tasks.table import Sampler, Table
 __all__ = [
     "LinearTarget",
     "ModularTable",
+    "Pairs",
     "Polynomial",
     "Sampler",
     "Table",
     "addition",
     "digits",
     "division",
+    "emoji",
     "fashion_mnist",
     "function",
     "images",
