@@ -377,7 +377,7 @@ def test_pairs_of_pictures_and_names_are_learnt_and_judged(tmp_path: Path, monke
     assert found[0]["chance"] == 10 / 12 and min(f["recall"] for f in found) > 0.9
     results = studies.run("manifold-capacity", out=tmp_path / "run", **TINY, pairs="emoji", pair_steps=4)
     assert {"pairs-found", "pairs-like-clip"} <= {claim["id"] for claim in results.verdicts.to_json()}
-    assert "pairs" in {figure.name for figure in results.figures()}
+    assert "pairs" in {figure.id for figure in results.figures()}
 
 
 def test_recall_of_equal_and_of_opposite_pairs() -> None:
