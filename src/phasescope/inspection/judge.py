@@ -169,7 +169,11 @@ def _dead(rows: Sequence[BlockReading]) -> list[Finding]:
 def _alike(rows: Sequence[BlockReading]) -> list[Finding]:
     found = []
     for key, things, mend in (
-        ("cosine", "different inputs", "Add skip connections, or use activations with mean zero, such as tanh."),
+        (
+            "cosine",
+            "different inputs",
+            "Add skip connections, make biases small, or use activations with mean zero, such as tanh.",
+        ),
         ("tokens", "the tokens of a sample", "Strengthen the skip connections, or weaken attention."),
     ):
         values = [(row.name, getattr(row, key)) for row in rows if not math.isnan(getattr(row, key))]
