@@ -1,6 +1,6 @@
 "use strict";
 // The explorer: any two axes of a grid, any quantity, a film over steps, and the curves of a cell.
-// Plain script; Plotly draws. State lives in one object and in the address, so that a view can be shared.
+// Plain script; Plotly draws. State lives in one object; "#cell-0-1-2" in the address opens diagram 0 at cell (1, 2).
 (() => {
   const root = document.getElementById("explorer");
   const source = document.getElementById("explorer-data");
@@ -41,6 +41,7 @@
     const size = Math.abs(v);
     return size >= 1e5 || (size > 0 && size < 1e-3) ? v.toExponential(2) : String(Number(v.toPrecision(3)));
   };
+  const address = () => `#${["cell", state.diagram, ...state.cell].join("-")}`;
   const finite = (v) => (Number.isFinite(v) ? v : null);
   const label = (q) => (q.unit ? `${q.name} (${q.unit})` : q.name);
 
@@ -235,7 +236,10 @@
     const when = q.places ? ` at ${q.along} ${show(q.places[state.place])}` : "";
     const counted = `${d.seeds} network${d.seeds > 1 ? "s" : ""}`;
     const value = `${q.name} ${show(middle(found))} [${show(found[0])}, ${show(found[found.length - 1])}]${when}`;
-    $("cell").textContent = `${where}: ${value}, median and range of ${counted}${fates()}.`;
+    const link = document.createElement("a");
+    link.href = address();
+    link.textContent = "Link to this cell";
+    $("cell").replaceChildren(`${where}: ${value}, median and range of ${counted}${fates()}. `, link);
   }
 
   function fates() {
@@ -284,10 +288,30 @@
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", render);
 
+  // a link to a cell, from a claim above all
+  function follow() {
+    const [word, which, ...cell] = location.hash.slice(1).split("-");
+    const d = word === "cell" ? book.diagrams[Number(which)] : undefined;
+    const inside = (i, n) => Number.isInteger(i) && i >= 0 && i < n;
+    if (!d || cell.length !== d.axes.length || !cell.every((i, n) => inside(Number(i), d.axes[n].values.length))) return false;
+    if (state.diagram !== Number(which)) open(Number(which));
+    state.cell = cell.map(Number);
+    return true;
+  }
+  window.addEventListener("hashchange", () => {
+    if (!follow()) return;
+    render();
+    $("cell").focus({ preventScroll: true });
+    root.scrollIntoView();
+  });
+
   root.hidden = false;
   const cells = (d) => d.axes.reduce((n, one) => n * one.values.length, 1);
   open(book.diagrams.reduce((best, d, i) => (cells(d) > cells(book.diagrams[best]) ? i : best), 0));
+  const asked = follow();
+  root.kit = { book, state, bytes, show, finite, options, colour, axis, layout, config }; // for neurons.js
   render();
+  if (asked) root.scrollIntoView();
   $("map").on?.("plotly_click", ({ points }) => {
     const [point] = points;
     state.cell = at(Math.round(point.x), Math.round(point.y));
