@@ -43,6 +43,7 @@
   };
   const address = () => `#${["cell", state.diagram, ...state.cell].join("-")}`;
   const finite = (v) => (Number.isFinite(v) ? v : null);
+  const plain = (words) => String(words).replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // Plotly reads a few tags
   const label = (q) => (q.unit ? `${q.name} (${q.unit})` : q.name);
 
   // -- controls ------------------------------------------------------------------------------------------------------
@@ -136,7 +137,7 @@
   const named = (which) => {
     const values = diagram().axes[which].values, stride = Math.ceil(values.length / 14);
     const shown = values.map((v, i) => i).filter((i) => i % stride === 0);
-    return axis({ title: { text: diagram().axes[which].name }, tickvals: shown, ticktext: shown.map((i) => values[i]), showgrid: false });
+    return axis({ title: { text: plain(diagram().axes[which].name) }, tickvals: shown, ticktext: shown.map((i) => plain(values[i])), showgrid: false });
   };
   const at = (column, row) => {
     const cell = [...state.cell];
@@ -159,11 +160,12 @@
     const d = diagram(), q = quantity(), across = d.axes[state.x].values, up = d.axes[state.y].values;
     const z = up.map((_, row) => across.map((_, column) => middle(seeds(q, at(column, row), state.place))));
     const text = z.map((line, row) => line.map((v, column) =>
-      `${d.axes[state.x].name} ${across[column]}<br>${d.axes[state.y].name} ${up[row]}<br>${q.name} ${show(v)}`));
+      [[d.axes[state.x].name, across[column]], [d.axes[state.y].name, up[row]], [q.name, show(v)]]
+        .map(([name, value]) => plain(`${name} ${value}`)).join("<br>")));
     const [low, high] = range();
     const cells = {
       type: "heatmap", z: z.map((line) => line.map(finite)), text, hoverinfo: "text", colorscale: "Viridis", zmin: low, zmax: high,
-      xgap: 1, ygap: 1, colorbar: { title: { text: label(q), side: "right" }, thickness: 12, outlinewidth: 0 },
+      xgap: 1, ygap: 1, colorbar: { title: { text: plain(label(q)), side: "right" }, thickness: 12, outlinewidth: 0 },
     };
     const edge = {
       type: "contour", z: cells.z, autocontour: false, contours: { start: state.level, end: state.level, size: 1, coloring: "none" },
@@ -186,7 +188,7 @@
       type: "scatter", mode: "markers", x: [chosen], y: [finite(middle(all[chosen]))], hoverinfo: "skip",
       marker: { symbol: "circle-open", size: 16, color: "#ff3d7f", line: { width: 3 } },
     });
-    Plotly.react($("map"), band, layout({ xaxis: named(state.x), yaxis: axis({ title: { text: label(q) } }) }), config);
+    Plotly.react($("map"), band, layout({ xaxis: named(state.x), yaxis: axis({ title: { text: plain(label(q)) } }) }), config);
   }
 
   // the median with a band from the smallest to the largest seed
@@ -225,7 +227,7 @@
       }] : [];
       Plotly.react(plot, traces, layout({
         height: 190, margin: { l: 44, r: 8, t: 6, b: 36 }, shapes: here,
-        xaxis: axis({ title: { text: q.along }, type: wide ? "log" : "linear" }), yaxis: axis({}),
+        xaxis: axis({ title: { text: plain(q.along) }, type: wide ? "log" : "linear" }), yaxis: axis({}),
       }), config);
     });
   }
@@ -309,7 +311,7 @@
   const cells = (d) => d.axes.reduce((n, one) => n * one.values.length, 1);
   open(book.diagrams.reduce((best, d, i) => (cells(d) > cells(book.diagrams[best]) ? i : best), 0));
   const asked = follow();
-  root.kit = { book, state, bytes, show, finite, options, colour, axis, layout, config }; // for neurons.js
+  root.kit = { book, state, bytes, show, finite, plain, options, colour, axis, layout, config }; // for neurons.js
   render();
   if (asked) root.scrollIntoView();
   $("map").on?.("plotly_click", ({ points }) => {

@@ -5,7 +5,7 @@
   const root = document.getElementById("explorer");
   const home = root?.querySelector('[data-part="inside"]');
   if (!home || !root.kit) return;
-  const { book, state, bytes, show, finite, options, colour, axis, layout, config } = root.kit;
+  const { book, state, bytes, show, finite, plain, options, colour, axis, layout, config } = root.kit;
   const $ = (name) => root.querySelector(`[data-part="${name}"]`);
   const mine = { place: "", network: 0, neuron: 0 };
   let seen = false;
@@ -149,11 +149,11 @@
   function waves(name, title, n, place) {
     if (!n) return panel(name, title, null);
     const traces = n.vectors.map((word, v) => ({
-      type: "scatter", mode: "lines+markers", name: word, y: weights(n, v, place), hoverinfo: "x+y+name",
+      type: "scatter", mode: "lines+markers", name: plain(word), y: weights(n, v, place), hoverinfo: "x+y+name",
       line: { color: ink(n, v), width: 1.5, dash: v === n.vectors.length - 1 ? "dot" : "solid" }, marker: { size: 4 },
     }));
     return panel(name, title, traces, {
-      ...snug, keys: vectors(n), xaxis: axis({ title: { text: n.along }, zeroline: false }), yaxis: axis({}),
+      ...snug, keys: vectors(n), xaxis: axis({ title: { text: plain(n.along) }, zeroline: false }), yaxis: axis({}),
     });
   }
 
@@ -161,7 +161,7 @@
     if (!n) return panel(name, title, null);
     const each = n.vectors.map((_, v) => spectrum(weights(n, v, place)));
     const traces = each.map((shares, v) => ({
-      type: "bar", name: n.vectors[v], y: shares.map((one) => one / each.length), marker: { color: ink(n, v) }, hoverinfo: "x+y+name",
+      type: "bar", name: plain(n.vectors[v]), y: shares.map((one) => one / each.length), marker: { color: ink(n, v) }, hoverinfo: "x+y+name",
     }));
     return panel(name, title, traces, {
       ...snug, keys: vectors(n), barmode: "stack", bargap: 0.15,

@@ -31,7 +31,7 @@ from phasescope.instruments import (
     wrong_logit_deviation,
 )
 from phasescope.learners import ExactMLP, PowerMLP
-from phasescope.studies._grokking_claims import POLYNOMIALS, claims
+from phasescope.studies._grokking_claims import POLYNOMIALS, cells, claims
 from phasescope.studies._grokking_figures import figures
 from phasescope.studies._readings import at_the_end
 from phasescope.studies._study import Experiment, Inside, Paper, Study
@@ -250,6 +250,7 @@ STUDY = Study(
     mapped=mapped,
     orders=ORDERS,
     inside=inside,
+    cells=cells,
     notes=(
         "The paper states neither learning rate nor width of its runs; the rate here is the reproductions' rule. "
         "Where a claim's source says 'derived here' or 'reproduction', the number is not the paper's."
