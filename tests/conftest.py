@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from browsing import launched
 
 torch.set_num_threads(1)

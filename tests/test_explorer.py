@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browsing import Seen
 
 import phasescope as ps
+from browsing import Seen
 from phasescope.blocks import Diagram, Recorded
 from phasescope.report import page
 from phasescope.report.explorer import packed, scripts, thinned

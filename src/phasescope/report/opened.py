@@ -7,6 +7,7 @@ largest. Everything else is float32. Accuracies were computed from the weights a
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -127,15 +128,16 @@ def _fewer_neurons(diagrams: Sequence[Diagram], most: int) -> list[Diagram]:
 def _note(old: Diagram, new: Diagram) -> str:
     if not old.opened:
         return ""
-    before, after, parts = _cells(old.opened), _cells(new.opened), []
-    if len(after) < len(before):
-        parts.append(f"of {len(after)} of {len(before)} cells")
+    after, parts = _cells(new.opened), []
     if not after:
-        return "To keep this page light it shows no neurons here; the stored run has all."
+        return "This page shows no neurons here; the stored run has all."
+    cells = math.prod(len(values) for values in old.axes.values())
+    if len(after) < cells:
+        parts.append(f"of {len(after)} of {cells} cells")
     networks = max(map(len, after.values()))
-    if networks < len(new.seeds):
-        parts.append(f"of {networks} of {len(new.seeds)} networks of a cell")
+    if networks < len(old.seeds):
+        parts.append(f"of {networks} of {len(old.seeds)} networks of a cell")
     whole, shown = len(new.opened[0].learnt.ratios), len(new.opened[0].learnt.shown)
     if shown < whole:
-        parts.append(f"and the weights of {shown} of {whole} neurons of each")
-    return f"To keep this page light it shows neurons {', '.join(parts)}; the stored run has all." if parts else ""
+        parts.append(f"the weights of {shown} of {whole} neurons of each")
+    return f"To be light this page shows neurons {', '.join(parts)}; the stored run has all." if parts else ""

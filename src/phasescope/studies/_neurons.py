@@ -25,14 +25,15 @@ from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.streams import initialized
 from phasescope.ensemble.train import one_core
 from phasescope.instruments import dominant_frequency, participation, phases
-from phasescope.instruments.logits import mean_over, right
+from phasescope.instruments.logits import mean_over
+from phasescope.instruments.pruning import SHARES
 from phasescope.studies._study import Experiment, Inside
 from phasescope.vocabulary import Array, Draw, Member, Recipe, Scatter, Subject
 
-NETWORKS, SEEDS = 120, 3  # opened of an experiment, if every cell has one; opened of a cell
-SHARES = tuple(i / 40 for i in range(41))
+NETWORKS, SEEDS = 120, 2  # opened of an experiment, if every cell has one; opened of a cell
 READOUT = "readout"
-Written = dict[str, tuple[Neurons, Array]]  # the networks of theory by description, with the places of the neurons
+Answers = dict[str, Tensor]  # by order of pruning, (R, N)
+Written = dict[tuple[str, bytes], tuple[Neurons, Answers]]  # the networks of theory by description and inputs
 
 
 def opened(e: Experiment, data: xr.Dataset, inside: Inside) -> Sequence[Opened]:
@@ -55,10 +56,17 @@ def opened(e: Experiment, data: xr.Dataset, inside: Inside) -> Sequence[Opened]:
 
 
 def _chosen(e: Experiment) -> Iterator[tuple[tuple[int, ...], Job]]:
-    """Yield place and job of the networks to open: few seeds where there are many cells."""
-    *cells, seeds = e.grid.shape
-    count = max(1, min(SEEDS, seeds, NETWORKS // max(1, int(np.prod(cells)))))
-    places = list(product(*(range(n) for n in cells), range(count)))
+    """Yield place and job of the networks to open: few seeds where there are many cells, a coarser grid of too many."""
+    *lengths, seeds = e.grid.shape
+    kept = list(lengths)
+    while np.prod(kept) > NETWORKS:
+        longest = int(np.argmax(kept))
+        kept[longest] = (kept[longest] + 1) // 2
+    count = max(1, min(SEEDS, seeds, NETWORKS // int(np.prod(kept))))
+    cells = product(
+        *(np.linspace(0, n - 1, k).round().astype(int).tolist() for n, k in zip(lengths, kept, strict=True))
+    )
+    places = [(*cell, seed) for cell in cells for seed in range(count)]
     values = list(e.grid.axes.values())
     members = [
         Member({name: values[i][at] for i, (name, at) in enumerate(zip(e.grid.axes, place, strict=False))},
@@ -76,10 +84,11 @@ def _exact(inside: Inside, job: Job, draw: Draw, known: Written) -> Neurons | No
         return None
     written = initialized(module, 0)
     seen = _seen(written, dict(written.named_parameters()), draw)
-    key = json.dumps(describe(module), default=str)
-    # the weights are one and the same for all members, also where two threads read them at once
-    found, rank = known.get(key) or known.setdefault(key, _read(seen, inside.order))
-    return replace(found, accuracies=_accuracies(seen, rank, found.gone))
+    key = (json.dumps(describe(module), default=str), draw.inputs.tobytes())
+    if key not in known:  # one and the same for all members, also where two threads read it at once
+        known.setdefault(key, _read(seen, inside.order))
+    found, answers = known[key]
+    return replace(found, accuracies=_accuracies(seen, answers))
 
 
 def neurons(module: nn.Module, weights: Mapping[str, Tensor], draw: Draw, order: Sequence[int] = ()) -> Neurons:
@@ -88,8 +97,8 @@ def neurons(module: nn.Module, weights: Mapping[str, Tensor], draw: Draw, order:
     ``order`` are the residues in the order in which the function is periodic, all of them by default.
     """
     seen = _seen(module, weights, draw)
-    found, rank = _read(seen, order)
-    return replace(found, accuracies=_accuracies(seen, rank, found.gone))
+    found, answers = _read(seen, order)
+    return replace(found, accuracies=_accuracies(seen, answers))
 
 
 def _seen(module: nn.Module, weights: Mapping[str, Tensor], draw: Draw) -> Subject:
@@ -100,8 +109,8 @@ def _seen(module: nn.Module, weights: Mapping[str, Tensor], draw: Draw) -> Subje
     return subject(module, own, state, data, "mse")
 
 
-def _read(seen: Subject, order: Sequence[int]) -> tuple[Neurons, Array]:
-    """Return the neurons without accuracies, and their places (H,) in the network."""
+def _read(seen: Subject, order: Sequence[int]) -> tuple[Neurons, Answers]:
+    """Return the neurons without accuracies, and what the pruned networks answer."""
     embed, readout = seen.parameters["embed"], seen.parameters[READOUT]
     index = list(order) or list(range(embed.shape[2]))
     waves = replace(seen, parameters={"embed": embed[:, :, index], READOUT: readout[:, index]})
@@ -120,22 +129,31 @@ def _read(seen: Subject, order: Sequence[int]) -> tuple[Neurons, Array]:
         gone,
         {},
     )
-    return found, rank
+    return found, _answers(seen, rank, gone)
 
 
-def _accuracies(seen: Subject, rank: Array, gone: Array) -> dict[str, Array]:
-    """Return training and test accuracy (2, R) after taking out the last, and the first, ``gone`` of ``rank``."""
-    readout = seen.parameters[READOUT][0]
+def _answers(seen: Subject, rank: Array, gone: Array) -> Answers:
+    """Return the answers (R, N) after taking out the last, and the first, ``gone`` of the neurons in order ``rank``."""
+    readout = seen.parameters[READOUT][0].T.contiguous()
     alone = torch.eye(len(rank), dtype=readout.dtype)[None]
-    hidden = seen.answers({**seen.parameters, READOUT: alone})[0]  # what each neuron gives to its readout weights
+    hidden = seen.answers({**seen.parameters, READOUT: alone})[0].T.contiguous()  # what neurons give to the readout
     found = {}
     for order, first in (("lowest", rank), ("highest", rank[::-1])):
         # from nothing to the whole network: what stays longest comes first
-        logits, kept, here = torch.zeros(len(hidden), len(readout), dtype=readout.dtype), 0, []
+        logits, kept, here = torch.zeros(hidden.shape[1], readout.shape[1], dtype=readout.dtype), 0, []
         for count in reversed(gone.tolist()):
             added = torch.from_numpy(first[kept : len(rank) - count].copy())
-            logits, kept = logits + hidden[:, added] @ readout[:, added].T, len(rank) - count
-            answered = right(seen, logits[None])
-            here.append([float(mean_over(answered, mask, seen.weights).value) for mask in (seen.train, seen.test)])
-        found[order] = np.array(here[::-1]).T
+            logits.addmm_(hidden[added].T, readout[added])
+            kept = len(rank) - count
+            here.append(torch.from_numpy(logits.numpy().argmax(-1)))  # faster than torch's
+        found[order] = torch.stack(here[::-1])
     return found
+
+
+def _accuracies(seen: Subject, answers: Answers) -> dict[str, Array]:
+    """Return training and test accuracy (2, R) of the answers, as ``instruments.logits`` reads them."""
+    return {
+        order: np.stack([mean_over(found == seen.labels, mask, seen.weights).value.numpy()
+                         for mask in (seen.train, seen.test)])
+        for order, found in answers.items()
+    }  # fmt: skip
