@@ -330,6 +330,7 @@ class TestBrowser:
 
     def test_a_click_on_a_point_chooses_its_neuron(self, inside: Seen) -> None:
         point = inside.page.locator("[data-panel=ranks] .scatterlayer .trace").first.locator(".point").nth(9)
+        point.scroll_into_view_if_needed()
         box = point.bounding_box()
         inside.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         expect(inside, "neuron-told", "^Neuron 10 of")
