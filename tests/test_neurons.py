@@ -187,7 +187,7 @@ class TestPacking:
             title="t", question="", paper=None, claims=(), figures=[(figure, b"x" * 5_000_000)], provenance={},
             notes="", settings={}, command="", diagrams=[heavy],
         )  # fmt: skip
-        assert len(text.encode()) < 15_000_000 and "To be light this page shows neurons" in text
+        assert len(text.encode()) < 15_000_000 and "To be light, this page shows from inside" in text
 
     def test_of_too_many_cells_a_coarser_grid_is_opened(self) -> None:
         grid = ps.Grid(

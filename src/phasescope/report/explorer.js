@@ -134,7 +134,7 @@
     fixedrange: true, ...more,
   });
   const layout = (more) => ({
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 54, r: 12, t: 12, b: 48 },
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 54, r: 12, t: 12, b: 58 },
     font: { family: "inherit", size: 12, color: colour("--ink") }, showlegend: false, ...more,
   });
   const config = { displayModeBar: false, responsive: true };

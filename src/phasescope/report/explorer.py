@@ -28,9 +28,10 @@ FEWEST = 12  # places along a dimension that thinning leaves
 def packed(diagrams: Sequence[Diagram], budget: int = BUDGET) -> str:
     """Return the diagrams as one JSON document that can stand inside a script element.
 
-    ``budget`` is the bytes of numbers on the page; a third of them at most are neurons'.
+    ``budget`` is the bytes of numbers on the page; neurons have a third of them, or what diagrams leave.
     """
-    light, inside = opened.thinned(diagrams, min(opened.NEURONS, budget // 3))
+    spare = max(budget // 3, budget - _bytes(diagrams))
+    light, inside = opened.thinned(diagrams, min(opened.NEURONS, spare))
     thin, notes = thinned(light, budget - opened.weight(light))
     pool = opened.Pool()
     document = {

@@ -126,11 +126,12 @@
     if (!n) return panel(name, title, null);
     const ratios = array(n.ratios);
     const known = Array.from({ length: n.size }, (_, rank) => rank).filter((rank) => !Number.isNaN(mismatch(n, rank)));
+    known.sort((a, b) => isGone(n, b) - isGone(n, a)); // what is left lies on top
     const frequencies = array(n.frequencies);
     const traces = [{
       type: "scatterpolar", mode: "markers", r: known.map((rank) => ratios[rank]), theta: known.map((rank) => mismatch(n, rank)),
       text: known.map((rank) => `neuron ${rank + 1}, frequency ${frequencies[rank]}`), customdata: known, hoverinfo: "text", cliponaxis: false,
-      marker: { size: 6, opacity: 0.75, color: known.map((rank) => (isGone(n, rank) ? colour("--line") : colour(ring ? "--control" : "--measured"))) },
+      marker: { size: ring ? 9 : 6, opacity: 0.75, color: known.map((rank) => (isGone(n, rank) ? colour("--line") : colour(ring ? "--control" : "--measured"))) },
     }];
     const rank = n.shown[mine.neuron];
     if (!ring && known.includes(rank)) traces.push(chosen(undefined, undefined, { type: "scatterpolar", cliponaxis: false, r: [ratios[rank]], theta: [mismatch(n, rank)] }));
@@ -197,7 +198,7 @@
     $("gone").setAttribute("aria-valuetext", `${count} of ${learnt.size}`);
     $("pruned").textContent = `Without ${count} of ${learnt.size} neurons, ${order} participation first: ${pair(learnt)}${beside}.`;
     const rank = learnt.shown[mine.neuron], frequency = array(learnt.frequencies)[rank], off = mismatch(learnt, rank);
-    const turn = Number.isNaN(off) ? "" : `, phases off by ${show(((off > 180 ? off - 360 : off) * Math.PI) / 180)} rad`;
+    const turn = Number.isNaN(off) ? "" : `, phases off by ${show(((off > 180 ? off - 360 : off) * Math.PI) / 180).replace("-", "−")} rad`;
     const told = `Neuron ${rank + 1} of ${learnt.size}: participation ratio ${show(array(learnt.ratios)[rank])}, strongest frequency ${show(frequency)}${turn}.`;
     $("neuron").setAttribute("aria-valuetext", `${rank + 1} of ${learnt.size}`);
     $("neuron-told").textContent = told;

@@ -17,7 +17,7 @@ import numpy as np
 from phasescope.blocks import Diagram, Neurons, Opened
 from phasescope.vocabulary import Array
 
-NEURONS = 2_000_000  # bytes of them on a page
+NEURONS = 3_000_000  # bytes of them on a page at most
 FEWEST = 24  # neurons of a network whose weights thinning leaves
 LARGEST = 32767
 
@@ -133,11 +133,11 @@ def _note(old: Diagram, new: Diagram) -> str:
         return "This page shows no neurons here; the stored run has all."
     cells = math.prod(len(values) for values in old.axes.values())
     if len(after) < cells:
-        parts.append(f"of {len(after)} of {cells} cells")
+        parts.append(f"{len(after)} of {cells} cells")
     networks = max(map(len, after.values()))
     if networks < len(old.seeds):
-        parts.append(f"of {networks} of {len(old.seeds)} networks of a cell")
+        parts.append(f"{networks} of {len(old.seeds)} networks of a cell")
     whole, shown = len(new.opened[0].learnt.ratios), len(new.opened[0].learnt.shown)
     if shown < whole:
-        parts.append(f"the weights of {shown} of {whole} neurons of each")
-    return f"To be light this page shows neurons {', '.join(parts)}; the stored run has all." if parts else ""
+        parts.append(f"the weights of {shown} of {whole} neurons")
+    return f"To be light, this page shows from inside {', '.join(parts)}; the stored run has all." if parts else ""
