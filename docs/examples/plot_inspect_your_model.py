@@ -36,7 +36,7 @@ net = nn.Sequential(*layers, nn.ReLU(), nn.Linear(64, 10))
 # One forward and a few backward passes read it, block by block. ``chi_J`` is the factor by which the squared gradient
 # changes from one block to the next: it should be 1. ``cosine`` is how alike two different digits have become.
 
-found = ps.inspect(net, inputs[:64])
+found = ps.inspect(net, inputs[:32])
 found
 
 # %%
@@ -44,7 +44,18 @@ for sentence in found.findings:
     print("-", sentence)
 
 # %%
-figure = found.figure()
+# The readings are an ``xarray.Dataset`` along the blocks.
+
+read = found.to_dataset().isel(block=slice(1, None))
+figure, panels = plt.subplots(1, 2, figsize=(7.5, 3))
+panels[0].errorbar(read.block, read.chi, (read.chi - read.chi_low, read.chi_high - read.chi), fmt="o")
+panels[0].axhline(1, color="0.6", linestyle=":")
+panels[0].set(xlabel="block", ylabel="chi_J", ylim=(0, 1.1))
+panels[1].plot(read.block, read.cosine, marker="o")
+panels[1].set(xlabel="block", ylabel="cosine of two digits", ylim=(0, 1.05))
+for axes in panels:
+    axes.set_xticks(range(0, read.sizes["block"], 4))
+figure.tight_layout()
 
 # %%
 # Mend it
@@ -54,7 +65,7 @@ figure = found.figure()
 # it is given; here a copy.
 
 mended = copy.deepcopy(net)
-print(ps.autoinit(mended, inputs[:64]))
+print(ps.autoinit(mended, inputs[:32]))
 
 # %%
 # Does it help?
@@ -63,7 +74,7 @@ print(ps.autoinit(mended, inputs[:64]))
 # Both networks learn the same digits in the same order with the same rate.
 
 
-def learn(module: nn.Module, steps: int = 300) -> list[float]:
+def learn(module: nn.Module, steps: int = 250) -> list[float]:
     """Return the losses of plain gradient descent on batches of 64 digits."""
     chosen = np.random.default_rng(0).choice(train, (steps, 64))
     optimizer, losses = torch.optim.SGD(module.parameters(), lr=0.02), []
