@@ -1,9 +1,13 @@
 """Sphinx settings: ``make docs`` builds docs/ into build/docs, and fails on any broken link or reference."""
 
+import os
 import re
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+
+# one thread for the examples' tiny products: on a busy machine torch's threads wait for each other a hundredfold
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from phasescope import instruments
 from phasescope.vocabulary import Instrument

@@ -7,11 +7,14 @@ import os
 # torch's threads wait for each other at the end of each product: on a busy machine tiny products take 100 times as long
 os.environ["OMP_NUM_THREADS"] = "1"
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+
+from browsing import launched
 
 torch.set_num_threads(1)
 
@@ -45,3 +48,9 @@ def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     from phasescope import studies
 
     return studies.run("grokking", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for one file of tests: its event loop would be in the way of others."""
+    yield from launched()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
@@ -18,7 +19,7 @@ from phasescope.report import draw, page, render, write_report
 from phasescope.report.claims import bar
 from phasescope.report.palette import COLOURS, contrast, lightness, styles
 from phasescope.report.scales import edges, fit, log_ticks, tick_names
-from phasescope.report.writer import HEAVY, lighter
+from phasescope.report.writer import HEAVY, copied, lighter
 from phasescope.vocabulary import BadInput
 
 X, LOG = Axis("step"), Axis("step (a very long label " + "with many words " * 5 + ")", "log")
@@ -415,3 +416,28 @@ def test_write_report_needs_neither_claims_nor_a_paper(tmp_path):
 def test_heavy_drawings_come_as_images():
     assert lighter({"svg": b"s" * HEAVY, "png": b"p"}) == b"s" * HEAVY
     assert lighter({"svg": b"s" * (HEAVY + 1), "png": b"p"}) == b"p"
+
+
+class TestACopyOfThePage:
+    def test_is_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        made, out = tmp_path / "report.html", tmp_path / "copy.html"
+        made.write_text("the new page")
+        out.write_text("the old page")
+
+        def stopped(*paths: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "replace", stopped)
+            with pytest.raises(BadInput, match=r"copy\.html can not be written"):
+                copied(made, out)
+        assert out.read_text() == "the old page"
+        assert copied(made, out) == out and out.read_text() == "the new page"
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.html", "report.html"]
+
+    def test_needs_a_folder_that_exists(self, tmp_path: Path) -> None:
+        (tmp_path / "report.html").write_text("a page")
+        with pytest.raises(BadInput, match="there is no such folder"):
+            copied(tmp_path / "report.html", tmp_path / "nowhere" / "copy.html")
+        assert not (tmp_path / "nowhere").exists()
+        assert copied(tmp_path / "report.html", None) == tmp_path / "report.html"

@@ -6,7 +6,7 @@ A study describes its figures in these words and writes no drawing code, so the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from phasescope.vocabulary import Array, Knob
@@ -139,10 +139,45 @@ class Recorded:
 
 
 @dataclass(frozen=True)
+class Neurons:
+    """The H hidden neurons of a two-layer network on residues, the most periodic first, and what pruning leaves of it.
+
+    A neuron has V weight vectors along P residues, named ``vectors``, the output's last; ``along`` names the residues.
+    ``ratios`` (H,) are participation ratios, falling, NaN last; ``frequencies`` (H,) in 1/P and ``phases`` (V, H) in
+    radians are those of the strongest frequency, NaN where there is none. ``weights`` (V, P, len(shown)) are those of
+    the neurons at the ranks ``shown``, counted from 0. After taking out the first ``gone`` (R,) of the neurons, the
+    ``"lowest"`` or the ``"highest"`` first, the network has ``accuracies[order]`` (2, R), training and test.
+    """
+
+    vectors: Sequence[str]
+    along: str
+    ratios: Array
+    frequencies: Array
+    phases: Array
+    shown: Array
+    weights: Array
+    gone: Array
+    accuracies: Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network of a ``Diagram`` that a page opens: its ``place`` (*axes, seeds), as indices, and its neurons.
+
+    ``exact`` is the network that theory writes down for the same task, where there is one.
+    """
+
+    place: tuple[int, ...]
+    learnt: Neurons
+    exact: Neurons | None = None
+
+
+@dataclass(frozen=True)
 class Diagram:
     """What a grid of networks left, to be explored on a page: any two axes, any quantity, any cell.
 
-    ``axes`` name -> values; ``fates`` (*axes, seeds) of words, where networks were trained.
+    ``axes`` name -> values; ``fates`` (*axes, seeds) of words, where networks were trained; ``opened`` are those of the
+    networks whose neurons can be looked at; ``claims`` id -> the cell (indices along ``axes``) that a claim is about.
     """
 
     title: str
@@ -150,3 +185,5 @@ class Diagram:
     seeds: Sequence[int]
     quantities: Sequence[Recorded]
     fates: Array | None = None
+    opened: Sequence[Opened] = ()
+    claims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

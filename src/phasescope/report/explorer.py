@@ -19,15 +19,42 @@ import numpy as np
 from phasescope.blocks import Diagram, Recorded
 from phasescope.vocabulary import Array
 
+from . import opened
+
 BUDGET = 6_000_000  # bytes of numbers on a page: 8 MB in base64, beside the library's 5 MB
 FEWEST = 12  # places along a dimension that thinning leaves
 
 
 def packed(diagrams: Sequence[Diagram], budget: int = BUDGET) -> str:
-    """Return the diagrams as one JSON document that can stand inside a script element."""
-    thin, notes = thinned(diagrams, budget)
-    document = {"diagrams": [_document(diagram, note) for diagram, note in zip(thin, notes, strict=True)]}
+    """Return the diagrams as one JSON document that can stand inside a script element.
+
+    ``budget`` is the bytes of numbers on the page; neurons have a third of them, or what diagrams leave.
+    """
+    spare = max(budget // 3, budget - _bytes(diagrams))
+    light, inside = opened.thinned(diagrams, min(opened.NEURONS, spare))
+    thin, notes = thinned(light, budget - opened.weight(light))
+    pool = opened.Pool()
+    document = {
+        "diagrams": [
+            {**_document(d, note), "opened": [opened.document(one, pool) for one in d.opened], "inside": within}
+            for d, note, within in zip(thin, notes, inside, strict=True)
+        ],
+        "arrays": pool.texts,
+    }
     return json.dumps(document, allow_nan=False).replace("<", "\\u003c")
+
+
+def addresses(diagrams: Sequence[Diagram]) -> dict[str, str]:
+    """Return claim id -> the address on the page of the cell that the claim is about.
+
+    >>> addresses([Diagram("a", {"lr": (0.1, 1.0)}, [0], [], claims={"late": (1,)})])
+    {'late': 'cell-0-1'}
+    """
+    return {
+        claim: "-".join(["cell", str(n), *map(str, cell)])
+        for n, d in enumerate(diagrams)
+        for claim, cell in d.claims.items()
+    }
 
 
 def thinned(diagrams: Sequence[Diagram], budget: int = BUDGET) -> tuple[list[Diagram], list[str]]:
@@ -65,7 +92,9 @@ def _fewer_seeds(d: Diagram, most: int) -> Diagram:
         return np.take(values, np.arange(half), axis=axis)
 
     quantities = [replace(q, values=cut(q.values)) for q in d.quantities]
-    return Diagram(d.title, d.axes, d.seeds[:half], quantities, None if d.fates is None else cut(d.fates))
+    inside = [one for one in d.opened if one.place[-1] < half]
+    fates = None if d.fates is None else cut(d.fates)
+    return replace(d, seeds=d.seeds[:half], quantities=quantities, fates=fates, opened=inside)
 
 
 def _note(old: Diagram, new: Diagram) -> str:
@@ -89,6 +118,7 @@ def _document(d: Diagram, note: str) -> dict[str, Any]:
         "title": d.title,
         "axes": [{"name": _words(name), "values": [_shown(v) for v in values]} for name, values in d.axes.items()],
         "seeds": len(d.seeds),
+        "names": [str(seed) for seed in d.seeds],
         "quantities": [_quantity(q) for q in d.quantities],
         "fates": fates,
         "note": note,
@@ -118,8 +148,9 @@ def scripts() -> tuple[tuple[str, str], ...]:
     """Return the scripts of the page with the hash that its content security policy allows: library, then ours."""
     from plotly.offline import get_plotlyjs
 
-    ours = resources.files("phasescope.report").joinpath("explorer.js").read_text(encoding="utf-8")
-    texts = (text.replace("</script", "<\\/script") for text in (get_plotlyjs(), ours))
+    folder = resources.files("phasescope.report")
+    ours = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("explorer.js", "neurons.js"))
+    texts = (text.replace("</script", "<\\/script") for text in (get_plotlyjs(), *ours))
     return tuple((text, _hash(text)) for text in texts)
 
 

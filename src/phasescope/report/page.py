@@ -17,10 +17,11 @@ from phasescope.blocks import Diagram, Figure, PhaseMap, Table
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
-from .explorer import packed, scripts
+from .explorer import BUDGET, addresses, packed, scripts
 from .figures import columns
 from .phases import in_words as map_in_words
 
+LIMIT = 14_500_000  # bytes of a page, of which numbers may take what scripts and pictures leave
 PNG = b"\x89PNG\r\n"
 
 
@@ -55,13 +56,14 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Card:
-    """A claim on the page: its record, its anchor, its bar, and the figures that show it (anchor, name)."""
+    """A claim on the page: its record, its anchor, its bar, the figures that show it (anchor, name), and its cell."""
 
     claim: Mapping[str, Any]
     anchor: str
     bar: Bar
     words: str
     figures: tuple[tuple[str, str], ...]
+    cell: str = ""
 
     @property
     def symbol(self) -> str:
@@ -113,7 +115,7 @@ def page(
     what readers can explore, without which the page has no script.
     Everything is escaped. Raises ``BadInput`` for figures that share an id.
     """
-    cards, plates = arrange(claims, figures)
+    cards, plates = arrange(claims, figures, addresses(diagrams))
     facts = {name: value for name, value in provenance.items() if name not in ("settings", "map")}  # told elsewhere
     template = _environment().get_template("page.html.j2")
     return template.render(
@@ -131,20 +133,33 @@ def page(
         settings=list(rows(settings)),
         notes=[part.strip() for part in re.split(r"\n\s*\n", notes) if part.strip()],
         command=command,
-        explored=packed(diagrams) if diagrams else "",
+        explored=packed(diagrams, room(plates)) if diagrams else "",
+        opened=any(d.opened for d in diagrams),
         scripts=scripts() if diagrams else (),
         tables=tables,
     )
 
 
+def room(plates: Sequence[Plate]) -> int:
+    """Return the bytes of numbers that still find room on a page beside scripts and pictures."""
+    taken = sum(len(plate.image) for plate in plates) + sum(len(text.encode()) for text, _ in scripts())
+    return max(BUDGET // 10, min(BUDGET, (LIMIT - taken) * 3 // 4))  # base64 takes four bytes for three
+
+
 def arrange(
-    claims: Sequence[Mapping[str, Any]], figures: Sequence[tuple[Figure, bytes]]
+    claims: Sequence[Mapping[str, Any]],
+    figures: Sequence[tuple[Figure, bytes]],
+    cells: Mapping[str, str] | None = None,
 ) -> tuple[list[Card], list[Plate]]:
-    """Return the cards of the claims and the plates of the figures, each naming the others it belongs to."""
+    """Return the cards of the claims and the plates of the figures, each naming the others it belongs to.
+
+    ``cells`` claim id -> the address of the cell that it is about.
+    """
     ids = [figure.id for figure, _ in figures]
     if len({slug(name) for name in ids}) != len(ids):
         raise BadInput(f"the figures' ids are {', '.join(ids)}: give each its own, of letters, digits, - and _.")
-    cards = [_card(claim, n, [figure for figure, _ in figures]) for n, claim in enumerate(claims, 1)]
+    shown, found = [figure for figure, _ in figures], cells or {}
+    cards = [_card(claim, n, shown, found.get(claim["id"], "")) for n, claim in enumerate(claims, 1)]
     plates = [
         Plate(figure, f"figure-{slug(figure.id)}", n, data_uri(image), columns(figure), _shown(figure, cards))
         for n, (figure, image) in enumerate(figures, 1)
@@ -152,10 +167,10 @@ def arrange(
     return cards, plates
 
 
-def _card(claim: Mapping[str, Any], number: int, figures: Sequence[Figure]) -> Card:
+def _card(claim: Mapping[str, Any], number: int, figures: Sequence[Figure], cell: str) -> Card:
     shown = [(n, figure) for n, figure in enumerate(figures, 1) if claim["id"] in figure.claims]
     links = tuple((f"figure-{slug(figure.id)}", f"Figure {n}") for n, figure in shown)
-    return Card(claim, f"claim-{number}-{slug(claim['id'])}", bar(claim), in_words(claim), links)
+    return Card(claim, f"claim-{number}-{slug(claim['id'])}", bar(claim), in_words(claim), links, cell)
 
 
 def _shown(figure: Figure, cards: Iterable[Card]) -> tuple[Card, ...]:

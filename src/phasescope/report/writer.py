@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from phasescope.blocks import Diagram, Figure, Table
+from phasescope.store.atomic import write_atomic
 from phasescope.vocabulary import BadInput
 
 from .figures import render
@@ -69,11 +71,13 @@ def _put(store: Shelf, name: str, files: Mapping[str, bytes]) -> dict[str, Path]
 
 
 def copied(page: Path, out: Path | None) -> Path:
-    """Return the page, or its copy at ``out``. Raises ``BadInput`` where that can not be written."""
+    """Return the page, or its copy at ``out``, whole or not at all. Raises ``BadInput`` where it can not be made."""
     if out is None:
         return page
     try:
-        out.write_bytes(page.read_bytes())
+        if not out.parent.is_dir():
+            raise FileNotFoundError(errno.ENOENT, "there is no such folder")
+        write_atomic(out, page.read_bytes())
     except OSError as error:
         raise BadInput(f"{out} can not be written ({error.strerror}): name a file in a folder that exists.") from None
     return out

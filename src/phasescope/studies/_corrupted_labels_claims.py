@@ -21,12 +21,13 @@ from phasescope.studies._corrupted_labels_rows import (
     known_row,
     near,
     only,
+    places,
     row,
     truth_level,
     values_of,
 )
 from phasescope.studies._readings import crossing, value_at
-from phasescope.studies._study import part
+from phasescope.studies._study import Cell, part
 from phasescope.verdict import Claim, Control, Expectation
 from phasescope.vocabulary import Array
 
@@ -38,6 +39,42 @@ def claims(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
     groups = (_accuracies, _numbers, _logits, _boundary, _stages, _forgetting, neurons, _deeper)
     return tuple(claim for group in groups for claim in group(s))
+
+
+SEEN = {
+    "coexistence": (
+        "coexistence", "coexistence-memorizes", "coexistence-train", "coexistence-test", "logits-memorized",
+        "two-kinds-memorizing", "two-kinds-waves", "two-kinds-nothing-between", "participation-coexistence",
+        "prune-lowest-test", "prune-lowest-corrupted", "prune-lowest-train", "prune-highest-corrupted",
+        "prune-highest-test", "prune-highest-10-percent", "prune-highest-20-percent",
+    ),
+    "partial": (
+        "partial-inversion", "partial-inversion-train", "decay-makes-waves", "participation-partial", "prune-partial",
+    ),
+    "full": (
+        "full-inversion", "full-inversion-train", "logits-corrected", "participation-full", "two-stages-first",
+        "two-stages-then",
+    ),
+    "forgetting": ("forgetting-knew", "forgetting"),
+}  # fmt: skip
+
+
+def cells(s: CorruptedLabelsSettings) -> dict[str, Cell]:
+    """Return where on the page's diagrams a claim is to be seen."""
+    strong, drops = {"weight_decay": s.forget}, sorted(s.dropouts)
+    middle = {"dropout": drops[len(drops) // 2]}
+    return {
+        **{claim: places(s)[phase] for phase, names in SEEN.items() for claim in names},
+        "relu-remembers": Cell("relu", strong),
+        "cross-entropy-remembers": Cell("cross_entropy", strong),
+        **{claim: Cell("memorizing") for claim in ("memorization", "memorization-train", "memorization-noise")},
+        "decay-needs-less-data": Cell("middle", {"weight_decay": s.partial}),
+        **{claim: Cell("batch_norm") for claim in ("norm-weights", "norm-keeps-neurons")},
+        **{claim: Cell("dropout", middle) for claim in ("dropout-makes-waves", "dropout-corrects")},
+        "dropout-confuses": Cell("dropout", {"dropout": drops[-1]}),
+        **{f"{name}-{what}": Cell(name, {"weight_decay": decay})
+           for name, (*_, decay) in deeper(s).items() for what in ("understands", "waves")},
+    }  # fmt: skip
 
 
 def _accuracies(s: CorruptedLabelsSettings) -> Sequence[Claim]:

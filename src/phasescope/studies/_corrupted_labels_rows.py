@@ -15,7 +15,7 @@ import xarray as xr
 
 from phasescope import theory
 from phasescope.ensemble import last
-from phasescope.studies._study import part
+from phasescope.studies._study import Cell, part
 from phasescope.verdict import Expectation
 from phasescope.vocabulary import Array
 
@@ -58,6 +58,11 @@ def rows(s: CorruptedLabelsSettings) -> dict[str, tuple[str, float]]:
     """Return experiment and weight decay of each phase of the paper's Fig. 1, and of forgetting."""
     decays = {"partial": ("decay", s.partial), "full": ("decay", s.full), "forgetting": ("forgetting", s.forget)}
     return {"coexistence": ("plain", 0.0), **decays}
+
+
+def places(s: CorruptedLabelsSettings) -> dict[str, Cell]:
+    """Return the cell on the page's diagrams of each phase of Fig. 1, and of forgetting."""
+    return {phase: Cell(name, {"weight_decay": decay}) for phase, (name, decay) in rows(s).items()}
 
 
 def row(data: xr.Dataset, s: CorruptedLabelsSettings, phase: str) -> xr.Dataset:

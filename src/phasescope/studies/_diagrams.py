@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from phasescope.blocks import Diagram, Recorded
+from phasescope.blocks import Diagram, Opened, Recorded
+from phasescope.studies._study import Cell
 from phasescope.vocabulary import Array
 
 MEMBER = ("fate", "fate_step", "last_step", "seconds")  # of a network, and no reading of it
 
 
-def diagrams(parts: Mapping[str, xr.Dataset], titles: Mapping[str, str]) -> Sequence[Diagram]:
-    """Return one diagram per experiment that has something to explore: a grid of more than one cell, or curves."""
-    found = [diagram(titles.get(name, name), data) for name, data in parts.items()]
-    return [d for d in found if d.quantities and (_cells(d) > 1 or any(q.along for q in d.quantities))]
+def diagrams(
+    parts: Mapping[str, xr.Dataset],
+    titles: Mapping[str, str],
+    opened: Mapping[str, Sequence[Opened]] | None = None,
+    cells: Mapping[str, Cell] | None = None,
+) -> Sequence[Diagram]:
+    """Return one diagram per experiment that has something to explore: a grid of more than one cell, or curves.
+
+    ``opened`` experiment -> networks whose neurons can be looked at; ``cells`` claim id -> where it is to be seen.
+    """
+    found = []
+    for name, data in parts.items():
+        d = diagram(titles.get(name, name), data)
+        if d.quantities and (_cells(d) > 1 or any(q.along for q in d.quantities)):
+            claims = {key: _index(d, cell) for key, cell in (cells or {}).items() if cell.experiment == name}
+            found.append(replace(d, opened=(opened or {}).get(name, ()), claims=claims))
+    return found
+
+
+def _index(d: Diagram, cell: Cell) -> tuple[int, ...]:
+    """Return where along the axes a cell lies. Raises ``ValueError`` for a value that the grid does not have."""
+    return tuple(list(values).index(cell.knobs.get(axis, values[0])) for axis, values in d.axes.items())
 
 
 def diagram(title: str, data: xr.Dataset) -> Diagram:

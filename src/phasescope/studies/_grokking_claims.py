@@ -11,7 +11,7 @@ import xarray as xr
 from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.studies._readings import crossing, peak_step, value_at
-from phasescope.studies._study import part
+from phasescope.studies._study import Cell, part
 from phasescope.tasks import addition, function
 from phasescope.verdict import Claim, Control, Expectation
 from phasescope.vocabulary import Array, Member
@@ -32,6 +32,24 @@ def claims(s: GrokkingSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
     groups = (_exact_answers, _exact_errors, _generalization, _test_loss, _phases, _participation, _boundary)
     return tuple(claim for group in groups for claim in group(s))
+
+
+def cells(s: GrokkingSettings) -> dict[str, Cell]:
+    """Return where on the page's diagrams a claim is to be seen; a claim about many cells or none has no place."""
+    high, strong = {"train_fraction": s.high}, {"weight_decay": s.decays[-1]}
+    gd = ("gd-generalizes", "delay", "test-loss-rises", "test-loss-peak", "test-loss-falls", "phases-gd")
+    adamw = ("phases-adamw", "participation-rises", "participation-keeps-rising")
+    return {
+        **{claim: Cell("gd", high) for claim in (*gd, "all-frequencies")},
+        **{claim: Cell("adamw", {**high, **strong}) for claim in adamw},
+        "other-optimizers": Cell("momentum", high),
+        "less-data": Cell("adamw", {"train_fraction": s.middle, **strong}),
+        "below-critical": Cell("gd", {"train_fraction": s.low}),
+        "less-data-takes-longer": Cell("gd", {"train_fraction": max(f for f in s.fractions if f < s.high)}),
+        "not-every-polynomial": Cell("polynomials", {"function": list(POLYNOMIALS)[1]}),
+        "exact-width": Cell("widths"),
+        "phase-error-law": Cell("phase_errors"),
+    }
 
 
 def _exact(data: xr.Dataset, experiment: str, reading: str, **at: object) -> Array:

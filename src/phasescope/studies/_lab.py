@@ -24,6 +24,7 @@ from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
 from phasescope.store import Store
 from phasescope.studies._diagrams import diagrams
+from phasescope.studies._neurons import opened
 from phasescope.studies._registry import study_named
 from phasescope.studies._study import Experiment, Paper, Study, join, part
 from phasescope.verdict import Verdicts, judge
@@ -84,10 +85,16 @@ class Results:
         return self.study.figures(self.data, self.settings)
 
     def diagrams(self) -> Sequence[Diagram]:
-        """Return what a page lets readers explore: every experiment's grid and curves."""
+        """Return what a page lets readers explore: every experiment's grid and curves, and the neurons inside."""
         names = dict.fromkeys(str(name).split(".", 1)[0] for name in self.data.data_vars)
-        titles = {name: e.title for name, e in self.study.experiments(self.settings).items()}
-        return diagrams({name: self[name] for name in names}, titles)
+        parts, experiments = {name: self[name] for name in names}, self.study.experiments(self.settings)
+        titles = {name: e.title for name, e in experiments.items()}
+        inside = {}
+        for name, what in self.study.inside(self.settings).items():
+            e = experiments[name]
+            assert not isinstance(e, Simulation), f"{name} trains no networks"
+            inside[name] = opened(e, parts[name], what) if name in parts else ()
+        return diagrams(parts, titles, inside, self.study.cells(self.settings))
 
     def summary(self) -> str:
         """Return the verdicts as the terminal shows them."""

@@ -17,7 +17,7 @@ from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.studies._polynomial_networks import table_of
 from phasescope.studies._readings import crossing
-from phasescope.studies._study import part
+from phasescope.studies._study import Cell, part
 from phasescope.tasks import parse
 from phasescope.verdict import Claim, Control, Expectation
 from phasescope.vocabulary import Array
@@ -36,6 +36,22 @@ def claims(s: PolynomialSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
     groups = (_exact_products, _exact_sums, _sum_errors, _composed, _products, _coupled, _sums, _learnable, _twins)
     return tuple(claim for group in groups for claim in group(s))
+
+
+def cells(s: PolynomialSettings) -> dict[str, Cell]:
+    """Return where on the page's diagrams a claim is to be seen; a claim about a whole table has no place."""
+    terms = 2 + len(s.widths) - 1
+    return {
+        **{claim: Cell("product") for claim in ("product-time", "product-log-waves", "product-raw-noise")},
+        "coupled-collapse": Cell("coupled"),
+        **{claim: Cell("sum") for claim in ("sum-learnt", "sum-participation")},
+        **{claim: Cell(f"sums_{terms}") for claim in ("sum-width", "sum-growth")},
+        "learnable": Cell("polynomials", {"polynomial": LEARNABLE[0]}),
+        "perturbed": Cell("polynomials", {"polynomial": PERTURBED[0]}),
+        "experts-exact": Cell("composed"),
+        "twins": Cell("twins"),
+        "no-twins": Cell("twinless"),
+    }
 
 
 def _reading(data: xr.Dataset, experiment: str, reading: str, **at: object) -> Array:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import xarray as xr
+from torch import nn
 
 from phasescope.blocks import Figure
 from phasescope.ensemble import Simulation
 from phasescope.ensemble.jobs import LearnerLike, TaskLike
 from phasescope.verdict import Claim
-from phasescope.vocabulary import Grid, Instrument, Recipe, Settings
+from phasescope.vocabulary import Grid, Instrument, Knob, Member, Recipe, Settings
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,36 @@ class OrderParameter:
 
 
 @dataclass(frozen=True)
+class Inside:
+    """That a page opens the networks of an experiment: two-layer networks on residues, and what to set beside them.
+
+    ``exact`` makes of a member the network that theory writes down for its task, or None. ``order``: the residues in
+    the order in which the function is periodic, where that is not 0, 1, ..., p - 1.
+    """
+
+    exact: Callable[[Member], nn.Module | None] | None = None
+    order: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The cell of an experiment's grid that a claim is about; an axis that is not named is at its first value."""
+
+    experiment: str
+    knobs: Mapping[str, Knob] = field(default_factory=dict)
+
+
+def nothing_inside(s: Any) -> Mapping[str, Inside]:
+    """Return that no experiment's networks are opened."""
+    return {}
+
+
+def no_cells(s: Any) -> Mapping[str, Cell]:
+    """Return that no claim is about one cell."""
+    return {}
+
+
+@dataclass(frozen=True)
 class Study:
     """A paper's question, asked again.
 
@@ -68,7 +99,8 @@ class Study:
     dataset in which the variables and dimensions of experiment ``e`` are called ``e.<name>``; ``part(data, e)`` returns
     one experiment under its plain names. ``mapped(s)`` is the experiment whose knobs a phase map may vary (its grid
     holds the others, one value each), and ``orders`` are the order parameters that it can be drawn by, the first by
-    default.
+    default. For the page, ``inside(s)`` experiment -> Inside names those whose networks are opened, and ``cells(s)``
+    claim id -> Cell where a claim is to be seen.
     """
 
     name: str
@@ -82,6 +114,8 @@ class Study:
     notes: str = ""
     mapped: Callable[[Any], Experiment] | None = None
     orders: Sequence[OrderParameter] = ()
+    inside: Callable[[Any], Mapping[str, Inside]] = nothing_inside
+    cells: Callable[[Any], Mapping[str, Cell]] = no_cells
 
 
 def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

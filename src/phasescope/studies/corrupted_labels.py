@@ -37,11 +37,11 @@ from phasescope.instruments import (
     true_logit,
     weight_norm,
 )
-from phasescope.learners import DeepMLP, OneLayerTransformer, PowerMLP
-from phasescope.studies._corrupted_labels_claims import claims
+from phasescope.learners import DeepMLP, ExactMLP, OneLayerTransformer, PowerMLP
+from phasescope.studies._corrupted_labels_claims import cells, claims
 from phasescope.studies._corrupted_labels_figures import figures
 from phasescope.studies._readings import at_the_end
-from phasescope.studies._study import Experiment, OrderParameter, Paper, Study
+from phasescope.studies._study import Experiment, Inside, OrderParameter, Paper, Study
 from phasescope.tasks import ModularTable, addition
 from phasescope.vocabulary import Fraction, Grid, Instrument, Positive, Recipe, Settings
 
@@ -286,6 +286,14 @@ def _diagrams(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
     }
 
 
+def inside(s: CorruptedLabelsSettings) -> dict[str, Inside]:
+    """Return what a page opens: the two-layer networks, beside weights that know the rule (theory.addition_weights)."""
+    exact, normed = (ExactMLP(p, w, theory.addition_weights) for p, w in ((s.p, s.width), (s.norm_p, s.norm_width)))
+    names = ("plain", "decay", "forgetting", "memorizing", "middle", "random", "relu", "cross_entropy", "dropout")
+    found = {name: Inside(lambda member: exact) for name in (*names, *(f"diagram_{kind}" for kind in s.diagrams))}
+    return {**found, **{name: Inside(lambda member: normed) for name in ("batch_norm", "batches", "noise_norm")}}
+
+
 def mapped(s: CorruptedLabelsSettings) -> Experiment:
     """Return the experiment whose phase map may be drawn: over weight decay, train fraction, corruption, dropout."""
     grid = Grid({"train_fraction": (s.train_fraction,), "corruption": (s.corruption,)})
@@ -335,4 +343,6 @@ STUDY = Study(
     ),
     mapped=mapped,
     orders=ORDERS,
+    inside=inside,
+    cells=cells,
 )

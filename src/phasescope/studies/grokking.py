@@ -31,10 +31,10 @@ from phasescope.instruments import (
     wrong_logit_deviation,
 )
 from phasescope.learners import ExactMLP, PowerMLP
-from phasescope.studies._grokking_claims import POLYNOMIALS, claims
+from phasescope.studies._grokking_claims import POLYNOMIALS, cells, claims
 from phasescope.studies._grokking_figures import figures
 from phasescope.studies._readings import at_the_end
-from phasescope.studies._study import Experiment, Paper, Study
+from phasescope.studies._study import Experiment, Inside, Paper, Study
 from phasescope.tasks import ModularTable, addition, function
 from phasescope.vocabulary import Array, Grid, Member, Positive, Recipe, Settings
 
@@ -157,6 +157,13 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
     }
 
 
+def inside(s: GrokkingSettings) -> dict[str, Inside]:
+    """Return what a page opens: the networks that learn the sum, beside the weights of Eqs. 6-7 at the same width."""
+    exact = ExactMLP(s.p, s.width, theory.addition_weights)
+    names = ("gd", "momentum", "decay", "dropout", "adamw", "batchnorm", "shuffled")
+    return {name: Inside(lambda member: exact) for name in names}
+
+
 def mapped(s: GrokkingSettings) -> Experiment:
     """Return what a phase map varies: AdamW on addition; weight decay, train fraction, rate and dropout are free."""
     recipe = Recipe(lr=s.adam_rate, steps=s.adam_steps, records=8, weight_decay=s.decays[-1])
@@ -242,6 +249,8 @@ STUDY = Study(
     figures=figures,
     mapped=mapped,
     orders=ORDERS,
+    inside=inside,
+    cells=cells,
     notes=(
         "The paper states neither learning rate nor width of its runs; the rate here is the reproductions' rule. "
         "Where a claim's source says 'derived here' or 'reproduction', the number is not the paper's."

@@ -31,7 +31,7 @@ from phasescope.instruments import (
     twin_share,
 )
 from phasescope.learners import ExactMLP, PowerMLP
-from phasescope.studies._modular_polynomials_claims import LEARNABLE, PERTURBED, TWINS, claims
+from phasescope.studies._modular_polynomials_claims import LEARNABLE, PERTURBED, TWINS, cells, claims
 from phasescope.studies._modular_polynomials_figures import figures
 from phasescope.studies._polynomial_networks import (
     POWERS,
@@ -42,7 +42,7 @@ from phasescope.studies._polynomial_networks import (
     sum_network,
 )
 from phasescope.studies._readings import at_the_end
-from phasescope.studies._study import Experiment, Paper, Study
+from phasescope.studies._study import Experiment, Inside, Paper, Study
 from phasescope.tasks import addition, multiplication, parse, polynomial_table
 from phasescope.vocabulary import Grid, Knob, Member, Positive, Recipe, Settings
 
@@ -249,6 +249,15 @@ def _composed(s: PolynomialSettings) -> dict[str, Experiment]:
     }
 
 
+def inside(s: PolynomialSettings) -> dict[str, Inside]:
+    """Return what a page opens: products, in the order of their logarithms, and sums, beside their exact weights."""
+    order = theory.power_order(s.product_p)
+    product = product_network(s.product_p, s.product_width)
+    total = sum_network(s.sum_p, s.sum_width, (1,) * s.sum_terms)
+    products = {name: Inside(lambda member: product, order) for name in ("product", "product_noise", "coupled")}
+    return {**products, **{name: Inside(lambda member: total) for name in ("sum", "sum_noise")}}
+
+
 def mapped(s: PolynomialSettings) -> Experiment:
     """Return what a phase map varies: one polynomial; weight decay, train fraction and learning rate are free."""
     recipe = Recipe(**{**s.recipe.model_dump(), "records": 8})
@@ -283,4 +292,6 @@ STUDY = Study(
     ),
     mapped=mapped,
     orders=(at_the_end("test_accuracy"), at_the_end("train_accuracy")),
+    inside=inside,
+    cells=cells,
 )
