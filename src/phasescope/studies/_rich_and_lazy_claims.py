@@ -10,7 +10,7 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from phasescope import theory
-from phasescope.studies._readings import crossing
+from phasescope.studies._rich_and_lazy_network_claims import PAPER, network_claims, over
 from phasescope.studies._rich_and_lazy_neurons import FIRST, TARGET
 from phasescope.studies._study import part
 from phasescope.verdict import Claim, Control, Expectation
@@ -19,16 +19,14 @@ from phasescope.vocabulary import Array
 if TYPE_CHECKING:
     from phasescope.studies.rich_and_lazy import RichLazySettings
 
-PAPER = "Kunin et al. 2024"
-SMALL, LARGE = 0.1, 1.0  # the scales tau of the ReLU claims
 PUBLISHED = {-4: -1.2422, -2: -1.0336, -1: -0.8365, 0: -0.5624, 1: -0.4063, 2: -0.3641, 4: -0.3442}
 """delta -> null coordinate of the published problem, simulated before this study."""
 
 
 def claims(s: RichLazySettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
-    groups = (_flows, _neuron, _ends, _wide, _deep, _relu, _conserved, _addition)
-    return tuple(claim for group in groups for claim in group(s))
+    groups = (_flows, _neuron, _ends, _wide, _wide_ends, _deep)
+    return (*(claim for group in groups for claim in group(s)), *network_claims(s))
 
 
 # -- theory of the neuron ------------------------------------------------------------------------------------
@@ -144,9 +142,9 @@ def _neuron(s: RichLazySettings) -> Sequence[Claim]:
             "upstream-fits-sooner",
             "The larger delta, the sooner the neuron fits: the smallest ratio of times from one delta to the next",
             f"{PAPER}, Sec. 3, in direction; claim 5; the closed form has 1.5 at least, the margin is ours",
-            lambda d: (fitted(d)[:, :-1] / fitted(d)[:, 1:]).min(1),
+            lambda d: over(fitted(d)[:, :-1], fitted(d)[:, 1:]).min(1),
             Expectation.at_least(1.2),
-            Control("one delta against itself", lambda d: fitted(d)[:, -1] / fitted(d)[:, -1]),
+            Control("one delta against itself", lambda d: over(fitted(d)[:, -1], fitted(d)[:, -1])),
         ),
     )
 
@@ -193,14 +191,15 @@ def _ends(s: RichLazySettings) -> Sequence[Claim]:
 # -- wide and deep linear networks ---------------------------------------------------------------------------
 
 
+def wide(data: xr.Dataset, name: str, kind: str | None = None, pick: str = "max", **at: float) -> Array:
+    """Return a reading (n,) of the wide networks, the largest or the smallest over what is not fixed."""
+    found = part(data, "wide")[name].sel({**({"measurements": kind} if kind else {}), **at})
+    others = [dim for dim in found.dims if dim != "seed"]
+    return np.asarray((found.max(others) if pick == "max" else found.min(others)).values)
+
+
 def _wide(s: RichLazySettings) -> Sequence[Claim]:
-    small, large = min(s.wide_deltas, key=abs), max(s.wide_deltas, key=abs)
-
-    def wide(data: xr.Dataset, name: str, kind: str | None = None, pick: str = "max", **at: float) -> Array:
-        found = part(data, "wide")[name].sel({**({"measurements": kind} if kind else {}), **at})
-        others = [dim for dim in found.dims if dim != "seed"]
-        return np.asarray((found.max(others) if pick == "max" else found.min(others)).values)
-
+    small = min(s.wide_deltas, key=abs)
     return (
         Claim(
             "wide-conserved",
@@ -221,6 +220,12 @@ def _wide(s: RichLazySettings) -> Sequence[Claim]:
                 lambda d: wide(d, "entropy", "any", delta=small),
             ),
         ),
+    )
+
+
+def _wide_ends(s: RichLazySettings) -> Sequence[Claim]:
+    small, large = min(s.wide_deltas, key=abs), max(s.wide_deltas, key=abs)
+    return (
         Claim(
             "wide-entropy",
             "On data that share singular vectors it ends at the interpolator of least hyperbolic entropy (gap)",
@@ -282,136 +287,5 @@ def _deep(s: RichLazySettings) -> Sequence[Claim]:
             lambda d: part(d, "deep").drift.max("layers").values,
             Expectation.at_most(1e-7),
             Control("W^T W + W' W'^T (smallest change)", lambda d: part(d, "deep").grown.min("layers").values),
-        ),
-    )
-
-
-# -- ReLU networks -------------------------------------------------------------------------------------------
-
-
-def relu(data: xr.Dataset, name: str, scale: float, balance: float, step: int = -1) -> Array:
-    """Return a reading (n,) of the ReLU students of one cell, at the checkpoint number ``step``."""
-    found = part(data, "relu")[name].sel({"scale": scale, "balance": balance}, method="nearest")
-    return np.asarray(found.isel(step=step).values)
-
-
-def _relu(s: RichLazySettings) -> Sequence[Claim]:
-    first, last = s.checkpoints[0], s.checkpoints[-1]
-
-    def ratio(name: str, over: float, under: float, scale: float, step: int = -1) -> object:
-        return lambda d: relu(d, name, scale, over, step) / relu(d, name, scale, under, step)
-
-    def compare(
-        words: tuple[str, str, str], name: str, over: float, under: float, expected: Expectation, step: int = -1
-    ) -> Claim:
-        return Claim(
-            words[0],
-            words[1],
-            f"{PAPER}, {words[2]}",
-            ratio(name, over, under, SMALL, step),  # type: ignore[arg-type]
-            expected,
-            Control(f"at scale tau = {LARGE:g}", ratio(name, over, under, LARGE, step)),  # type: ignore[arg-type]
-        )
-
-    return (
-        compare(
-            ("upstream-learns-fast", f"At tau = 0.1 an upstream student's loss (delta = 1) is, after {first} steps, "
-             "less than an eighth of a balanced one's (ratio)", "Fig. 1, in direction; claim 6, with its margin"),
-            "train_loss", 0.0, 1.0, Expectation.at_least(8.0), 0,
-        ),
-        compare(
-            ("downstream-learns-slowly", "... and less than a fifteenth of a downstream one's (ratio)",
-             "Fig. 1, in direction; claim 6, with its margin"),
-            "train_loss", -1.0, 1.0, Expectation.at_least(15.0), 0,
-        ),
-        compare(
-            ("upstream-changes-patterns", f"After {last} steps its activation patterns have changed more than twice as "
-             "much as a downstream student's (ratio)", "Fig. 1 and 5; claim 7, with its margin"),
-            "flips", 1.0, -1.0, Expectation.at_least(2.0),
-        ),
-        compare(
-            ("upstream-moves-little", "... while its parameters have moved less than half as far (ratio)",
-             "Fig. 5, caption; claim 7, with its margin"),
-            "moved", 1.0, -1.0, Expectation.at_most(0.5),
-        ),
-        compare(
-            ("upstream-generalizes", "... and a downstream student's test loss is at least 1.5 times its own (ratio)",
-             "Fig. 1, in direction; the extremes of five seeds measured before give 1.8"),
-            "test_loss", -1.0, 1.0, Expectation.at_least(1.5),
-        ),
-        Claim(
-            "large-is-lazy",
-            f"At tau = 1, delta = 0 the kernel has moved by less than 0.02 after {last} steps",
-            f"{PAPER}, Fig. 1; claim 8",
-            lambda d: relu(d, "kernel_distance", LARGE, 0.0),
-            Expectation.at_most(0.02),
-            Control("at tau = 0.1", lambda d: relu(d, "kernel_distance", SMALL, 0.0)),
-        ),
-    )  # fmt: skip
-
-
-def _conserved(s: RichLazySettings) -> Sequence[Claim]:
-    def over(data: xr.Dataset, name: str, pick: str) -> Array:
-        found = part(data, "relu")[name]
-        cells = ["scale", "balance"]
-        return np.asarray((found.max(cells) if pick == "max" else found.min(cells)).values)
-
-    return (
-        Claim(
-            "neurons-conserved",
-            "In every cell every ReLU neuron keeps a^2 - |w|^2 to 0.01 (largest change)",
-            f"{PAPER}, Sec. 5; claim 9, with its margin",
-            lambda d: over(d, "drift", "max"),
-            Expectation.at_most(0.01),
-            Control("a^2 + |w|^2, which nothing keeps (smallest over cells)", lambda d: over(d, "grown", "min")),
-        ),
-    )
-
-
-# -- modular addition ----------------------------------------------------------------------------------------
-
-
-def grokked(data: xr.Dataset, name: str) -> xr.DataArray:
-    """Return the step at which test accuracy reaches 90 %, over the factor and the seed; inf where it never does."""
-    found = part(data, name)
-    factor = "upstream" if name == "same_function" else name
-    return crossing(found.test_accuracy, 0.9).rename({factor: "factor"})
-
-
-def _addition(s: RichLazySettings) -> Sequence[Claim]:
-    def gain(data: xr.Dataset, name: str, factor: float) -> Array:
-        steps = grokked(data, name)
-        return np.asarray((steps.sel(factor=1.0) / steps.sel(factor=factor)).values)
-
-    def against(data: xr.Dataset, factor: float) -> Array:
-        up, down = (grokked(data, name).sel(factor=factor).values for name in ("embedding", "readout"))
-        return np.asarray(down / up)
-
-    return (
-        Claim(
-            "grokking-upstream",
-            "With one and the same first function, first weights moved fourfold upstream make a network grok modular "
-            "addition sooner (steps over steps)",
-            f"{PAPER}, abstract, in direction; size and margin are ours",
-            lambda d: gain(d, "same_function", 4.0),
-            Expectation.at_least(1.1),
-            Control("moved fourfold downstream", lambda d: gain(d, "same_function", 0.25)),
-        ),
-        Claim(
-            "grokking-embedding",
-            "A quarter of the embedding's first weights alone makes it grok sooner (steps over steps)",
-            f"{PAPER}, abstract, in direction; size and margin are ours",
-            lambda d: gain(d, "embedding", 0.25),
-            Expectation.at_least(1.1),
-            Control("four times the embedding", lambda d: gain(d, "embedding", 4.0)),
-        ),
-        Claim(
-            "grokking-at-small-scale",
-            "Of two starts with one small first function, the one with the small embedding groks sooner than the one "
-            "with the small readout (steps over steps)",
-            f"{PAPER}, abstract, in direction; size and margin are ours",
-            lambda d: against(d, 0.25),
-            Expectation.at_least(1.1),
-            Control("the unchanged start in both", lambda d: against(d, 1.0)),
         ),
     )

@@ -12,6 +12,7 @@ integrated: LSODA, or the methods of Runge and Kutta where a claim is about thei
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
@@ -22,6 +23,7 @@ from phasescope.instruments import LEARNING
 from phasescope.learners import PowerMLP
 from phasescope.studies._rich_and_lazy_claims import claims
 from phasescope.studies._rich_and_lazy_figures import figures
+from phasescope.studies._rich_and_lazy_network_claims import FOURFOLD, LARGE, QUARTER, SMALL
 from phasescope.studies._rich_and_lazy_neurons import (
     measure_descent,
     measure_flow,
@@ -37,11 +39,13 @@ from phasescope.vocabulary import Grid, Member, Positive, Recipe, Settings
 Count = Annotated[int, Field(ge=1)]
 PAPER = "arXiv:2406.06158"
 DELTAS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
-QUARTER, FOURFOLD = 0.25, 4.0
 
 
 class RichLazySettings(Settings):
-    """Sizes of the study. ``scales`` and ``balances`` are tau and delta of the ReLU students; claims add their own."""
+    """Sizes of the study. ``scales`` and ``balances`` are tau and delta of the ReLU students; claims add their own.
+
+    The diagram has ``map_seeds`` students per cell; the six cells that claims look at have twice ``seeds``.
+    """
 
     seeds: Count = 12
     rate: Annotated[float, Field(gt=0, le=0.01)] = 0.001
@@ -58,6 +62,7 @@ class RichLazySettings(Settings):
     balances: tuple[float, ...] = (-1.0, -0.75, -0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
     relu_rate: Positive = 5e-3
     checkpoints: tuple[Count, ...] = (100, 1000, 2000)
+    map_seeds: Count = 6
     p: Annotated[int, Field(ge=5)] = 23
     addition_width: Count = 200
     train_fraction: Annotated[float, Field(gt=0, lt=1)] = 0.6
@@ -68,8 +73,8 @@ class RichLazySettings(Settings):
 
     @property
     def all_scales(self) -> tuple[float, ...]:
-        """The scales tau, with those of the claims."""
-        return tuple(sorted({*self.scales, 0.1, 1.0}))
+        """The scales tau in order, with those of the claims."""
+        return tuple(sorted({*self.scales, SMALL, LARGE}))
 
     @property
     def all_balances(self) -> tuple[float, ...]:
@@ -91,6 +96,7 @@ SCALES = {
     "pocket": RichLazySettings(),
     "paper": RichLazySettings(
         seeds=16,
+        map_seeds=16,
         dimension=100,
         width=50,
         samples=1000,
@@ -106,7 +112,7 @@ SCALES = {
 
 def experiments(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
     """Return the study's experiments by name: one neuron, wide and deep networks, ReLU students, modular addition."""
-    return {**_neuron(s), **_products(s), "relu": _relu(s), **_addition(s)}
+    return {**_neuron(s), **_products(s), **_relu(s), **_addition(s)}
 
 
 def _neuron(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
@@ -168,22 +174,25 @@ def _products(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
     }
 
 
-def _relu(s: RichLazySettings) -> Simulation:
-    over = {"step": s.checkpoints}
+def _relu(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
     units = {"train_loss": "1", "test_loss": "1", "kernel_distance": "1", "flips": "neurons", "moved": "1"}
-    sizes = {"dimension": s.dimension, "width": s.width, "samples": s.samples}
-    return Simulation(
-        "ReLU students over scale and balance",
-        measure_relu,
-        Grid({"scale": s.all_scales, "balance": s.all_balances}, seeds=s.seeds),
-        (
-            *(Quantity(name, unit, f"{PAPER}, Fig. 1", ("step",), over) for name, unit in units.items()),
-            Quantity("drift", "1", f"{PAPER}, conserved per neuron"),
-            Quantity("grown", "1", "control of drift"),
-        ),
-        {**sizes, "rate": s.relu_rate, "at": s.checkpoints},
-        work=max(s.checkpoints) * s.dimension * s.width * s.samples,
+    over = {"step": s.checkpoints}
+    quantities = (
+        *(Quantity(name, unit, f"{PAPER}, Fig. 1", ("step",), over) for name, unit in units.items()),
+        Quantity("drift", "1", f"{PAPER}, conserved per neuron"),
+        Quantity("grown", "1", "control of drift"),
     )
+    sizes = {"dimension": s.dimension, "width": s.width, "samples": s.samples}
+    fixed = {**sizes, "rate": s.relu_rate, "at": s.checkpoints}
+    work = float(max(s.checkpoints) * s.dimension * s.width * s.samples)
+
+    def students(title: str, scales: Sequence[float], balances: Sequence[float], seeds: int) -> Simulation:
+        grid = Grid({"scale": scales, "balance": balances}, seeds=seeds)
+        return Simulation(title, measure_relu, grid, quantities, fixed, work)
+
+    corners = students("ReLU students in six cells", (SMALL, LARGE), (-1.0, 0.0, 1.0), 2 * s.seeds)
+    diagram = students("ReLU students over scale and balance", s.all_scales, s.all_balances, s.map_seeds)
+    return {"corners": corners, "relu": diagram}
 
 
 def _addition(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
