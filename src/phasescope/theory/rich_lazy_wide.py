@@ -19,7 +19,8 @@ def product_flow(beta: Array, delta: float, slope: Array) -> Array:
     """Return d beta / dt (D, K) where ``slope`` (D, K) is the loss's gradient in beta; exact for Delta = delta I.
 
     -(slope (S_K + delta) / 2 + (S_D - delta) / 2 slope), S_K = sqrt(delta^2 + 4 beta^T beta) and S_D the same of
-    beta beta^T. Derived: B^T B and A A^T solve quadratic equations in beta. Domain: H >= K, D for either sign of delta.
+    beta beta^T. Derived: B^T B and A A^T solve quadratic equations in beta. Domain: H = K for delta > 0 and H = D for
+    delta < 0, any H for 0; with fewer hidden units beta alone does not say where A or B is 0.
     """
     u, s, vt = np.linalg.svd(np.asarray(beta, dtype=np.float64))
     columns, rows = np.zeros(len(vt)), np.zeros(len(u))
