@@ -240,7 +240,7 @@ def _wide_ends(s: RichLazySettings) -> Sequence[Claim]:
         Claim(
             "wide-entropy-is-off",
             f"On data that share none it does not: at delta = {small:g} the potential misses by 5 % or more",
-            "derived here: the metric of the exact flow is no Hessian of a potential; pilots had 0.22 to 0.26",
+            "derived here: the metric of the exact flow is no Hessian of a potential; pilots had 0.09 to 0.26",
             lambda d: wide(d, "entropy", "any", delta=small),
             Expectation.at_least(0.05),
             Control("the flow of the function", lambda d: wide(d, "function", "any", delta=small)),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from phasescope.studies.rich_and_lazy import RichLazySettings
 
 DELTA = Axis("delta")
+LOWEST = 1e-6  # of the losses that are drawn
 SHOWN = (-4.0, -1.0, 0.0, 1.0, 4.0)
 
 
@@ -43,8 +44,8 @@ def _paths(data: xr.Dataset, s: RichLazySettings) -> Figure:
     for delta in SHOWN:
         here = found.sel(delta=delta).isel(time=slice(1, None))
         loss, distance = foreseen(delta, fine)
-        losses += [_points(f"delta {delta:g}", here.loss.clip(1e-6), times)]
-        losses += [Line(f"theory, {delta:g}", fine, np.maximum(loss, 1e-6), role="theory")]
+        losses += [_points(f"delta {delta:g}", here.loss.where(here.loss > LOWEST), times)]
+        losses += [Line(f"theory, {delta:g}", fine, np.where(loss > LOWEST, loss, np.nan), role="theory")]
         kernels += [_points(f"delta {delta:g}", here.kernel_distance, times)]
         kernels += [Line(f"theory, {delta:g}", fine, distance, role="theory")]
     time = Axis("time", "log")
@@ -53,7 +54,7 @@ def _paths(data: xr.Dataset, s: RichLazySettings) -> Figure:
         "Points: trained by gradient descent on whitened data, median over seeds. Lines: the closed form. Upstream "
         "(delta above 0) fits first and moves its kernel least; downstream fits along its first direction, then turns.",
         [
-            Curves("loss", time, Axis("loss / first loss", "log", (1e-6, 2.0)), losses),
+            Curves("loss", time, Axis("loss / first loss", "log", (LOWEST, 2.0)), losses),
             Curves("change of the tangent kernel", time, Axis("kernel distance from the start"), kernels),
         ],
         ("kernel-distance", "kernel-moves-less", "time-to-fit", "upstream-fits-sooner"),
@@ -130,23 +131,21 @@ def _products(data: xr.Dataset) -> Figure:
 
 def _diagram(data: xr.Dataset, s: RichLazySettings) -> Figure:
     found = part(data, "relu")
-    names = {
-        "test_loss": ("log10 of the test loss", lambda v: np.log10(v)),
-        "kernel_distance": ("kernel distance", lambda v: v),
-        "flips": (f"flipped patterns (of {s.width} neurons)", lambda v: v),
-    }
+    readings = (
+        ("test loss", "log10 of the test loss", np.log10(found.test_loss)),
+        ("change of the tangent kernel", "kernel distance", found.kernel_distance),
+        ("change of activation patterns", f"neurons (of {s.width})", found.flips),
+    )
     tau, delta = Axis("scale tau", "log"), Axis("balance delta")
     panels = []
-    for name, (label, shown) in names.items():
-        values = found[name].isel(step=-1).median("seed").transpose("balance", "scale").values
-        panels.append(
-            HeatMap(label, tau, delta, found.scale.values, found.balance.values, shown(values), label)  # type: ignore[no-untyped-call]
-        )
+    for title, label, reading in readings:
+        values = reading.isel(step=-1).median("seed").transpose("balance", "scale").values
+        panels.append(HeatMap(title, tau, delta, found.scale.values, found.balance.values, values, label))
     return Figure(
         "diagram", "Two-layer ReLU students over scale and balance",
         f"After {s.checkpoints[-1]} steps, median over seeds: n = {s.samples}, d = {s.dimension}, {s.width} neurons, a "
-        "teacher of 3. Small upstream starts (upper left) generalize best and change their patterns most; large starts "
-        "are lazy whatever their balance.",
+        "teacher of 3. Small upstream starts (upper left) generalize best and change their patterns most; the kernel "
+        "moves most a little downstream; large starts are lazy whatever their balance.",
         panels,
         ("upstream-generalizes", "upstream-changes-patterns", "large-is-lazy"),
     )  # fmt: skip

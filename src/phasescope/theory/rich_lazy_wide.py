@@ -18,16 +18,17 @@ from phasescope.vocabulary import Array, BadInput
 def product_flow(beta: Array, delta: float, slope: Array) -> Array:
     """Return d beta / dt (D, K) where ``slope`` (D, K) is the loss's gradient in beta; exact for Delta = delta I.
 
-    -(slope (S_K + delta) / 2 + (S_D - delta) / 2 slope), S_K = sqrt(delta^2 + 4 beta^T beta) and S_D the same of
-    beta beta^T. Derived: B^T B and A A^T solve quadratic equations in beta. Domain: H = K for delta > 0 and H = D for
-    delta < 0, any H for 0; with fewer hidden units beta alone does not say where A or B is 0.
+    -(slope S_K + S_D slope) / 2, S_K = sqrt(delta^2 + 4 beta^T beta) and S_D the same of beta beta^T; the sign of delta
+    does not matter. Derived: B^T B = (S_K + delta) / 2 and A A^T = (S_D - delta) / 2 solve quadratic equations in beta.
+    Domain: H = K for delta > 0 and H = D for delta < 0, any H for 0; with fewer hidden units beta alone does not say
+    where A or B is 0.
     """
     u, s, vt = np.linalg.svd(np.asarray(beta, dtype=np.float64))
     columns, rows = np.zeros(len(vt)), np.zeros(len(u))
     columns[: len(s)] = rows[: len(s)] = s
-    right = (vt.T * (np.hypot(delta, 2 * columns) + delta) / 2) @ vt
-    left = (u * (np.hypot(delta, 2 * rows) - delta) / 2) @ u.T
-    return -np.asarray(slope @ right + left @ slope)
+    right = (vt.T * np.hypot(delta, 2 * columns)) @ vt
+    left = (u * np.hypot(delta, 2 * rows)) @ u.T
+    return -np.asarray(slope @ right + left @ slope) / 2
 
 
 def hyperbolic_entropy(values: Array, delta: float) -> float:
