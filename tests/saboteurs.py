@@ -20,8 +20,11 @@ import test_criticality_theory
 import test_ensemble
 import test_independent_neurons
 import test_inspect
+import test_kernel_distance
 import test_learners
 import test_polynomials
+import test_rich_and_lazy
+import test_rich_lazy_theory
 import test_signal
 import test_stochastic_collapse
 import test_stochastic_collapse_theory
@@ -719,6 +722,80 @@ INSPECTION = (
     ),
 )
 
+# -- rich and lazy --------------------------------------------------------------------------------------------------------
+
+
+def summed_outputs(net: Any, inputs: torch.Tensor, **asked: Any) -> torch.Tensor:
+    """The kernel of the sum of all outputs, which one backward pass per sample gives."""
+    full = instruments.tangent_kernel(net, inputs, **{**asked, "full": True})
+    count = len(full) // len(inputs)
+    summed = full.view(len(inputs), count, len(inputs), count).sum((1, 3)) / count
+    return full if asked.get("full") else summed
+
+
+def one_minus_cosine(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The distance by its formula, which loses what is below rounding."""
+    inner = (one * other).sum((-2, -1)).double()
+    return 1 - inner / torch.linalg.matrix_norm(one.double()) / torch.linalg.matrix_norm(other.double())
+
+
+def notebook_slip(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The second norm taken of the first kernel."""
+    return 1 - (one * other).sum((-2, -1)) / torch.linalg.matrix_norm(one) ** 2
+
+
+def any_change(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """Values that changed, instead of signs."""
+    return (one != other).double().mean(-2).sum(-1)
+
+
+def balanced_always(beta: Any, delta: float, slope: Any) -> Any:
+    """The flow of a wide network that is balanced."""
+    return theory.product_flow(beta, 0.0, slope)
+
+
+def halved_entropy(values: Any, delta: float) -> float:
+    """The entropy without the 2 in asinh(2 s / delta)."""
+    return theory.hyperbolic_entropy(np.asarray(values) / 2, delta) * 2
+
+
+def depth_forgotten(beta0: Any, layers: int, null: Any, solution: float) -> float:
+    """Two layers' potential whatever the depth."""
+    return theory.deep_null_coordinate(beta0, 2, null, solution)
+
+
+def halved_step(weights: Any, x: Any, y: Any, rate: float) -> Any:
+    """Descent without the square's factor 2."""
+    return test_rich_and_lazy.relu.step(weights, x, y, rate / 2)
+
+
+def uncancelled(generator: Any, *sizes: Any) -> Any:
+    """Pairs that add up instead of cancelling."""
+    w, a = test_rich_and_lazy.relu.start(generator, *sizes)
+    return w, np.abs(a)
+
+
+def sign_kept(times: Any, a0: float, w0: Any, target: Any) -> Any:
+    """A neuron whose a never changes its sign."""
+    a, w = theory.whitened_flow(times, a0, w0, target)
+    return np.abs(a) * np.sign(a0), w
+
+
+kernels, rich = test_kernel_distance, test_rich_and_lazy
+RICH_AND_LAZY = (
+    Saboteur("a kernel of summed outputs", lambda: kernels.law_plain_loop(summed_outputs)),
+    Saboteur("a kernel distance that rounds away", lambda: kernels.law_small_distances(one_minus_cosine)),
+    Saboteur("a kernel distance with one norm twice", lambda: kernels.law_distance(notebook_slip)),
+    Saboteur("patterns that count every change", lambda: kernels.law_patterns(any_change)),
+    Saboteur("a wide network taken for balanced", lambda: rich.law_product_flow(balanced_always)),
+    Saboteur("an entropy without its two", lambda: rich.law_entropy(halved_entropy)),
+    Saboteur("a potential that forgets depth", lambda: rich.law_deep(depth_forgotten)),
+    Saboteur("a step without the square's two", lambda: rich.law_relu_step(halved_step)),
+    Saboteur("pairs that do not cancel", lambda: rich.law_start(uncancelled)),
+    Saboteur("an a that keeps its sign", lambda: test_rich_lazy_theory.law_closed_form(sign_kept)),
+)
+
 SABOTEURS = (
     *TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *TRANSFER, *COLLAPSE, *INSPECTION,
+    *RICH_AND_LAZY,
 )  # fmt: skip

@@ -27,6 +27,7 @@ from phasescope.instruments.independent_neurons import (
     neuron_vectors,
 )
 from phasescope.instruments.jacobian_profile import jacobian_profile, push_forward
+from phasescope.instruments.kernel_distance import kernel_distance, pattern_distance, tangent_kernel
 from phasescope.instruments.logits import (
     correct_logit,
     logit_margin,
@@ -120,6 +121,7 @@ __all__ = [
     "independent_neurons",
     "independent_share",
     "jacobian_profile",
+    "kernel_distance",
     "kernel_slope",
     "kernels",
     "logit_margin",
@@ -134,6 +136,7 @@ __all__ = [
     "participation",
     "participation_in_basis",
     "passage",
+    "pattern_distance",
     "phase_alignment",
     "phases",
     "pruning",
@@ -143,6 +146,7 @@ __all__ = [
     "spectral_flatness",
     "table_accuracy",
     "table_loss",
+    "tangent_kernel",
     "test_accuracy",
     "test_loss",
     "token_cosines",

@@ -10,6 +10,7 @@ rates do not carry over from one to the other: mean-field gradients are about ``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -37,9 +38,10 @@ class PowerMLP(nn.Module):
 
     Parameters ``embed`` (S, p, H) and ``readout`` (K, H). Dropout acts between the first layer and the activation,
     batch normalization after the activation, where Doshi et al. 2023 (App. A, Eq. 5) put them. ``dropout`` may differ
-    per member of a grid.
+    per member of a grid. ``embed_scale`` and ``readout_scale`` multiply the first weights of the two layers.
 
-    Raises ``BadInput`` for a modulus below 2, a width below 1, an unknown activation or parametrization.
+    Raises ``BadInput`` for a modulus below 2, a width below 1, an unknown activation or parametrization, numbers out of
+    range.
     """
 
     fused_kernel = True
@@ -55,12 +57,18 @@ class PowerMLP(nn.Module):
         parametrization: Parametrization = "plain",
         dropout: float = 0.0,
         batch_norm: bool = False,
+        embed_scale: float = 1.0,
+        readout_scale: float = 1.0,
     ) -> None:
         super().__init__()
         _check(p, width, activation, parametrization, dropout)
+        for name, value in (("embed_scale", embed_scale), ("readout_scale", readout_scale)):
+            if not 0 <= value < math.inf:
+                raise BadInput(f"{name} is {value}: it must be finite and at least 0.")
         self.p, self.width, self.arity, self.outputs = p, width, arity, outputs or p
         self.activation, self.parametrization = activation, parametrization
         self.scale = 1.0 / (arity * p * width) if parametrization == "mean-field" else 1.0
+        self.embed_scale, self.readout_scale = float(embed_scale), float(readout_scale)
         self.embed = nn.Parameter(_zeros(arity, p, width))
         self.readout = nn.Parameter(_zeros(self.outputs, width))
         self.drop = KeyedDropout(dropout)
@@ -72,8 +80,8 @@ class PowerMLP(nn.Module):
         plain = (2 ** (degree + 2) * self.width) ** (-1 / (degree + 1))
         deviation = 1.0 if self.parametrization == "mean-field" else plain
         with torch.no_grad():
-            for weight in (self.embed, self.readout):
-                weight.copy_(torch.from_numpy(deviation * generator.standard_normal(tuple(weight.shape))))
+            for weight, scale in ((self.embed, self.embed_scale), (self.readout, self.readout_scale)):
+                weight.copy_(torch.from_numpy(scale * deviation * generator.standard_normal(tuple(weight.shape))))
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits (N, K) of integer ``inputs`` (N, S)."""
@@ -102,6 +110,8 @@ class PowerMLP(nn.Module):
             "activation": self.activation,
             "parametrization": self.parametrization,
             "batch_norm": self.norm is not None,
+            "embed_scale": self.embed_scale,
+            "readout_scale": self.readout_scale,
             **self.knobs,
         }
 

@@ -164,6 +164,12 @@ from phasescope.theory.rich_lazy import (
     tangent_kernel,
     whitened_flow,
 )
+from phasescope.theory.rich_lazy_wide import (
+    deep_null_coordinate,
+    hyperbolic_entropy,
+    least_entropy,
+    product_flow,
+)
 from phasescope.theory.stochastic_collapse import (
     attractivity,
     collapse_rate,
@@ -253,6 +259,7 @@ __all__ = [
     "critical_singular_value",
     "critical_weights",
     "custom_activation",
+    "deep_null_coordinate",
     "density_variances",
     "discrete_logarithms",
     "edge_of_chaos",
@@ -281,6 +288,7 @@ __all__ = [
     "has_partial_inversion",
     "homogeneous_ball",
     "hopfield_update",
+    "hyperbolic_entropy",
     "iterations",
     "kept_share",
     "kept_share_limit",
@@ -292,6 +300,7 @@ __all__ = [
     "largest_square_rate",
     "leaky_relu",
     "learnability",
+    "least_entropy",
     "linear_errors",
     "linear_terms",
     "linear_transfer_risk",
@@ -322,6 +331,7 @@ __all__ = [
     "power_order",
     "power_table",
     "primitive_root",
+    "product_flow",
     "product_weights",
     "pure_participation",
     "quartic_density",
