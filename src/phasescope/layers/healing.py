@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, Any
 
 import numpy as np
@@ -45,12 +45,16 @@ class Numbers(Settings):
 
 @dataclass(frozen=True)
 class Healed:
-    """A healed ``model``, its losses ``before`` and ``after`` on held-out samples, and in ``training`` (steps,)."""
+    """A healed ``model``, its losses ``before`` and ``after`` on held-out samples, and in ``training`` (steps,).
+
+    ``identity`` is the name of the checkpoint that the keeper may drop once the model is written.
+    """
 
     model: nn.Module
     training: Array
     before: Losses | None = None
     after: Losses | None = None
+    identity: Mapping[str, Any] = field(default_factory=dict)
 
 
 def heal(
@@ -77,9 +81,10 @@ def heal(
     ids = checked(model, tokens)
     adapters = Adapters(model, rank=n.rank, dropout=n.dropout, seed=n.seed, four_bit=n.four_bit)
     before = losses(model, held) if held is not None else None
-    training = _train(adapters, ids, n, keeper, on_progress)
+    identity = _identity(adapters, ids, n)
+    training = _train(adapters, ids, n, keeper, identity, on_progress)
     healed = adapters.merged()
-    return Healed(healed, training, before, losses(healed, held) if held is not None else None)
+    return Healed(healed, training, before, losses(healed, held) if held is not None else None, identity)
 
 
 def rate_at(n: Numbers, step: int) -> float:
@@ -91,11 +96,15 @@ def rate_at(n: Numbers, step: int) -> float:
 
 
 def _train(
-    adapters: Adapters, ids: Tensor, n: Numbers, keeper: Keeper | None, tell: Callable[[int, int, float], object] | None
+    adapters: Adapters,
+    ids: Tensor,
+    n: Numbers,
+    keeper: Keeper | None,
+    identity: Mapping[str, Any],
+    tell: Callable[[int, int, float], object] | None,
 ) -> Array:
     """Train ``adapters`` in place from where ``keeper`` knows them to be; return the losses of all steps."""
     optimizer = torch.optim.Adam(adapters.parameters, lr=n.rate)
-    identity = _identity(adapters, ids, n) if keeper is not None else {}
     done = _restore(adapters, optimizer, keeper, identity)
     rows = np.arange(len(ids), dtype=np.int32)
     saved = time.monotonic()
@@ -140,7 +149,7 @@ def _state(adapters: Adapters, optimizer: torch.optim.Optimizer, done: list[floa
 
 
 def _restore(
-    adapters: Adapters, optimizer: torch.optim.Optimizer, keeper: Keeper | None, identity: dict[str, Any]
+    adapters: Adapters, optimizer: torch.optim.Optimizer, keeper: Keeper | None, identity: Mapping[str, Any]
 ) -> list[float]:
     """Put the adapters and the optimizer where a checkpoint left them; return the losses so far."""
     known = keeper.load_checkpoint(identity) if keeper is not None else None

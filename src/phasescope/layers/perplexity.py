@@ -102,5 +102,6 @@ def losses(
 
 def token_losses(model: nn.Module, ids: Tensor) -> Tensor:
     """Return the cross-entropy (B, T - 1) in nats of each token of ``ids`` (B, T) but the first, in float32."""
-    logits = model(ids, use_cache=False).logits[:, :-1]
-    return nn.functional.cross_entropy(logits.transpose(1, 2).float(), ids[:, 1:], reduction="none")
+    logits = model(ids, use_cache=False).logits[:, :-1].flatten(0, 1)  # classes last in memory: three times as fast
+    answers = ids[:, 1:].to(logits.device)
+    return nn.functional.cross_entropy(logits.float(), answers.flatten(), reduction="none").view(answers.shape)

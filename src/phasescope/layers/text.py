@@ -30,7 +30,7 @@ class Samples:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def __getitem__(self, rows: slice) -> Samples:
+    def __getitem__(self, rows: slice | Array) -> Samples:
         return Samples(self.ids[rows], self.sizes[rows])
 
 
@@ -55,37 +55,50 @@ def read_texts(path: Path) -> Iterator[str]:
 
 
 def samples(
-    texts: Iterable[str], tokenizer: Any, *, length: int, count: int | None = None, seed: int | None = None
+    texts: Iterable[str],
+    tokenizer: Any,
+    *,
+    length: int,
+    count: int | None = None,
+    seed: int | None = None,
+    fewer: bool = False,
 ) -> Samples:
     """Cut ``texts`` into samples of ``length`` tokens that do not overlap; none spans two texts, no token is added.
 
     Without ``seed`` they are the first ``count`` in reading order, and no more text is read than they need; with it,
-    ``count`` of all, chosen at random and in reading order. ``count=None`` takes all. ``tokenizer`` is one of
-    transformers. Raises ``BadInput`` where fewer than one, or than ``count``, fit.
+    ``count`` of all, chosen at random and kept in reading order. ``count=None`` takes all. Memory is that of one text
+    and the samples. ``tokenizer`` is one of transformers. Raises ``BadInput`` where not one fits, or where ``count`` do
+    not and ``fewer`` will not do.
     """
     if length < 2 or (count is not None and count < 1):
         raise BadInput(f"length is {length}, count {count}: samples need 2 tokens or more, and there must be one.")
-    rows: list[list[int]] = []
-    sizes: list[int] = []
-    longest = 0
+    kept: list[tuple[int, list[int], int]] = []
+    seen, longest = 0, 0
+    chance = streams(0 if seed is None else seed)("samples")
     for text in texts:
         ids, places = _encoded(text, tokenizer)
         longest = max(longest, len(ids))
         for begin in range(0, len(ids) - length + 1, length):
-            rows.append(ids[begin : begin + length])
-            sizes.append(_bytes(text, places, begin, length) if places else _said(tokenizer, rows[-1]))
-        if seed is None and count is not None and len(rows) >= count:
+            # a reservoir (Vitter 1985, algorithm R): each sample so far is kept with the same probability
+            slot = (
+                seen if count is None or seen < count else int(chance.integers(seen + 1)) if seed is not None else seen
+            )
+            seen += 1
+            if count is not None and slot >= count:
+                continue
+            row = ids[begin : begin + length]
+            size = _bytes(text, places, begin, length) if places else _said(tokenizer, row)
+            kept[slot : slot + 1] = [(seen, row, size)]
+        if seed is None and count is not None and seen >= count:
             break
-    if not rows:
+    if not kept:
         raise BadInput(f"the longest text has {longest} tokens: give one of {length} or more, or a smaller length.")
-    if count is not None and len(rows) < count:
+    if count is not None and len(kept) < count and not fewer:
         raise BadInput(
-            f"the text makes {len(rows)} samples of {length} tokens, not {count}: give more, or ask for fewer."
+            f"the text makes {len(kept)} samples of {length} tokens, not {count}: give more text, or ask for fewer."
         )
-    chosen = np.arange(len(rows) if count is None else count)
-    if seed is not None:
-        chosen = np.sort(streams(seed)("samples").permutation(len(rows))[: len(chosen)])
-    return Samples(torch.tensor([rows[i] for i in chosen], dtype=torch.int64), np.array([sizes[i] for i in chosen]))
+    kept.sort(key=lambda sample: sample[0])
+    return Samples(torch.tensor([row for _, row, _ in kept]), np.array([size for _, _, size in kept], dtype=np.int64))
 
 
 def _encoded(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
