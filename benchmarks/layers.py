@@ -2,10 +2,10 @@
 
     python benchmarks/layers.py [MODEL_DIR] [--samples 64] [--length 512] [--batch 4]
 
-Without a folder, a random Llama of the shape of SmolLM2-135M. Each way runs in a process of its own; the bare pass keeps
-the L + 1 hidden states of a batch, reads nothing from them, and makes no logits, as the distances. Peak memory is the
-largest resident set of the process, libraries and weights included. Targets: throughput at least 0.9 of the bare pass,
-64 x 512 tokens of SmolLM2-135M in under 10 minutes on 2 cores and under 2.5 GiB.
+Without a folder, a random Llama of the shape of SmolLM2-135M. Each way runs in a process of its own; the bare pass
+keeps the L + 1 hidden states of a batch, reads nothing from them, and makes no logits, as the distances. Peak memory is
+the largest resident set of the process, libraries and weights included. Targets: throughput at least 0.9 of the bare
+pass, 64 x 512 tokens of SmolLM2-135M in under 10 minutes on 2 cores and under 2.5 GiB.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ def main() -> None:
         print(f"{way:>10}  {found['cpu']:.1f} s CPU  {found['seconds']:.1f} s  {found['peak'] / 2**30:.2f} GiB")
         best[way] = found if way not in best else {k: min(v, best[way][k]) for k, v in found.items()}
     cpu, wall = (best["bare"][k] / best["distances"][k] for k in ("cpu", "seconds"))
-    print(f"throughput of the distances over that of the bare pass: {cpu:.3f} by CPU seconds, {wall:.3f} by wall seconds")
+    print(
+        f"throughput of the distances over that of the bare pass: {cpu:.3f} by CPU seconds, {wall:.3f} by wall seconds"
+    )
 
 
 if __name__ == "__main__":

@@ -106,10 +106,10 @@ def direct(model: nn.Module, tokens: torch.Tensor) -> torch.Tensor:
         model(tokens, use_cache=False)
         x = [state.double().clone() for state in states]
     found = torch.zeros(*tokens.shape, len(x), len(x), dtype=torch.float64)
-    for l, a in enumerate(x):
-        for m, b in enumerate(x):
+    for i, a in enumerate(x):
+        for j, b in enumerate(x):
             cosine = (a * b).sum(-1) / (a * a).sum(-1).sqrt() / (b * b).sum(-1).sqrt()
-            found[:, :, l, m] = cosine.clamp(-1, 1).arccos() / math.pi
+            found[:, :, i, j] = cosine.clamp(-1, 1).arccos() / math.pi
     return found
 
 
@@ -260,7 +260,7 @@ class TestDistances:
         found = ps.layers.distances(llama, ids())
         for kind, matrix in (("last", found.last), ("mean", found.mean)):
             for n in range(1, DEPTH):
-                by_hand = min(range(DEPTH - n + 1), key=lambda l: matrix[l, l + n])  # noqa: B023
+                by_hand = min(range(DEPTH - n + 1), key=lambda i: matrix[i, i + n])
                 assert found.best(n, kind) == by_hand
 
     def test_the_deepest_block_keeps_the_last_layer(self) -> None:
@@ -396,7 +396,9 @@ def tokenizer_of(text: str) -> Any:
     return transformers.PreTrainedTokenizerFast(tokenizer_object=plain)
 
 
-TEXT = "Stand by the grey stone when the thrush knocks; the last light of Durin’s Day will shine upon the key-hole. " * 20
+TEXT = (
+    "Stand by the grey stone when the thrush knocks; the last light of Durin’s Day will shine upon the key-hole. " * 20
+)
 
 
 @pytest.fixture(scope="module")
@@ -440,7 +442,10 @@ class TestText:
         assert len(places) == len(every), "the test needs samples that differ"
         chosen = []
         for seed in range(200):
-            rows = [places[tuple(r.tolist())] for r in ps.layers.samples(parts, tokenizer, length=16, count=4, seed=seed).ids]
+            rows = [
+                places[tuple(r.tolist())]
+                for r in ps.layers.samples(parts, tokenizer, length=16, count=4, seed=seed).ids
+            ]
             assert rows == sorted(set(rows))
             chosen += rows
         mean = 800 / len(every)
@@ -451,7 +456,9 @@ class TestText:
     def test_a_text_shorter_than_one_sample_is_refused(self, tokenizer: Any) -> None:
         with pytest.raises(BadInput, match=r"the longest text has \d+ tokens: give one of 512 or more"):
             ps.layers.samples(["short", "a little longer"], tokenizer, length=512)
-        with pytest.raises(BadInput, match=r"makes \d+ samples of 16 tokens, not 999: give more text, or ask for fewer"):
+        with pytest.raises(
+            BadInput, match=r"makes \d+ samples of 16 tokens, not 999: give more text, or ask for fewer"
+        ):
             ps.layers.samples([TEXT], tokenizer, length=16, count=999)
         assert len(ps.layers.samples([TEXT], tokenizer, length=16, count=999, fewer=True)) > 5
         for length, count in ((1, 1), (8, 0)):

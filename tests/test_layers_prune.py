@@ -137,9 +137,14 @@ class TestCheckpoint:
             (folder / "inner" / "file").write_text("x")
             assert not (tmp_path / "a").exists()
         assert (tmp_path / "a" / "inner" / "file").read_text() == "x"
-        with pytest.raises(KeyboardInterrupt), new_folder(tmp_path / "b") as folder:
-            (folder / "file").write_text("x")
-            raise KeyboardInterrupt
+
+        def interrupted() -> None:
+            with new_folder(tmp_path / "b") as folder:
+                (folder / "file").write_text("x")
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            interrupted()
         with pytest.raises(BadInput, match="was made meanwhile"), new_folder(tmp_path / "c"):
             (tmp_path / "c").mkdir()
         assert {part.name for part in tmp_path.iterdir()} == {"a", "c"}
@@ -192,7 +197,9 @@ class TestHealing:
             np.testing.assert_array_equal(again.training, whole.training)
             assert bits(again.model) == bits(whole.model)
             steps.clear()
-            other = ps.layers.heal(built(), text, 7, keeper=store, on_progress=lambda i, *_: steps.append(i), **numbers, seed=1)
+            other = ps.layers.heal(
+                built(), text, 7, keeper=store, on_progress=lambda i, *_: steps.append(i), **numbers, seed=1
+            )
             assert steps == [1, 2, 3, 4, 5, 6, 7] and bits(other.model) != bits(whole.model)
 
     def test_a_batch_in_parts_has_the_gradient_of_the_whole(self, text: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,7 +226,9 @@ class TestHealing:
             ps.layers.heal(built(), text, 0)
         with pytest.raises(BadInput, match="there is no setting 'ranks'; did you mean 'rank'"):
             ps.layers.heal(built(), text, 1, ranks=2)
-        with pytest.raises(BadInput, match=r"the loss is (nan|inf) at step \d of the healing: take a rate smaller than"):
+        with pytest.raises(
+            BadInput, match=r"the loss is (nan|inf) at step \d of the healing: take a rate smaller than"
+        ):
             ps.layers.heal(built(), text, 9, rate=1e30, warmup=0, batch=2)
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         with pytest.raises(BadInput, match="4 bits need a CUDA device, and there is none here"):
@@ -264,7 +273,9 @@ class TestCommands:
         assert json.loads((page.parent / "layers.json").read_text())["whole"] == found["whole"]
         assert (page.parent / "figures" / "distances.png").stat().st_size > 10_000
 
-    def test_prune_and_heal(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_prune_and_heal(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         words = ("prune", "model", "--layers", "2", "--text", "text.txt", *SMALL, "--out", "short", "--heal", "12")
         code, out, err = command(monkeypatch, capsys, *words, "--heal-batch", "4", "--rate", "0.03", "--json")
         assert code == 0, err
@@ -276,7 +287,9 @@ class TestCommands:
         code, _, err = command(monkeypatch, capsys, *words)
         assert (code, "short exists: name a folder that does not" in err) == (2, True)
 
-    def test_prune_without_a_text(self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def test_prune_without_a_text(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
         code, out, err = command(monkeypatch, capsys, "prune", "model", "--layers", "1", "--out", "short")
         assert code == 0, err
         assert f"without layers {DEPTH - 2} of {DEPTH}" in out, "the layer before the last"
