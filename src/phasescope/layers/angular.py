@@ -152,7 +152,8 @@ def _sample(states: list[Tensor], skip: int) -> tuple[Array, Array]:
     step = max(1, CHUNK // (len(states) * states[0].shape[-1]))
     total: Tensor | None = None
     for begin in range(skip, tokens, step):
-        found = angles(torch.stack([state[begin : begin + step] for state in states], 1))
+        here = [state[begin : begin + step].to(states[0].device) for state in states]  # layers may be on several
+        found = angles(torch.stack(here, 1))
         total = found.sum(0) if total is None else total + found.sum(0)
         last = found[-1]
     assert total is not None

@@ -53,20 +53,19 @@ class Asked:
         raise BadInput(f"there is no --tokens {self.tokens!r}{nearest(self.tokens, ('last', 'mean'))}")
 
 
-def check_installed() -> None:
-    """Refuse to go on without ``transformers``."""
+def prepare() -> None:
+    """Refuse to go on without ``transformers``, and keep it from looking anything up or drawing bars."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
     if importlib.util.find_spec("transformers") is None:
         raise BadInput("language models need transformers: pip install 'phasescope[llm]'.")
+    importlib.import_module("transformers.utils.logging").disable_progress_bar()
 
 
 def load(asked: Asked) -> nn.Module:
     """Return the model, in float32 on a CPU and in its own type on CUDA, its layers found."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported; this process looks up nothing
     if asked.device not in ("auto", "cpu", "cuda") or (asked.device == "cuda" and not torch.cuda.is_available()):
         raise BadInput(f"--device {asked.device} is not here: give auto, cpu, or cuda where there is one.")
     cuda = asked.device != "cpu" and torch.cuda.is_available()
-    check_installed()
-    importlib.import_module("transformers.utils.logging").disable_progress_bar()
     model = load_folder(asked.model, torch.bfloat16 if cuda else torch.float32)
     stack_of(model)
     return model.to("cuda" if cuda else "cpu").eval()
@@ -90,6 +89,7 @@ def layers(asked: Asked, *, scored: int, draws: int, skip: int, tell: Tell) -> T
     kind = asked.kind()
     if scored < 0 or draws < 0:
         raise BadInput(f"scored is {scored}, draws {draws}: neither can be below 0.")
+    prepare()
     tell("reading the text")
     text = text_of(asked, asked.samples)
     tell("loading the model")

@@ -27,6 +27,7 @@ from phasescope.layers.command import (
     number,
     page_of,
     plain,
+    prepare,
     text_of,
     text_page,
 )
@@ -64,6 +65,7 @@ def pruned(asked: Asked, n: int, out: Path, start: int | None, healing: Healing,
         raise BadInput(f"--heal is {healing.steps}: give a number of steps, or 0 for none.")
     if healing.steps:
         check_adapters(healing.four_bit)
+    prepare()
     held, training = _texts(asked, healing)
     tell("loading the model")
     model, tokenizer = load(asked), load_tokenizer(asked.model, out)
