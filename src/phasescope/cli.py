@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phasescope.layers.options import register as layer_commands
+
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from phasescope.inspection.command import Inspected
+    from phasescope.inspection.command import Told
     from phasescope.studies import MapResults, Results
     from phasescope.studies._display import Display
 
@@ -272,29 +274,24 @@ def inspect_(
     """Inspect a model of your own: signal and gradients block by block, what is not normal, and what to do."""
     from phasescope.inspection.command import inspected
 
-    console, started = _console(stderr=True), time.monotonic()
-    with console.status("loading") as status:
-        names = [name.strip() for name in blocks.split(",")] if blocks else None
-        told = inspected(model, batch, names, probes, seed, lambda what: status.update(what))
-    found, paths = told.found, _report_inspection(told, out)
-    if as_json:
-        seconds = round(time.monotonic() - started, 3)
-        document = {"complete": True, "seconds": seconds, **found.to_json(), "report": str(paths["report"])}
-        print(json.dumps(document, allow_nan=False))
-    else:
-        print(found)
-        _console().print(f"page     {paths['report']}", soft_wrap=True)
+    names = [name.strip() for name in blocks.split(",")] if blocks else None
+    _tell_of(lambda tell: inspected(model, batch, names, probes, seed, tell), out, as_json, open_)
+
+
+def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as_json: bool, open_: bool) -> None:
+    """Do work on a model of the user's, write its document and its page, and tell of it."""
+    from phasescope.report.told import written
+
+    started = time.monotonic()
+    with _console(stderr=True).status("loading") as status:
+        told = work(status.update)
+    page, text = written(told, out, time.monotonic() - started, as_json)
+    print(text)
     if open_:
-        webbrowser.open(Path(paths["report"]).resolve().as_uri())
+        webbrowser.open(page.resolve().as_uri())
 
 
-def _report_inspection(told: Inspected, out: Path | None) -> dict[str, Any]:
-    from phasescope.report import write_report
-    from phasescope.store import Store
-
-    with Store(out if out is not None else Path("runs") / told.folder) as store:
-        store.write("inspection.json", json.dumps(told.found.to_json(), allow_nan=False))
-        return write_report(store, **told.page)
+layer_commands(app, _tell_of)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # an expression may begin with a minus

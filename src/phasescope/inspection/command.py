@@ -21,17 +21,22 @@ QUESTION = "Do signal and gradients survive the way through this network, and wh
 
 
 @dataclass(frozen=True)
-class Inspected:
-    """An inspection, the name of its folder, and the page's parts as ``report.write_report`` takes them."""
+class Told:
+    """What a command has to say: ``text`` for a terminal, a ``document`` in JSON and ``file``, its name in ``folder``.
 
-    found: Inspection
+    ``page``: the page's parts as ``report.write_report`` takes them.
+    """
+
     folder: str
+    file: str
+    text: str
+    document: dict[str, Any]
     page: dict[str, Any]
 
 
 def inspected(
     model: str, batch: Path | None, blocks: Sequence[str] | None, probes: int, seed: int, tell: Callable[[str], object]
-) -> Inspected:
+) -> Told:
     """Load ``model`` and ``batch`` by name and inspect; ``tell`` is told what is being done.
 
     Raises ``BadInput`` without a batch, and what ``load_model``, ``load_batch`` and ``inspect`` raise.
@@ -51,7 +56,8 @@ def inspected(
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name or model).strip("-.")
     command = ["phasescope", "inspect", model, "--batch", str(batch), "--probes", str(probes), "--seed", str(seed)]
     command += ["--blocks", ",".join(blocks)] if blocks else []
-    return Inspected(found, f"inspect-{name}", _page(found, model, str(batch), shlex.join(command)))
+    page = _page(found, model, str(batch), shlex.join(command))
+    return Told(f"inspect-{name}", "inspection.json", str(found), found.to_json(), page)
 
 
 def _page(found: Inspection, model: str, batch: str, command: str) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def load_model(text: str) -> nn.Module:
     """
     path = Path(text)
     if path.is_dir():
-        return _from_folder(path)
+        return load_folder(path)
     if FACTORY.fullmatch(text):
         return _from_factory(*text.split(":"))
     if path.suffix in PICKLED:
@@ -69,7 +69,13 @@ def _from_factory(module: str, name: str) -> nn.Module:
     return model
 
 
-def _from_folder(folder: Path) -> nn.Module:
+def load_folder(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
+    """Return the model in the Hugging Face folder ``folder``, with weights of type ``dtype``.
+
+    Raises ``BadInput`` for other folders, for pickled weights, and where ``transformers`` is missing.
+    """
+    if not folder.is_dir():
+        raise BadInput(f"there is no folder {folder}: name the folder of a Hugging Face model.")
     if not (folder / "config.json").is_file():
         raise BadInput(f"{folder} has no config.json: name the folder of a Hugging Face model.")
     if not any(folder.glob("*.safetensors")):
@@ -84,11 +90,23 @@ def _from_folder(folder: Path) -> nn.Module:
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **local)
         kind = getattr(transformers, (config.architectures or [""])[0], transformers.AutoModel)
-        model = kind.from_pretrained(folder, config=config, use_safetensors=True, dtype=torch.float32, **local)
+        model = kind.from_pretrained(folder, config=config, use_safetensors=True, dtype=dtype, **local)
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(f"transformers can not read {folder}: {str(error).strip().splitlines()[0]}") from error
     assert isinstance(model, nn.Module)
     return model
+
+
+def load_tokenizer(folder: Path, what: object) -> Any:
+    """Return the tokenizer in ``folder``, with which ``what`` is to be read, or raise ``BadInput`` without one."""
+    transformers = _transformers(f"reading the text {what}")
+    try:
+        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise BadInput(
+            f"{folder} has no tokenizer for {what}, or none that transformers can read: save one there with "
+            "tokenizer.save_pretrained."
+        ) from error
 
 
 def _transformers(what: str) -> Any:
@@ -143,12 +161,11 @@ def _fitted(value: Tensor, module: nn.Module) -> Tensor:
 def _tokens(path: Path, module: nn.Module, folder: Path) -> Mapping[str, Tensor]:
     if not folder.is_dir():
         raise BadInput(f"{path} is text, and {folder} is no folder with a tokenizer: give .npy or .safetensors.")
-    transformers = _transformers(f"reading the text {path}")
+    tokenizer = load_tokenizer(folder, path)
     try:
-        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         ids = tokenizer(path.read_text(encoding="utf-8"), add_special_tokens=False, verbose=False)["input_ids"]
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(f"{folder} has no tokenizer for {path}: {str(error).strip().splitlines()[0]}") from error
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path} is no text for the tokenizer: {str(error).strip().splitlines()[0]}") from error
     length = min(TOKENS, len(ids) // 2)
     if length < 2:
         raise BadInput(f"{path} has {len(ids)} tokens: give a text of at least 4, better of {ROWS * TOKENS} or more.")
