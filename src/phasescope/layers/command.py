@@ -197,10 +197,18 @@ def _notes(found: Distances, lost: Curve | None, kind: Kind) -> list[str]:
         return said
     rises = [(r.n, r.losses.above(lost.whole)) for n in lost.counts for r in lost.of("nearest", n)]
     cheap = [n for n, rise in rises if rise.interval[1] < SMALL]
-    free = f"Without healing, up to {max(cheap, default=0)} of {lost.depth} layers can go"
-    first = f"leaving out {rises[0][0]} raises it by {100 * math.expm1(rises[0][1].mean):.0f} %"
-    known = "" if cheap else f": none of the blocks that were tried, and {first}"
-    said.append(f"{free} for a rise of the perplexity that is surely below 10 %{known}.")
+    if cheap:
+        said.append(
+            f"Without healing, up to {max(cheap)} of {lost.depth} layers can go for a rise of the perplexity that is "
+            "surely below 10 %."
+        )
+    else:
+        n, rise = rises[0]
+        value, low, high = (100 * math.expm1(x) for x in (rise.mean, *rise.interval))
+        said.append(
+            f"Without healing, no block that was tried can go for a rise of the perplexity that is surely below 10 %: "
+            f"leaving out {n} raises it by {value:.0f} % [{low:.0f}, {high:.0f}]."
+        )
     wins = sum(_mean(lost.of("nearest", n)) <= _mean(lost.of("random", n)) for n in lost.counts if lost.of("random", n))
     tried = sum(bool(lost.of("random", n)) for n in lost.counts)
     if tried:
