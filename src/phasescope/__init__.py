@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from phasescope import instruments, learners, losses, tasks, theory
+    from phasescope import instruments, layers, learners, losses, tasks, theory
     from phasescope.ensemble import Feedback, Quantity, Simulation, Span, feedback_loop, last, measure, simulate, train
     from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
     from phasescope.studies import (
@@ -62,7 +62,7 @@ _HOMES = {
         "run",
     ),
 }
-_ROOMS = ("instruments", "learners", "losses", "tasks", "theory")
+_ROOMS = ("instruments", "layers", "learners", "losses", "tasks", "theory")
 
 __all__ = [
     "AutoInit",
@@ -93,6 +93,7 @@ __all__ = [
     "inspect",
     "instruments",
     "last",
+    "layers",
     "learners",
     "load",
     "losses",

@@ -22,6 +22,7 @@ PUBLIC = [
         f"phasescope.{room}"
         for room in (
             "tasks", "learners", "losses", "ensemble", "theory", "instruments", "verdict", "store", "studies", "report",
+            "layers",
         )
     ),
 ]  # fmt: skip

@@ -10,7 +10,11 @@ import contextlib
 import errno
 import itertools
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
+
+from phasescope.vocabulary import BadInput
 
 SUFFIX = ".phasescope-tmp"
 _counter = itertools.count()
@@ -31,6 +35,35 @@ def write_atomic(path: Path, data: bytes) -> None:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise explained(error, path) from error
+        raise
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Give an empty folder beside ``path`` to write into; at the end it becomes ``path``, flushed, or is gone.
+
+    For writers that are not ours. Raises ``BadInput`` where ``path`` exists, before anything is written, and
+    ``OSError`` of the original kind with a sentence that says what to do.
+    """
+    path = path.absolute()
+    if path.exists() or path.is_symlink():
+        raise BadInput(f"{path} exists: name a folder that does not, or remove it.")
+    temporary = path.parent / f".{path.name}-{os.getpid()}-{next(_counter)}{SUFFIX}"
+    try:
+        make_folder(path.parent)
+        temporary.mkdir()
+        yield temporary
+        for part in sorted(temporary.rglob("*")):
+            _flush(part)
+        sync_folder(temporary)
+        if path.exists():
+            raise BadInput(f"{path} was made meanwhile: name another folder.")
+        os.rename(temporary, path)
+        sync_folder(path.parent)
+    except BaseException as error:
+        shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError):
             raise explained(error, path) from error
         raise
@@ -102,3 +135,15 @@ def _write_through(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _flush(path: Path) -> None:
+    """Flush what someone wrote to the disk."""
+    if path.is_dir():
+        sync_folder(path)
+        return
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,175 @@
+"""How far apart the inputs of two layers are, for all pairs, from one pass over the text.
+
+Gromov et al. 2024, arXiv:2403.17887, Sec. 3.2, eq. 7: the angular distance of the input of layer l and that of layer
+l + n at the last token of a sample, averaged over samples,
+
+    d(x^(l), x^(l+n)) = (1/pi) arccos( x_T^(l) . x_T^(l+n) / (|x_T^(l)| |x_T^(l+n)|) ),
+
+0 for equal, 1/2 for orthogonal, 1 for opposite directions. x^(L) is the output of the last layer, before the last norm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phasescope.layers.passes import batches, checked, device_of, reading, states_between
+from phasescope.layers.stack import check_block, stack_of
+from phasescope.layers.text import Samples
+from phasescope.vocabulary import Array, BadInput
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Kind = Literal["last", "mean"]
+Progress = Callable[[int, int], object]
+CHUNK = 2**22  # numbers in float64 at a time: 32 MiB
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Angular distances between the inputs of layers, in units of pi, over ``samples`` samples.
+
+    ``last`` and ``mean`` (L+1, L+1): of the last token, and of the mean over tokens but the first ``skipped``; entry
+    [l, l + n] is d(l, l + n). ``last_error`` and ``mean_error``: their standard errors over samples, NaN for one.
+    """
+
+    last: Array
+    mean: Array
+    last_error: Array
+    mean_error: Array
+    samples: int
+    skipped: int
+
+    @property
+    def depth(self) -> int:
+        """The number of layers L."""
+        return len(self.last) - 1
+
+    def across(self, n: int, kind: Kind = "last") -> tuple[Array, Array]:
+        """Return d(l, l + n) and its standard error for l = 0, ..., L - n, each (L - n + 1,)."""
+        check_block(self.depth, 0, n)
+        value, error = (self.last, self.last_error) if kind == "last" else (self.mean, self.mean_error)
+        return np.diagonal(value, n).copy(), np.diagonal(error, n).copy()
+
+    def best(self, n: int, kind: Kind = "last") -> int:
+        """Return the l of the block of ``n`` layers whose input and output are nearest; the first of equal ones."""
+        return int(np.argmin(self.across(n, kind)[0]))
+
+    def to_dataset(self) -> xr.Dataset:
+        """Return ``distance`` and ``error`` along ``tokens`` (last, mean), ``n`` and ``layer``, NaN past the end."""
+        import xarray as xr
+
+        depth = self.depth
+        shape = (2, depth, depth + 1)
+        value, error = np.full(shape, np.nan), np.full(shape, np.nan)
+        for i, kind in enumerate(("last", "mean")):
+            for n in range(depth):
+                value[i, n, : depth - n + 1], error[i, n, : depth - n + 1] = self.across(n, kind)  # type: ignore[arg-type]
+        dims = ("tokens", "n", "layer")
+        return xr.Dataset(
+            {"distance": (dims, value, {"units": "pi"}), "error": (dims, error, {"units": "pi"})},
+            coords={"tokens": ["last", "mean"], "n": np.arange(depth), "layer": np.arange(depth + 1)},
+            attrs={"samples": self.samples, "skipped": self.skipped},
+        )
+
+
+def deepest(depth: int, n: int) -> int:
+    """Return the start of the n layers before the last one of ``depth``: the paper's heuristic (Sec. 4.4).
+
+    The last layer is kept. Raises ``BadInput`` unless 0 <= n < depth.
+
+    >>> deepest(30, 4)  # the layers 25 to 28 of 0 to 29
+    25
+    """
+    check_block(depth, 0, n)
+    return depth - 1 - n
+
+
+def distances(
+    model: nn.Module,
+    tokens: Tensor | Samples,
+    *,
+    skip: int = 1,
+    batch: int | None = None,
+    on_progress: Progress | None = None,
+) -> Distances:
+    """Return the angular distances between the inputs of all layers of ``model``, from one pass over ``tokens`` (N, T).
+
+    ``skip`` tokens at the start of a sample are left out of the mean over tokens: in trained models the first carries
+    states many times larger than all others, whatever the text. Memory does not grow with N. ``batch`` samples are
+    run at a time (default: about 2,048 tokens). Sums are in float64. The model is left as it was.
+
+    Raises ``BadInput`` for tokens that the model can not take, models whose layers are not found, and states that are
+    zero or not finite.
+    """
+    ids, stack = checked(model, tokens), stack_of(model)
+    if not 0 <= skip < ids.shape[1]:
+        raise BadInput(f"skip is {skip}, and samples have {ids.shape[1]} tokens: leave out fewer than that.")
+    last, mean = _Moments(stack.depth + 1), _Moments(stack.depth + 1)
+    done = 0
+    with reading(model), states_between(stack) as states:
+        for part in batches(ids, batch, device_of(model)):
+            model.base_model(part, use_cache=False)  # type: ignore[operator]
+            for row in range(len(part)):
+                angles = _sample([state[row] for state in states], skip)
+                last.add(angles[0])
+                mean.add(angles[1])
+            done += len(part)
+            if on_progress is not None:
+                on_progress(done, len(ids))
+    return Distances(last.mean, mean.mean, last.error, mean.error, len(ids), skip)
+
+
+class _Moments:
+    """Running mean and standard error of matrices (P, P) over samples (Welford's recurrence)."""
+
+    def __init__(self, places: int) -> None:
+        self.count, self.mean, self.square = 0, np.zeros((places, places)), np.zeros((places, places))
+
+    def add(self, value: Array) -> None:
+        self.count += 1
+        off = value - self.mean
+        self.mean = self.mean + off / self.count
+        self.square = self.square + off * (value - self.mean)
+
+    @property
+    def error(self) -> Array:
+        if self.count < 2:
+            return np.full(self.mean.shape, np.nan)
+        return np.asarray(np.sqrt(self.square / (self.count - 1) / self.count))
+
+
+def _sample(states: list[Tensor], skip: int) -> tuple[Array, Array]:
+    """Return the angles (P, P) at the last token of one sample, and their mean over its tokens from ``skip`` on."""
+    tokens = len(states[0])
+    step = max(1, CHUNK // (len(states) * states[0].shape[-1]))
+    total: Tensor | None = None
+    for begin in range(skip, tokens, step):
+        found = angles(torch.stack([state[begin : begin + step] for state in states], 1))
+        total = found.sum(0) if total is None else total + found.sum(0)
+        last = found[-1]
+    assert total is not None
+    return last.cpu().numpy(), (total / (tokens - skip)).cpu().numpy()
+
+
+def angles(vectors: Tensor) -> Tensor:
+    """Return the angles (..., P, P), in units of pi and float64, between each two of the P ``vectors`` (..., P, D).
+
+    Raises ``BadInput`` for a vector that is zero or not finite, which has no direction.
+    """
+    exact = vectors.to(torch.float64)
+    norms = exact.norm(dim=-1, keepdim=True)
+    if not bool((torch.isfinite(norms) & (norms > 0)).all()):
+        raise BadInput(
+            "the state of a token between two layers is zero or not finite, so it has no direction: look for overflow, "
+            "or for a padding token in the text, whose embedding is zero."
+        )
+    units = exact / norms
+    return torch.arccos((units @ units.mT).clamp(-1.0, 1.0)) / math.pi

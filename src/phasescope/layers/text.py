@@ -1,0 +1,103 @@
+"""Real text as samples of tokens: files or folders in, a table of token ids out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phasescope.ensemble import streams
+from phasescope.vocabulary import Array, BadInput
+
+ENDINGS = (".txt", ".md", ".rst", ".text")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of text: ``ids`` (N, T) int64, and ``sizes`` (N,) int64, the bytes of text in the tokens after the first.
+
+    A model predicts all tokens but the first of a sample, so its bits per byte are over these bytes.
+    """
+
+    ids: Tensor
+    sizes: Array
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, rows: slice) -> Samples:
+        return Samples(self.ids[rows], self.sizes[rows])
+
+
+def read_texts(path: Path) -> Iterator[str]:
+    """Yield the text of a file, or of each text file in a folder and below, in the order of their names.
+
+    In a folder these are files that end in .txt, .md, .rst or .text. Raises ``BadInput`` where there is none, and for
+    a file that is not UTF-8.
+    """
+    files = sorted(part for part in path.rglob("*") if part.suffix in ENDINGS) if path.is_dir() else [path]
+    if not files:
+        raise BadInput(f"{path} has no text: put files there that end in {', '.join(ENDINGS)}.")
+    for file in files:
+        try:
+            yield file.read_text(encoding="utf-8")
+        except OSError as error:
+            raise BadInput(
+                f"{file} can not be read ({error.strerror}): name a text file, or a folder of some."
+            ) from error
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{file} is no text in UTF-8: give plain text.") from error
+
+
+def samples(
+    texts: Iterable[str], tokenizer: Any, *, length: int, count: int | None = None, seed: int | None = None
+) -> Samples:
+    """Cut ``texts`` into samples of ``length`` tokens that do not overlap; none spans two texts, no token is added.
+
+    Without ``seed`` they are the first ``count`` in reading order, and no more text is read than they need; with it,
+    ``count`` of all, chosen at random and in reading order. ``count=None`` takes all. ``tokenizer`` is one of
+    transformers. Raises ``BadInput`` where fewer than one, or than ``count``, fit.
+    """
+    if length < 2 or (count is not None and count < 1):
+        raise BadInput(f"length is {length}, count {count}: samples need 2 tokens or more, and there must be one.")
+    rows: list[list[int]] = []
+    sizes: list[int] = []
+    longest = 0
+    for text in texts:
+        ids, places = _encoded(text, tokenizer)
+        longest = max(longest, len(ids))
+        for begin in range(0, len(ids) - length + 1, length):
+            rows.append(ids[begin : begin + length])
+            sizes.append(_bytes(text, places, begin, length) if places else _said(tokenizer, rows[-1]))
+        if seed is None and count is not None and len(rows) >= count:
+            break
+    if not rows:
+        raise BadInput(f"the longest text has {longest} tokens: give one of {length} or more, or a smaller length.")
+    if count is not None and len(rows) < count:
+        raise BadInput(
+            f"the text makes {len(rows)} samples of {length} tokens, not {count}: give more, or ask for fewer."
+        )
+    chosen = np.arange(len(rows) if count is None else count)
+    if seed is not None:
+        chosen = np.sort(streams(seed)("samples").permutation(len(rows))[: len(chosen)])
+    return Samples(torch.tensor([rows[i] for i in chosen], dtype=torch.int64), np.array([sizes[i] for i in chosen]))
+
+
+def _encoded(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return the tokens of a text, and where in it each stands, if the tokenizer can say so."""
+    fast = bool(getattr(tokenizer, "is_fast", False))
+    found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast, verbose=False)
+    return found["input_ids"], found["offset_mapping"] if fast else []
+
+
+def _bytes(text: str, places: list[tuple[int, int]], begin: int, length: int) -> int:
+    return len(text[places[begin][1] : places[begin + length - 1][1]].encode())
+
+
+def _said(tokenizer: Any, ids: list[int]) -> int:
+    return len(tokenizer.decode(ids).encode()) - len(tokenizer.decode(ids[:1]).encode())
