@@ -98,6 +98,15 @@ SETS = {
             "package/data",
         ),
         DataSet(
+            "capitals",
+            "the capitals of countries and of the states of the USA, from the quiz of the BSD games: 271 lines",
+            "BSD",
+            ("africa", "america", "asia", "europe", "state"),
+            "f526b15c1ee32f8cead02cbb6c58674c2b36a0b21ad12af97779488dad34343f",
+            ("debian", "bsdgames"),
+            "usr/share/games/bsdgames/quiz",
+        ),
+        DataSet(
             "smollm2",
             "SmolLM2-135M-Instruct (arXiv:2502.02737), weights of 4 bits written as bfloat16: a Hugging Face folder",
             "Apache-2.0",

@@ -1,4 +1,4 @@
-"""A small decoder of characters for the study ``layer-pruning``: pre-norm attention and MLPs, trained here from nothing.
+"""A small decoder of characters for the study ``layer-pruning``: pre-norm attention and MLPs, trained from nothing.
 
 It answers as the decoders of ``transformers`` do, so that the room ``layers`` reads it like any of them, and needs no
 more than torch.
@@ -115,15 +115,14 @@ class SmallGPT(nn.Module):
         depth = self.config.num_hidden_layers
         with torch.no_grad():
             for name, p in self.named_parameters():
+                if name.endswith(("up.bias", "down.bias")):
+                    p.zero_()
                 if p.dim() < 2:
-                    continue  # norms and biases keep torch's ones and zeros
+                    continue  # norms keep their ones and zeros
                 writes = name.endswith(("out.weight", "down.weight"))
                 scale = 0.3 if "base_model.characters" in name or "places" in name else p.shape[1] ** -0.5
                 scale /= math.sqrt(2 * depth) if writes else 1.0
                 p.copy_(torch.from_numpy(scale * generator.standard_normal(p.shape)))
-            for layer in self.base_model.layers:
-                for bias in (layer.up.bias, layer.down.bias):
-                    bias.zero_()
 
 
 def windows(text: Array, starts: Array, length: int) -> Tensor:
@@ -143,7 +142,7 @@ def train(
     rate: float,
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
-    """Train ``model`` in place on random windows of ``text``: Adam, warm-up of 5 %, a cosine to 0, norms clipped to 1."""
+    """Train ``model`` in place on random windows of ``text``: Adam, 5 % warm-up, a cosine to 0, norms clipped to 1."""
     optimizer = torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.98))
     warm = max(1, steps // 20)
     for step in range(steps):
