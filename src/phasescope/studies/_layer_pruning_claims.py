@@ -321,7 +321,7 @@ def _real_answers(s: LayerSettings) -> Sequence[Claim]:
         return lambda one: float(one.accuracy.sel(removed=n))
 
     def kept(n: int) -> Callable[[xr.Dataset], float]:
-        return lambda one: right(n)(one) / right(0)(one)
+        return lambda one: right(n)(one) / max(right(0)(one), 1 / s.questions)
 
     return (
         Claim(

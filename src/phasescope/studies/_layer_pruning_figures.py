@@ -77,7 +77,7 @@ def _small_losses(data: xr.Dataset, s: LayerSettings) -> Figure:
     loss, distance = data.loss, data.distance
     nearest = loss.isel(layer=distance.fillna(np.inf).argmin("layer"))
     first = loss.isel(layer=0)
-    deepest = xr.concat([loss.sel(n=k).isel(layer=max(s.depth - 1 - int(k), 0)) for k in n], "n")
+    deepest = _stacked([loss.sel(n=k).isel(layer=s.depth - 1 - int(k)) for k in n])
     half = np.array([float(s.depth // 2)])
     lines = [
         band("nearest block", nearest, n),
@@ -122,12 +122,19 @@ def _small_scatter(data: xr.Dataset) -> Figure:
     )  # fmt: skip
 
 
+def _stacked(parts: Sequence[xr.DataArray]) -> xr.DataArray:
+    """Return one number per seed of each part, side by side."""
+    return xr.DataArray(np.stack([one.values for one in parts], 1), dims=("seed", "along"))
+
+
 def _geometry(data: xr.Dataset, name: str, s: LayerSettings) -> Figure:
     places = np.asarray(data.place.values, dtype=float)
     later = places[1:]
     points = s.points if name == "small" else s.real_samples * len(range(8, s.real_length, 4))
-    following = [xr.concat([data[q].isel(place=i, other=i + 1) for i in range(len(later))], "place") for q in LIKENESS]
-    shuffled = xr.concat([data.overlap_shuffled.isel(place=i, other=i + 1) for i in range(len(later))], "place")
+    overlap, cka, shuffled = (
+        _stacked([data[name].isel(place=i, other=i + 1) for i in range(len(later))])
+        for name in ("overlap", "cka", "overlap_shuffled")
+    )
     dimension = [
         band("TwoNN", data.dimension.isel(place=slice(1, None)), later),
         band("likelihood, k = 10", data.likelihood.isel(place=slice(1, None)), later),
@@ -137,8 +144,8 @@ def _geometry(data: xr.Dataset, name: str, s: LayerSettings) -> Figure:
         band("participation ratio", data.participation, places),
     ]
     like = [
-        band("neighbours shared", following[0], later),
-        band("linear CKA, unbiased", following[1], later),
+        band("neighbours shared", overlap, later),
+        band("linear CKA, unbiased", cka, later),
         band("neighbours, shuffled", shuffled, later, role="control"),
         flat("chance k / (N - 1)", OVERLAP / (points - 1), later),
     ]
@@ -154,9 +161,6 @@ def _geometry(data: xr.Dataset, name: str, s: LayerSettings) -> Figure:
         ],
         (f"{name}-neighbours",),
     )  # fmt: skip
-
-
-LIKENESS = ("overlap", "cka")
 
 
 def _real_losses(data: xr.Dataset, s: LayerSettings) -> Figure:

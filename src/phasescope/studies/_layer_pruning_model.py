@@ -26,7 +26,7 @@ from phasescope.studies._layer_pruning_small import text_of
 from phasescope.vocabulary import Array, BadInput, Generators, Member
 
 CHOICES = ("nearest", "deepest", "random")
-DRAWS = 2  # random blocks of each number of layers
+PART = 3  # losses are read on a third of the samples, where only distances need as many
 EVERY = 3  # layers between the places whose geometry is read
 QUIZ = ("africa", "america", "asia", "europe", "state")
 OPTIONS = 4
@@ -80,6 +80,7 @@ def real(member: Member, generators: Generators) -> Found:
     order = generators("samples").permutation(len(loaded.rows))
     test = loaded.rows[torch.from_numpy(order[:count])]
     known = loaded.rows[torch.from_numpy(order[count : count + steps * batch])]
+    some = test[: max(count // PART, 2)]
     found = layers.distances(model, test)
     counts = [int(n) for n in str(member["counts"]).split(",")]
     states = states_at(model, test, range(8, test.shape[1], 4))[::EVERY]
@@ -87,15 +88,15 @@ def real(member: Member, generators: Generators) -> Found:
     n = int(member["heal_layers"])
     pruned = layers.without(model, found.best(n), n)
     healing: dict[str, Any] = {"batch": batch, "rank": int(member["rank"]), "rate": float(member["heal_rate"])}
-    healed = [layers.losses(layers.heal(pruned, read, steps, **healing).model, test).mean for read in (known, wrong)]
-    losses, starts = _chosen(model, test, found, counts, generators)
+    healed = [layers.losses(layers.heal(pruned, read, steps, **healing).model, some).mean for read in (known, wrong)]
+    losses, starts = _chosen(model, some, found, counts, generators)
     return {
-        "base": layers.losses(model, test).mean,
+        "base": layers.losses(model, some).mean,
         "distance": across(found, range(1, found.depth)),
         "loss": losses,
         "start": starts,
-        "each": _each(model, test[: max(count // 3, 2)], counts[1]),
-        "unhealed": layers.losses(pruned, test).mean,
+        "each": _each(model, some, counts[1]),
+        "unhealed": layers.losses(pruned, some).mean,
         "healed": np.array(healed),
         "accuracy": _answers(model, loaded.tokenizer, found, [0, *counts], int(member["questions"]), generators),
         **geometry(states, generators("shuffled points").permutation(states.shape[1])),
@@ -105,14 +106,13 @@ def real(member: Member, generators: Generators) -> Found:
 def _chosen(
     model: nn.Module, test: Tensor, found: layers.Distances, counts: Sequence[int], generators: Generators
 ) -> tuple[Array, Array]:
-    """Return losses and first layers (CHOICES, counts); a random block's loss is the mean over ``DRAWS``."""
+    """Return losses and first layers (CHOICES, counts); the random block is a draw of the seed."""
     losses, starts = (np.full((len(CHOICES), len(counts)), np.nan) for _ in range(2))
     for j, n in enumerate(counts):
-        for i, start in enumerate((found.best(n), layers.deepest(found.depth, n))):
+        drawn = int(generators("random blocks", n).integers(found.depth - n + 1))
+        for i, start in enumerate((found.best(n), layers.deepest(found.depth, n), drawn)):
             starts[i, j] = start
             losses[i, j] = layers.losses(layers.without(model, start, n), test).mean
-        drawn = generators("random blocks", n).integers(found.depth - n + 1, size=DRAWS)
-        losses[2, j] = np.mean([layers.losses(layers.without(model, int(start), n), test).mean for start in drawn])
     return losses, starts
 
 

@@ -55,14 +55,14 @@ class LayerSettings(Settings):
     model: str = ""
     real_text: str = "english"
     real_length: Annotated[int, Field(ge=32)] = 128
-    real_samples: Annotated[int, Field(ge=2)] = 8
-    counts: tuple[Count, ...] = (1, 3, 6, 9, 12, 15)
+    real_samples: Annotated[int, Field(ge=6)] = 12
+    counts: tuple[Count, ...] = (1, 3, 6, 10, 15)
     heal_layers: Count = 6
-    real_heal_steps: Count = 16
+    real_heal_steps: Count = 8
     real_heal_batch: Count = 2
     real_heal_rate: Positive = 1e-3
     rank: Count = 16
-    questions: Annotated[int, Field(ge=4)] = 40
+    questions: Annotated[int, Field(ge=4)] = 24
 
     def model_post_init(self, context: Any) -> None:
         """Refuse what has nothing to measure."""
@@ -77,7 +77,7 @@ class LayerSettings(Settings):
 
 SCALES = {
     "pocket": LayerSettings(),
-    "smollm2": LayerSettings(depth=0, model="smollm2"),
+    "smollm2": LayerSettings(seeds=5, depth=0, model="smollm2"),
     "paper": LayerSettings(
         steps=20_000, model="smollm2", real_length=2048, real_samples=1000, real_heal_steps=5000, real_heal_batch=16,
         real_heal_rate=3e-4, rank=64, heal_layers=9, questions=200,
