@@ -63,7 +63,7 @@ def _distances(data: xr.Dataset, name: str) -> Figure:
     ]  # fmt: skip
     return Figure(
         f"{name}-distances", f"How far each block of layers turns the state: {TITLES[name]}",
-        "Angular distance between the inputs of layer l and of layer l + n at the last token; the dashed line goes "
+        "Angular distance between the inputs of layer l and of layer l + n at the last token; the line goes "
         "through the nearest block of each size. Bands from the least to the largest seed.", panels,
         (f"{name}-deep-alike", f"{name}-farther"),
     )  # fmt: skip
@@ -74,7 +74,7 @@ TITLES = {"small": "a small decoder", "real": "a real language model"}
 
 def _small_losses(data: xr.Dataset, s: LayerSettings) -> Figure:
     n = np.asarray(data.n.values, dtype=float)
-    loss, distance = data.loss, data.distance
+    loss, distance = data.loss - data.base, data.distance
     nearest = loss.isel(layer=distance.fillna(np.inf).argmin("layer"))
     first = loss.isel(layer=0)
     deepest = _stacked([loss.sel(n=k).isel(layer=s.depth - 1 - int(k)) for k in n])
@@ -84,21 +84,25 @@ def _small_losses(data: xr.Dataset, s: LayerSettings) -> Figure:
         band("deepest but the last layer", deepest, n),
         band("mean over all blocks", loss.mean("layer"), n, role="control"),
         band("first block", first, n, role="control"),
-        band(f"nearest, healed {s.heal_steps} steps", data.healed.sel(healing="nearest").expand_dims("at", -1), half),
+        band(
+            f"nearest, healed {s.heal_steps} steps",
+            (data.healed - data.base).sel(healing="nearest").expand_dims("at", -1),
+            half,
+        ),
     ]
-    base, loss_axis = float(data.base.median()), Axis("nats per character")
-    close = [lines[0], lines[1], lines[4], flat("whole", base, n)]
+    base, loss_axis = float(data.base.median()), Axis("rise of the loss (nats)")
+    close = [lines[0], lines[1], lines[4], flat("whole", 0.0, n)]
     steps = (np.arange(data.sizes["twentieth"]) + 0.5) * s.steps / data.sizes["twentieth"]
     training = [band("training text", data.training, steps), flat("held-out text, at the end", base, steps)]
     return Figure(
         "small-losses", "What is lost without n of the layers: a small decoder",
-        f"{s.depth} layers of {s.width} units on characters. Left: the training. Middle: the loss on held-out text "
-        "without a block, by how it was chosen; right: the good choices near the whole decoder's loss. Bands from the "
+        f"{s.depth} layers of {s.width} units on characters. Left: the training. Middle: the rise of the loss on "
+        "held-out text without a block, by how it was chosen; right: the good choices alone. Bands from the "
         "least to the largest seed.",
         [
             Curves("training", Axis("step"), Axis("nats per character"), training),
-            Curves("all choices", Axis("layers left out"), loss_axis, [*lines, flat("whole", base, n)]),
-            Curves("the good ones", Axis("layers left out"), Axis("nats per character"), close),
+            Curves("all choices", Axis("layers left out"), loss_axis, [*lines, flat("whole", 0.0, n)]),
+            Curves("the good ones", Axis("layers left out"), loss_axis, close),
         ],
         ("small-nearest", "small-first-layer", "small-heals", "small-heuristic"),
     )  # fmt: skip
