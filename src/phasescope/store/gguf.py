@@ -1,0 +1,33 @@
+"""A language model in a GGUF file, written again as a folder that ``transformers`` and others load as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+
+def hugging_face_folder(files: Sequence[Path], folder: Path) -> None:
+    """Write the Llama-like model of one GGUF file to the new ``folder``: config, tokenizer, bfloat16 safetensors.
+
+    The quantized weights are multiplied out, and rounded to bfloat16. Needs the extra ``llm``.
+    """
+    import torch
+
+    transformers: Any = import_module("transformers")  # an extra, whose types are known only where it is installed
+    logging = import_module("transformers.utils.logging")
+    (file,) = files
+    bars = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    local = {"gguf_file": file.name, "local_files_only": True}
+    read = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **local)
+    facts = read.config.to_dict()
+    for name in ("quantization_config", "_name_or_path"):  # a model known as quantized refuses to be saved
+        facts.pop(name, None)
+    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**facts))
+    model.load_state_dict(read.state_dict())
+    model.to(torch.bfloat16).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(file.parent, **local).save_pretrained(folder)
+    if bars:
+        logging.enable_progress_bar()

@@ -1,0 +1,124 @@
+"""What the study ``layer-pruning`` reads of any decoder: losses without blocks, and the geometry between its layers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phasescope import instruments, layers
+from phasescope.layers.passes import batches, reading, states_between
+from phasescope.vocabulary import Array
+
+Found = Mapping[str, Any]
+OVERLAP = 10  # nearest neighbours that layers may share
+
+
+def across(found: layers.Distances, counts: Sequence[int]) -> Array:
+    """Return the distances (counts, L) at the last token of blocks of n layers from l on, NaN past the end."""
+    table = np.full((len(counts), found.depth), np.nan)
+    for i, n in enumerate(counts):
+        values, _ = found.across(n)
+        table[i, : len(values)] = values
+    return table
+
+
+def losses_without(model: nn.Module, tokens: Tensor, counts: Sequence[int]) -> Array:
+    """Return the losses (counts, L) in nats per token without n layers from l on, for every block."""
+    depth = layers.stack_of(model).depth
+    table = np.full((len(counts), depth), np.nan)
+    for i, n in enumerate(counts):
+        for start in range(depth - n + 1):
+            table[i, start] = layers.losses(layers.without(model, start, n), tokens).mean
+    return table
+
+
+def skip_gap(model: nn.Module, tokens: Tensor, start: int, n: int, skipped: int) -> float:
+    """Return the largest difference of logits between ``model`` without ``n`` layers, and with as many skipped.
+
+    The layers from ``start`` on are taken out; those from ``skipped`` on stay and hand their input through.
+    """
+    stack = layers.stack_of(model)
+
+    def through(_part: nn.Module, args: tuple[Any, ...], keywords: Mapping[str, Any], out: Any) -> Any:
+        h = args[0] if args else keywords["hidden_states"]
+        return h if isinstance(out, Tensor) else (h, *out[1:])
+
+    handles = [stack.layers[i].register_forward_hook(through, with_kwargs=True) for i in range(skipped, skipped + n)]
+    try:
+        with reading(model):
+            there = model(tokens, use_cache=False).logits
+    finally:
+        for handle in handles:
+            handle.remove()
+    shorter = layers.without(model, start, n)
+    with reading(shorter):
+        return float((shorter(tokens, use_cache=False).logits - there).abs().max())
+
+
+def states_at(model: nn.Module, tokens: Tensor, places: Sequence[int]) -> Tensor:
+    """Return the states (L + 1, points, D) between the layers at ``places`` of each sample of ``tokens`` (N, T)."""
+    found: list[Tensor] = []
+    stack = layers.stack_of(model)
+    with reading(model), states_between(stack) as states:
+        for part in batches(tokens, None, tokens.device):
+            model.base_model(part, use_cache=False)  # type: ignore[operator]
+            found.append(torch.stack([state[:, list(places)].flatten(0, 1) for state in states]))
+    return torch.cat(found, 1).clone()
+
+
+def geometry(states: Tensor, order: Array) -> Found:
+    """Return shape and likeness of the clouds ``states`` (places, points, D) at some places between the layers.
+
+    ``order`` (points,) is a permutation: likeness with the points of one side in this order is the control.
+    """
+    clouds = list(states)
+    dimension = [instruments.two_nn(cloud) for cloud in clouds]
+    return {
+        "dimension": np.array([d.value for d in dimension]),
+        "dimension_error": np.array([d.error for d in dimension]),
+        "duplicates": np.array([float(d.duplicates) for d in dimension]),
+        "likelihood": np.array([instruments.likelihood_dimension(c).value for c in clouds]),
+        "participation": np.array([float(instruments.participation_ratio(c)) for c in clouds]),
+        "effective_rank": np.array([float(instruments.effective_rank(c)) for c in clouds]),
+        "isoscore": np.array([float(instruments.isoscore(c)) for c in clouds]),
+        "cosine": np.array([float(instruments.mean_cosine(c.double())) for c in clouds]),
+        "outliers": np.array([float(len(instruments.outlier_dimensions(c))) for c in clouds]),
+        **_likeness(clouds, torch.from_numpy(order)),
+    }
+
+
+def _likeness(clouds: Sequence[Tensor], order: Tensor) -> Found:
+    overlap, cka, shuffled = (np.eye(len(clouds)) for _ in range(3))
+    for i, j in combinations(range(len(clouds)), 2):
+        overlap[i, j] = overlap[j, i] = float(instruments.neighbour_overlap(clouds[i], clouds[j], OVERLAP).mean())
+        cka[i, j] = cka[j, i] = float(instruments.linear_cka(clouds[i], clouds[j], unbiased=True))
+        moved = instruments.neighbour_overlap(clouds[i], clouds[j][order], OVERLAP)
+        shuffled[i, j] = shuffled[j, i] = float(moved.mean())
+    return {"overlap": overlap, "cka": cka, "overlap_shuffled": shuffled}
+
+
+def rank_correlation(a: Array, b: Array) -> float:
+    """Return Spearman's rank correlation of two arrays (n,) without ties."""
+    first, second = (np.argsort(np.argsort(x)).astype(float) for x in (a, b))
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+GEOMETRY = {  # name -> unit, source, dimensions
+    "dimension": ("1", "instruments.two_nn", ("place",)),
+    "dimension_error": ("1", "instruments.two_nn", ("place",)),
+    "likelihood": ("1", "instruments.likelihood_dimension", ("place",)),
+    "duplicates": ("points", "instruments.distinct", ("place",)),
+    "participation": ("1", "instruments.participation_ratio", ("place",)),
+    "effective_rank": ("1", "instruments.effective_rank", ("place",)),
+    "isoscore": ("1", "instruments.isoscore", ("place",)),
+    "cosine": ("1", "instruments.mean_cosine", ("place",)),
+    "outliers": ("coordinates", "instruments.outlier_dimensions", ("place",)),
+    "overlap": ("1", "instruments.neighbour_overlap", ("place", "other")),
+    "overlap_shuffled": ("1", "instruments.neighbour_overlap", ("place", "other")),
+    "cka": ("1", "instruments.linear_cka, unbiased", ("place", "other")),
+}
