@@ -166,11 +166,12 @@ def angles(vectors: Tensor) -> Tensor:
     Raises ``BadInput`` for a vector that is zero or not finite, which has no direction.
     """
     exact = vectors.to(torch.float64)
-    norms = exact.norm(dim=-1, keepdim=True)
+    products = exact @ exact.mT
+    norms = products.diagonal(dim1=-2, dim2=-1).sqrt()
     if not bool((torch.isfinite(norms) & (norms > 0)).all()):
         raise BadInput(
             "the state of a token between two layers is zero or not finite, so it has no direction: look for overflow, "
             "or for a padding token in the text, whose embedding is zero."
         )
-    units = exact / norms
-    return torch.arccos((units @ units.mT).clamp(-1.0, 1.0)) / math.pi
+    cosines = products / (norms[..., :, None] * norms[..., None, :])
+    return cosines.clamp_(-1.0, 1.0).arccos_() / math.pi
