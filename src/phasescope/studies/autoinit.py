@@ -52,9 +52,9 @@ class AutoInitSettings(Settings):
     depth: Annotated[int, Field(ge=2)] = 40
     wide: Annotated[int, Field(ge=8)] = 300
     short: Annotated[int, Field(ge=2)] = 8
-    steps: Count = 150
+    steps: Count = 200
     rate: Positive = 2e-4
-    image_steps: Count = 100
+    image_steps: Count = 120
     image_rate: Positive = 0.01
     records: Annotated[int, Field(ge=2)] = 8
     side: Annotated[int, Field(ge=4)] = 8
