@@ -1,11 +1,12 @@
-"""Neural collapse, alignment and uniformity against their public formulas, value and gradient.
+"""Neural collapse, alignment, uniformity and the MMCR loss against their public formulas, value and gradient.
 
     python benchmarks/representations.py [--rounds 30] [--json FILE]
 
 References: neural collapse class by class, as a reader of arXiv:2008.08186 writes it; alignment and uniformity as
-printed in arXiv:2005.10242, over pairs of views and ``torch.pdist``. Told is the median over rounds of CPU time,
-reference over ours, with the range; above 1 ours is faster. Both must give the same number and the same gradient, or
-the script stops.
+printed in arXiv:2005.10242, over pairs of views and ``torch.pdist``; MMCR as its authors' repository computes it, views
+rearranged to (data, dimensions, views), singular values of the centroids summed and, with a local weight, those of
+every datum's views. Told is the median over rounds of CPU time, reference over ours, with the range; above 1 ours is
+faster. Both must give the same number and the same gradient, or the script stops.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from phasescope.ensemble import streams
 from phasescope.instruments import alignment, neural_collapse, uniformity
+from phasescope.losses import mmcr
 
 Measure = Callable[[Tensor], Tensor]
 
@@ -59,13 +62,43 @@ def uniformity_reference(z: Tensor) -> Tensor:
     return torch.pdist(torch.nn.functional.normalize(z, dim=-1), p=2).pow(2).mul(-2).exp().mean().log()
 
 
-CASES: tuple[tuple[str, tuple[int, ...], Measure, Measure], ...] = (
-    ("neural collapse, 10 classes", (1000, 64), collapse_reference(10), collapse_ours(10)),
-    ("neural collapse, 100 classes", (5000, 512), collapse_reference(100), collapse_ours(100)),
-    ("alignment, 2 views", (512, 2, 128), alignment_reference, alignment),
-    ("alignment, 8 views", (256, 8, 128), alignment_reference, alignment),
-    ("uniformity", (256, 64), uniformity_reference, uniformity),
-    ("uniformity", (2000, 128), uniformity_reference, uniformity),
+def mmcr_reference(z: Tensor, local_weight: float) -> Tensor:
+    """Return the loss by the formula of the authors' repository; ``z`` (P, K, D)."""
+    local = torch.nn.functional.normalize(z, dim=-1).permute(0, 2, 1)
+    loss = -torch.linalg.svdvals(local.mean(-1)).sum()
+    if local_weight:
+        loss = loss + local_weight * torch.linalg.svdvals(local).sum() / len(z)
+    return loss
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is timed on standard normal numbers of ``shape``; how far values and gradients may differ (rtol, atol)."""
+
+    title: str
+    shape: tuple[int, ...]
+    reference: Measure
+    ours: Measure
+    value: tuple[float, float] = (1e-4, 1e-5)
+    gradient: tuple[float, float] = (1e-3, 1e-5)
+
+
+def mmcr_case(shape: tuple[int, int, int], weight: float) -> Case:
+    """Return the MMCR loss of embeddings (P, K, D) with a local weight."""
+    return Case(
+        f"MMCR, local weight {weight:g}", shape, lambda z: mmcr_reference(z, weight),
+        lambda z: mmcr(z, local_weight=weight), (1.3e-6, 1e-5), (1e-3, 1e-4),
+    )  # fmt: skip
+
+
+CASES = (
+    Case("neural collapse, 10 classes", (1000, 64), collapse_reference(10), collapse_ours(10)),
+    Case("neural collapse, 100 classes", (5000, 512), collapse_reference(100), collapse_ours(100)),
+    Case("alignment, 2 views", (512, 2, 128), alignment_reference, alignment),
+    Case("alignment, 8 views", (256, 8, 128), alignment_reference, alignment),
+    Case("uniformity", (256, 64), uniformity_reference, uniformity),
+    Case("uniformity", (2000, 128), uniformity_reference, uniformity),
+    *(mmcr_case(shape, w) for shape in ((32, 2, 32), (64, 4, 128), (256, 2, 64), (512, 2, 512)) for w in (0.0, 0.1)),
 )
 
 
@@ -86,16 +119,17 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
     found = {}
-    for title, shape, reference, ours in CASES:
-        z = torch.from_numpy(streams(0)("embeddings").standard_normal(shape, dtype="float32"))
+    for case in CASES:
+        z = torch.from_numpy(streams(0)("embeddings").standard_normal(case.shape, dtype="float32"))
+        (near, close), (steep, flat) = case.value, case.gradient
         ratios = []
         for _ in range(asked.rounds):
-            theirs, one, gradient = timed(reference, z)
-            mine, other, slope = timed(ours, z)
-            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
-            torch.testing.assert_close(gradient, slope, rtol=1e-3, atol=1e-5)
+            theirs, one, gradient = timed(case.reference, z)
+            mine, other, slope = timed(case.ours, z)
+            torch.testing.assert_close(one, other, rtol=near, atol=close)
+            torch.testing.assert_close(gradient, slope, rtol=steep, atol=flat)
             ratios.append(theirs / mine)
-        name = f"{title} {shape}"
+        name = f"{case.title} {case.shape}"
         found[name] = [statistics.median(ratios), min(ratios), max(ratios)]
         print(f"{name}: {found[name][0]:.2f} ({found[name][1]:.2f}-{found[name][2]:.2f})")
     if asked.json:

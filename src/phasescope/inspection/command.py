@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phasescope.blocks import Table
+from phasescope.blocks import Figure, Table
 from phasescope.ensemble.jobs import libraries
 from phasescope.inspection.load import load_batch, load_model
 from phasescope.inspection.measure import inspect
@@ -53,27 +53,39 @@ def inspected(
         tell(f"inspecting {type(module).__name__}: {what}, {done}/{total}")
 
     found = inspect(module, inputs, blocks=blocks, probes=probes, seed=seed, on_progress=progress)
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(model).name or model).strip("-.")
     command = ["phasescope", "inspect", model, "--batch", str(batch), "--probes", str(probes), "--seed", str(seed)]
     command += ["--blocks", ",".join(blocks)] if blocks else []
     page = _page(found, model, str(batch), shlex.join(command))
-    return Told(f"inspect-{name}", "inspection.json", str(found), found.to_json(), page)
+    folder = f"inspect-{folder_name(Path(model).name or model)}"
+    return Told(folder, "inspection.json", str(found), found.to_json(), page)
+
+
+def folder_name(name: str) -> str:
+    """Return ``name`` as it can stand in the name of a folder.
+
+    >>> folder_name("package.module:factory")
+    'package.module-factory'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+
+
+def page_of(
+    study: str, title: str, question: str, notes: Sequence[str], figures: Sequence[Figure], table: Table,
+    settings: dict[str, Any], command: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the parts of a page on a user's own model, as ``report.write_report`` takes them."""
+    return {
+        "study_name": study, "title": title, "question": question, "paper": None, "figures": list(figures),
+        "claims": [], "provenance": {"libraries": libraries()}, "notes": "\n\n".join(notes), "settings": settings,
+        "command": command, "tables": [table],
+    }  # fmt: skip
 
 
 def _page(found: Inspection, model: str, batch: str, command: str) -> dict[str, Any]:
     header, rows = found.table()
     told = [f"{i}. {finding}" for i, finding in enumerate(found.findings, 1)] or ["Nothing unusual was found."]
     summary = found.summary()
-    return {
-        "study_name": "inspect",
-        "title": f"{found.model}: {found.verdict}",
-        "question": QUESTION,
-        "paper": None,
-        "figures": [found.figure()],
-        "claims": [],
-        "provenance": {"libraries": libraries()},
-        "notes": "\n\n".join([f"{summary[0].upper()}{summary[1:]}.", *told]),
-        "settings": {"model": model, "batch": f"{batch}: {found.batch}", "probes": found.probes, "seed": found.seed},
-        "command": command,
-        "tables": [Table("Block by block", header, rows)],
-    }
+    notes = [f"{summary[0].upper()}{summary[1:]}.", *told]
+    settings = {"model": model, "batch": f"{batch}: {found.batch}", "probes": found.probes, "seed": found.seed}
+    table, title = Table("Block by block", header, rows), f"{found.model}: {found.verdict}"
+    return page_of("inspect", title, QUESTION, notes, [found.figure()], table, settings, command)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from phasescope.blocks import Figure
+from phasescope.verdict.numbers import pack
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -191,10 +192,7 @@ class Inspection:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, float | np.floating):
-        value = float(value)
-        return (
-            None if math.isnan(value) else value if math.isfinite(value) else "Infinity" if value > 0 else "-Infinity"
-        )
+        return pack(float(value))
     return value.item() if isinstance(value, np.generic) else value
 
 

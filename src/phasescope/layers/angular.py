@@ -11,7 +11,7 @@ l + n at the last token of a sample, averaged over samples,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -62,19 +62,26 @@ class Distances:
         """Return the l of the block of ``n`` layers whose input and output are nearest; the first of equal ones."""
         return int(np.argmin(self.across(n, kind)[0]))
 
+    def table(self, counts: Sequence[int], kind: Kind = "last") -> tuple[Array, Array]:
+        """Return d(l, l + n) and its standard error for ``counts`` n and all l, each (len(counts), L).
+
+        NaN past the end. There is one l more where 0 is among the counts.
+        """
+        shape = (len(counts), self.depth + (0 in counts))
+        value, error = np.full(shape, np.nan), np.full(shape, np.nan)
+        for i, n in enumerate(counts):
+            value[i, : self.depth - n + 1], error[i, : self.depth - n + 1] = self.across(n, kind)
+        return value, error
+
     def to_dataset(self) -> xr.Dataset:
         """Return ``distance`` and ``error`` along ``tokens`` (last, mean), ``n`` and ``layer``, NaN past the end."""
         import xarray as xr
 
         depth = self.depth
-        shape = (2, depth, depth + 1)
-        value, error = np.full(shape, np.nan), np.full(shape, np.nan)
-        for i, kind in enumerate(("last", "mean")):
-            for n in range(depth):
-                value[i, n, : depth - n + 1], error[i, n, : depth - n + 1] = self.across(n, kind)  # type: ignore[arg-type]
+        value, error = zip(self.table(range(depth), "last"), self.table(range(depth), "mean"), strict=True)
         dims = ("tokens", "n", "layer")
         return xr.Dataset(
-            {"distance": (dims, value, {"units": "pi"}), "error": (dims, error, {"units": "pi"})},
+            {"distance": (dims, np.stack(value), {"units": "pi"}), "error": (dims, np.stack(error), {"units": "pi"})},
             coords={"tokens": ["last", "mean"], "n": np.arange(depth), "layer": np.arange(depth + 1)},
             attrs={"samples": self.samples, "skipped": self.skipped},
         )

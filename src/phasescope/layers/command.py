@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
-import re
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,8 +15,7 @@ import torch
 from torch import nn
 
 from phasescope.blocks import Figure, Table
-from phasescope.ensemble.jobs import libraries
-from phasescope.inspection.command import Told
+from phasescope.inspection.command import Told, folder_name, page_of
 from phasescope.inspection.load import load_folder, load_tokenizer
 from phasescope.layers.angular import Distances, Kind, deepest, distances
 from phasescope.layers.figures import curve_figure, distance_figure
@@ -25,6 +23,7 @@ from phasescope.layers.perplexity import Losses
 from phasescope.layers.removal import CHOICES, Curve, Removal, curve
 from phasescope.layers.stack import stack_of
 from phasescope.layers.text import Samples, read_texts, samples
+from phasescope.verdict.numbers import pack
 from phasescope.vocabulary import BadInput, nearest
 
 QUESTION = "Which layers of this language model can go, and what is lost without them?"
@@ -125,25 +124,14 @@ def _told(
     figures: list[Figure] = [distance_figure(found, name)]
     figures += [curve_figure(lost, name)] if lost is not None else []
     document = {"model": name, "depth": found.depth, "settings": settings, **_document(found, lost)}
-    page = page_of(name, notes, figures, [table], settings, shlex.join(command), "layers")
-    return Told(f"layers-{slug(asked.model)}", "layers.json", text_page(name, table, notes), document, page)
+    page = page_of("layers", title_of(name), QUESTION, notes, figures, table, settings, shlex.join(command))
+    folder = f"layers-{folder_name(asked.model.absolute().name)}"
+    return Told(folder, "layers.json", text_page(name, table, notes), document, page)
 
 
-def page_of(
-    name: str, notes: Sequence[str], figures: Sequence[Figure], tables: Sequence[Table], settings: dict[str, Any],
-    command: str, study: str,
-) -> dict[str, Any]:  # fmt: skip
-    """Return the parts of a page as ``report.write_report`` takes them."""
-    return {
-        "study_name": study, "title": f"{name}: which layers can go", "question": QUESTION, "paper": None,
-        "figures": list(figures), "claims": [], "provenance": {"libraries": libraries()}, "notes": "\n\n".join(notes),
-        "settings": settings, "command": command, "tables": list(tables),
-    }  # fmt: skip
-
-
-def slug(path: Path) -> str:
-    """Return a name for a folder after ``path``."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.absolute().name).strip("-.")
+def title_of(name: str) -> str:
+    """Return the title of a page on a model."""
+    return f"{name}: which layers can go"
 
 
 def _table(found: Distances, lost: Curve | None, kind: Kind) -> Table:
@@ -267,6 +255,4 @@ def plain(value: Any) -> Any:
     """Return numbers as JSON has them: None where there is none, infinity as a word."""
     if isinstance(value, int | str):
         return value
-    if isinstance(value, float):
-        return None if math.isnan(value) else value if math.isfinite(value) else "Infinity"
-    return [plain(float(x)) for x in value]
+    return pack(value) if isinstance(value, float) else [pack(x) for x in value]

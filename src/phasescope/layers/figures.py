@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
 
 from phasescope.blocks import Axis, Curves, Figure, HeatMap, Line
 from phasescope.layers.angular import Distances, Kind, deepest
+from phasescope.layers.perplexity import Losses
 from phasescope.layers.removal import CHOICES, Choice, Curve
 from phasescope.vocabulary import Array
 
+Row = tuple[float, float, float]
 LABELS: dict[Choice, str] = {
     "nearest": "block with the nearest ends, 95 %",
     "deepest": "deepest block, the last layer kept, 95 %",
@@ -33,9 +36,7 @@ def distance_figure(found: Distances, model: str) -> Figure:
 def _map(found: Distances, kind: Kind) -> HeatMap:
     depth = found.depth
     counts = np.arange(1, depth)
-    values = np.full((len(counts), depth), np.nan)
-    for row, n in enumerate(counts):
-        values[row, : depth - n + 1] = found.across(int(n), kind)[0]
+    values, _ = found.table(range(1, depth), kind)
     best = np.array([found.best(int(n), kind) for n in counts])
     last = np.array([deepest(depth, int(n)) for n in counts])
     return HeatMap(
@@ -62,8 +63,13 @@ def curve_figure(curve: Curve, model: str) -> Figure:
         "loss. The rise is that of the loss over the whole model on the same samples, so its intervals are paired."
     )
     counts = np.array([0, *curve.counts], dtype=float)
-    loss = [Line(LABELS[c], counts, *_losses(curve, c), role=_role(c)) for c in CHOICES]
-    rise = [Line(LABELS[c], counts[1:], *_rises(curve, c), role=_role(c)) for c in CHOICES]
+    loss, rise = [], []
+    for choice in CHOICES:
+        whole = (curve.whole.mean, *curve.whole.interval)
+        lost = [whole, *_rows(curve, choice, lambda losses: losses)]
+        risen = _rows(curve, choice, lambda losses: losses.above(curve.whole))
+        loss.append(Line(LABELS[choice], counts, *_columns(lost), role=_role(choice)))
+        rise.append(Line(LABELS[choice], counts[1:], *_columns(risen), role=_role(choice)))
     axis = Axis("layers left out, n")
     panels = [
         Curves("Loss", axis, Axis("nats per token"), loss),
@@ -76,28 +82,20 @@ def _role(choice: Choice) -> Literal["control", "measured"]:
     return "control" if choice == "random" else "measured"
 
 
-def _losses(curve: Curve, choice: Choice) -> tuple[Array, Array, Array]:
-    rows = [(curve.whole.mean, *curve.whole.interval)]
+def _rows(curve: Curve, choice: Choice, seen: Callable[[Losses], Losses]) -> list[Row]:
+    """Return value, low and high of what is ``seen`` of the losses, for each number of layers left out."""
+    rows: list[Row] = []
     for n in curve.counts:
-        found = [removal.losses for removal in curve.of(choice, n)]
+        found = [seen(removal.losses) for removal in curve.of(choice, n)]
         means = [x.mean for x in found]
         rows.append((means[0], *found[0].interval) if choice != "random" else _range(means))
-    return _columns(rows)
+    return rows
 
 
-def _rises(curve: Curve, choice: Choice) -> tuple[Array, Array, Array]:
-    rows = []
-    for n in curve.counts:
-        found = [removal.losses.above(curve.whole) for removal in curve.of(choice, n)]
-        means = [x.mean for x in found]
-        rows.append((means[0], *found[0].interval) if choice != "random" else _range(means))
-    return _columns(rows)
-
-
-def _range(means: list[float]) -> tuple[float, float, float]:
+def _range(means: list[float]) -> Row:
     return float(np.mean(means)), min(means), max(means)
 
 
-def _columns(rows: list[tuple[float, float, float]]) -> tuple[Array, Array, Array]:
+def _columns(rows: list[Row]) -> tuple[Array, Array, Array]:
     value, low, high = np.array(rows).T
     return value, low, high

@@ -13,23 +13,25 @@ import torch
 from torch import nn
 
 from phasescope.blocks import Axis, Curves, Figure, Line, Table
-from phasescope.inspection.command import Told
+from phasescope.inspection.command import Told, page_of
 from phasescope.inspection.load import load_folder, load_tokenizer
 from phasescope.layers.adapters import check_adapters
 from phasescope.layers.angular import deepest, distances
 from phasescope.layers.checkpoint import save
 from phasescope.layers.command import (
+    QUESTION,
     Asked,
     Tell,
     block,
+    interval,
     load,
     loss_document,
     number,
-    page_of,
     plain,
     prepare,
     text_of,
     text_page,
+    title_of,
 )
 from phasescope.layers.healing import Healed, heal
 from phasescope.layers.perplexity import Losses, losses
@@ -150,7 +152,7 @@ def _told(
         document["training"] = plain(healed.training)
         notes += [_recovered([lost for _, _, lost in rows if lost is not None])]
         figures.append(_figure(healed))
-    page = page_of(name, notes, figures, [table], settings, command, "prune")
+    page = page_of("prune", title_of(name), QUESTION, notes, figures, table, settings, command)
     return Told(f"prune-{out.absolute().name}", "prune.json", text_page(name, table, notes), document, page)
 
 
@@ -158,9 +160,8 @@ def _row(what: str, model: nn.Module, lost: Losses | None) -> list[str]:
     count = f"{sum(p.numel() for p in model.parameters()):,}"
     if lost is None:
         return [what, str(stack_of(model).depth), count, "", "", ""]
-    low, high = lost.interval
-    said = f"{lost.mean:.3f} [{low:.3f}, {high:.3f}]"
-    return [what, str(stack_of(model).depth), count, said, f"{lost.perplexity:.1f}", number(lost.bits_per_byte)]
+    depth, perplexity = str(stack_of(model).depth), f"{lost.perplexity:.1f}"
+    return [what, depth, count, interval(lost), perplexity, number(lost.bits_per_byte)]
 
 
 def _recovered(found: list[Losses]) -> str:

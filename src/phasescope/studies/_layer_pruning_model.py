@@ -21,7 +21,7 @@ from phasescope import layers
 from phasescope.layers.passes import reading
 from phasescope.layers.stack import sharing
 from phasescope.store.data import SETS, data_folder, data_home
-from phasescope.studies._layer_pruning_readings import Found, across, geometry, states_at
+from phasescope.studies._layer_pruning_readings import Found, geometry, states_at
 from phasescope.studies._layer_pruning_small import text_of
 from phasescope.vocabulary import Array, BadInput, Generators, Member
 
@@ -92,7 +92,7 @@ def real(member: Member, generators: Generators) -> Found:
     losses, starts = _chosen(model, some, found, counts, generators)
     return {
         "base": layers.losses(model, some).mean,
-        "distance": across(found, range(1, found.depth)),
+        "distance": found.table(range(1, found.depth))[0],
         "loss": losses,
         "start": starts,
         "each": _each(model, some, counts[1]),

@@ -18,15 +18,6 @@ Found = Mapping[str, Any]
 OVERLAP = 10  # nearest neighbours that layers may share
 
 
-def across(found: layers.Distances, counts: Sequence[int]) -> Array:
-    """Return the distances (counts, L) at the last token of blocks of n layers from l on, NaN past the end."""
-    table = np.full((len(counts), found.depth), np.nan)
-    for i, n in enumerate(counts):
-        values, _ = found.across(n)
-        table[i, : len(values)] = values
-    return table
-
-
 def losses_without(model: nn.Module, tokens: Tensor, counts: Sequence[int]) -> Array:
     """Return the losses (counts, L) in nats per token without n layers from l on, for every block."""
     depth = layers.stack_of(model).depth

@@ -18,7 +18,6 @@ from phasescope.store.data import SETS, data_folder
 from phasescope.studies._layer_pruning_gpt import SmallConfig, SmallGPT, train, windows
 from phasescope.studies._layer_pruning_readings import (
     Found,
-    across,
     geometry,
     losses_without,
     skip_gap,
@@ -78,7 +77,7 @@ def small(member: Member, generators: Generators) -> Found:
 
     test = held("held out", int(member["samples"]))
     counts = range(1, depth // 2 + 1)
-    before = across(layers.distances(model, test), counts)
+    before, _ = layers.distances(model, test).table(counts)
     numbers = {"batch": int(member["batch"]), "length": length}
     curve = _trained(model, known, generators, int(member["steps"]), float(member["rate"]), numbers)
     found = layers.distances(model, test)
@@ -90,7 +89,7 @@ def small(member: Member, generators: Generators) -> Found:
         "training": curve,
         "base": layers.losses(model, test).mean,
         "untrained": before,
-        "distance": across(found, counts),
+        "distance": found.table(counts)[0],
         "loss": losses_without(model, test, counts),
         "skip": skip_gap(model, test[:8], start, n, start),
         "skip_other": skip_gap(model, test[:8], start, n, other),

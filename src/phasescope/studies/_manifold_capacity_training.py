@@ -230,7 +230,10 @@ def measure_images(member: Member, generators: Generators) -> Found:
 # -- images and texts ----------------------------------------------------------------------------------------
 
 
-def recall(embeddings: Tensor, among: int = 10) -> float:
+AMONG = 10  # nearest ones of the other side, of which one must be the partner
+
+
+def recall(embeddings: Tensor, among: int = AMONG) -> float:
     """Return the share of ``embeddings`` (N, 2, D) whose partner is among its ``among`` nearest; mean of both ways."""
     unit = torch.nn.functional.normalize(embeddings, dim=-1)
     cosine = unit[:, 0] @ unit[:, 1].T
@@ -267,4 +270,4 @@ def measure_pairs(member: Member, generators: Generators) -> Found:
     towers.eval()
     with torch.no_grad():
         held = embedded(test, test)
-    return {"loss": losses[-50:].mean(), "recall": recall(held), "chance": 10 / len(test)}
+    return {"loss": losses[-50:].mean(), "recall": recall(held), "chance": AMONG / len(test)}
