@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phasescope import instruments, layers, learners, losses, tasks, theory
-    from phasescope.ensemble import Feedback, Quantity, Simulation, Span, feedback_loop, last, measure, simulate, train
+    from phasescope.ensemble import (
+        Feedback,
+        Quantity,
+        Simulation,
+        Span,
+        feedback_loop,
+        final,
+        last,
+        measure,
+        simulate,
+        train,
+    )
     from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
     from phasescope.studies import (
         Experiment,
@@ -44,6 +55,7 @@ _HOMES = {
         "Simulation",
         "Span",
         "feedback_loop",
+        "final",
         "last",
         "measure",
         "simulate",
@@ -90,6 +102,7 @@ __all__ = [
     "Study",
     "autoinit",
     "feedback_loop",
+    "final",
     "inspect",
     "instruments",
     "last",

@@ -17,12 +17,14 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "phasescope"
 ROOMS = {"tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store"}
-NOUNS = {"vocabulary", "blocks"}
+NOUNS = {"vocabulary", "blocks", "identity", "samples"}
 MAY_IMPORT = {
     "vocabulary": set(),
+    "identity": {"identity", "vocabulary"},
+    "samples": {"vocabulary"},
     "blocks": {"vocabulary"},
     **{room: {room, *NOUNS} for room in ROOMS},
-    "losses": {"vocabulary"},
+    "losses": {"vocabulary", "samples"},
     "inspection": {"inspection", "losses", *ROOMS, *NOUNS},
     "layers": {"layers", "inspection", "losses", *ROOMS, *NOUNS},
     "studies": {"studies", "layers", "inspection", "losses", *ROOMS, *NOUNS},

@@ -18,10 +18,10 @@ import xarray as xr
 
 from phasescope.blocks import Diagram, Figure
 from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
-from phasescope.ensemble.jobs import code_fingerprint
 from phasescope.ensemble.measure import to_measure
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
+from phasescope.identity import house_fingerprint
 from phasescope.store import Store
 from phasescope.studies._diagrams import diagrams
 from phasescope.studies._neurons import opened
@@ -174,7 +174,7 @@ def provenance(
         "study": study,
         "scale": scale,
         "settings": settings.model_dump(mode="json") if settings else {},
-        "code": code_fingerprint(),
+        "code": house_fingerprint("phasescope.studies._lab"),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "machine": platform.machine(),

@@ -137,4 +137,5 @@ def part(data: xr.Dataset, name: str) -> xr.Dataset:
     chosen = data[mine]
     chosen = chosen.drop_vars([v for v in chosen.variables if not str(v).startswith(prefix)])
     names = {*mine, *(dim for dim in chosen.dims if str(dim).startswith(prefix))}
-    return chosen.rename({old: str(old).removeprefix(prefix) for old in names})
+    plain = chosen.rename({old: str(old).removeprefix(prefix) for old in names})
+    return plain.set_coords("fate") if "fate" in plain else plain
