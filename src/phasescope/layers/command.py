@@ -16,7 +16,7 @@ from torch import nn
 
 from phasescope.blocks import Figure, Table
 from phasescope.inspection.command import Told, folder_name, page_of
-from phasescope.inspection.load import load_folder, load_tokenizer
+from phasescope.inspection.folder import load_folder, load_tokenizer
 from phasescope.layers.angular import Distances, Kind, deepest, distances
 from phasescope.layers.figures import curve_figure, distance_figure
 from phasescope.layers.perplexity import Losses

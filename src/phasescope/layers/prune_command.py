@@ -14,7 +14,7 @@ from torch import nn
 
 from phasescope.blocks import Axis, Curves, Figure, Line, Table
 from phasescope.inspection.command import Told, page_of
-from phasescope.inspection.load import load_folder, load_tokenizer
+from phasescope.inspection.folder import load_folder, load_tokenizer
 from phasescope.layers.adapters import check_adapters
 from phasescope.layers.angular import deepest, distances
 from phasescope.layers.checkpoint import save
