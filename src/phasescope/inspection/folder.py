@@ -23,6 +23,8 @@ PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 TYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 PACKED = ("F8_", "F6_", "F4", "I8", "I4")  # numbers that mean nothing without the scales of a quantization
 LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+
 def load_folder(folder: Path, dtype: torch.dtype | None = None) -> nn.Module:
     """Return the model in the Hugging Face folder ``folder``, with weights of type ``dtype``.
 
@@ -47,8 +49,8 @@ def load_folder(folder: Path, dtype: torch.dtype | None = None) -> nn.Module:
 def weight_type(folder: Path) -> torch.dtype:
     """Return the widest floating type of the weights in ``folder``, in which none of them loses a digit.
 
-    Looks at the files' headers alone. Raises ``BadInput`` for a folder that is none of a model, for pickled weights, and
-    for a file that is missing or cut off.
+    Looks at the files' headers alone. Raises ``BadInput`` for a folder that is none of a model, for pickled weights,
+    and for a file that is missing or cut off.
     """
     found = [TYPES[said] for file in _weight_files(folder) for said in _header_types(file) if said in TYPES]
     widest = found[0] if found else torch.float32
@@ -132,9 +134,10 @@ def _kind(transformers: Any, config: Any, folder: Path) -> Any:
     """Return the class that config.json names, or the bare model of its type where transformers does not know it."""
     named = getattr(config, "architectures", None)
     first = named[0] if isinstance(named, list | tuple) and named else ""
-    kind: Any = getattr(transformers, first, None) if isinstance(first, str) and first else None
-    if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
+    found = getattr(transformers, first, None) if isinstance(first, str) and first else None
+    if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
         return transformers.AutoModel
+    kind: Any = found
     if not any(isinstance(part, kind.config_class) for part in (config, config.get_text_config())):
         raise BadInput(
             f"the config.json of {folder} contradicts itself: its architectures say {first}, and its model_type "

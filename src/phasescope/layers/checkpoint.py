@@ -91,8 +91,8 @@ def _check_cache(model: nn.Module) -> None:
     if not off <= NEAR.get(next(model.parameters()).dtype, 0.1) * largest:
         raise BadInput(
             f"{type(model).__name__} with {stack_of(model).depth} layers generates with its cache what it does not "
-            f"without (logits differ by {off:.2g} of {largest:.2g}), so nothing is written: leave out other layers, unless "
-            "the whole model does the same."
+            f"without (logits differ by {off:.2g} of {largest:.2g}), so nothing is written: leave out other layers, "
+            "unless the whole model does the same."
         )
 
 

@@ -107,7 +107,9 @@ def states_of(model: nn.Module, stack: Stack, states: list[Tensor], ids: Tensor)
     base(ids, use_cache=False)
     kind = type(model).__name__
     if len(states) != stack.depth + 1:
-        raise BadInput(f"{kind} runs {len(states) - 1} of its {stack.depth} layers in a pass: distances need each once.")
+        raise BadInput(
+            f"{kind} runs {len(states) - 1} of its {stack.depth} layers in a pass: distances need each once."
+        )
     wrong = next((h for h in states if h.ndim != 3 or h.shape[:2] != ids.shape), None)
     if wrong is not None:
         raise BadInput(

@@ -106,7 +106,7 @@ def losses(
 
 
 def token_losses(model: nn.Module, ids: Tensor) -> Tensor:
-    """Return the cross-entropy (B, T - 1) in nats of each token of ``ids`` (B, T) but the first, in float32 or float64."""
+    """Return the cross-entropy (B, T - 1) in nats of each token of ``ids`` (B, T) but the first, in float32 or 64."""
     logits = model(ids, use_cache=False).logits[:, :-1].flatten(0, 1)  # classes last in memory: three times as fast
     answers = ids[:, 1:].to(logits.device)
     wide = logits if logits.dtype == torch.float64 else logits.float()

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from phasescope.blocks import Axis, Curves, Figure, Line, Table

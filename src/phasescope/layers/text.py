@@ -69,8 +69,8 @@ def samples(
 
     Without ``seed`` they are the first ``count`` in reading order, and no more text is read than they need; with it,
     ``count`` of all, chosen at random and kept in reading order. ``count=None`` takes all. Memory is that of one text
-    and the samples; one string is one text. ``tokenizer`` is one of transformers. Raises ``BadInput`` where not one fits, or where ``count`` do
-    not and ``fewer`` will not do.
+    and the samples; one string is one text. ``tokenizer`` is one of transformers. Raises ``BadInput`` where not one
+    fits, or where ``count`` do not and ``fewer`` will not do.
     """
     if length < 2 or (count is not None and count < 1):
         raise BadInput(f"length is {length}, count {count}: samples need 2 tokens or more, and there must be one.")
