@@ -67,7 +67,7 @@ def to_dataset(
     data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
     data["last_step"] = (axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
-    for name in found[0].final:
+    for name in sorted(found[0].final):  # a record gives them in no order
         if len({t.final[name].shape for t in found}) == 1:
             dims = [f"{name}_{i}" for i in range(found[0].final[name].ndim)]
             add(f"final.{name}", dims, [t.final[name] for t in found])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import platform
 import shlex
@@ -111,7 +112,7 @@ class Results:
         return f"{self.study.title}\n{self.verdicts}\nkept in {self.directory}"
 
     def _repr_html_(self) -> str:
-        return f"<h3>{self.study.title}</h3>{self.verdicts._repr_html_()}"
+        return f"<h3>{html.escape(self.study.title)}</h3>{self.verdicts._repr_html_()}"
 
 
 @dataclass

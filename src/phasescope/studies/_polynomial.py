@@ -149,7 +149,7 @@ def shown(facts: Mapping[str, Any]) -> RenderableType:
         ("twins", f"{_percent(facts['twin_share'])} of the test cells have one, training on {share:g} of the table"),
         ("answer", facts["answer"]),
     ):
-        table.add_row(f"[bold]{name}[/bold]", Text(value))
+        table.add_row(Text(name, style="bold"), Text(value))
     answer = {"exact weights": "learnable by the hypothesis", "excluded": "unlearnable by the hypothesis"}
     reason = Text(f"{answer.get(facts['answer'], 'undecided')}: {facts['reason']}.")
     return Group(table, reason, Text(), _side_by_side(facts))
