@@ -185,7 +185,7 @@ class Recipe(Settings):
     beta1: Fraction = 0.9
     beta2: Fraction = 0.98
     eps: Positive = 1e-8
-    steps: Annotated[int, Field(ge=1)] = 1000
+    steps: Annotated[int, Field(ge=1, le=10**12)] = 1000
     batch: Annotated[int, Field(ge=1)] | None = None
     loss: Literal["mse", "cross_entropy"] = "mse"
     records: Annotated[int, Field(ge=2, le=10_000)] = 60

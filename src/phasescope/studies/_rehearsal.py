@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import xarray as xr
+from pandas.errors import InvalidIndexError
 
 from phasescope.ensemble import Simulation, streams
 from phasescope.ensemble.jobs import Job
@@ -78,7 +79,7 @@ def _error(look: Effect, data: xr.Dataset) -> Exception | None:
     with warnings.catch_warnings(record=True), np.errstate(all="ignore"):  # recorded: xarray sets filters of its own
         try:
             look(data)
-        except (LookupError, AttributeError, ZeroDivisionError) as error:
+        except (LookupError, AttributeError, ZeroDivisionError, InvalidIndexError) as error:
             return error
         except (ValueError, ArithmeticError, TypeError):
             return None  # what made-up numbers can not answer, true ones may
@@ -126,7 +127,7 @@ def _trained(maker: _Maker, e: Experiment, jobs: Sequence[Job]) -> None:
     maker.values["fate"] = (maker.dims, np.full(maker.shape, str(Fate.GENERALIZED)))
     shapes: dict[str, set[tuple[int, ...]]] = {}
     for module in {id(job.module): job.module for job in jobs}.values():
-        for name, value in module.named_parameters():
+        for name, value in (*module.named_parameters(), *module.named_buffers()):
             shapes.setdefault(name, set()).add(tuple(value.shape))
     for name, found in shapes.items():
         if len(found) == 1:
