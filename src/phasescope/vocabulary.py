@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_che
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
+from phasescope.errors import BadInput as BadInput
+from phasescope.errors import Interrupted as Interrupted
+from phasescope.errors import shown
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -23,14 +27,6 @@ Knob = float | int | str | bool
 Array = np.ndarray[Any, np.dtype[Any]]
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Fraction = Annotated[FiniteFloat, Field(ge=0, lt=1)]
-
-
-class BadInput(ValueError):
-    """A value that a user gave and can mend: one clear sentence with the value, the range allowed and the mend."""
-
-
-class Interrupted(RuntimeError):
-    """A run was stopped before it was complete; what was finished is kept and the same call resumes."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +154,7 @@ def _sentence(error: Any, known: list[str]) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"there is no setting {name!r}{nearest(name, known)}"
-    return f"{name} is {error['input']!r}: {error['msg'][0].lower()}{error['msg'][1:]}."
+    return f"{name} is {shown(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}."
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -168,7 +164,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "; did you mean 'grokking'? Known: grokking, memory."
     """
     words = sorted(known)
-    close = get_close_matches(name, words, n=1)
+    close = get_close_matches(name[:100], words, n=1)
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
 
 
@@ -189,7 +185,7 @@ class Recipe(Settings):
     beta1: Fraction = 0.9
     beta2: Fraction = 0.98
     eps: Positive = 1e-8
-    steps: Annotated[int, Field(ge=1)] = 1000
+    steps: Annotated[int, Field(ge=1, le=10**12)] = 1000
     batch: Annotated[int, Field(ge=1)] | None = None
     loss: Literal["mse", "cross_entropy"] = "mse"
     records: Annotated[int, Field(ge=2, le=10_000)] = 60

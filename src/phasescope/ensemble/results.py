@@ -76,7 +76,7 @@ def to_dataset(
     data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
     data["last_step"] = (axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
-    for name in dict.fromkeys(name for t in found for name in t.final):
+    for name in sorted({name for t in found for name in t.final}):  # a record gives them in no order
         _add_final(add, data, axes, grid.shape, name, [t.final.get(name) for t in found])
     # a coordinate: it stays beside every reading, so that ``last`` knows whose last reading is not a final one
     return data.assign_coords(fate=(axes, np.array([str(t.fate) for t in found]).reshape(grid.shape)))

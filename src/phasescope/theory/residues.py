@@ -6,7 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from phasescope.vocabulary import Array, BadInput
+from phasescope.errors import BadInput, shown
+from phasescope.vocabulary import Array
+
+LARGEST_MODULUS = 10**12
 
 
 def require_prime(p: int, purpose: str) -> None:
@@ -17,7 +20,9 @@ def require_prime(p: int, purpose: str) -> None:
     from sympy import factorint, isprime, nextprime, prevprime
 
     if isinstance(p, bool) or not isinstance(p, int | np.integer) or p < 2:
-        raise BadInput(f"p is {p}: {purpose} needs a prime, such as 23 or 97.")
+        raise BadInput(f"p is {shown(p)}: {purpose} needs a prime, such as 23 or 97.")
+    if p > LARGEST_MODULUS:  # beyond it, naming the factors would take hours
+        raise BadInput(f"p is {shown(int(p))}: {purpose} needs a prime of at most {LARGEST_MODULUS:,}, such as 97.")
     if isprime(p):
         return
     parts = " x ".join(str(q) for q, e in factorint(p).items() for _ in range(e))
