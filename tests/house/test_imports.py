@@ -17,12 +17,15 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "phasescope"
 ROOMS = {"tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store"}
-NOUNS = {"vocabulary", "blocks"}
+NOUNS = {"vocabulary", "blocks", "checks"}
 MAY_IMPORT = {
-    "vocabulary": set(),
-    "blocks": {"vocabulary"},
+    "checks": set(),
+    "members": {"checks"},
+    "recipe": {"checks"},
+    "vocabulary": {"checks", "members", "recipe"},
+    "blocks": {"checks", "vocabulary"},
     **{room: {room, *NOUNS} for room in ROOMS},
-    "losses": {"vocabulary"},
+    "losses": {"checks", "vocabulary"},
     "inspection": {"inspection", "losses", *ROOMS, *NOUNS},
     "layers": {"layers", "inspection", "losses", *ROOMS, *NOUNS},
     "studies": {"studies", "layers", "inspection", "losses", *ROOMS, *NOUNS},
