@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import phasescope as ps
+from phasescope.vocabulary import as_instrument
 
 
 def test_numbers_of_numpy_and_torch_become_pythons() -> None:
@@ -68,7 +69,8 @@ def test_other_members_are_refused(members: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("knobs", "seed"), [(None, 0), ({"a": None}, 0), ({"a": float("nan")}, 0), ({}, -1), ({}, 1.5), ({}, "1"), ({1: 1}, 0)]
+    ("knobs", "seed"),
+    [(None, 0), ({"a": None}, 0), ({"a": float("nan")}, 0), ({}, -1), ({}, 1.5), ({}, "1"), ({1: 1}, 0)],
 )
 def test_other_knobs_are_refused(knobs: Any, seed: Any) -> None:
     with pytest.raises(ps.BadInput):
@@ -96,12 +98,53 @@ def test_a_recipe_takes_what_fits() -> None:
     assert (found.lr, found.steps, found.eps) == (0.5, 7, 1e-300)
 
 
-def made(**parts: Any) -> ps.Instrument:
-    given = {"unit": "1", "source": "a test", **parts}
-    found: ps.Instrument = ps.instrument(parts.pop("measure", lambda s: s.train.sum(1)), **{**given, "measure": None}) \
-        if False else ps.instrument(given.pop("measure", counted), **given)
-    return found
+@ps.instrument(unit="1", source="largest weight of the embedding")
+def largest(subject: ps.Subject) -> torch.Tensor:
+    return subject.parameters["embed"].abs().flatten(1).amax(1)
 
 
-def counted(subject: Any) -> Any:
-    return subject.train.sum(1)
+def test_a_plain_function_is_an_instrument() -> None:
+    per_neuron = ps.instrument(
+        lambda s: s.parameters["embed"].abs().amax((1, 2)).numpy(), name="per_neuron", unit="1", source="a test",
+        cost="weights", dims=("neuron",),
+    )  # fmt: skip
+    data = ps.train(
+        ps.learners.PowerMLP(5, 8), ps.tasks.addition(5), ps.Grid(seeds=3), ps.Recipe(steps=4, records=3),
+        watch=(largest, per_neuron),
+    )  # fmt: skip
+    assert data.largest.dims == ("seed", "step")
+    np.testing.assert_array_equal(data.per_neuron.max("neuron"), data.largest)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda s: 1.0, lambda s: None, lambda s: s.train.double(), lambda s: s.train.sum(1)[:1], lambda s: "x",
+        lambda s: [[1], [1, 2]],
+    ],
+)  # fmt: skip
+def test_a_function_that_gives_no_number_per_network_is_refused(measure: Any) -> None:
+    wrong = ps.instrument(measure, name="wrong", unit="1", source="a test")
+    subject: Any = type("Three networks", (), {"train": torch.ones(3, 4, dtype=torch.bool)})()
+    with pytest.raises(ps.BadInput, match="wrong"):
+        wrong(subject)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"unit": ""}, {"unit": None}, {"source": 3}, {"cost": "free"}, {"bounds": (1, 0)}, {"bounds": 3}, {"dims": "n"},
+        {"dims": (1,)}, {"coords": {"n": [1]}}, {"name": "two words"}, {"measure": 3}, {"measure": lambda s: s},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_instrument_of_wrong_parts_is_refused(parts: Any) -> None:
+    given = {"measure": largest.measure, "unit": "1", "source": "a test", **parts}
+    with pytest.raises(ps.BadInput):
+        ps.instrument(given.pop("measure"), **given)
+
+
+def test_a_plain_function_without_a_unit_is_told_what_to_do() -> None:
+    with pytest.raises(ps.BadInput, match="unit="):
+        as_instrument(lambda s: s)
+    assert as_instrument(largest) is largest

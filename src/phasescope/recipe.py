@@ -67,10 +67,12 @@ class Recipe(Settings):
             if isinstance(plain(value), bool):
                 raise BadInput(f"{name} is {value}: give a number or a word; no part of a recipe is true or false.")
         super().__init__(**values)
-        for name in ("lr", "weight_decay", "momentum", "beta1", "beta2", "eps"):
+        low, high = HELD[self.dtype]
+        for name in ("lr", "weight_decay", "eps"):
             value = getattr(self, name)
-            if value and not HELD[self.dtype][0] <= value <= HELD[self.dtype][1]:
-                low, high = HELD[self.dtype]
-                raise BadInput(
-                    f"{name} is {value:g}: {self.dtype} holds {low:.2g} to {high:.2g}; or give dtype='float64'."
-                )
+            # a weight decay too small to be held is no weight decay, but nothing learns at lr 0, and 0 / eps is NaN
+            if value > high or (value < low and name != "weight_decay"):
+                raise BadInput(f"{name} is {value:g}: {self.dtype} holds {low:.2g} to {high:.2g}; give another.")
+        for name in ("momentum", "beta1", "beta2"):
+            if np.dtype(self.dtype).type(getattr(self, name)) == 1:
+                raise BadInput(f"{name} is {getattr(self, name)!r}, which is 1 in {self.dtype}: give a smaller one.")
