@@ -286,7 +286,7 @@ def as_labels(name: str, labels: Any, *, count: int, classes: int | None = None)
     wrong = torch.nonzero((read < 0) | (read > last) | (read != found if found.is_floating_point() else read != read))
     if len(wrong):
         row = int(wrong[0])
-        raise BadInput(f"{name} have {shown(found[row])} in row {row}: labels are whole numbers from 0 to {last:,}.")
+        raise BadInput(f"{name} have {found[row].item():g} in row {row}: labels are whole numbers from 0 to {last:,}.")
     return read
 
 
