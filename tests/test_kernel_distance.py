@@ -214,7 +214,7 @@ BAD: list[tuple[Callable[[], Any], str]] = [
     (lambda: tangent_kernel(mlp(), draw(2, 3), parameters={"9.bias": draw(1)}), "no parameter '9.bias'"),
     (lambda: tangent_kernel(nn.ReLU(), draw(2, 3)), "no parameter of this module"),
     (lambda: kernel_distance(torch.eye(3), torch.eye(2)), r"shapes \(3, 3\) and \(2, 2\)"),
-    (lambda: kernel_distance(torch.ones(3), torch.ones(3)), r"shapes \(3,\)"),
+    (lambda: kernel_distance(torch.ones(3), torch.ones(3)), r"shape \(3,\)"),
     (lambda: pattern_distance(torch.ones(3, 2), torch.ones(3, 3)), "preactivations"),
 ]
 

@@ -41,13 +41,37 @@ if TYPE_CHECKING:
         run,
     )
     from phasescope.verdict import Claim, Control, Expectation
-    from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Member, Recipe, Scatter
+    from phasescope.vocabulary import (
+        BadInput,
+        Fate,
+        Grid,
+        Instrument,
+        Interrupted,
+        Member,
+        Reading,
+        Recipe,
+        Scatter,
+        Subject,
+        instrument,
+    )
 
 __version__ = "0.1.0"
 
 # torch takes a second to import: every public name is fetched when it is first used
 _HOMES = {
-    "phasescope.vocabulary": ("BadInput", "Fate", "Grid", "Instrument", "Interrupted", "Member", "Recipe", "Scatter"),
+    "phasescope.vocabulary": (
+        "BadInput",
+        "Fate",
+        "Grid",
+        "Instrument",
+        "Interrupted",
+        "Member",
+        "Reading",
+        "Recipe",
+        "Scatter",
+        "Subject",
+        "instrument",
+    ),
     "phasescope.verdict": ("Claim", "Control", "Expectation"),
     "phasescope.ensemble": (
         "Feedback",
@@ -94,16 +118,19 @@ __all__ = [
     "OrderParameter",
     "Paper",
     "Quantity",
+    "Reading",
     "Recipe",
     "Results",
     "Scatter",
     "Simulation",
     "Span",
     "Study",
+    "Subject",
     "autoinit",
     "feedback_loop",
     "final",
     "inspect",
+    "instrument",
     "instruments",
     "last",
     "layers",

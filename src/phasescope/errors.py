@@ -53,13 +53,22 @@ def shortened(sentence: str, longest: int = LONGEST) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return the ``repr`` of a value of any size, its middle left out where it is long.
+    """Return a value of any size as sentences quote it: its ``repr``, the middle left out where it is long.
 
-    >>> shown("seven"), shown(10**5000)
-    ("'seven'", 'an integer of about 5000 digits')
+    >>> shown("seven"), shown(10**5000), shown(max)
+    ("'seven'", 'an integer of about 5000 digits', 'the function max')
     """
+    shape = getattr(value, "shape", None)
+    if shape == () and hasattr(value, "item"):
+        value = value.item()
+    elif isinstance(shape, tuple):
+        return f"an array of shape {tuple(shape)}"
     if isinstance(value, int) and value.bit_length() > 4 * LONGEST_VALUE:
         return f"an integer of about {value.bit_length() * 30103 // 100000} digits"
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    if callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}"
     try:
         return shortened(repr(value), LONGEST_VALUE)
     except (ValueError, RecursionError):  # too many digits, or nested too deeply, for Python to write

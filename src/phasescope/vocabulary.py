@@ -6,194 +6,31 @@ T recorded times, P modulus ``p``, B any leading batch of networks (members, or 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from enum import StrEnum
-from itertools import product
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from phasescope.errors import BadInput as BadInput
+from phasescope.checks import BadInput as BadInput
+from phasescope.checks import array, function, number, numbers, sequence, shown, text, whole, word
+from phasescope.checks import nearest as nearest
 from phasescope.errors import Interrupted as Interrupted
-from phasescope.errors import shown
+from phasescope.members import Grid as Grid
+from phasescope.members import Knob as Knob
+from phasescope.members import Member as Member
+from phasescope.members import Scatter as Scatter
+from phasescope.recipe import Fraction as Fraction
+from phasescope.recipe import Positive as Positive
+from phasescope.recipe import Recipe as Recipe
+from phasescope.recipe import Settings as Settings
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Knob = float | int | str | bool
+Cost = Literal["weights", "forward", "backward"]
 Array = np.ndarray[Any, np.dtype[Any]]
-Positive = Annotated[FiniteFloat, Field(gt=0)]
-Fraction = Annotated[FiniteFloat, Field(ge=0, lt=1)]
-
-
-@dataclass(frozen=True)
-class Member:
-    """One network of a grid: its knobs by name and its seed.
-
-    >>> Member({"weight_decay": 0.1}, seed=3)["weight_decay"]
-    0.1
-    """
-
-    knobs: Mapping[str, Knob]
-    seed: int
-
-    def __getitem__(self, name: str) -> Knob:
-        return self.knobs[name]
-
-    def get(self, name: str, default: Any) -> Any:
-        """Return the knob ``name``, or ``default`` where the grid does not set it."""
-        return self.knobs.get(name, default)
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Named axes x seeds: the members of a phase diagram, last axis fastest and seeds innermost.
-
-    ``seeds`` is a number of seeds (0, 1, ...) or the seeds themselves. Raises ``BadInput`` for an empty axis.
-
-    >>> len(Grid({"weight_decay": [0, 1], "train_fraction": [0.3, 0.5, 0.7]}, seeds=4))
-    24
-    """
-
-    axes: Mapping[str, Sequence[Knob]] = field(default_factory=dict)
-    seeds: int | Sequence[int] = 1
-
-    def __post_init__(self) -> None:
-        for name, values in self.axes.items():
-            if len(values) == 0 or len(set(values)) != len(values):
-                raise BadInput(f"grid axis {name!r} is {list(values)}: give at least one value, each one once.")
-        if not self.seed_values or min(self.seed_values) < 0 or len(set(self.seed_values)) != len(self.seed_values):
-            raise BadInput(f"seeds is {self.seeds}: give a number >= 1, or distinct integers >= 0.")
-
-    @property
-    def seed_values(self) -> tuple[int, ...]:
-        """The seeds of each cell."""
-        return tuple(range(self.seeds)) if isinstance(self.seeds, int) else tuple(self.seeds)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The lengths of the axes, then the number of seeds."""
-        return (*(len(values) for values in self.axes.values()), len(self.seed_values))
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """The names of the axes, then ``seed``."""
-        return (*self.axes, "seed")
-
-    @property
-    def coords(self) -> dict[str, Any]:
-        """The values along each of ``dims``, as xarray takes them."""
-        return {**{name: list(values) for name, values in self.axes.items()}, "seed": list(self.seed_values)}
-
-    def __iter__(self) -> Iterator[Member]:
-        names = tuple(self.axes)
-        for *knobs, seed in product(*self.axes.values(), self.seed_values):
-            yield Member(dict(zip(names, knobs, strict=True)), int(seed))
-
-    def __len__(self) -> int:
-        return int(np.prod(self.shape))
-
-
-@dataclass(frozen=True)
-class Scatter:
-    """Any members, in any order, where a ``Grid`` has every combination: what a refined phase map trains next.
-
-    All have knobs of the same names. The one dimension is ``member``; knobs and seed are coordinates along it. Raises
-    ``BadInput`` when there are none, or their knobs differ in name.
-
-    >>> Scatter([Member({"lr": 0.1}, 0), Member({"lr": 0.3}, 5)]).shape
-    (2,)
-    """
-
-    members: Sequence[Member]
-
-    def __post_init__(self) -> None:
-        if not self.members or any(member.knobs.keys() != self.members[0].knobs.keys() for member in self.members):
-            raise BadInput(f"{len(self.members)} members: give at least one, all with knobs of the same names.")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The number of members."""
-        return (len(self.members),)
-
-    @property
-    def dims(self) -> tuple[str, ...]:
-        """The one dimension, ``member``."""
-        return ("member",)
-
-    @property
-    def coords(self) -> dict[str, Any]:
-        """Each knob and the seed along ``member``, as xarray takes them."""
-        names = tuple(self.members[0].knobs)
-        knobs = {name: ("member", [member[name] for member in self.members]) for name in names}
-        return {**knobs, "seed": ("member", [member.seed for member in self.members])}
-
-    def __iter__(self) -> Iterator[Member]:
-        return iter(self.members)
-
-    def __len__(self) -> int:
-        return len(self.members)
-
-
-class Settings(BaseModel):
-    """Frozen, validated numbers; anything out of range raises ``BadInput`` with one sentence."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    def __init__(self, **values: Any) -> None:
-        try:
-            super().__init__(**values)
-        except ValidationError as error:
-            raise BadInput(_sentence(error.errors()[0], list(type(self).model_fields))) from None
-
-
-def _sentence(error: Any, known: list[str]) -> str:
-    name = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"there is no setting {name!r}{nearest(name, known)}"
-    return f"{name} is {shown(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}."
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the nearest known word and all of them.
-
-    >>> nearest("grokk", ["grokking", "memory"])
-    "; did you mean 'grokking'? Known: grokking, memory."
-    """
-    words = sorted(known)
-    close = get_close_matches(name[:100], words, n=1)
-    return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
-
-
-class Recipe(Settings):
-    """How a network learns. Every number may differ per member: name it as an axis of the grid.
-
-    Weight decay is decoupled (``theta *= 1 - lr * weight_decay``) except for ``adam``, where it is torch's L2 term in
-    the gradient. ``batch=None`` is full batch. MSE is the mean over samples and outputs of one-hot targets. Training
-    accuracy ``level`` is *memorized*, test accuracy ``level`` is *generalized*. A generalized member leaves the batch
-    at ``overtime`` times the steps it needed, a memorized one at ``patience`` times. ``records`` log-spaced steps are
-    recorded from ``first_record`` to ``steps``, and step 0.
-    """
-
-    optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
-    lr: Positive = 0.01
-    weight_decay: Annotated[FiniteFloat, Field(ge=0)] = 0.0
-    momentum: Fraction = 0.0
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.98
-    eps: Positive = 1e-8
-    steps: Annotated[int, Field(ge=1, le=10**12)] = 1000
-    batch: Annotated[int, Field(ge=1)] | None = None
-    loss: Literal["mse", "cross_entropy"] = "mse"
-    records: Annotated[int, Field(ge=2, le=10_000)] = 60
-    first_record: Annotated[int, Field(ge=1)] = 1
-    level: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.99
-    overtime: Annotated[float, Field(ge=1)] = float("inf")
-    patience: Annotated[float, Field(ge=1)] = float("inf")
-    dtype: Literal["float32", "float64"] = "float32"
 
 
 class Fate(StrEnum):
@@ -218,6 +55,19 @@ class Law:
     train_fraction: float
     corruption: float
     table: Array
+
+    def __post_init__(self) -> None:
+        text("the name of a law", self.name)
+        object.__setattr__(self, "modulus", whole(2, 10**6)("modulus", self.modulus))
+        object.__setattr__(self, "arity", whole(1, 64)("arity", self.arity))
+        for name in ("train_fraction", "corruption"):
+            object.__setattr__(self, name, number(0, 1)(name, getattr(self, name)))
+        table = array(low=-1, high=self.modulus - 1, integer=True)("table", self.table)
+        if table.shape != (self.modulus,) * self.arity:
+            raise BadInput(
+                f"the table of the law has shape {table.shape}: {self.arity} inputs modulo {self.modulus} need "
+                f"{self.arity} axes of that length."
+            )
 
 
 @dataclass(frozen=True)
@@ -368,25 +218,107 @@ class Reading:
 class Instrument:
     """A pure measurement of a ``Subject``: what it reads, in which unit, between which bounds, at what cost.
 
-    ``dims`` names the axes of a reading after the batch axis, ``coords`` the places along those that have them;
-    ``null`` says what it reads where nothing is to be seen; ``invariances`` names declared symmetries, each tested by
-    the instruments' law suite.
+    ``measure`` returns a ``Reading``, or the value (B, ...) alone as a tensor or array. ``dims`` names the axes of a
+    reading after the batch axis, ``coords`` the places along those that have them; ``null`` says what it reads where
+    nothing is to be seen; ``invariances`` names declared symmetries, each tested by the instruments' law suite. Raises
+    ``BadInput`` for parts of a wrong type. ``phasescope.instrument`` makes one of a plain function.
     """
 
     name: str
     measure: Callable[[Subject], Reading]
     unit: str
     source: str
-    cost: Literal["weights", "forward", "backward"]
+    cost: Cost
     bounds: tuple[float, float]
     null: str
     dims: tuple[str, ...] = ()
     invariances: tuple[str, ...] = ()
     coords: Mapping[str, Sequence[Knob]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for part in ("name", "unit", "source", "null"):
+            text(f"the {part} of an instrument", getattr(self, part))
+        function(f"the measure of instrument {self.name!r}", self.measure)
+        word(*get_args(Cost))(f"the cost of instrument {self.name!r}", self.cost)
+        ends = sequence(f"the bounds of instrument {self.name!r}", self.bounds, 2)
+        if len(ends) != 2 or not all(isinstance(end, int | float) for end in ends) or not ends[0] <= ends[1]:
+            raise BadInput(f"the bounds of instrument {self.name!r} are {shown(self.bounds)}: give (lowest, highest).")
+        for part in ("dims", "invariances"):
+            words = getattr(self, part)
+            if not isinstance(words, tuple | list) or not all(isinstance(name, str) for name in words):
+                raise BadInput(f"{part} of instrument {self.name!r} is {shown(words)}: give a tuple of names.")
+            object.__setattr__(self, part, tuple(words))
+        if not isinstance(self.coords, Mapping) or any(name not in self.dims for name in self.coords):
+            raise BadInput(f"coords of instrument {self.name!r} is {shown(self.coords)}: give places by dim.")
+
     def __call__(self, subject: Subject) -> Reading:
         """Read ``subject``."""
-        return self.measure(subject)
+        found = self.measure(subject)
+        return found if isinstance(found, Reading) else _reading(self, found, len(subject.train))
+
+
+def _reading(instrument: Instrument, value: Any, batch: int) -> Reading:
+    """Return what a measure gave without its ``Reading``, checked: B numbers, with the axes that were declared."""
+    import torch
+
+    where = f"what instrument {instrument.name!r} gives"
+    found = value if isinstance(value, torch.Tensor) else torch.as_tensor(numbers(where, value))
+    if found.ndim != 1 + len(instrument.dims) or found.shape[0] != batch:
+        wanted = ", ".join((f"B = {batch}", *instrument.dims))
+        raise BadInput(
+            f"{where} has shape {tuple(found.shape)}: give ({wanted}), one reading per network, and name further axes "
+            "with dims=."
+        )
+    return Reading(found if found.is_floating_point() else found.double())
+
+
+def instrument(
+    measure: Callable[[Subject], Any] | None = None,
+    /,
+    *,
+    unit: str,
+    source: str,
+    name: str = "",
+    cost: Cost = "backward",
+    bounds: tuple[float, float] = (-float("inf"), float("inf")),
+    null: str = "not stated",
+    dims: Sequence[str] = (),
+    coords: Mapping[str, Sequence[Knob]] | None = None,
+) -> Any:
+    """Make an ``Instrument`` of a plain function of a ``Subject``, as a decorator or called with the function.
+
+    The function returns the value (B, ...) as a tensor or array, or a ``Reading``. ``unit`` ("1" where there is none)
+    and ``source`` (a paper, or what is read, in words) are part of every number and have no defaults. The name is the
+    function's own unless given; ``cost`` says what it looks at, and "backward" is never wrong, only careful with
+    memory. Raises ``BadInput`` as ``Instrument`` does, and for a function without a name.
+
+    >>> @instrument(unit="1", source="largest weight of the first layer")
+    ... def largest(subject): return subject.parameters["embed"].abs().flatten(1).amax(1)
+    >>> largest.name, largest.unit
+    ('largest', '1')
+    """
+
+    def make(found: Any) -> Instrument:
+        own = name or getattr(function("the measure of an instrument", found), "__name__", "")
+        if not own.isidentifier():
+            raise BadInput(f"an instrument needs a name, and the function's is {own!r}: give name=, such as 'largest'.")
+        places = {} if coords is None else coords
+        return Instrument(own, found, unit, source, cost, bounds, null, dims, (), places)  # type: ignore[arg-type]
+
+    return make if measure is None else make(measure)
+
+
+def as_instrument(thing: Any) -> Instrument:
+    """Return ``thing`` if it is an ``Instrument``; raise ``BadInput`` with the mend for anything else.
+
+    A plain function has no unit and no source, and none is made up for it.
+    """
+    if isinstance(thing, Instrument):
+        return thing
+    mend = "an instrument, such as phasescope.instruments.test_accuracy"
+    if callable(thing):
+        mend = "phasescope.instrument(function, unit=..., source=...), so that its numbers have a unit and a source"
+    raise BadInput(f"watched is {shown(thing)}: give {mend}.")
 
 
 @dataclass(frozen=True)

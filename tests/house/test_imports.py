@@ -17,16 +17,19 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "phasescope"
 ROOMS = {"tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store"}
-NOUNS = {"errors", "vocabulary", "blocks", "identity", "samples"}
+NOUNS = {"errors", "checks", "vocabulary", "blocks", "identity", "samples"}
 MAY_IMPORT = {
     "errors": set(),
     "door": {"errors"},
-    "vocabulary": {"errors"},
+    "checks": {"errors"},
+    "members": {"checks"},
+    "recipe": {"checks"},
+    "vocabulary": {"errors", "checks", "members", "recipe"},
     "identity": {"identity", "errors", "vocabulary"},
     "samples": {"errors", "vocabulary"},
-    "blocks": {"errors", "vocabulary"},
+    "blocks": {"errors", "checks", "vocabulary"},
     **{room: {room, *NOUNS} for room in ROOMS},
-    "losses": {"vocabulary", "samples"},
+    "losses": {"checks", "vocabulary"},
     "inspection": {"inspection", "losses", *ROOMS, *NOUNS},
     "layers": {"layers", "inspection", "losses", *ROOMS, *NOUNS},
     "studies": {"studies", "layers", "inspection", "losses", *ROOMS, *NOUNS},

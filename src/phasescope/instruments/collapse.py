@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phasescope.checks import as_labels, as_points, shown
+from phasescope.instruments.neighbours import Points
 from phasescope.vocabulary import BadInput
 
 
@@ -27,19 +29,21 @@ class NeuralCollapse:
     duality: Tensor
 
 
-def neural_collapse(features: Tensor, labels: Tensor, readout: Tensor | None = None) -> NeuralCollapse:
+def neural_collapse(features: Points, labels: Points, readout: Points | None = None) -> NeuralCollapse:
     """Return the neural collapse of ``features`` (N, F) with integer ``labels`` (N,), and of ``readout`` (K, F).
 
     Labels count classes from 0 to K - 1, each there. Differentiable. Papyan, Han and Donoho 2020, arXiv:2008.08186.
     Raises ``BadInput`` for wrong shapes, fewer than two classes or a class without samples.
     """
-    if features.ndim != 2 or labels.shape != features.shape[:1] or len(labels) == 0:
-        raise BadInput(f"features {tuple(features.shape)}, labels {tuple(labels.shape)}: give (N, F) and (N,), N > 0.")
+    features = as_points("features", features)
+    labels = as_labels("labels", labels, count=len(features)).to(features.device)
+    if readout is not None:
+        readout = as_points("readout", readout).to(features)
     classes = int(labels.max()) + 1
     counts = torch.bincount(labels, minlength=classes)
     if classes < 2 or int(counts.min()) == 0 or (readout is not None and readout.shape != (classes, features.shape[1])):
         raise BadInput(
-            f"{classes} classes with {counts.tolist()} samples, readout "
+            f"{classes} classes with {shown(counts.tolist())} samples, readout "
             f"{None if readout is None else tuple(readout.shape)}: give at least two classes, a sample of each, and a "
             "readout (K, F)."
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from phasescope.checks import sequence, text, whole
 from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
 
 PARTICIPATION_SOURCE = (
@@ -76,7 +77,9 @@ def participation_in_basis(order: list[int], name: str) -> Instrument:
 
     Multiplication is periodic in the discrete logarithm: pass ``[g**i % p for i in range(p - 1)]``, which leaves out 0.
     """
-    index = torch.tensor(order)
+    text("name", name)
+    places = [whole(0, 10**6)("a row", row) for row in sequence("order", order, 10**6)]
+    index = torch.tensor(places)
 
     def measure(s: Subject) -> Reading:
         embed, readout = _vectors(s)

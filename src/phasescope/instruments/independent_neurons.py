@@ -12,20 +12,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phasescope.instruments.pruning import TWO_LAYER
+from phasescope.checks import as_points, number
+from phasescope.instruments.neighbours import Points
+from phasescope.instruments.pruning import TWO_LAYER, axes_of
 from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
 
 SMALL, CLOSE = 0.1, 0.1
 VANISHED = -1
 
 
-def neuron_vectors(incoming: Tensor, outgoing: Tensor, bias: Tensor | None = None) -> Tensor:
+def neuron_vectors(incoming: Points, outgoing: Points, bias: Points | None = None) -> Tensor:
     """Return one vector per neuron or channel, (H, V): its incoming weights, its bias, its outgoing weights.
 
     ``incoming`` (H, ...) and ``outgoing`` (K, H, ...) are the weights of two layers as torch keeps them, linear or
     convolutional; a linear layer after a flattened convolution has (K, H x places). ``bias`` (H,) of the first layer.
     Raises ``BadInput`` for shapes that do not belong together.
     """
+    incoming = as_points("incoming", incoming, axes=(), least=1)
+    outgoing = as_points("outgoing", outgoing, axes=())
+    bias = None if bias is None else as_points("bias", bias, axes=(1,))
     count = len(incoming)
     fits = outgoing.ndim >= 2 and outgoing.shape[1] % max(count, 1) == 0 and (bias is None or bias.shape == (count,))
     if count == 0 or outgoing.numel() == 0 or not fits:
@@ -36,7 +41,7 @@ def neuron_vectors(incoming: Tensor, outgoing: Tensor, bias: Tensor | None = Non
     return torch.cat([part.detach().double() for part in parts], 1)
 
 
-def neuron_groups(vectors: Tensor, *, small: float = SMALL, close: float = CLOSE) -> Tensor:
+def neuron_groups(vectors: Points, *, small: float = SMALL, close: float = CLOSE) -> Tensor:
     """Return the group (H,) int64 of each neuron of ``vectors`` (H, V): -1 vanished, else 0, 1, ... by size.
 
     A neuron has vanished if its norm is below ``small`` x the largest norm of the layer. The others are taken from the
@@ -46,11 +51,8 @@ def neuron_groups(vectors: Tensor, *, small: float = SMALL, close: float = CLOSE
     Float64; cost H^2 V. Raises ``BadInput`` for limits outside [0, 1] and [0, 4], vectors that are not (H, V), and
     values not finite.
     """
-    if not 0 <= small <= 1 or not 0 <= close <= 4:
-        raise BadInput(f"small is {small}, close is {close}: give numbers in [0, 1] and in [0, 4].")
-    if vectors.ndim != 2 or vectors.numel() == 0 or not bool(torch.isfinite(vectors).all()):
-        raise BadInput(f"vectors of shape {tuple(vectors.shape)}: give finite numbers (H, V), one row per neuron.")
-    rows = vectors.detach().double()
+    small, close = number(0, 1)("small", small), number(0, 4)("close", close)
+    rows = as_points("vectors", vectors).detach().double()
     scale = rows.abs().max()
     if scale == 0:
         return torch.full((len(rows),), VANISHED, dtype=torch.int64)
@@ -70,7 +72,7 @@ def neuron_groups(vectors: Tensor, *, small: float = SMALL, close: float = CLOSE
 
 
 def independent_neurons(
-    incoming: Tensor, outgoing: Tensor, bias: Tensor | None = None, *, small: float = SMALL, close: float = CLOSE
+    incoming: Points, outgoing: Points, bias: Points | None = None, *, small: float = SMALL, close: float = CLOSE
 ) -> int:
     """Return the number of independent neurons or channels between two layers: the groups of ``neuron_groups``.
 
@@ -98,8 +100,7 @@ def independence(
     ``{"0.weight": -2, "0.bias": -1, "2.weight": -1}`` for the first layer of an MLP. ``small`` and ``close``
     as in ``neuron_groups``. Raises ``BadInput`` for a network without them, and as ``neuron_groups`` does.
     """
-    if not neurons:
-        raise BadInput("neurons is empty: name the parameters of a layer's neurons with the axis of each.")
+    small, close, neurons = number(0, 1)("small", small), number(0, 4)("close", close), axes_of(neurons)
 
     def measure(s: Subject) -> Reading:
         return Reading(_shares(s.parameters, neurons, small, close))

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from phasescope.instruments.neighbours import nearest, rows_of
+from phasescope.checks import number, whole
+from phasescope.instruments.neighbours import Points, nearest, rows_of, spacing
 from phasescope.vocabulary import BadInput
 
 
@@ -30,7 +31,7 @@ class IntrinsicDimension:
     duplicates: int
 
 
-def distinct(points: Tensor, resolution: float | None = None) -> Tensor:
+def distinct(points: Points, resolution: float | None = None) -> Tensor:
     """Return the rows (n,) of ``points`` (N, D) that are different from all earlier ones, as sorted int64 indices.
 
     Two rows are the same where their distance is at most ``resolution`` x their norm; by default the spacing of
@@ -38,9 +39,7 @@ def distinct(points: Tensor, resolution: float | None = None) -> Tensor:
     for shapes, values that are not finite, and a resolution outside [0, 1).
     """
     rows = rows_of(points, 1)
-    tolerance = torch.finfo(points.dtype).eps if resolution is None else resolution
-    if not 0 <= tolerance < 1:
-        raise BadInput(f"resolution is {resolution}: give a share of the norm in [0, 1).")
+    tolerance = spacing(points) if resolution is None else number(0, 1, open_high=True)("resolution", resolution)
     _, group = torch.unique(rows, dim=0, return_inverse=True)
     first = torch.full((int(group.max()) + 1,), len(rows), device=rows.device)
     kept = first.scatter_reduce(0, group, torch.arange(len(rows), device=rows.device), "amin").sort().values
@@ -54,7 +53,7 @@ def distinct(points: Tensor, resolution: float | None = None) -> Tensor:
     return kept
 
 
-def two_nn(points: Tensor, *, discard: float = 0.1, resolution: float | None = None) -> IntrinsicDimension:
+def two_nn(points: Points, *, discard: float = 0.1, resolution: float | None = None) -> IntrinsicDimension:
     """Return the dimension of ``points`` (N, D) from the ratio of each point's two nearest distances, r2 / r1.
 
     Where the density hardly changes within r2, the ratio follows a Pareto law of exponent d (Facco et al. 2017,
@@ -64,8 +63,7 @@ def two_nn(points: Tensor, *, discard: float = 0.1, resolution: float | None = N
     shifts, scale and the order of rows. ``resolution``: see ``distinct``. Cost N^2 D. Raises ``BadInput`` for fewer
     than ten different rows or a share outside [0, 1).
     """
-    if not 0 <= discard < 1:
-        raise BadInput(f"discard is {discard}: give the share of ratios to leave out, in [0, 1).")
+    discard = number(0, 1, open_high=True)("discard", discard)
     rows, duplicates = _different(points, resolution, 10)
     distances, index = nearest(rows, 2)
     ratios = (distances[:, 1] / distances[:, 0]).log()
@@ -79,7 +77,7 @@ def two_nn(points: Tensor, *, discard: float = 0.1, resolution: float | None = N
     return IntrinsicDimension((kept - 1) / total, kept / total * _spread(score, index) / total, len(rows), duplicates)
 
 
-def likelihood_dimension(points: Tensor, *, k: int = 10, resolution: float | None = None) -> IntrinsicDimension:
+def likelihood_dimension(points: Points, *, k: int = 10, resolution: float | None = None) -> IntrinsicDimension:
     """Return the dimension of ``points`` (N, D) by maximum likelihood from each point's ``k`` nearest distances.
 
     Levina and Bickel 2004 (NIPS 17, Eq. 8), with the inverses averaged over points (MacKay and Ghahramani 2005):
@@ -88,8 +86,7 @@ def likelihood_dimension(points: Tensor, *, k: int = 10, resolution: float | Non
     Invariant to rotations, shifts, scale and the order of rows. ``resolution``: see ``distinct``. Cost N^2 D. Raises
     ``BadInput`` for k < 3 or fewer than k + 2 different rows.
     """
-    if k < 3:
-        raise BadInput(f"k is {k}: give at least 3 neighbours.")
+    k = whole(3, 10**6)("k", k)
     rows, duplicates = _different(points, resolution, k + 2)
     distances, index = nearest(rows, k)
     means = (distances[:, -1:] / distances[:, :-1]).log().mean(1)
@@ -100,11 +97,11 @@ def likelihood_dimension(points: Tensor, *, k: int = 10, resolution: float | Non
     return IntrinsicDimension(value, value * _spread(means - means.mean(), index) / total, len(rows), duplicates)
 
 
-def _different(points: Tensor, resolution: float | None, fewest: int) -> tuple[Tensor, int]:
+def _different(points: Points, resolution: float | None, fewest: int) -> tuple[Tensor, int]:
     kept = distinct(points, resolution)
     if len(kept) < fewest:
         raise BadInput(f"{len(points)} rows are {len(kept)} different points: give at least {fewest} different ones.")
-    return points.detach().double()[kept], len(points) - len(kept)
+    return rows_of(points, 1)[kept], len(points) - len(kept)
 
 
 def _spread(scores: Tensor, index: Tensor) -> float:

@@ -13,7 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phasescope.checks import function as a_function
+from phasescope.checks import kind, sequence
 from phasescope.instruments.partial_jacobian import signs
+
+signal = kind(Tensor, say="a floating tensor")
 
 
 def push_forward(function: Callable[[Tensor], Tensor], h: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
@@ -21,8 +25,9 @@ def push_forward(function: Callable[[Tensor], Tensor], h: Tensor, u: Tensor) -> 
 
     The gradient v^T J is linear in v, and its own gradient along u is J u: two sweeps backwards give the one forwards.
     """
+    a_function("function", function)
     with torch.enable_grad():
-        h = h.detach().requires_grad_()
+        h = signal("h", h).detach().requires_grad_()
         out = function(h)
         v = torch.zeros_like(out, requires_grad=True)
         (back,) = torch.autograd.grad(out, h, v, create_graph=True)
@@ -38,7 +43,9 @@ def jacobian_profile(
     ``h`` (B, ...) is what the first block is given, l0. K is the mean square of all that a block gives. J has one
     vector of signs for the whole batch and is averaged over it: copies of one input are as many probes. Dimensionless.
     """
-    u = signs(h, generator)
+    for block in sequence("blocks", blocks, 10**6):
+        a_function("a block", block)
+    u = signs(signal("h", h), generator)
     kernels, jacobians = [h.detach().double().square().mean()], [u.double().square().mean()]
     for block in blocks:
         h, u = push_forward(block, h, u)

@@ -14,14 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
-from phasescope.instruments.passage import BATCH_NORMS, tensor_of
+from phasescope.checks import as_points
+from phasescope.instruments.neighbours import Points
+from phasescope.instruments.passage import BATCH_NORMS, batch_of, module_of, refusing, tensor_of
 from phasescope.vocabulary import BadInput
 
 BUDGET = 2**28  # bytes of one group's Jacobians
 
 
 def tangent_kernel(
-    module: nn.Module, inputs: Tensor, *, parameters: Mapping[str, Tensor] | None = None, full: bool = False
+    module: nn.Module, inputs: Points, *, parameters: Mapping[str, Tensor] | None = None, full: bool = False
 ) -> Tensor:
     """Return the tangent kernel (N, N) of ``module`` at ``inputs`` (N, ...), the mean over its outputs; float64.
 
@@ -32,6 +34,7 @@ def tangent_kernel(
     module is left as it was. Raises ``BadInput`` where samples would not be independent (batch normalization, dropout
     in training), for an empty batch, for unknown names, and without parameters.
     """
+    module, inputs = module_of(module), batch_of(module, inputs)
     _alone(module, inputs)
     own = {name: p.detach() for name, p in module.named_parameters()}
     if unknown := set(parameters or {}) - set(own):
@@ -41,7 +44,9 @@ def tangent_kernel(
         raise BadInput("no parameter of this module requires gradients: its tangent kernel is that of its parameters.")
     now = {**own, **(parameters or {})}
     kernel: Tensor | float = 0.0
-    for names in _groups(now, learnt, len(inputs) * _outputs(module, now, inputs)):
+    with refusing(module):
+        outputs = _outputs(module, now, inputs)
+    for names in _groups(now, learnt, len(inputs) * outputs):
         for jacobian in _jacobians(module, now, names, inputs):
             kernel = kernel + (jacobian @ jacobian.T if full else _mean(jacobian, len(inputs)))
     assert isinstance(kernel, Tensor)
@@ -104,7 +109,7 @@ def _mean(jacobian: Tensor, samples: int) -> Tensor:
     return kernel
 
 
-def kernel_distance(one: Tensor, other: Tensor) -> Tensor:
+def kernel_distance(one: Points, other: Points) -> Tensor:
     """Return 1 - <K, K'> / (|K| |K'|) (...) of kernels (..., N, N): one minus the cosine of the angle between them.
 
     0 where one is a multiple of the other, which is its null value; at most 1 for positive kernels; dimensionless.
@@ -112,20 +117,35 @@ def kernel_distance(one: Tensor, other: Tensor) -> Tensor:
     changes when either kernel is scaled, or samples are taken in another order in both. NaN for a kernel that is zero.
     Raises ``BadInput`` for kernels of unlike shape.
     """
-    if one.ndim < 2 or one.shape[-2:] != other.shape[-2:]:
-        raise BadInput(f"kernels of shapes {tuple(one.shape)} and {tuple(other.shape)}: give two of (..., N, N).")
-    a, b = (k.double() / torch.linalg.matrix_norm(k.double(), keepdim=True) for k in (one, other))
+    one, other = _pair("kernels", "(..., N, N)", one, other)
+    one, other = (k.double() / _unit(k.double().abs().amax((-2, -1), keepdim=True)) for k in (one, other))
+    a, b = (k / torch.linalg.matrix_norm(k, keepdim=True) for k in (one, other))
     apart: Tensor = (a - b).square().sum((-2, -1)) / 2
     return apart
 
 
-def pattern_distance(one: Tensor, other: Tensor) -> Tensor:
+def pattern_distance(one: Points, other: Points) -> Tensor:
     """Return the Hamming distance (...) of the activation patterns of preactivations (..., N, H), in neurons.
 
     For each neuron the share of the N samples on which it is on (above 0) at one time and off at the other, summed over
-    the H neurons: from 0, the null value, to H. arXiv:2406.06158, Fig. 1. Raises ``BadInput`` for unlike shapes.
+    the H neurons: from 0, the null value, to H; NaN where a preactivation is. arXiv:2406.06158, Fig. 1. Raises
+    ``BadInput`` for unlike shapes.
     """
-    if one.ndim < 2 or one.shape[-2:] != other.shape[-2:]:
-        raise BadInput(f"preactivations of {tuple(one.shape)} and {tuple(other.shape)}: give two of (..., N, H).")
+    one, other = _pair("preactivations", "(..., N, H)", one, other)
     flipped: Tensor = ((one > 0) != (other > 0)).double().mean(-2).sum(-1)
-    return flipped
+    unknown = (one.isnan() | other.isnan()).any(-1).any(-1)
+    return flipped.masked_fill(unknown, torch.nan)
+
+
+def _unit(largest: Tensor) -> Tensor:
+    """Return what a kernel is divided by so that its squares stay floats: 1 but for enormous and tiny ones."""
+    return torch.where((largest > 1e100) | (largest < 1e-100), largest, 1.0)
+
+
+def _pair(name: str, shape: str, one: Points, other: Points) -> tuple[Tensor, Tensor]:
+    a, b = (as_points(name, x, axes=(), finite=False) for x in (one, other))
+    square = name != "kernels" or a.shape[-1] == a.shape[-2]
+    lead = zip(a.shape[-3::-1], b.shape[-3::-1], strict=False)
+    if a.shape[-2:] != b.shape[-2:] or not square or any(m != n and 1 not in (m, n) for m, n in lead):
+        raise BadInput(f"{name} of shapes {tuple(a.shape)} and {tuple(b.shape)}: give two of {shape}.")
+    return a, b

@@ -5,65 +5,62 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from phasescope.vocabulary import BadInput
+from phasescope.checks import as_points, number
+from phasescope.instruments.neighbours import Points
 
 
-def _matrices(centroids: Tensor) -> None:
-    if centroids.ndim < 2 or not centroids.is_floating_point() or 0 in centroids.shape:
-        raise BadInput(
-            f"centroids of shape {tuple(centroids.shape)} and type {centroids.dtype}: give floats of shape "
-            "(..., data, dimensions)."
-        )
+def _matrices(centroids: Points) -> Tensor:
+    return as_points("centroids (..., data, dimensions)", centroids, axes=())
 
 
-def capacity_error(centroids: Tensor) -> Tensor:
+def capacity_error(centroids: Points) -> Tensor:
     """Return the pretraining percent error (...) of ``centroids`` (..., P, D), a share in [0, 1] for rows in the ball.
 
     1 - ||M||_* / sqrt(P min(P, D)): 0 where the embeddings attain the bound, 1 for zero. arXiv:2406.09366, Eq. 4. Not a
     percentage in spite of its name. Raises ``BadInput`` for fewer than two axes.
     """
-    _matrices(centroids)
-    data, dimension = centroids.shape[-2:]
+    rows = _matrices(centroids)
+    data, dimension = rows.shape[-2:]
     bound = (data * min(data, dimension)) ** 0.5
-    missing: Tensor = 1 - torch.linalg.svdvals(centroids).sum(-1) / bound
+    missing: Tensor = 1 - torch.linalg.svdvals(rows).sum(-1) / bound
     return missing
 
 
-def spectral_flatness(centroids: Tensor) -> Tensor:
+def spectral_flatness(centroids: Points) -> Tensor:
     """Return ||M||_* / (sqrt(min(P, D)) ||M||_F) (...) of ``centroids`` (..., P, D): 1 where singular values are equal.
 
     1 - ``capacity_error`` is the root of the mean squared norm of the rows (the views agree) times this (the data
     spread): derived here. At least 1 / sqrt(min(P, D)), attained at rank 1; NaN for zero.
     """
-    _matrices(centroids)
-    values = torch.linalg.svdvals(centroids)
+    values = torch.linalg.svdvals(_matrices(centroids))
+    largest = values[..., :1]  # divided by where squares would leave the floats
+    values = values / torch.where((largest > 1e15) | (largest < 1e-15), largest, 1.0)
     flat: Tensor = values.sum(-1) / (values.shape[-1] ** 0.5 * values.square().sum(-1).sqrt())
     return flat
 
 
-def alignment(embeddings: Tensor) -> Tensor:
+def alignment(embeddings: Points) -> Tensor:
     """Return the mean squared distance (...) between different views in ``embeddings`` (..., P, K, D), at norm 1.
 
     2 - 2 cosine, in [0, 4]; 0 where all views of a datum agree, 2 for unrelated ones. Wang and Isola 2020,
     arXiv:2005.10242, Sec. 4.1, with alpha = 2. Raises ``BadInput`` for fewer than two views.
     """
-    if embeddings.ndim < 3 or embeddings.shape[-2] < 2:
-        raise BadInput(f"embeddings of shape {tuple(embeddings.shape)}: give (..., data, views >= 2, dimensions).")
-    views = embeddings.shape[-2]
-    total = torch.nn.functional.normalize(embeddings, dim=-1).sum(-2).square().sum(-1)
+    points = as_points("embeddings (..., data, views, dimensions)", embeddings, axes=(), least=3, fewest=2)
+    views = points.shape[-2]
+    total = torch.nn.functional.normalize(points, dim=-1).sum(-2).square().sum(-1)
     cosine = (total - views) / (views * (views - 1))
     return 2 - 2 * cosine.mean(-1)
 
 
-def uniformity(embeddings: Tensor, t: float = 2.0) -> Tensor:
+def uniformity(embeddings: Points, t: float = 2.0) -> Tensor:
     """Return log mean exp(-t |x - y|^2) (...) over pairs of different rows of ``embeddings`` (..., N, D), at norm 1.
 
     0 where all are the same; about ``theory.uniform_potential(D, t)`` for rows uniform on the sphere. In nats. Wang and
     Isola 2020, arXiv:2005.10242, Sec. 4.1. Raises ``BadInput`` for fewer than two rows or t <= 0.
     """
-    if embeddings.ndim < 2 or embeddings.shape[-2] < 2 or not t > 0:
-        raise BadInput(f"embeddings of shape {tuple(embeddings.shape)}, t = {t}: give (..., rows >= 2, D) and t > 0.")
-    unit = torch.nn.functional.normalize(embeddings, dim=-1)
+    t = number(0, open_low=True)("t", t)
+    points = as_points("embeddings (..., rows, dimensions)", embeddings, axes=(), fewest=2)
+    unit = torch.nn.functional.normalize(points, dim=-1)
     exponents = -2 * t * (1 - unit @ unit.mT)
     rows = unit.shape[-2]
     itself = torch.eye(rows, dtype=torch.bool, device=unit.device)

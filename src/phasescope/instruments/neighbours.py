@@ -2,24 +2,37 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from phasescope.vocabulary import BadInput
+from phasescope.checks import as_points
+
+Points = Any  # a tensor, an array of numpy's, or nested lists
 
 BLOCK = 1 << 22  # distances held at once
 SPARE = 8  # candidates beyond those asked for, so that rounding of the quick distances can not hide a neighbour
 
 
-def rows_of(points: Tensor, fewest: int) -> Tensor:
-    """Return ``points`` (N, D) in float64 without gradient. Raises ``BadInput`` for fewer than ``fewest`` rows."""
-    if points.ndim != 2 or not points.is_floating_point() or points.shape[1] == 0 or len(points) < fewest:
-        raise BadInput(
-            f"points of shape {tuple(points.shape)} and type {points.dtype}: give floats (N, D), N >= {fewest}."
-        )
-    if not bool(torch.isfinite(points).all()):
-        raise BadInput(f"points of shape {tuple(points.shape)} have values that are not finite: leave those rows out.")
-    return points.detach().double()
+HALVES = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+
+
+def rows_of(points: Points, fewest: int) -> Tensor:
+    """Return ``points`` (N, D), also lists and arrays of numpy's, in float64 without gradient, up to one common scale.
+
+    Points whose squares would leave float64 are divided by their largest entry: nothing here depends on it. Raises
+    ``BadInput`` for fewer than ``fewest`` rows, other shapes, and values that are not finite.
+    """
+    rows = as_points("points", points, fewest=fewest).detach().double()
+    scale = rows.abs().max()
+    return rows / scale if bool((scale > 1e100) | ((scale < 1e-100) & (scale > 0))) else rows
+
+
+def spacing(points: Points) -> float:
+    """Return the spacing of floats of the type that ``points`` were given in, at 1."""
+    kind = str(getattr(points, "dtype", "float64")).removeprefix("torch.")
+    return HALVES.get(kind) or float(torch.finfo(torch.float32 if kind == "float32" else torch.float64).eps)
 
 
 def nearest(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:

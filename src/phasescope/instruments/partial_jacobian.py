@@ -13,13 +13,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasescope.instruments.passage import Passage
+from phasescope.checks import kind, shown, whole
+from phasescope.instruments.passage import Passage, places
 from phasescope.vocabulary import BadInput, Reading
+
+randomness = kind(np.random.Generator, say="a numpy generator, such as np.random.default_rng(0)")
 
 
 def signs(like: Tensor, generator: np.random.Generator) -> Tensor:
     """Return independent random signs in the shape, dtype and device of ``like``."""
-    drawn = generator.integers(0, 2, size=tuple(like.shape), dtype=np.int8) * 2 - 1
+    kind(Tensor, say="a tensor")("like", like)
+    drawn = randomness("generator", generator).integers(0, 2, size=tuple(like.shape), dtype=np.int8) * 2 - 1
     return torch.from_numpy(drawn).to(like.device, like.dtype)
 
 
@@ -50,19 +54,19 @@ def partial_jacobians(
     standard error is that of the mean over ``probes`` for this network and this batch; their spread is exactly zero
     only for Jacobians with orthogonal rows. Raises ``BadInput`` for fewer than two probes or unknown places.
     """
-    if probes < 2:
-        raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
+    probes = whole(2, 10**6)("probes", probes)  # at least 2, so that they have a spread
     ends: dict[str, list[int]] = {}
+    if not isinstance(pairs, list | tuple) or not all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs):
+        raise BadInput(f"pairs is {shown(pairs)}: give a list of (start, end), names of places.")
+    places(found)
     for i, (start, end) in enumerate(pairs):
-        for name in (start, end):
-            if name not in found.values:
-                raise BadInput(f"no place {name!r} in this passage: it has {', '.join(found.names)}.")
+        places(found, start, end)
         ends.setdefault(end, []).append(i)
     values = torch.zeros(probes, len(pairs), dtype=torch.float64)
-    for end, places in ends.items():
-        starts = [pairs[i][0] for i in places]
+    for end, columns in ends.items():
+        starts = [pairs[i][0] for i in columns]
         for p in range(probes):
-            values[p, places] = torch.stack(probe(found, end, starts, generator)).double().cpu()
+            values[p, columns] = torch.stack(probe(found, end, starts, generator)).double().cpu()
     return Reading(values.mean(0), values.std(0) / probes**0.5)
 
 
@@ -75,8 +79,8 @@ def transfer(
     branch with random weights has a diagonal of mean zero: 1 for ``h + branch(h)``, 0 without a skip. mu^2 is the
     skip's part in J. Invalid where the two places differ in shape. Raises ``BadInput`` for fewer than two probes.
     """
-    if probes < 2:
-        raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
+    probes = whole(2, 10**6)("probes", probes)  # at least 2, so that they have a spread
+    places(found, start, end)
     h, leaf = found.values[end], found.leaves[start]
     alike = h.shape == leaf.shape
     norms, diagonals = torch.zeros(2, probes, 1, dtype=torch.float64)
@@ -99,6 +103,7 @@ def kernel_slope(found: Passage, start: str, end: str) -> float:
     It is (h^end . J h^start) / |h^end|^2: 1 for ReLU and linear layers without biases, 0 where a normalization undoes
     the scale, and at a fixed point of the kernel chi_K* (arXiv:2111.12143). NaN where the output is zero.
     """
+    places(found, start, end)
     h, leaf = found.values[end], found.leaves[start]
     if not h.requires_grad:
         return 0.0
@@ -111,6 +116,7 @@ def kernel_slope(found: Passage, start: str, end: str) -> float:
 
 def exact_partial_jacobian(found: Passage, start: str, end: str) -> Tensor:
     """Return the Jacobian (B N_end, B N_start) of everything at ``end`` by everything at ``start``: small networks."""
+    places(found, start, end)
     h, leaf = found.values[end].flatten(), found.leaves[start]
     rows = [torch.autograd.grad(h[i], leaf, retain_graph=True, allow_unused=True)[0] for i in range(len(h))]
     return torch.stack([torch.zeros_like(leaf).flatten() if row is None else row.flatten() for row in rows])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from phasescope.checks import numbers, sequence, shown
 from phasescope.vocabulary import BadInput, nearest
 
 INPUT = "input"
@@ -36,6 +37,32 @@ class Passage:
     leaves: dict[str, Tensor] = field(default_factory=dict)
     output: Any = None
     activity: Any = None
+
+
+def module_of(module: Any) -> nn.Module:
+    """Return ``module`` if it is one of torch's; raise ``BadInput`` for anything else."""
+    if not isinstance(module, nn.Module):
+        raise BadInput(f"module is {shown(module)}: give a torch.nn.Module.")
+    return module
+
+
+def batch_of(module: nn.Module, inputs: Any) -> Tensor:
+    """Return ``inputs`` as a tensor: lists and arrays of numpy's get the type of the module's parameters if floats."""
+    if isinstance(inputs, Tensor):
+        return inputs
+    found = torch.from_numpy(numbers("inputs", inputs).copy())
+    own = next((p for p in module.parameters() if p.is_floating_point()), None)
+    return found.to(own.device, own.dtype) if own is not None and found.is_floating_point() else found
+
+
+def places(found: Any, *names: str) -> Passage:
+    """Return the passage ``found``; raise ``BadInput`` if it is none, or has no places called ``names``."""
+    if not isinstance(found, Passage):
+        raise BadInput(f"the passage is {shown(found)}: give what 'with passage(...) as found' gives.")
+    for name in names:
+        if not isinstance(name, str) or name not in found.values:
+            raise BadInput(f"there is no place {shown(name)} in this passage: it has {shown(found.names)}.")
+    return found
 
 
 def tensor_of(value: Any) -> Tensor | None:
@@ -68,7 +95,7 @@ def untouched(module: nn.Module) -> Iterator[None]:
     Inside, gradients are on (also under a caller's ``no_grad``), and every part is in evaluation mode, so that nothing
     is dropped at random, but for batch normalization that was training: it goes on normalizing by the batch.
     """
-    modes = [(part, part.training) for part in module.modules()]
+    modes = [(part, part.training) for part in module_of(module).modules()]
     buffers = [(buffer, buffer.detach().clone()) for buffer in module.buffers()]
     devices = sorted({p.device.index for p in module.parameters() if p.is_cuda})
     try:
@@ -123,8 +150,11 @@ def passage(
     Raises ``BadInput`` for names that are no modules, blocks that are never called or pass on no floating tensor,
     values that are not finite (names the first such block), and whatever the module refuses the batch with.
     """
-    known = dict(module.named_modules())
+    known = dict(module_of(module).named_modules())
+    blocks = [] if isinstance(blocks, tuple | list) and not blocks else sequence("blocks", blocks, 10**6)
     for name in blocks:
+        if not isinstance(name, str):
+            raise BadInput(f"a block is {shown(name)}: give names of modules, such as {shown(list(known)[1:3])}.")
         if name not in known:
             raise BadInput(f"the model has no module {name!r}{nearest(name, list(known)[1:13])}")
     found, calls = Passage(), dict.fromkeys(blocks, 0)

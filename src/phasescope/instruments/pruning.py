@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from phasescope.checks import number, sequence, shown, word
 from phasescope.instruments.fourier import participation
 from phasescope.instruments.logits import mean_over, right
 from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
@@ -42,10 +43,13 @@ def pruning(
     With batch normalization after the activation a neuron whose readout weights are zero adds nothing either.
     Raises ``BadInput`` for an unknown order, shares outside [0, 1] and a score that is not one number per neuron.
     """
-    if order not in get_args(Order):
-        raise BadInput(f"order is {order!r}: choose one of {', '.join(get_args(Order))}.")
-    if not shares or min(shares) < 0 or max(shares) > 1 or list(shares) != sorted(set(shares)):
-        raise BadInput(f"shares is {list(shares)}: give numbers from 0 to 1, each larger than the one before.")
+    word(*get_args(Order))("order", order)
+    shares = [number(0, 1)("a share", share) for share in sequence("shares", shares, 10_000)]
+    if shares != sorted(set(shares)):
+        raise BadInput(f"shares is {shown(shares)}: give numbers from 0 to 1, each larger than the one before.")
+    neurons = axes_of(neurons)
+    if not isinstance(score, Instrument):
+        raise BadInput(f"score is {shown(score)}: give an instrument that reads one number per neuron.")
     if order != "random" and score.dims != ("neuron",):
         raise BadInput(f"{score.name} reads {score.dims or 'one number'}: pruning needs a score with dims ('neuron',).")
 
@@ -64,6 +68,14 @@ def pruning(
         ("sample permutation",) if order == "random" else ("neuron permutation", "sample permutation"),
         coords={"accuracy": ACCURACIES, "pruned": tuple(float(share) for share in shares)},
     )  # fmt: skip
+
+
+def axes_of(neurons: Mapping[str, int]) -> Mapping[str, int]:
+    """Return ``neurons``: parameter name -> the axis of its neurons. Raises ``BadInput`` for anything else."""
+    pairs = neurons.items() if isinstance(neurons, Mapping) else ()
+    if not pairs or not all(isinstance(name, str) and type(axis) is int for name, axis in pairs):
+        raise BadInput(f"neurons is {shown(neurons)}: name the parameters of a layer's neurons with the axis of each.")
+    return neurons
 
 
 def _places(s: Subject, score: Instrument, order: Order, neurons: Mapping[str, int]) -> Tensor:

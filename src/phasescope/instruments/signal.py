@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from phasescope.checks import as_points, whole
+from phasescope.instruments.neighbours import Points
 from phasescope.instruments.partial_jacobian import signs
-from phasescope.instruments.passage import Passage, passage, tensor_of
+from phasescope.instruments.passage import Passage, module_of, passage, places, tensor_of
 from phasescope.vocabulary import BadInput, Reading
 
 INF = math.inf
@@ -47,11 +49,15 @@ def batch_variances(found: Passage) -> Reading:
     return Reading(value, valid=value.isfinite())
 
 
-def mean_cosine(vectors: Tensor) -> Tensor:
+def mean_cosine(vectors: Points) -> Tensor:
     """Return the mean cosine over all pairs of different vectors: (..., n, d) -> (...), NaN for fewer than two.
 
-    Vectors that are zero have no direction and are left out.
+    Vectors that are zero have no direction and are left out. Raises ``BadInput`` for values that are not finite.
     """
+    return _mean_cosine(as_points("vectors", vectors, axes=()))
+
+
+def _mean_cosine(vectors: Tensor) -> Tensor:
     longest = vectors.abs().amax(-1, keepdim=True)
     vectors = torch.where(longest > 0, vectors / longest, 0)  # whose squares neither overflow nor underflow
     length = vectors.norm(dim=-1, keepdim=True)
@@ -68,7 +74,7 @@ def sample_cosines(found: Passage) -> Reading:
     inputs apart. Source: the correlation C(x, x')/K of mean-field theory (Schoenholz et al. 2017, arXiv:1611.01232).
     Invalid for one sample.
     """
-    value = _each(found, lambda h: mean_cosine(h.flatten(1)))
+    value = _each(found, lambda h: _mean_cosine(h.flatten(1)))
     return Reading(value, valid=value.isfinite())
 
 
@@ -78,11 +84,12 @@ def token_cosines(found: Passage) -> Reading:
     Dimensionless. Bounds: [-1/(n-1), 1]. Null: 0 for independent directions, 1 for collapsed tokens. Source: Cowsik et
     al. 2024, arXiv:2403.02579, rho = p/q. Padding counts as tokens. Invalid at places of another shape.
     """
-    value = _each(found, lambda h: mean_cosine(h).nanmean() if h.dim() == 3 else h.new_tensor(math.nan))
+    value = _each(found, lambda h: _mean_cosine(h).nanmean() if h.dim() == 3 else h.new_tensor(math.nan))
     return Reading(value, valid=value.isfinite())
 
 
 def _each(found: Passage, read: Callable[[Tensor], Tensor]) -> Tensor:
+    places(found)
     with torch.no_grad():
         values = [read(found.values[name].detach().double()).cpu() for name in found.names]
     return torch.stack(values)
@@ -132,7 +139,7 @@ def dead_shares(found: Passage) -> Reading:
     Dimensionless. Bounds: [0, 1]. Null: 0; for n independent inputs with random signs 2^-n of ReLU's units are dead by
     chance. Invalid where no known activation was called, and everywhere without ``during=Activity``.
     """
-    seen = found.activity
+    seen = places(found).activity
     shares = [
         seen.dead[i] / seen.units[i] if seen is not None and seen.units.get(i) else math.nan
         for i in range(len(found.names))
@@ -157,8 +164,9 @@ def gradient_norms(
     Frozen parameters are read like others, tied ones under their first name. Raises ``BadInput`` for fewer than two
     probes, an output without a floating tensor, and what the model refuses.
     """
-    if probes < 2 and loss is None:
-        raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
+    if loss is None:
+        probes = whole(2, 10**6)("probes", probes)  # at least 2, so that they have a spread
+    module_of(module)
     own = {name: p.detach().requires_grad_() for name, p in module.named_parameters() if p.is_floating_point()}
     with passage(module, batch, (), parameters=own) as found:
         end = loss(found.output) if loss is not None else tensor_of(found.output)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from phasescope.instruments.neighbours import nearest, rows_of
+from phasescope.checks import whole
+from phasescope.instruments.neighbours import Points, nearest, rows_of
 from phasescope.vocabulary import BadInput
 
 
-def _pair(first: Tensor, second: Tensor, fewest: int) -> tuple[Tensor, Tensor]:
+def _pair(first: Points, second: Points, fewest: int) -> tuple[Tensor, Tensor]:
     a, b = rows_of(first, fewest), rows_of(second, fewest)
     if len(a) != len(b):
         raise BadInput(f"the points have {len(a)} and {len(b)} rows: give the same samples in the same order.")
     return a, b
 
 
-def linear_cka(first: Tensor, second: Tensor, *, unbiased: bool = False) -> Tensor:
+def linear_cka(first: Points, second: Points, *, unbiased: bool = False) -> Tensor:
     """Return the linear CKA () float64 of ``first`` (N, D) and ``second`` (N, E): alignment of their kernels X X'.
 
     Kornblith et al. 2019, arXiv:1905.00414. Dimensionless. Bounds: [0, 1]. Null: of independent white noise
@@ -42,7 +43,7 @@ def _hsic_unbiased(x: Tensor, y: Tensor) -> Tensor:
     return together + row_x.sum() * row_y.sum() / ((n - 1) * (n - 2)) - 2 * (row_x * row_y).sum() / (n - 2)
 
 
-def neighbour_overlap(first: Tensor, second: Tensor, k: int = 10) -> Tensor:
+def neighbour_overlap(first: Points, second: Points, k: int = 10) -> Tensor:
     """Return the share (N,) of each sample's ``k`` nearest in ``first`` (N, D) that are also so in ``second`` (N, E).
 
     Float64. The mean is the mutual k-nearest-neighbour score of Huh et al. 2024, arXiv:2405.07987, after Doimo et al.
@@ -51,7 +52,6 @@ def neighbour_overlap(first: Tensor, second: Tensor, k: int = 10) -> Tensor:
     leave them out first (``distinct``). Cost N^2 (D + E). Raises ``BadInput`` for k outside [1, N - 1].
     """
     a, b = _pair(first, second, 2)
-    if not 1 <= k < len(a):
-        raise BadInput(f"k is {k} for {len(a)} points: give from 1 to {len(a) - 1} neighbours.")
+    k = whole(1, len(a) - 1)(f"k of {len(a)} points", k)
     (_, mine), (_, theirs) = nearest(a, k), nearest(b, k)
     return (mine[:, :, None] == theirs[:, None, :]).any(2).double().mean(1)

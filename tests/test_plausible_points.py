@@ -1,0 +1,244 @@
+"""Instruments of points and losses take lists, numpy and torch alike, and refuse all else in one sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from phasescope import BadInput, instruments, losses
+from phasescope.instruments import signal
+
+GENERATOR = np.random.default_rng(5)
+POINTS = GENERATOR.normal(size=(24, 3))
+OTHER = GENERATOR.normal(size=(24, 4))
+VIEWS = GENERATOR.normal(size=(6, 2, 5))
+LABELS = np.arange(24) % 4
+SQUARE = POINTS @ POINTS.T
+
+# name -> (the function, its arrays by name, its other arguments)
+OF_POINTS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
+    "linear_cka": (instruments.linear_cka, {"first": POINTS, "second": OTHER}, {}),
+    "neighbour_overlap": (instruments.neighbour_overlap, {"first": POINTS, "second": OTHER}, {"k": 3}),
+    "two_nn": (instruments.two_nn, {"points": POINTS}, {"discard": 0.1}),
+    "likelihood_dimension": (instruments.likelihood_dimension, {"points": POINTS}, {"k": 4}),
+    "distinct": (instruments.distinct, {"points": POINTS}, {"resolution": 1e-6}),
+    "participation_ratio": (instruments.participation_ratio, {"points": POINTS}, {}),
+    "isoscore": (instruments.isoscore, {"points": POINTS}, {}),
+    "effective_rank": (instruments.effective_rank, {"points": POINTS}, {}),
+    "outlier_dimensions": (instruments.outlier_dimensions, {"points": POINTS}, {"factor": 1.01}),
+    "capacity_error": (instruments.capacity_error, {"centroids": POINTS}, {}),
+    "spectral_flatness": (instruments.spectral_flatness, {"centroids": POINTS}, {}),
+    "alignment": (instruments.alignment, {"embeddings": VIEWS}, {}),
+    "uniformity": (instruments.uniformity, {"embeddings": POINTS}, {"t": 2.0}),
+    "neural_collapse": (instruments.neural_collapse, {"features": POINTS, "readout": POINTS[:4]}, {"labels": LABELS}),
+    "kernel_distance": (instruments.kernel_distance, {"one": SQUARE, "other": SQUARE + np.eye(24)}, {}),
+    "pattern_distance": (instruments.pattern_distance, {"one": POINTS, "other": POINTS + 0.5}, {}),
+    "neuron_vectors": (instruments.neuron_vectors, {"incoming": POINTS, "outgoing": OTHER.T, "bias": POINTS[:, 0]}, {}),
+    "neuron_groups": (instruments.neuron_groups, {"vectors": POINTS}, {"small": 0.1, "close": 0.2}),
+    "independent_neurons": (instruments.independent_neurons, {"incoming": POINTS, "outgoing": OTHER.T}, {"close": 0.2}),
+    "mean_cosine": (signal.mean_cosine, {"vectors": POINTS}, {}),
+    "centroids": (losses.centroids, {"embeddings": VIEWS}, {}),
+    "mmcr": (losses.mmcr, {"embeddings": VIEWS}, {"local_weight": 0.1}),
+    "contrastive": (losses.contrastive, {"left": VIEWS[:, 0], "right": VIEWS[:, 1]}, {"temperature": 0.1}),
+}
+# what stays NaN where an entry is NaN, because a network that diverged is no reason to stop
+KEEP_NAN = {"kernel_distance", "pattern_distance", "centroids", "contrastive"}
+
+
+def flat(found: Any) -> np.ndarray[Any, Any]:
+    parts = found.__dict__.values() if hasattr(found, "__dict__") and not isinstance(found, torch.Tensor) else [found]
+    return np.concatenate([np.ravel(torch.as_tensor(part).detach().double().numpy()) for part in parts])
+
+
+@pytest.mark.parametrize("name", OF_POINTS)
+def test_lists_numpy_and_torch_are_the_same_points(name: str) -> None:
+    call, arrays, others = OF_POINTS[name]
+    truth = flat(call(**{k: torch.from_numpy(np.array(v)) for k, v in arrays.items()}, **others))
+    assert len(truth)
+    ways: list[Callable[[Any], Any]] = [np.asarray, np.ndarray.tolist, lambda v: np.asfortranarray(v)[::-1][::-1]]
+    for way in ways:
+        np.testing.assert_array_equal(flat(call(**{k: way(v) for k, v in arrays.items()}, **others)), truth)
+    # integers of any type are the numbers that they are
+    small = {k: np.rint(4 * v).astype(np.int16) for k, v in arrays.items()}
+    exact = flat(call(**{k: v.astype(np.float64) for k, v in small.items()}, **others))
+    np.testing.assert_array_equal(flat(call(**small, **others)), exact)
+    np.testing.assert_array_equal(flat(call(**{k: torch.from_numpy(v) for k, v in small.items()}, **others)), exact)
+
+
+@pytest.mark.parametrize("name", [name for name in OF_POINTS if name != "distinct"])
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_is_reckoned_in_more(name: str, half: torch.dtype) -> None:
+    call, arrays, others = OF_POINTS[name]
+    halves = {k: torch.from_numpy(np.array(v)).to(half) for k, v in arrays.items()}
+    found = flat(call(**halves, **others))
+    np.testing.assert_allclose(found, flat(call(**{k: v.float() for k, v in halves.items()}, **others)), rtol=1e-5)
+
+
+WRONG: list[Any] = [
+    None, "points", lambda x: x, 3.0, [], [[]], [[1.0, 2.0], [3.0]], [["a"]], np.zeros((24, 3), bool), 1j * POINTS,
+    torch.zeros(2, 2, 2, 2, 2, 0), {"a": 1}, object(), [[10**400, 1.0]], torch.zeros(24, 3, device="meta"),
+    np.array([None]), [None], np.float64(2), torch.ones(3).to_sparse(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_POINTS)
+def test_what_is_no_array_of_numbers_is_refused(name: str) -> None:
+    call, arrays, others = OF_POINTS[name]
+    for argument in arrays:
+        for wrong in WRONG:
+            if wrong is None and argument in ("readout", "bias"):
+                continue
+            with pytest.raises(BadInput) as error:
+                call(**{**arrays, argument: wrong}, **others)
+            assert len(str(error.value)) <= 400
+
+
+@pytest.mark.parametrize("name", OF_POINTS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused_with_its_row_or_stays_missing(name: str, value: float) -> None:
+    call, arrays, others = OF_POINTS[name]
+    for argument, array in arrays.items():
+        broken = np.array(array)
+        broken[(2, *[0] * (broken.ndim - 1))] = value
+        if name in KEEP_NAN:
+            assert (name == "pattern_distance" and np.isinf(value)) or np.isnan(
+                flat(call(**{**arrays, argument: broken}, **others))
+            ).any()
+            continue
+        with pytest.raises(BadInput) as error:
+            call(**{**arrays, argument: broken}, **others)
+        assert name == "mmcr" or ("2" if array.ndim < 3 else "0") in str(error.value)
+
+
+@pytest.mark.parametrize("name", OF_POINTS)
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_scale_beyond_squares_makes_no_other_number(name: str, scale: float) -> None:
+    call, arrays, others = OF_POINTS[name]
+    if (
+        name in ("capacity_error", "mean_cosine", "neural_collapse", "uniformity", "alignment", "pattern_distance")
+        or name in losses.__all__
+    ):
+        return
+    truth = flat(call(**arrays, **others))
+    if name == "neuron_vectors":
+        truth = truth * scale
+    np.testing.assert_allclose(flat(call(**{k: v * scale for k, v in arrays.items()}, **others)), truth, rtol=1e-6)
+
+
+BAD_OPTIONS: list[Any] = [
+    None, "x", lambda: 1, np.nan, np.inf, -1, -np.inf, 10**400, 1e300, [], [1.0], object(), True, 1j, np.zeros(2)
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, (_, _, others) in OF_POINTS.items() if others])
+def test_options_out_of_range_are_refused(name: str) -> None:
+    call, arrays, others = OF_POINTS[name]
+    for option, given in others.items():
+        for bad in BAD_OPTIONS:
+            if bad is None and option == "resolution":
+                continue
+            start = time.perf_counter()
+            with pytest.raises(BadInput):
+                call(**arrays, **{**others, option: bad})
+            assert time.perf_counter() - start < 5
+        loose = given if option == "labels" else np.asarray(given)
+        np.testing.assert_array_equal(flat(call(**arrays, **{**others, option: loose})), flat(call(**arrays, **others)))
+
+
+def test_labels_of_any_integer_type() -> None:
+    truth = flat(instruments.neural_collapse(POINTS, torch.from_numpy(LABELS)))
+    for labels in (
+        LABELS.tolist(),
+        LABELS.astype(np.uint8),
+        LABELS.astype(np.int32),
+        torch.tensor(LABELS).to(torch.int16),
+    ):
+        np.testing.assert_array_equal(flat(instruments.neural_collapse(POINTS, labels)), truth)
+    wrong: list[Any] = [
+        LABELS - 1,
+        LABELS + 0.5,
+        LABELS[:-1],
+        LABELS > 1,
+        [[0, 1]],
+        LABELS * 10**9,
+        LABELS * np.nan,
+        "ab",
+    ]
+    for labels in wrong:
+        with pytest.raises(BadInput, match="label"):
+            instruments.neural_collapse(POINTS, labels)
+
+
+NET = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+OF_PASSAGES: list[Callable[[Any], Any]] = [
+    instruments.kernels, instruments.batch_variances, instruments.sample_cosines, instruments.token_cosines,
+    instruments.dead_shares, lambda f: instruments.kernel_slope(f, "0", "2"),
+    lambda f: instruments.exact_partial_norm(f, "0", "2"), lambda f: instruments.exact_partial_jacobian(f, "0", "2"),
+    lambda f: instruments.transfer(f, "0", "2", generator=GENERATOR),
+    lambda f: instruments.partial_jacobians(f, [("0", "2")], generator=GENERATOR),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, "nowhere", NET, POINTS, lambda x: x], ids=["None", "word", "module", "array", "function"]
+)
+def test_what_is_no_passage_or_no_module_is_refused(wrong: Any) -> None:
+    for read in OF_PASSAGES:
+        with pytest.raises(BadInput):
+            read(wrong)
+    batch = torch.ones(2, 3)
+    if wrong is not NET:
+        for call in (
+            lambda: instruments.tangent_kernel(wrong, batch),
+            lambda: instruments.gradient_norms(wrong, batch, generator=GENERATOR),
+            lambda: instruments.passage(wrong, batch, ["0"]).__enter__(),
+            lambda: instruments.untouched(wrong).__enter__(),
+        ):
+            with pytest.raises(BadInput):
+                call()
+    with pytest.raises(BadInput), instruments.passage(NET, batch, ["0", "2"]) as found:
+        instruments.kernel_slope(found, "0", wrong)
+    with pytest.raises(BadInput), instruments.passage(NET, batch, wrong):
+        pass
+    with pytest.raises(BadInput), instruments.passage(NET, batch, ["0", "2"]) as found:
+        instruments.partial_jacobians(found, wrong, generator=GENERATOR)
+    with pytest.raises(BadInput), instruments.passage(NET, batch, ["0", "2"]) as found:
+        instruments.partial_jacobians(found, [("0", "2")], generator=wrong)
+    with pytest.raises(BadInput):
+        instruments.jacobian_profile(wrong, batch, GENERATOR) if wrong is not NET else instruments.signs(NET, GENERATOR)
+    with pytest.raises(BadInput):
+        instruments.push_forward(NET, wrong, batch)
+    if wrong is not POINTS:
+        with pytest.raises(BadInput):
+            instruments.tangent_kernel(NET, wrong)
+    with pytest.raises(BadInput):
+        instruments.pruning(wrong)
+    with pytest.raises(BadInput):
+        instruments.pruning(shares=wrong)
+    with pytest.raises(BadInput):
+        instruments.independence(neurons=wrong)
+    with pytest.raises(BadInput):
+        instruments.participation_in_basis(wrong, "log")
+
+
+def test_a_tangent_kernel_takes_numpy() -> None:
+    inputs = POINTS[:3]
+    found = instruments.tangent_kernel(NET, inputs)
+    torch.testing.assert_close(found, instruments.tangent_kernel(NET, torch.from_numpy(inputs).float()))
+    with pytest.raises(BadInput, match="refuses"):
+        instruments.tangent_kernel(NET, np.zeros((2, 5)))
+
+
+def test_losses_can_still_be_differentiated_and_mapped() -> None:
+    z = torch.from_numpy(VIEWS).bfloat16().requires_grad_()
+    losses.mmcr(z).backward()
+    assert z.grad is not None
+    assert z.grad.dtype == torch.bfloat16
+    many = torch.from_numpy(np.stack([VIEWS, VIEWS + 1]))
+    torch.testing.assert_close(torch.func.vmap(losses.mmcr)(many), losses.mmcr(many))
