@@ -18,7 +18,7 @@ from phasescope.studies import Study, _lab
 from phasescope.studies._rehearsal import rehearse
 from phasescope.studies._settings import folder_name, settings_of
 from phasescope.verdict import Claim, Control, Expectation
-from phasescope.vocabulary import BadInput, Generators, Settings
+from phasescope.vocabulary import BadInput, Generators, Interrupted, Settings
 
 GROKKING = studies.study_named("grokking")
 
@@ -170,3 +170,14 @@ def test_settings_are_bounded(name: str, value: Any, said: str) -> None:
 def test_a_long_name_of_a_folder_is_cut() -> None:
     names = [folder_name("run-" + "x" * 300 + end) for end in "ab"]
     assert len(set(names)) == 2 and max(map(len, names)) == 200
+
+
+def test_ctrl_c_between_two_trainings_is_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Judging is no training, and yet the run can be taken up again."""
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_lab, "judge", stopped)
+    with pytest.raises(Interrupted, match="the same call resumes"):
+        studies.run(study_of(lambda d, s: d["walk.path"].values[0, :, 0]), device="cpu", out=tmp_path / "run")

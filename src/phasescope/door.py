@@ -25,9 +25,9 @@ from phasescope.errors import BadInput, Interrupted, shortened, told
 BAD_INPUT, INTERRUPTED = 2, 3
 SENTENCE = "interrupted; what was finished is kept, and the same command resumes."
 NO_MEMORY = "this machine has too little memory for what was asked: choose smaller settings, such as fewer seeds."
-PATIENCE = 3.0
+PATIENCE = 2.0
 """Seconds that members which have begun may take to stop."""
-FRESH = 2.0
+FRESH = 1.0
 """Seconds after which a safe point that was passed says nothing about the next one."""
 _PLAIN = {
     "±": "+-", "≥": ">=", "≤": "<=", "×": "x", "·": "*", "−": "-", "–": "-", "—": "-", "…": "...", "→": "->",

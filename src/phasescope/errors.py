@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LONGEST, LONGEST_VALUE = 400, 120
@@ -38,6 +40,15 @@ class BadInput(ValueError):
 
 class Interrupted(RuntimeError):
     """A run was stopped before it was complete; what was finished is kept and the same call resumes."""
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Raise ``Interrupted`` where Ctrl-C meets work that keeps what is finished, whatever it is doing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("interrupted; what was finished is kept, and the same call resumes.") from None
 
 
 def shortened(sentence: str, longest: int = LONGEST) -> str:

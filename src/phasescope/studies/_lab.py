@@ -22,6 +22,7 @@ from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.measure import to_measure
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
+from phasescope.errors import resumable
 from phasescope.identity import house_fingerprint
 from phasescope.store import Store
 from phasescope.studies._diagrams import diagrams
@@ -207,7 +208,7 @@ def run(
     directory = Path(out) if out is not None else default_directory(chosen, scale, numbers)
     started = time.monotonic()
     rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
-    with Store(directory) as store:
+    with resumable(), Store(directory) as store:
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         data = join(parts)
         verdicts = judge(claims, data, streams(0))
