@@ -299,11 +299,11 @@ ROWS = np.ones((2, 3))
 REFUSED = {
     "beta is 0": lambda: theory.memory_energy(ROWS, ROWS, 0),
     "beta is nan": lambda: theory.memory_posterior(ROWS, ROWS, float("nan")),
-    r"memories have shape \(3,\)": lambda: theory.memory_energy(ROWS, np.ones(3), 1.0),
+    r"memories has shape \(3,\)": lambda: theory.memory_energy(ROWS, np.ones(3), 1.0),
     r"states have shape \(2, 3\): give rows of shape \(n, 2\)": lambda: theory.memory_energy(
         ROWS, np.ones((4, 2)), 1.0
     ),
-    "1 values that are not finite": lambda: theory.memory_energy(ROWS, np.array([[1.0, np.inf, 0]]), 1.0),
+    "the entry inf: give finite numbers": lambda: theory.memory_energy(ROWS, np.array([[1.0, np.inf, 0]]), 1.0),
     "step is 1.5": lambda: theory.retrieve(ROWS, ROWS, 1.0, step=1.5),
     "square_bandwidth is -1": lambda: theory.mean_shift(ROWS, ROWS, -1),
     "patterns is 1": lambda: theory.separation_needed(1.0, 1, 1.0),
@@ -315,7 +315,7 @@ REFUSED = {
     "key 0 is 0": lambda: theory.sphere_mixture(np.zeros((1, 3)), 1.0, np.zeros(3)),
     "alpha is -0.5: .* above -discount = -0.2": lambda: theory.expected_memories(-0.5, 10, 0.2),
     "discount is 1": lambda: theory.seating(np.ones(2), 1.0, 1.0),
-    "counts are": lambda: theory.seating(np.zeros(2), 1.0),
+    "counts has the entry 0": lambda: theory.seating(np.zeros(2), 1.0),
     "points is 0": lambda: theory.expected_memories(1.0, 0),
     "assignments must be shares": lambda: theory.evidence_bound(np.ones((1, 2)), np.ones((1, 2))),
 }

@@ -144,7 +144,7 @@ def test_one_label_of_p_is_right_by_accident() -> None:
 def test_a_share_of_labels_lies_between_0_and_1(value: float) -> None:
     with pytest.raises(BadInput, match=r"corruption is .*: it must lie in \[0, 1\]"):
         addition(11, corruption=value)
-    with pytest.raises(BadInput, match=r"a share of labels lies in \[0, 1\]"):
+    with pytest.raises(BadInput, match=r"corruption has the entry .* >= 0 and <= 1"):
         theory.full_inversion_accuracy(value, 11)
 
 
@@ -317,7 +317,7 @@ def test_the_curve_of_a_trained_network_can_be_made_again_from_its_final_weights
     [
         ({"order": "best"}, "order is 'best': choose one of lowest, highest, random"),
         ({"shares": (0.5, 0.2)}, "each larger than the one before"),
-        ({"shares": (0.0, 1.5)}, "numbers from 0 to 1"),
+        ({"shares": (0.0, 1.5)}, "a share is 1.5: .* <= 1"),
         ({"score": instruments.weight_norm}, "pruning needs a score with dims"),
     ],
 )

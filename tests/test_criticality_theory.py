@@ -739,12 +739,12 @@ def test_batchnorm_fixes_ratios() -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: Block("relu", -1.0), "weight_variance is -1.0: it must be finite and at least 0."),
+        (lambda: Block("relu", -1.0), "weight_variance is -1.0: give a finite number >= 0."),
         (lambda: Block("rely", 1.0), "there is no activation 'rely'; did you mean 'relu'?"),
         (lambda: Block("relu", 1.0, norm="layer"), "there is no 'layer'; did you mean"),  # type: ignore[arg-type]
         (lambda: Block("relu", 1.0, residual=math.inf), "residual is inf"),
-        (lambda: activation("erf").moments(-0.1), "kernel is -0.1: it must be finite and at least 0."),
-        (lambda: activation("erf").pair(1.0, 1.0, 1.1), "a correlation in [-1, 1]"),
+        (lambda: activation("erf").moments(-0.1), "kernel is -0.1: give a finite number >= 0."),
+        (lambda: activation("erf").pair(1.0, 1.0, 1.1), "correlation is 1.1: give a finite number >= -1 and <= 1."),
         (lambda: theory.chi_jacobian(Block("erf", 1.0, norm="layer pre"), 0.0), "nothing to normalize"),
         (lambda: theory.chi_jacobian(Block("linear", 1.0, norm="layer post"), 0.0), "activations must vary there"),
         (lambda: theory.kernel_trajectory(Block("erf", 1.0), 1.0, -1), "depth is -1"),
@@ -769,10 +769,10 @@ def test_batchnorm_fixes_ratios() -> None:
         (lambda: theory.custom_activation("x", np.sin, np.sin), "is not the derivative of its value"),
         (lambda: theory.gaussian_mean(np.abs, 0.0), "scale is 0.0"),
         (lambda: theory.gaussian_mean(lambda x: np.exp(x**2)), "grows slower than exp(x^2 / 2)"),
-        (lambda: theory.gaussian_pair_mean(np.sin, np.sin, (1.0, 1.0), 2.0), "|correlation| <= 1"),
+        (lambda: theory.gaussian_pair_mean(np.sin, np.sin, (1.0, 1.0), 2.0), "correlation is 2.0: give a finite number >= -1 and <= 1."),
         (lambda: theory.autoinit_step(0.0, 0.1, 1.0), "scale is 0.0"),
         (lambda: theory.autoinit_step(1.0, 0.1, 1.0, "cube"), "there is no loss 'cube'"),  # type: ignore[arg-type]
-        (lambda: theory.target_scale(1.0, 1.0), "residual 1.0: J = 1 can be reached"),
+        (lambda: theory.target_scale(1.0, 1.0), "residual is 1.0: give a finite number >= 0 and below 1."),
         (lambda: theory.relu_gain(-1.0), "weight_variance is -1.0"),
     ],
 )  # fmt: skip

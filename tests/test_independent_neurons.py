@@ -142,7 +142,7 @@ def test_what_is_refused() -> None:
         neuron_vectors(random(4, 2), random(3, 5))
     with pytest.raises(BadInput, match="bias"):
         neuron_vectors(random(4, 2), random(3, 4), random(5))
-    with pytest.raises(BadInput, match=r"neurons is \{\}"):
+    with pytest.raises(BadInput, match="name the parameters"):
         independence(neurons={})
     with pytest.raises(BadInput, match="none called 'hidden'"):
         independence(neurons={"hidden": -1})(instrument_laws.case(0).subject())

@@ -70,7 +70,16 @@ def test_other_members_are_refused(members: Any) -> None:
 
 @pytest.mark.parametrize(
     ("knobs", "seed"),
-    [(None, 0), ({"a": None}, 0), ({"a": float("nan")}, 0), ({}, -1), ({}, 1.5), ({}, "1"), ({1: 1}, 0)],
+    [
+        (None, 0),
+        ({"a": object()}, 0),
+        ({"a": [float("nan")]}, 0),
+        ({"a": float("nan")}, 0),
+        ({}, -1),
+        ({}, 1.5),
+        ({}, "1"),
+        ({1: 1}, 0),
+    ],
 )
 def test_other_knobs_are_refused(knobs: Any, seed: Any) -> None:
     with pytest.raises(ps.BadInput):

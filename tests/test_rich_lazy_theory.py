@@ -140,13 +140,13 @@ def test_basins() -> None:
 
 
 BAD: list[tuple[Callable[[], Any], str]] = [
-    (lambda: theory.conserved_delta(1.0, X, 0.0), "rates are 0"),
+    (lambda: theory.conserved_delta(1.0, X, 0.0), "rate_a is 0"),
     (lambda: theory.conserved_delta(1.0, np.eye(2)), "w has shape"),
     (lambda: theory.split_function(np.zeros(2), -1.0), "beta is 0 and delta is -1"),
     (lambda: theory.function_flow(np.zeros(2), 1.0, np.eye(2), X), "beta is 0"),
     (lambda: theory.whitened_flow(np.array([1.0]), 0.0, X, X), "a0 is 0"),
     (lambda: theory.whitened_flow(np.array([1e4]), 1.0, X, X), r"must lie in \[0, "),
-    (lambda: theory.whitened_flow(np.array([-1.0]), 1.0, X, X), "times reach from -1"),
+    (lambda: theory.whitened_flow(np.array([-1.0]), 1.0, X, X), "times has the entry -1"),
     (lambda: theory.basin_edge(1.0, 1.0, X), "delta is 1"),
     (lambda: theory.null_coordinate(np.zeros(2), 1.0, NULL, 1.0), "beta0 != 0"),
     (lambda: theory.null_coordinate(BETA0, 1.0, 2 * NULL, 1.0), "unit vector"),

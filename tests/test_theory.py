@@ -116,16 +116,16 @@ def test_random_participation(p: int) -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: theory.random_participation(2), "p is 2: the participation ratio needs p >= 3."),
-        (lambda: theory.width_needed(97, 1.0), "accuracy is 1.0: it must lie between chance 0.0103 and 1"),
+        (lambda: theory.random_participation(2), "p is 2: give a whole number from 3"),
+        (lambda: theory.width_needed(97, 1.0), "accuracy is 1.0: give a finite number above 0 and below 1."),
         (lambda: theory.width_needed(10, 0.1), "accuracy is 0.1: it must lie between chance"),
-        (lambda: theory.addition_weights(1, 5, np.random.default_rng(0)), "p is 1 and width is 5"),
-        (lambda: theory.addition_weights(5, 0, np.random.default_rng(0)), "p is 5 and width is 0"),
+        (lambda: theory.addition_weights(1, 5, np.random.default_rng(0)), "p is 1: give a whole number from 2"),
+        (lambda: theory.addition_weights(5, 0, np.random.default_rng(0)), "width is 0: give a whole number from 1"),
         (
             lambda: theory.composed_addition_weights(
                 5, 4, np.random.default_rng(0), outer=lambda n: n, branches="both"
             ),
-            "branches is 'both': choose 'one' or 'all'.",
+            "branches is 'both': choose one of one, all.",
         ),
     ],
 )

@@ -222,7 +222,7 @@ def test_the_total_gradient_lies_between_its_modes(depth: int, tokens: float) ->
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: TransformerBlock(1.2, 0.5, 1.0), "attention is 1.2: it must be finite and in [0, 1]."),
+        (lambda: TransformerBlock(1.2, 0.5, 1.0), "attention is 1.2: give a finite number >= 0 and <= 1."),
         (lambda: TransformerBlock(0.5, 0.5, -1.0), "weight_scale is -1.0"),
         (lambda: TransformerBlock(0.5, 0.5, 1.0, 2.0, 64), "at least 4 e^(score_scale^2) = 218."),
         (lambda: TransformerBlock(0.5, 0.5, 1.0, 0.0, 1), "tokens is 1"),

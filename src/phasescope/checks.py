@@ -44,18 +44,28 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 def number(low: float = -LARGE, high: float = LARGE, *, open_low: bool = False, open_high: bool = False) -> Domain:
-    """Return the domain of real numbers between ``low`` and ``high``, both included unless open; read as float."""
-    ends = f"{'above' if open_low else 'at least'} {low:g} and {'below' if open_high else 'at most'} {high:g}"
+    """Return the domain of real numbers between ``low`` and ``high``, both included unless open; read as float.
+
+    ``1 / LARGE`` and ``LARGE`` stand for 0 and infinity, and sentences say so where a value is not beyond them.
+    """
 
     def read(name: str, value: Any) -> float:
         found = value if type(value) is float else plain(value)
         # True is no number here; nor is an integer beyond all floats, which float() would not take
         real = isinstance(found, float) or (type(found) is int and found.bit_length() < 1000)
         if not (real and low <= found <= high) or (open_low and found == low) or (open_high and found == high):
-            raise BadInput(f"{name} is {shown(value)}: give a number, {ends}.")
+            beyond = real and (found > LARGE or found < -LARGE or 0 < found < 1 / LARGE)
+            ends = _ends(low, high, open_low, open_high) if not beyond else f" from {low:g} to {high:g}"
+            raise BadInput(f"{name} is {shown(value)}: give a finite number{ends}.")
         return float(found)
 
     return read
+
+
+def _ends(low: float, high: float, open_low: bool, open_high: bool) -> str:
+    least = "" if low <= -LARGE else " above 0" if low == 1 / LARGE else f" {'above' if open_low else '>='} {low:g}"
+    most = "" if high >= LARGE else f" {'below' if open_high else '<='} {high:g}"
+    return f"{least} and{most}" if least and most else least or most
 
 
 def whole(low: int = 0, high: int = 10**15) -> Domain:
@@ -78,7 +88,7 @@ def word(*known: str) -> Domain:
 
     def read(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in known:
-            raise BadInput(f"{name} is {shown(value)}: choose one of {', '.join(map(repr, known))}.")
+            raise BadInput(f"{name} is {shown(value)}: choose one of {', '.join(known)}.")
         return value
 
     return read
@@ -171,7 +181,8 @@ def array(
         right = (given >= low) & (given <= high) | (np.isnan(given) if nan else False)
         if not right.all():
             first = plain(given[np.unravel_index(int(np.argmin(right)), given.shape)])
-            raise BadInput(f"{name} has the entry {shown(first)}: give {kinds} from {low:g} to {high:g}.")
+            ends = _ends(low, high, False, False) if abs(first) <= LARGE else f" from {low:g} to {high:g}"
+            raise BadInput(f"{name} has the entry {shown(first)}: give finite {kinds}{ends}.")
         return found.astype(np.int64 if integer else np.float64, copy=False)
 
     return read

@@ -35,12 +35,19 @@ def _knob(name: str, value: Any) -> Knob:
     raise BadInput(f"knob {name!r} is {shown(value)}: give a number that is not NaN, of at most 64 bits, or a text.")
 
 
+def _number(name: str, value: Any) -> Any:
+    # what a simulation holds fixed may also be a list of numbers, or nothing
+    if type(value) in (tuple, list):
+        return type(value)([_number(name, part) for part in value])
+    return None if value is None else _knob(name, value)
+
+
 @dataclass(frozen=True)
 class Member:
     """One network of a grid: its knobs by name and its seed.
 
     Numbers of numpy's or torch's become Python's. Raises ``BadInput`` for knobs that are no number, text or truth
-    value, and a seed that is no integer from 0 to 2^63 - 1.
+    value (nor a list of such, nor None), and a seed that is no integer from 0 to 2^63 - 1.
 
     >>> Member({"weight_decay": 0.1}, seed=3)["weight_decay"]
     0.1
@@ -52,7 +59,7 @@ class Member:
     def __post_init__(self) -> None:
         if not isinstance(self.knobs, Mapping):
             raise BadInput(f"the knobs of a member are {shown(self.knobs)}: give a mapping, such as {{'lr': 0.1}}.")
-        knobs = {_name(name): _knob(name, value) for name, value in self.knobs.items()}
+        knobs = {_name(name): _number(name, value) for name, value in self.knobs.items()}
         object.__setattr__(self, "knobs", knobs)
         object.__setattr__(self, "seed", _seed("seed", self.seed))
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.special import erf as _erf
 from scipy.special import expit, ndtr
 
+from phasescope.theory.domains import a_kernel, checked, function, number, numbers, places, real, shown, text
 from phasescope.theory.gaussian_moments import ROUNDING, Function, gaussian_mean, gaussian_pair_mean
 from phasescope.vocabulary import Array, BadInput, nearest
 
@@ -68,9 +70,7 @@ class Activation:
 
     def moments(self, kernel: float) -> Moments:
         """Return the moments at ``kernel`` K; ``BadInput`` unless 0 <= K < inf."""
-        if not 0 <= kernel < np.inf:
-            raise BadInput(f"kernel is {kernel}: it must be finite and at least 0.")
-        return _moments(self, float(kernel))
+        return _moments(self, a_kernel("kernel", kernel))
 
     def pair(self, first: float, second: float, correlation: float) -> float:
         """Return E[phi(u) phi(v)] for Gaussians of variance ``first``, ``second`` and the given correlation."""
@@ -88,9 +88,8 @@ class Activation:
 
     def average(self, f: Callable[[Array, Array], Array], kernel: float) -> float:
         """Return E[f(phi(x), phi'(x))] over x ~ N(0, ``kernel``), by integration."""
-        if not 0 <= kernel < np.inf:
-            raise BadInput(f"kernel is {kernel}: it must be finite and at least 0.")
-        return gaussian_mean(lambda x: f(self.value(x), self.slope(x)), _scale(kernel), self.kinks).value
+        wide = _scale(a_kernel("kernel", kernel))
+        return gaussian_mean(lambda x: f(self.value(x), self.slope(x)), wide, self.kinks).value
 
 
 def _scale(kernel: float) -> float:
@@ -98,12 +97,8 @@ def _scale(kernel: float) -> float:
 
 
 def _scales(first: float, second: float, correlation: float) -> tuple[float, float]:
-    if not (0 <= first < np.inf and 0 <= second < np.inf and -1 <= correlation <= 1):
-        raise BadInput(
-            f"kernels {first} and {second} with correlation {correlation}: "
-            "take finite kernels >= 0 and a correlation in [-1, 1]."
-        )
-    return _scale(first), _scale(second)
+    number(-1, 1)("correlation", correlation)
+    return _scale(a_kernel("kernel", first)), _scale(a_kernel("kernel", second))
 
 
 @lru_cache(maxsize=65536)
@@ -125,15 +120,14 @@ def _moments(activation: Activation, kernel: float) -> Moments:
 # -- closed forms ------------------------------------------------------------------------------------------------------
 
 
+@checked(negative_slope=real)
 def leaky_relu(negative_slope: float) -> Activation:
     """Return leaky ReLU, x for x > 0 and ``negative_slope`` x below: 0 is ReLU, 1 the identity, -1 the absolute value.
 
     phi = (1 + a)/2 x + (1 - a)/2 |x| gives A = K (1 + a^2)/2, B = (1 + a^2)/2, m = (1 - a) sqrt(K / 2 pi), and for two
     inputs the arc-cosine kernel of Cho and Saul 2009. Raises ``BadInput`` for a slope that is not finite.
     """
-    a = float(negative_slope)
-    if not np.isfinite(a):
-        raise BadInput(f"negative_slope is {negative_slope}: it must be finite.")
+    a = negative_slope
     even, odd, square = ((1 - a) / 2) ** 2, ((1 + a) / 2) ** 2, (1 + a * a) / 2
 
     def pair(k1: float, k2: float, c: float) -> float:
@@ -202,15 +196,23 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
+def a_phi(name: str, value: Any) -> Activation:
+    """Read an activation or its name."""
+    return activation(value)
+
+
 def activation(name: str | Activation) -> Activation:
     """Return the activation of that name (one already made is passed through); ``BadInput`` for an unknown one."""
     if isinstance(name, Activation):
         return name
+    if not isinstance(name, str):
+        raise BadInput(f"the activation is {shown(name)}: give a name, one of {', '.join(ACTIVATIONS)}.")
     if name not in ACTIVATIONS:
-        raise BadInput(f"there is no activation {name!r}{nearest(name, ACTIVATIONS)}")
+        raise BadInput(f"there is no activation {shown(name)}{nearest(name, ACTIVATIONS)}")
     return ACTIVATIONS[name]
 
 
+@checked(name=text, value=function, slope=function, kinks=places)
 def custom_activation(name: str, value: Function, slope: Function, kinks: Sequence[float] = ()) -> Activation:
     """Return an activation of your own from phi, its derivative, and the points where either is not smooth.
 
@@ -221,8 +223,8 @@ def custom_activation(name: str, value: Function, slope: Function, kinks: Sequen
     x = np.linspace(-4, 4, 41)[:-1] + 0.0371
     h = 1e-5
     x = x[np.all([np.abs(x - kink) > 2 * h for kink in kinks], axis=0)] if len(kinks) else x
-    differences = (np.asarray(value(x + h)) - np.asarray(value(x - h))) / (2 * h)
-    given = np.asarray(slope(x))
+    differences = (numbers("value(x)", value(x + h)) - numbers("value(x)", value(x - h))) / (2 * h)
+    given = numbers("slope(x)", slope(x))
     if given.shape != x.shape or not np.allclose(given, differences, rtol=1e-5, atol=1e-5):
         raise BadInput(f"slope of {name!r} is not the derivative of its value: give phi' as a function of an array.")
     return Activation(name, value, slope, tuple(float(kink) for kink in kinks))

@@ -11,25 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
+from phasescope.theory.domains import agree, array, checked, number, positive, steps, whole
 from phasescope.vocabulary import Array, BadInput
-
-
-def positive(**numbers: float) -> None:
-    """Raise ``BadInput`` unless every number is finite and above 0."""
-    for name, value in numbers.items():
-        if not (np.isfinite(value) and value > 0):
-            raise BadInput(f"{name} is {value}: give a finite number above 0.")
 
 
 def table(name: str, values: Array, dimensions: int | None = None) -> Array:
     """Return ``values`` as finite float64 rows (n, D) of at least one; raise ``BadInput`` for anything else."""
-    rows = np.asarray(values, dtype=np.float64)
+    rows = array(2)(name, values)
     wanted = "D" if dimensions is None else dimensions
     if rows.ndim != 2 or 0 in rows.shape or (dimensions is not None and rows.shape[1] != dimensions):
         raise BadInput(f"{name} have shape {rows.shape}: give rows of shape (n, {wanted}), at least one.")
-    if not np.isfinite(rows).all():
-        raise BadInput(f"{name} hold {int((~np.isfinite(rows)).sum())} values that are not finite: leave them out.")
-    return rows
+    return rows  # type: ignore[no-any-return]
 
 
 def square_distances(states: Array, memories: Array) -> Array:
@@ -40,20 +32,21 @@ def square_distances(states: Array, memories: Array) -> Array:
     return found
 
 
+@checked(states=array(2), memories=array(2), beta=positive)
 def memory_energy(states: Array, memories: Array, beta: float) -> Array:
     """Return E(v) = -(1/beta) log sum_k exp(-beta |mu_k - v|^2) (N,), the CLAM energy (Saha et al. 2023)."""
-    positive(beta=beta)
     energy: Array = -special.logsumexp(-beta * square_distances(states, memories), axis=1) / beta
     return energy
 
 
+@checked(states=array(2), memories=array(2), beta=positive)
 def memory_posterior(states: Array, memories: Array, beta: float) -> Array:
     """Return p(z = k | v) (N, K): softmax over k of -beta |mu_k - v|^2, also the mixture's responsibilities."""
-    positive(beta=beta)
     posterior: Array = special.softmax(-beta * square_distances(states, memories), axis=1)
     return posterior
 
 
+@checked(states=array(2), memories=array(2), beta=positive)
 def memory_drift(states: Array, memories: Array, beta: float) -> Array:
     """Return tau dv/dt = -grad E / 2 = sum_k p(k | v) mu_k - v (N, D). It is 0 where v is its own posterior mean."""
     mu = table("memories", memories)
@@ -61,6 +54,7 @@ def memory_drift(states: Array, memories: Array, beta: float) -> Array:
     return drift
 
 
+@checked(states=array(2), memories=array(2), beta=positive)
 def mixture_log_likelihood(states: Array, memories: Array, beta: float) -> Array:
     """Return log p(v) (N,) of the mixture with equal weights, means mu_k and covariance I / (2 beta).
 
@@ -73,52 +67,49 @@ def mixture_log_likelihood(states: Array, memories: Array, beta: float) -> Array
     return log_density
 
 
+@checked(states=array(2), memories=array(2), beta=positive, step=number(0, 1, open_low=True), steps=steps)
 def retrieve(states: Array, memories: Array, beta: float, *, step: float = 0.1, steps: int = 200) -> Array:
     """Return the states (steps + 1, N, D) on the way of Euler steps v <- v + step * drift; ``step`` = dt/tau in (0, 1].
 
     A step of 1 is mean shift, the EM update of a state. The energy never rises: the step goes to the weighted mean that
     EM's bound is minimized by, or stops short of it, and that bound is convex.
     """
-    if not 0 < step <= 1:
-        raise BadInput(f"step is {step}: the energy is known to fall for steps in (0, 1].")
     path = [table("states", states)]
     for _ in range(steps):
         path.append(path[-1] + step * memory_drift(path[-1], memories, beta))
     return np.stack(path)
 
 
+@checked(states=array(2), patterns=array(2), square_bandwidth=positive)
 def mean_shift(states: Array, patterns: Array, square_bandwidth: float) -> Array:
     """Return one mean-shift step (N, D) of the Gaussian kernel density estimator with bandwidth h, h^2 given.
 
     The new state is the mean of the patterns under weights exp(-|x - v|^2 / (2 h^2)).
     """
-    positive(square_bandwidth=square_bandwidth)
     x = table("patterns", patterns)
     return np.asarray(memory_posterior(states, x, 1 / (2 * square_bandwidth)) @ x)
 
 
+@checked(states=array(2), patterns=array(2), beta=positive)
 def hopfield_update(states: Array, patterns: Array, beta: float) -> Array:
     """Return one step softmax(beta v x^T) x (N, D) of the modern Hopfield network (Ramsauer et al. 2021), attention.
 
     Equal to ``mean_shift`` with beta = 1/h^2 where all patterns have one norm: |x|^2 is then the same constant in every
     exponent. With unequal norms attention favours the long ones.
     """
-    positive(beta=beta)
     x = table("patterns", patterns)
     v = table("states", states, x.shape[1])
     updated: Array = special.softmax(beta * v @ x.T, axis=1) @ x
     return updated
 
 
+@checked(beta=positive, patterns=whole(2), radius=positive)
 def separation_needed(beta: float, patterns: int, radius: float) -> float:
     """Return the separation min_j (x_i.x_i - x_i.x_j) above which pattern i surely has a fixed point near it.
 
     2/(beta N) + (1/beta) log(2 (N - 1) N beta M^2) for N patterns of norm at most M (Ramsauer et al. 2021, Eq. 9 and
     Theorem 5); it carries over to density estimators on a sphere, beta = 1/h^2. Sufficient, not necessary.
     """
-    positive(beta=beta, radius=radius)
-    if patterns < 2:
-        raise BadInput(f"patterns is {patterns}: separation is between two or more.")
     return float(2 / (beta * patterns) + np.log(2 * (patterns - 1) * patterns * beta * radius**2) / beta)
 
 
@@ -152,29 +143,27 @@ class SphereMixture:
         return found
 
 
+@checked(keys=array(2), gain=positive, shift=array(1))
 def sphere_mixture(keys: Array, gain: float, shift: Array) -> SphereMixture:
     """Return the mixture whose responsibilities are attention's weights for queries q = gain q~ + shift, |q~| = 1.
 
     exp(k.q) = exp(kappa m.q~) pi~ with kappa = gain |k|, m = k/|k|, pi~ = exp(k.shift) (workshop paper, Eq. 9). One key
     sets concentration and weight at once. ``gain`` is one number > 0: gains that differ between channels break it.
     """
-    positive(gain=gain)
     k = table("keys", keys)
+    agree(keys=(k, ("K", "D")), shift=(shift, ("D",)))
     lengths = np.linalg.norm(k, axis=1)
     if (lengths == 0).any():
         raise BadInput(f"key {int(np.argmin(lengths))} is 0: a key needs a direction.")
-    return SphereMixture(gain * lengths, k / lengths[:, None], k @ np.asarray(shift, dtype=np.float64))
+    return SphereMixture(gain * lengths, k / lengths[:, None], k @ shift)
 
 
+@checked(concentration=number(0, 1e12), dimension=whole(2, 10**6))
 def vmf_log_normalizer(concentration: float, dimension: int) -> float:
     """Return log C_D(kappa), the constant of the von Mises-Fisher density C_D exp(kappa m.q) on the sphere in D >= 2.
 
     C_D = kappa^(D/2 - 1) / ((2 pi)^(D/2) I_{D/2-1}(kappa)); at kappa = 0 one over the sphere's area.
     """
-    if dimension < 2:
-        raise BadInput(f"dimension is {dimension}: a sphere needs D >= 2.")
-    if not (np.isfinite(concentration) and concentration >= 0):
-        raise BadInput(f"concentration is {concentration}: give a finite number of at least 0.")
     area = np.log(2) + dimension / 2 * np.log(np.pi) - special.gammaln(dimension / 2)
     return float(-area - log_sphere_mean(concentration, dimension))
 

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from phasescope.theory.domains import checked, flag, not_negative, places, positive, shown, tensors, whole
 from phasescope.vocabulary import Array, BadInput
 
 
+@checked(parameters=tensors, rates=places, highest=flag)
 def asymmetric_norm(parameters: Sequence[Array], rates: Sequence[float], *, highest: bool = False) -> float:
     """Return ||theta||_Lambda = sqrt(sum_i lambda_i |theta_i|^2), one rate per array; with ``highest``, of those with
     the largest rate alone: what the limit of gradient flow minimizes (the paper's theorem).
@@ -22,18 +24,15 @@ def asymmetric_norm(parameters: Sequence[Array], rates: Sequence[float], *, high
     Raises ``BadInput`` for unequal lengths, negative rates, or none above 0.
     """
     if len(parameters) != len(rates) or not rates or min(rates) < 0 or max(rates) <= 0:
-        raise BadInput(f"rates {list(rates)} of {len(parameters)} arrays: give one >= 0 for each, one of them > 0.")
+        raise BadInput(
+            f"rates {shown(list(rates))} of {len(parameters)} arrays: give one >= 0 for each, one of them > 0."
+        )
     top = max(rates)
     kept = [rate if rate == top or not highest else 0.0 for rate in rates]
     return math.sqrt(sum(rate * float(np.sum(np.square(p))) for p, rate in zip(parameters, kept, strict=True)))
 
 
 def _ball(parallel: float, transverse: float, radius: float) -> None:
-    if not (parallel >= 0 and transverse >= 0 and radius > 0 and math.isfinite(parallel + transverse + radius)):
-        raise BadInput(
-            f"parallel = {parallel}, transverse = {transverse}, radius = {radius}: the domain is finite numbers, "
-            "parallel >= 0, transverse >= 0, radius > 0."
-        )
     if math.hypot(parallel, transverse) <= radius:
         raise BadInput(
             f"the centre lies {math.hypot(parallel, transverse):g} from the origin, the radius is {radius:g}: "
@@ -41,6 +40,7 @@ def _ball(parallel: float, transverse: float, radius: float) -> None:
         )
 
 
+@checked(parallel=not_negative, transverse=not_negative, radius=positive)
 def homogeneous_ball(parallel: float, transverse: float, radius: float) -> tuple[float, float, float]:
     """Return the direction (2,) and the margin of w.x between balls around +mu and -mu, mu = (parallel, transverse).
 
@@ -52,6 +52,7 @@ def homogeneous_ball(parallel: float, transverse: float, radius: float) -> tuple
     return parallel / size, transverse / size, size - radius
 
 
+@checked(parallel=not_negative, transverse=not_negative, radius=positive)
 def quasi_homogeneous_ball(parallel: float, transverse: float, radius: float) -> tuple[float, float, float]:
     """Return direction (2,) and margin when the first coordinate has the highest rate: f = w x1 + (u v) x2.
 
@@ -68,12 +69,11 @@ def quasi_homogeneous_ball(parallel: float, transverse: float, radius: float) ->
     return along, share, along * parallel + share * transverse - radius
 
 
+@checked(classes=whole(2))
 def simplex_cosine(classes: int) -> float:
     """Return the cosine between class means of a simplex equiangular tight frame, -1 / (K - 1).
 
     Papyan, Han and Donoho 2020, arXiv:2008.08186; here what a final normalization leaves. Raises ``BadInput``
     for fewer than two classes.
     """
-    if classes < 2:
-        raise BadInput(f"classes is {classes}: the domain is integers >= 2.")
     return -1.0 / (classes - 1)

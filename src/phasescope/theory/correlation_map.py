@@ -17,13 +17,12 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from phasescope.theory.criticality import Block, fixed_kernel, kernel_step, length
+from phasescope.theory.criticality import Block, a_block, fixed_kernel, kernel_step, length
+from phasescope.theory.domains import LARGEST, checked, count, depth, number, positive, real, scale, whole
 from phasescope.vocabulary import Array, BadInput
 
 
 def _correlation(first: float, second: float, covariance: float) -> float:
-    if not (0 < first < np.inf and 0 < second < np.inf):
-        raise BadInput(f"kernels {first} and {second}: two inputs have a correlation only where both are above 0.")
     c = covariance / (np.sqrt(first) * np.sqrt(second))
     if not abs(c) <= 1 + 1e-9:
         raise BadInput(
@@ -48,6 +47,7 @@ def _norms(block: Block, first: float, second: float) -> tuple[tuple[float, floa
     return (first, second), one.mean * two.mean, float(np.sqrt(one.variance * two.variance))
 
 
+@checked(block=a_block, first=scale, second=scale, covariance=number(-LARGEST, LARGEST))
 def covariance_step(block: Block, first: float, second: float, covariance: float) -> tuple[float, float, float]:
     """Return the kernels and the covariance of two inputs one block later, from those before.
 
@@ -61,6 +61,7 @@ def covariance_step(block: Block, first: float, second: float, covariance: float
     return kernel_step(block, first), kernel_step(block, second), after
 
 
+@checked(block=a_block, first=scale, second=scale, covariance=number(-LARGEST, LARGEST))
 def chi_pair(block: Block, first: float, second: float, covariance: float) -> float:
     """Return chi(c) = dC^{l+1}/dC^l = (1/N) sum_ij of the product of the two inputs' one-block Jacobians."""
     c = _correlation(first, second, covariance)
@@ -70,16 +71,16 @@ def chi_pair(block: Block, first: float, second: float, covariance: float) -> fl
     return block.weight_variance * block.phi.slope_pair(*seen, c) / deviations + block.residual**2
 
 
+@checked(block=a_block, kernel=scale, correlation=number(-1, 1))
 def correlation_step(block: Block, kernel: float, correlation: float) -> tuple[float, float]:
     """Return (K', c') one block later for two inputs of one ``kernel``; the correlation map at its fixed point K*."""
     after, _, covariance = covariance_step(block, kernel, kernel, correlation * kernel)
     return after, covariance / after
 
 
+@checked(block=a_block, kernel=scale, correlation=number(-1, 1), depth=depth)
 def correlation_trajectory(block: Block, kernel: float, correlation: float, depth: int) -> tuple[Array, Array]:
     """Return kernels and correlations (depth + 1,) each, of two inputs that start with one ``kernel``."""
-    if depth < 0:
-        raise BadInput(f"depth is {depth}: it must be at least 0.")
     kernels, covariances = [float(kernel)], [float(correlation * kernel)]
     for _ in range(depth):
         after, _, covariance = covariance_step(block, kernels[-1], kernels[-1], covariances[-1])
@@ -88,6 +89,7 @@ def correlation_trajectory(block: Block, kernel: float, correlation: float, dept
     return np.array(kernels), np.array(covariances) / np.array(kernels)
 
 
+@checked(block=a_block, start=scale)
 def fixed_correlation(block: Block, start: float = 1.0) -> float:
     """Return c*, the correlation that deep layers give to generic inputs, at the fixed kernel reached from ``start``.
 
@@ -114,6 +116,7 @@ def _settled(block: Block, start: float) -> float:
     return kernel
 
 
+@checked(block=a_block, start=scale)
 def angle_length(block: Block, start: float = 1.0) -> float:
     """Return xi_c = 1 / |log chi(c*)| over which correlations settle; Schoenholz et al. 2017, arXiv:1611.01232.
 
@@ -123,6 +126,7 @@ def angle_length(block: Block, start: float = 1.0) -> float:
     return length(chi_pair(block, kernel, kernel, fixed_correlation(block, start) * kernel))
 
 
+@checked(block=a_block, kernel=scale, correlation=number(-1, 1), depth=whole(1, 100_000))
 def ntk(block: Block, kernel: float, correlation: float, depth: int) -> Array:
     """Return the tangent kernel Theta^l(x, x') of h^1 ... h^depth (depth,), in NTK parametrization, per output.
 
@@ -145,6 +149,7 @@ def ntk(block: Block, kernel: float, correlation: float, depth: int) -> Array:
     return np.array(found)
 
 
+@checked(same=positive, other=real, samples=count, outputs=count)
 def maximal_learning_rate(same: float, other: float, samples: int, outputs: int = 1) -> float:
     """Return the rate above which gradient descent on the mean squared error grows at initialization, to first order.
 

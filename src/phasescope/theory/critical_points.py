@@ -14,11 +14,13 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import brentq
 
-from phasescope.theory.activations import Activation, activation
+from phasescope.theory.activations import Activation, a_phi, activation
 from phasescope.theory.criticality import (
     FLAT,
     Block,
     Norm,
+    a_block,
+    a_norm,
     chi_jacobian,
     chi_kernel,
     fixed_kernel,
@@ -26,6 +28,7 @@ from phasescope.theory.criticality import (
     kernel_power,
     kernel_step,
 )
+from phasescope.theory.domains import a_kernel, checked, not_negative, optional, positive
 from phasescope.theory.gaussian_moments import gaussian_mean
 from phasescope.vocabulary import BadInput
 
@@ -38,6 +41,7 @@ def _below_one(residual: float) -> float:
     return 1 - residual**2
 
 
+@checked(phi=a_phi, kernel=a_kernel, norm=a_norm, residual=not_negative)
 def critical_weights(
     phi: Activation | str, kernel: float, norm: Norm = "none", residual: float = 0.0
 ) -> tuple[float, float]:
@@ -59,6 +63,7 @@ def critical_weights(
     return weight, max(bias, 0.0)
 
 
+@checked(phi=a_phi, weight_variance=positive, norm=a_norm, residual=not_negative)
 def critical_bias(phi: Activation | str, weight_variance: float, norm: Norm = "none", residual: float = 0.0) -> float:
     """Return the least sigma_b^2 >= 0 at which a network with this sigma_w^2 is critical, chi_J* = 1.
 
@@ -66,8 +71,6 @@ def critical_bias(phi: Activation | str, weight_variance: float, norm: Norm = "n
     searched in [1e-6, 1e6]. Raises ``BadInput`` where there is none.
     """
     rest, phi = _below_one(residual), Block(phi, 1.0, norm=norm).phi
-    if not 0 < weight_variance < np.inf:
-        raise BadInput(f"weight_variance is {weight_variance}: it must be positive and finite.")
     if norm.endswith("pre"):
         unit = phi.moments(1.0)
         found = [weight_variance * (unit.slope_square - unit.mean_square)]
@@ -132,6 +135,7 @@ class CriticalPoint:
     kind: Kind
 
 
+@checked(phi=a_phi, residual=not_negative)
 def critical_points(phi: Activation | str, residual: float = 0.0) -> list[CriticalPoint]:
     """Return the points with chi_J = chi_K = 1 of blocks without norm, mu < 1, kernels 0 and 1e-3 to 1e3, by kernel.
 
@@ -178,6 +182,7 @@ def curvature(phi: Activation, kernel: float) -> tuple[float, float]:
 # -- exponents ---------------------------------------------------------------------------------------------------------
 
 
+@checked(block=a_block, kernel=optional(a_kernel))
 def critical_exponent(block: Block, kernel: float | None = None) -> float:
     """Return zeta of J^{l0,l} ~ (l / l0)^(-zeta) of a critical block; negative where J grows.
 
@@ -227,6 +232,7 @@ def _growth_at(block: Block, kernel: float) -> float:
     return block.weight_variance * kernel * jacobian_gain(block.phi, block.norm, kernel) / added
 
 
+@checked(block=a_block)
 def stretched_length(block: Block) -> float:
     """Return lambda of log J ~ sqrt(l / lambda): bounded activations without norm at mu = 1; in blocks.
 

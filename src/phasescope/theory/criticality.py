@@ -25,12 +25,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 from scipy.optimize import brentq
 
 from phasescope.theory.activations import Activation, activation
+from phasescope.theory.domains import a_kernel, checked, depth, kind, not_negative, number, scale, shown
 from phasescope.vocabulary import Array, BadInput, nearest
 
 Norm = Literal["none", "layer pre", "rms pre", "layer post", "rms post", "batch"]
@@ -60,16 +61,26 @@ class Block:
     def __post_init__(self) -> None:
         activation(self.activation)
         for name in ("weight_variance", "bias_variance", "residual"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise BadInput(f"{name} is {getattr(self, name)}: it must be finite and at least 0.")
-        for word, known in ((self.norm, NORMS), (self.weights, get_args(Weights))):
-            if word not in known:
-                raise BadInput(f"there is no {word!r}{nearest(word, known)}")
+            object.__setattr__(self, name, not_negative(name, getattr(self, name)))
+        a_norm("norm", self.norm)
+        known = get_args(Weights)
+        if not isinstance(self.weights, str) or self.weights not in known:
+            raise BadInput(f"there is no {shown(self.weights)}{nearest(str(self.weights), known)}")
 
     @property
     def phi(self) -> Activation:
         """The activation itself, looked up where it was given by name."""
         return activation(self.activation)
+
+
+def a_norm(name: str, value: Any) -> Norm:
+    """Read one of ``NORMS``."""
+    if not isinstance(value, str) or value not in NORMS:
+        raise BadInput(f"there is no {shown(value)}{nearest(value if isinstance(value, str) else '', NORMS)}")
+    return value  # type: ignore[return-value]
+
+
+a_block = kind(Block, say="a theory.Block, such as Block('relu', 2.0)")
 
 
 def _checked(kernel: float, norm: str = "none") -> float:
@@ -105,6 +116,7 @@ def jacobian_gain(phi: Activation, norm: str, kernel: float) -> float:
     return here.slope_square / spread
 
 
+@checked(block=a_block, kernel=a_kernel)
 def kernel_step(block: Block, kernel: float) -> float:
     """Return K^{l+1} from K^l = ``kernel`` (for ``batch``, the variance over the batch)."""
     bias = 0.0 if block.norm == "batch" else block.bias_variance
@@ -112,12 +124,14 @@ def kernel_step(block: Block, kernel: float) -> float:
     return block.weight_variance * power + bias + block.residual**2 * kernel
 
 
+@checked(block=a_block, kernel=a_kernel)
 def chi_jacobian(block: Block, kernel: float) -> float:
     """Return chi_J^l = J^{l0,l+1} / J^{l0,l} at K^l = ``kernel``; dimensionless, 1 is critical."""
     gain = jacobian_gain(block.phi, block.norm, _checked(kernel, block.norm))
     return block.weight_variance * gain + block.residual**2
 
 
+@checked(block=a_block, kernel=a_kernel)
 def chi_kernel(block: Block, kernel: float) -> float:
     """Return chi_K = dK^{l+1} / dK^l at ``kernel``: sigma_w^2 E[phi'^2 + phi phi''] + mu^2, or mu^2 with a norm."""
     if block.norm != "none":
@@ -129,16 +143,16 @@ def chi_kernel(block: Block, kernel: float) -> float:
     return block.weight_variance * growth + block.residual**2
 
 
+@checked(block=a_block, start=a_kernel, depth=depth)
 def kernel_trajectory(block: Block, start: float, depth: int) -> Array:
     """Return K^{l0}, ..., K^{l0 + depth} (depth + 1,) from K^{l0} = ``start``; ``BadInput`` for a negative depth."""
-    if depth < 0:
-        raise BadInput(f"depth is {depth}: it must be at least 0.")
     kernels = [_checked(start, block.norm)]
     for _ in range(depth):
         kernels.append(kernel_step(block, kernels[-1]))
     return np.array(kernels)
 
 
+@checked(block=a_block, start=a_kernel, depth=depth)
 def log_apjn(block: Block, start: float, depth: int) -> Array:
     """Return log J^{l0,l} for l = l0, ..., l0 + depth (depth + 1,) from K^{l0} = ``start``; natural logarithm."""
     kernels = kernel_trajectory(block, start, depth)
@@ -147,12 +161,14 @@ def log_apjn(block: Block, start: float, depth: int) -> Array:
         return np.concatenate([[0.0], np.cumsum(np.log(chi))])
 
 
+@checked(block=a_block, start=a_kernel, depth=depth)
 def apjn(block: Block, start: float, depth: int) -> Array:
     """Return J^{l0,l} for l = l0, ..., l0 + depth (depth + 1,), J^{l0,l0} = 1; infinite where float64 overflows."""
     with np.errstate(over="ignore"):
         return np.asarray(np.exp(log_apjn(block, start, depth)))
 
 
+@checked(block=a_block, start=scale)
 def fixed_kernel(block: Block, start: float = 1.0) -> float:
     """Return the kernel that a deep network tends to from ``start``: a number, 0, or infinity.
 
@@ -164,9 +180,6 @@ def fixed_kernel(block: Block, start: float = 1.0) -> float:
         rest = 1 - block.residual**2
         added = kernel_step(block, 1.0) - block.residual**2
         return added / rest if rest > 0 else np.inf if added > 0 else start
-
-    if not 0 < start < np.inf:
-        raise BadInput(f"start is {start}: a limit is sought from a kernel above 0, and finite.")
 
     def excess(kernel: float) -> float:
         return kernel_step(block, kernel) - kernel
@@ -196,6 +209,7 @@ def _first_root(f: Callable[[float], float], slope: Callable[[float], float], lo
     return float(brentq(f, low, turn, xtol=1e-300, rtol=1e-15)) if f(turn) * sign < 0 else None
 
 
+@checked(block=a_block, start=scale)
 def fixed_chi(block: Block, start: float = 1.0) -> float:
     """Return chi_J* = lim chi_J^l, reached from kernel ``start``: below 1 ordered, 1 critical, above 1 chaotic.
 
@@ -205,17 +219,20 @@ def fixed_chi(block: Block, start: float = 1.0) -> float:
     return chi_jacobian(block, 1e24 if np.isinf(kernel) else kernel)
 
 
+@checked(block=a_block, start=scale, tolerance=number(0, 1))
 def phase(block: Block, start: float = 1.0, tolerance: float = 1e-9) -> Literal["ordered", "critical", "chaotic"]:
     """Return the phase by chi_J*: gradients vanish (ordered), keep their size up to powers (critical), or explode."""
     distance = fixed_chi(block, start) - 1
     return "critical" if abs(distance) <= tolerance else "ordered" if distance < 0 else "chaotic"
 
 
+@checked(block=a_block, start=scale)
 def correlation_length(block: Block, start: float = 1.0) -> float:
     """Return xi = 1 / |log chi_J*| in blocks: off criticality J ~ exp(-+ depth / xi). Infinite on the critical set."""
     return length(fixed_chi(block, start))
 
 
+@checked(block=a_block, start=scale)
 def kernel_length(block: Block, start: float = 1.0) -> float:
     """Return 1 / |log chi_K*| in blocks, the depth over which the kernel forgets where it started.
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from phasescope.theory.criticality import Block, chi_kernel, kernel_trajectory
+from phasescope.theory.criticality import Block, a_block, chi_kernel, kernel_trajectory
+from phasescope.theory.domains import a_kernel, checked, depth
 from phasescope.vocabulary import Array, BadInput
 
 
@@ -16,6 +17,7 @@ def _plain(block: Block, what: str) -> None:
         raise BadInput(f"norm {block.norm!r}, mu = {block.residual:g}: {what} is known for norm 'none' and mu = 0.")
 
 
+@checked(block=a_block, start=a_kernel, depth=depth)
 def kernel_variance(block: Block, start: float, depth: int) -> Array:
     """Return N Var(K^l) of the measured kernel (1/N) sum_i (h_i^l)^2, l = 1 ... depth + 1, from K^1 = ``start``.
 
@@ -42,6 +44,7 @@ def kernel_variance(block: Block, start: float, depth: int) -> Array:
     return np.array(flow) + (0.0 if orthogonal else 2 * kernels**2)
 
 
+@checked(block=a_block, start=a_kernel, depth=depth)
 def singular_value_spread(block: Block, start: float, depth: int) -> Array:
     """Return Var(s^2) / E[s^2]^2 over the singular values s of dh^{1+d}/dh^1, d = 0 ... depth, at infinite width.
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import roots_hermitenorm, roots_legendre
 
+from phasescope.theory.domains import checked, function, number, places, scale, sequence
 from phasescope.vocabulary import Array, BadInput
 
 Function = Callable[[Array], Array]
@@ -29,6 +30,13 @@ class Estimate(NamedTuple):
 
     value: float
     error: float
+
+
+def _two_scales(name: str, values: Any) -> tuple[float, float]:
+    found = [scale(name, value) for value in sequence(name, values, 2)]
+    if len(found) != 2:
+        raise BadInput(f"{name} has 1 number: give two, one for each variable.")
+    return found[0], found[1]
 
 
 @cache
@@ -80,6 +88,7 @@ def _agreed(f: Function, scale: float) -> Estimate | None:
     return Estimate(fine, error + ROUNDING * size) if np.isfinite(size) and error <= ACCEPTED * size else None
 
 
+@checked(f=function, scale=scale, kinks=places)
 def gaussian_mean(f: Function, scale: float = 1.0, kinks: Sequence[float] = ()) -> Estimate:
     """Return E[f(scale z)], z ~ N(0, 1), for a vectorized ``f`` that is smooth between its ``kinks``.
 
@@ -89,8 +98,6 @@ def gaussian_mean(f: Function, scale: float = 1.0, kinks: Sequence[float] = ()) 
     >>> round(gaussian_mean(np.abs, 1.0, kinks=[0.0]).value ** 2 * np.pi, 12)
     2.0
     """
-    if not 0 < scale < np.inf:
-        raise BadInput(f"scale is {scale}: it must be positive and finite.")
     with np.errstate(all="ignore"):
         if not kinks and (found := _agreed(f, scale)) is not None:
             return found
@@ -111,6 +118,7 @@ def gaussian_mean(f: Function, scale: float = 1.0, kinks: Sequence[float] = ()) 
     return Estimate(value, abs(value - coarse) + ROUNDING * size)
 
 
+@checked(f=function, g=function, scales=_two_scales, correlation=number(-1, 1), kinks=places)
 def gaussian_pair_mean(
     f: Function, g: Function, scales: tuple[float, float], correlation: float, kinks: Sequence[float] = ()
 ) -> Estimate:
@@ -120,8 +128,6 @@ def gaussian_pair_mean(
     u, at their own places of w, so the inner panels move with u. Raises ``BadInput`` for |correlation| > 1.
     """
     (s1, s2), c = scales, correlation
-    if not -1 <= c <= 1 or not (0 < s1 < np.inf and 0 < s2 < np.inf):
-        raise BadInput(f"scales {scales} with correlation {c}: take positive finite scales and |correlation| <= 1.")
     s = float(np.sqrt((1 - c) * (1 + c)))
     if s == 0:
         folded = [*kinks, *(c * s1 / s2 * kink for kink in kinks)]

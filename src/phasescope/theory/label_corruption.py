@@ -10,13 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.vocabulary import Array, BadInput
+from phasescope.theory.domains import array, checked, together, whole
+from phasescope.vocabulary import Array
 
 PHASES = ("coexistence", "partial inversion", "full inversion", "memorization", "forgetting", "confusion")
 HIGH_ACCURACY = 0.9
 SLACK = 0.05
+accuracies = array(low=0, high=1 + 1e-6, nan=True)  # NaN after divergence; a mean may round past 1
+shares = array(low=0, high=1)
 
 
+@checked(train=accuracies, test=accuracies, corruption=shares, best_test=accuracies)
 def corruption_phase(train: Any, test: Any, corruption: Any, best_test: Any) -> Array:
     """Return the index in ``PHASES`` of the phase that networks ended in, by Table 2 of Doshi et al. 2023 (App. C).
 
@@ -30,40 +34,34 @@ def corruption_phase(train: Any, test: Any, corruption: Any, best_test: Any) -> 
     >>> [PHASES[i] for i in corruption_phase([0.98, 0.79, 0.65], [0.98, 1.0, 1.0], 0.35, 1.0)]
     ['coexistence', 'partial inversion', 'full inversion']
     """
-    xi = _corruption(corruption)
-    train, test, best = (np.asarray(x, dtype=np.float64) for x in (train, test, best_test))
+    together(train=train, test=test, corruption=corruption, best_test=best_test)
+    xi, best = corruption, best_test
     memorizes = train >= HIGH_ACCURACY
     understands = np.select([memorizes, train >= 1 + SLACK - xi], [0, 1], 2)
     does_not = np.select([memorizes, best >= HIGH_ACCURACY], [3, 4], 5)
     return np.asarray(np.where(test >= HIGH_ACCURACY, understands, does_not), dtype=np.int64)
 
 
+@checked(corruption=shares, p=whole(2))
 def full_inversion_accuracy(corruption: Any, p: int) -> Array:
     """Return the training accuracy of a network that answers every training sample with the truth.
 
     It is 1 - xi (1 - 1/p): of the labels drawn again, 1/p are right by accident (Doshi et al. 2023, Secs. 1.1 and 2,
     who write 1 - xi). Raises ``BadInput`` for xi outside [0, 1] and p < 2.
     """
-    return 1 - _corruption(corruption) * (1 - zero_function_loss(p))
+    return 1 - np.asarray(corruption) * (1 - zero_function_loss(p))
 
 
+@checked(p=whole(2))
 def zero_function_loss(p: int) -> float:
     """Return the mean squared error of the function 0 on one-hot labels of p classes: 1/p, whatever the labels.
 
     To this a network falls whose weights have decayed away (the forgetting phase; Doshi et al. 2023, App. E).
     """
-    if p < 2:
-        raise BadInput(f"p is {p}: the number of classes must be >= 2.")
     return 1.0 / p
 
 
+@checked(corruption=shares)
 def has_partial_inversion(corruption: Any) -> Array:
     """Return where the phase of partial inversion can exist: 1.05 - xi < 0.9, xi > 0.15 (from Table 2)."""
-    return np.asarray(1 + SLACK - _corruption(corruption) < HIGH_ACCURACY)
-
-
-def _corruption(value: Any) -> Array:
-    xi = np.asarray(value, dtype=np.float64)
-    if not ((xi >= 0) & (xi <= 1)).all():
-        raise BadInput(f"corruption is {value}: a share of labels lies in [0, 1].")
-    return xi
+    return np.asarray(1 + SLACK - corruption < HIGH_ACCURACY)

@@ -12,34 +12,24 @@ import math
 
 from scipy.optimize import brentq
 
+from phasescope.theory.domains import checked, count, not_negative, positive, radians, share, whole
 from phasescope.vocabulary import BadInput
 
-
-def _angle(angle: float) -> float:
-    if not 0 <= angle <= math.pi:
-        raise BadInput(f"angle is {angle:g}: it is in radians, from 0 to pi.")
-    return math.cos(angle)
-
-
-def _at_least(name: str, value: float, least: float = 0.0) -> None:
-    if not (value >= least and math.isfinite(value)):
-        raise BadInput(f"{name} is {value:g}: it must be finite and at least {least:g}.")
+layer_count = whole(2, 1000)  # the last layer can be told from the first
 
 
 def _ratio(gamma: float) -> None:
-    if not (gamma > 0 and math.isfinite(gamma)):
-        raise BadInput(f"gamma is {gamma:g}: samples per dimension are finite and above 0.")
     if gamma == 1:
         raise BadInput("gamma is 1: there the risk of the minimum-norm solution is infinite; the domain is gamma != 1.")
 
 
+@checked(samples=count, dimension=count, noise=not_negative)
 def scratch_risk(samples: int, dimension: int, noise: float = 0.0) -> float:
     """Return E|X^+ y - beta|^2 of the minimum-norm solution: what a scratch network of vanishing first weights learns.
 
     Exact at finite size (derived; its limit is Eq. 8): 1 - n/d + noise^2 n/(d-n-1) for n <= d - 2, and
     noise^2 d/(n-d-1) for n >= d + 2. Between them the mean is infinite, and ``BadInput`` is raised.
     """
-    _at_least("noise", noise)
     n, d = samples, dimension
     if d < 1 or n < 1 or abs(n - d) < 2:
         raise BadInput(
@@ -49,47 +39,47 @@ def scratch_risk(samples: int, dimension: int, noise: float = 0.0) -> float:
     return 1 - n / d + noise**2 * n / (d - n - 1) if n < d else noise**2 * d / (n - d - 1)
 
 
+@checked(gamma=positive, noise=not_negative)
 def scratch_risk_limit(gamma: float, noise: float = 0.0) -> float:
     """Return the scratch risk for d -> infinity at samples n = gamma d (Eq. 8), for gamma != 1."""
     _ratio(gamma)
-    _at_least("noise", noise)
     return 1 - gamma + noise**2 * gamma / (1 - gamma) if gamma < 1 else noise**2 / (gamma - 1)
 
 
+@checked(samples=count, angle=radians, noise=not_negative)
 def linear_transfer_risk(samples: int, angle: float, noise: float = 0.0) -> float:
     """Return the mean risk of a probe on the source's one feature beta_s . x (Eq. 10), exact for samples >= 3."""
-    _angle(angle)
     return feature_transfer_risk(samples, 1, math.sin(angle) ** 2, noise)
 
 
+@checked(samples=count, features=count, outside=share, noise=not_negative)
 def feature_transfer_risk(samples: int, features: int, outside: float, noise: float = 0.0) -> float:
     """Return the mean risk of least squares on k orthonormal ``features``: rho + (noise^2 + rho) k / (n - k - 1).
 
     ``outside`` is rho, the squared length of beta_t outside their span, 0 to 1. Exact for samples >= features + 2,
     where the mean is finite (an extension of Eq. 10, derived: the part outside the span acts as noise).
     """
-    _at_least("noise", noise)
     if features < 1 or samples < features + 2:
         raise BadInput(f"{samples} samples for {features} features: the mean risk is finite for features + 2 or more.")
-    if not 0 <= outside <= 1:
-        raise BadInput(f"outside is {outside:g}: a share of the unit target's squared length lies in [0, 1].")
     return outside + (noise**2 + outside) * features / (samples - features - 1)
 
 
+@checked(angle=radians, penalty=not_negative)
 def ridge_probe_risk(angle: float, penalty: float) -> float:
     """Return the probe's risk with ridge ``penalty`` lambda >= 0 and endless data: 1 - (1+2l) cos^2 / (1+l)^2 (Eq. 13).
 
     The probe minimizes (1/n) sum (a z - y)^2 + lambda a^2.
     """
-    _at_least("penalty", penalty)
-    return 1 - (1 + 2 * penalty) / (1 + penalty) ** 2 * _angle(angle) ** 2
+    return 1 - (1 + 2 * penalty) / (1 + penalty) ** 2 * math.cos(angle) ** 2
 
 
+@checked(gamma=positive, angle=radians, noise=not_negative)
 def linear_transferability(gamma: float, angle: float, noise: float = 0.0) -> float:
     """Return what a linear probe wins over scratch for d -> infinity (Eq. 11), for gamma != 1."""
-    return scratch_risk_limit(gamma, noise) - (1 - _angle(angle) ** 2)
+    return scratch_risk_limit(gamma, noise) - (1 - math.cos(angle) ** 2)
 
 
+@checked(angle=radians, noise=not_negative)
 def negative_transfer(angle: float, noise: float = 0.0) -> tuple[tuple[float, float], ...]:
     """Return the open intervals of gamma in which the linear probe loses to scratch (zero contours of Eq. 11).
 
@@ -97,8 +87,7 @@ def negative_transfer(angle: float, noise: float = 0.0) -> tuple[tuple[float, fl
     angle > arccos(1 - noise). Above 1: from 1 + noise^2 / sin^2(angle) on. The band around 1 between them is the
     anomalous positive transfer, which double descent makes. At angle 0 or pi nothing is lost.
     """
-    square = _angle(angle) ** 2
-    _at_least("noise", noise)
+    square = math.cos(angle) ** 2
     found = []
     b = 1 + square - noise**2
     inside = b**2 - 4 * square
@@ -110,6 +99,7 @@ def negative_transfer(angle: float, noise: float = 0.0) -> tuple[tuple[float, fl
     return tuple(found)
 
 
+@checked(gamma=positive, angle=radians)
 def fine_tuning_transferability(gamma: float, angle: float) -> float:
     """Return (1 - gamma)(2 cos(angle) - 1) below gamma = 1 and 0 above: the printed Theorem 3.9 (Eq. 15).
 
@@ -117,9 +107,10 @@ def fine_tuning_transferability(gamma: float, angle: float) -> float:
     noise only; ``balanced_fine_tuning`` says what gradient descent does.
     """
     _ratio(gamma)
-    return max(1 - gamma, 0.0) * (2 * _angle(angle) - 1)
+    return max(1 - gamma, 0.0) * (2 * math.cos(angle) - 1)
 
 
+@checked(kept=not_negative, learnt=not_negative, source=positive, layers=layer_count)
 def kept_share(kept: float, learnt: float, *, source: float = 1.0, layers: int = 2) -> float:
     """Return c: gradient flow fine-tunes a pretrained balanced network to X^+ y + c (I - P) beta_s.
 
@@ -130,32 +121,31 @@ def kept_share(kept: float, learnt: float, *, source: float = 1.0, layers: int =
     >>> round(kept_share(0.5, 1.5), 4)  # gamma = 1/2, noise 1
     1.2247
     """
-    _at_least("kept", kept)
-    _at_least("learnt", learnt)
-    if not (source > 0 and math.isfinite(source)) or kept > source * (1 + 1e-9):
+    if kept > source * (1 + 1e-9):
         raise BadInput(f"source is {source:g}, kept is {kept:g}: a projection is no longer than its vector, above 0.")
-    if layers < 2:
-        raise BadInput(f"layers is {layers}: a network whose last layer can be told from the first has 2 or more.")
     if learnt == 0:
         return float((kept / source) ** ((layers - 1) / 2))
     # in x = c^(2/(L-1)): source x^L - kept x^(L-1) - learnt, one change of sign, so one positive root
     top = (kept + learnt) / source + 1
+    if layers * math.log10(top) + abs(math.log10(source)) > 300:
+        raise BadInput(f"learnt is {learnt:g} with source {source:g} and {layers} layers: floats do not hold it.")
     root = float(brentq(lambda x: source * x**layers - kept * x ** (layers - 1) - learnt, 0.0, top, xtol=1e-15))
     return float(root ** ((layers - 1) / 2))
 
 
+@checked(gamma=positive, noise=not_negative, layers=layer_count)
 def kept_share_limit(gamma: float, noise: float, *, layers: int = 2) -> float:
     """Return ``kept_share`` for d -> infinity and gamma < 1.
 
     There ``kept`` is 1 - gamma and ``learnt`` is gamma + noise^2 gamma / (1 - gamma).
     """
     _ratio(gamma)
-    _at_least("noise", noise)
     if gamma > 1:
         raise BadInput(f"gamma is {gamma:g}: above 1 nothing of the source is kept; the domain is 0 < gamma < 1.")
     return kept_share(1 - gamma, gamma + noise**2 * gamma / (1 - gamma), layers=layers)
 
 
+@checked(gamma=positive, angle=radians, noise=not_negative, layers=layer_count)
 def balanced_fine_tuning(gamma: float, angle: float, noise: float, *, layers: int = 2) -> float:
     """Return the transferability of gradient descent's fine-tuning for d -> infinity: (1-gamma)(2 c cos(angle) - c^2).
 
@@ -163,13 +153,12 @@ def balanced_fine_tuning(gamma: float, angle: float, noise: float, *, layers: in
     """
     _ratio(gamma)
     if gamma > 1:
-        _at_least("noise", noise)
-        _angle(angle)
         return 0.0
     c = kept_share_limit(gamma, noise, layers=layers)
-    return (1 - gamma) * (2 * c * _angle(angle) - c**2)
+    return (1 - gamma) * (2 * c * math.cos(angle) - c**2)
 
 
+@checked(gamma=positive, noise=not_negative, layers=layer_count)
 def break_even_angle(gamma: float, noise: float, *, layers: int = 2) -> float:
     """Return the angle (radians) at which gradient descent's fine-tuning neither wins nor loses: arccos(c / 2).
 
@@ -179,6 +168,7 @@ def break_even_angle(gamma: float, noise: float, *, layers: int = 2) -> float:
     return math.acos(c / 2) if c <= 2 else math.nan
 
 
+@checked(source_gamma=positive, gamma=positive, angle=radians, source_noise=not_negative)
 def finite_source_transferability(source_gamma: float, gamma: float, angle: float, source_noise: float = 0.0) -> float:
     """Return fine-tuning's transferability from a source that was itself learnt from finite data (Eqs. 22, 23).
 
@@ -187,28 +177,27 @@ def finite_source_transferability(source_gamma: float, gamma: float, angle: floa
     """
     _ratio(source_gamma)
     _ratio(gamma)
-    _at_least("source_noise", source_noise)
     known = min(source_gamma, 1.0)
     error = source_noise**2 * (known / (1 - source_gamma) if source_gamma < 1 else 1 / (source_gamma - 1))
-    return max(1 - gamma, 0.0) * (known * (2 * _angle(angle) - 1) - error)
+    return max(1 - gamma, 0.0) * (known * (2 * math.cos(angle) - 1) - error)
 
 
+@checked(source_gamma=positive, source_noise=not_negative)
 def finite_source_break_even(source_gamma: float, source_noise: float) -> float:
     """Return the angle (radians) at which fine-tuning from a finite source breaks even; NaN where it always loses.
 
     cos = (1 + noise^2 / (1 - source_gamma)) / 2 below source_gamma = 1, (1 + noise^2 / (source_gamma - 1)) / 2 above.
     """
     _ratio(source_gamma)
-    _at_least("source_noise", source_noise)
     cosine = (1 + source_noise**2 / abs(1 - source_gamma)) / 2
     return math.acos(cosine) if cosine <= 1 else math.nan
 
 
+@checked(angle=radians, noise=not_negative)
 def task_divergence(angle: float, noise: float) -> float:
     """Return the Kullback-Leibler divergence of the laws of (x, y) in source and target: (1 - cos) / noise^2, in nats.
 
     Infinite without noise unless the angle is 0. It knows nothing of gamma, so it can not tell the sign of transfer.
     """
-    _at_least("noise", noise)
-    difference = 1 - _angle(angle)
+    difference = 1 - math.cos(angle)
     return difference / noise**2 if noise > 0 else (math.inf if difference > 0 else 0.0)

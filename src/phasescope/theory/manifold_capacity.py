@@ -11,24 +11,21 @@ import math
 import numpy as np
 from scipy import special
 
+from phasescope.theory.domains import array, checked, count, number, positive, real, whole
 from phasescope.vocabulary import Array, BadInput
 
 
-def _sizes(data: int, dimension: int) -> None:
-    if data < 1 or dimension < 1:
-        raise BadInput(f"data = {data}, dimension = {dimension}: the domain is both >= 1.")
-
-
+@checked(data=count, dimension=count)
 def capacity_bound(data: int, dimension: int) -> float:
     """Return sqrt(P min(P, D)), the largest nuclear norm of P rows in the unit ball of D dimensions (Prop. 2.3).
 
     It is P as long as P <= D. Sum of squares at most P, over at most min(P, D) singular values: Cauchy-Schwarz. Raises
     ``BadInput`` below 1.
     """
-    _sizes(data, dimension)
     return math.sqrt(data * min(data, dimension))
 
 
+@checked(data=count, dimension=count, views=count, cosine=number(-1, 1))
 def aligned_bound(data: int, dimension: int, views: int, cosine: float) -> float:
     """Return the largest nuclear norm when two views of a datum have the mean ``cosine`` (derived here).
 
@@ -36,13 +33,14 @@ def aligned_bound(data: int, dimension: int, views: int, cosine: float) -> float
     Raises ``BadInput`` for K < 1 and a cosine outside [-1 / (K - 1), 1], which K unit vectors can not have.
     """
     lowest = -1 / (views - 1) if views > 1 else -1.0
-    if views < 1 or not lowest - 1e-12 <= cosine <= 1:
+    if cosine < lowest - 1e-12:
         raise BadInput(
             f"views = {views}, cosine = {cosine}: the domain is views >= 1, -1 / (views - 1) <= cosine <= 1."
         )
     return capacity_bound(data, dimension) * math.sqrt(max(1 + (views - 1) * cosine, 0.0) / views)
 
 
+@checked(data=positive, dimension=positive)
 def uniform_percent_error(data: float, dimension: float) -> float:
     """Return the share of the bound that P embeddings uniform on the sphere miss, as P, D grow at fixed P / D.
 
@@ -50,21 +48,19 @@ def uniform_percent_error(data: float, dimension: float) -> float:
     1 - 2F1(1/2, -1/2; 2; c) (derived here). About c / 8 for small c, the O(P / D) and O(D / P) of Thm. 2.5, and largest
     at P = D: 1 - 8 / (3 pi) = 0.1512. Raises ``BadInput`` for sizes that are not positive.
     """
-    if not (data > 0 and dimension > 0):
-        raise BadInput(f"data = {data}, dimension = {dimension}: the domain is both > 0.")
     return float(1 - special.hyp2f1(0.5, -0.5, 2, min(data, dimension) / max(data, dimension)))
 
 
+@checked(angle=real)
 def two_row_norm(angle: float) -> float:
     """Return the nuclear norm of two unit rows at ``angle`` (rad): sqrt(2 + 2 |sin angle|), 2 when orthogonal.
 
     (s1 + s2)^2 = ||M||_F^2 + 2 |det M|. Raises ``BadInput`` for an angle that is not finite.
     """
-    if not math.isfinite(angle):
-        raise BadInput(f"angle is {angle}: the domain is the finite numbers, in radians.")
     return math.sqrt(2 + 2 * abs(math.sin(angle)))
 
 
+@checked(start=number(0, 1, open_low=True), time=array(low=0), data=count, dimension=count)
 def free_percent_error(start: float, time: Array | float, data: int, dimension: int) -> Array:
     """Return the error of free embeddings after a gradient flow of ``time`` that keeps ||M||_F^2 = P (derived here).
 
@@ -72,22 +68,18 @@ def free_percent_error(start: float, time: Array | float, data: int, dimension: 
     sqrt(n / P) t), for a matrix of full rank. On the sphere of each row the flow is slower, never faster. Raises
     ``BadInput`` for a ``start`` outside (0, 1] and negative times.
     """
-    _sizes(data, dimension)
-    times = np.asarray(time, dtype=np.float64)
-    if not 0 < start <= 1 or not (times >= 0).all():
-        raise BadInput(f"start = {start}, time = {time}: the domain is 0 < start <= 1 and time >= 0.")
+    times = np.asarray(time)
     speed = math.sqrt(min(data, dimension) / data)
     return np.asarray(1 - np.tanh(np.arctanh(1 - start) + speed * times))
 
 
+@checked(dimension=whole(2, 10**6), t=number(0, 100, open_low=True))
 def uniform_potential(dimension: int, t: float = 2.0) -> float:
     """Return log E exp(-t |x - y|^2) of two points uniform on the unit sphere: the least uniformity can be, D >= 2.
 
     -2t + log 0F1(D/2; t^2), since E exp(2t x.y) = 0F1(D/2; t^2). Wang and Isola 2020, arXiv:2005.10242, Sec. 4.1.2;
     the closed form is derived here. Raises ``BadInput`` for D < 2 and t outside (0, 100].
     """
-    if dimension < 2 or not 0 < t <= 100:
-        raise BadInput(f"dimension = {dimension}, t = {t}: the domain is dimension >= 2, 0 < t <= 100.")
     order = dimension / 2 - 1
     # 0F1(D/2; t^2) = Gamma(D/2) t^-order I_order(2t); the series is used where the Bessel function underflows
     scaled = special.ive(order, 2 * t)

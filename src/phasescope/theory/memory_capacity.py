@@ -10,15 +10,14 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from phasescope.theory.associative_memory import log_sphere_mean, positive
+from phasescope.theory.associative_memory import log_sphere_mean
+from phasescope.theory.domains import checked, number, open_share, whole
 from phasescope.vocabulary import BadInput
 
-
-def _dimension(dimension: int) -> None:
-    if dimension < 3:
-        raise BadInput(f"dimension is {dimension}: the capacity is derived for D >= 3.")
+bandwidth = number(1e-6, 1e6)  # beyond, what is remembered is nothing or more than floats count
 
 
+@checked(square_bandwidth=bandwidth)
 def capacity_exponent(square_bandwidth: float) -> float:
     """Return alpha_c: N ~ exp(alpha_c D) patterns are remembered as D grows.
 
@@ -26,12 +25,12 @@ def capacity_exponent(square_bandwidth: float) -> float:
     patterns with overlap x. The maximum is at x = (sqrt(h^4 + 4) - h^2)/2. There alpha_c > -log(1 - x^2)/2, so patterns
     with this overlap exist in exponential number: the mean of the crosstalk is its typical value, and alpha_c exact.
     """
-    positive(square_bandwidth=square_bandwidth)
     h2 = square_bandwidth
     x = 2 / (np.sqrt(h2**2 + 4) + h2)
     return float((1 - x) / h2 - np.log1p(-(x**2)) / 2)
 
 
+@checked(dimension=whole(3, 10**4), square_bandwidth=bandwidth, reach=open_share)
 def bulk_capacity(dimension: int, square_bandwidth: float, reach: float = 0.3) -> float:
     """Return the patterns N at which the crosstalk of all others pushes mean shift ``reach`` of the radius away.
 
@@ -40,10 +39,6 @@ def bulk_capacity(dimension: int, square_bandwidth: float, reach: float = 0.3) -
     gives N at each r; its largest over r in [1 - reach, 1) is returned. Right where the crosstalk is a sum of many: in
     large D. Its exponent tends to ``capacity_exponent`` from below as alpha_c - 1/D.
     """
-    _dimension(dimension)
-    positive(square_bandwidth=square_bandwidth)
-    if not 0 < reach < 1:
-        raise BadInput(f"reach is {reach}: give a share of the radius in (0, 1).")
     r = np.linspace(1 - reach, 1, 2001)[:-1]
     kappa = dimension * r / square_bandwidth
     mean, bessel = log_sphere_mean(kappa, dimension), special.ive(dimension / 2 - 1, kappa)
@@ -56,14 +51,13 @@ def bulk_capacity(dimension: int, square_bandwidth: float, reach: float = 0.3) -
     return float(1 + np.max(np.where(r > overlap, others / weight * np.exp(kappa - mean), 0.0)))
 
 
+@checked(dimension=whole(3, 10**4), square_bandwidth=bandwidth)
 def pair_capacity(dimension: int, square_bandwidth: float) -> float:
     """Return the patterns N at which half of them have a neighbour within 2 h, where two Gaussians have one mode.
 
     (N - 1) P(distance < 2 h) = log 2 on the sphere of radius sqrt(D). It grows as D^(D/2), so that pairs limit the
     memory in small D only. Raises ``BadInput`` where 2 h reaches the sphere's diameter.
     """
-    _dimension(dimension)
-    positive(square_bandwidth=square_bandwidth)
     overlap = 1 - 2 * square_bandwidth / dimension
     if overlap <= -1:
         raise BadInput(f"square_bandwidth is {square_bandwidth}: on this sphere give less than D = {dimension}.")
@@ -72,6 +66,7 @@ def pair_capacity(dimension: int, square_bandwidth: float) -> float:
     return float(1 + np.log(2) / share)
 
 
+@checked(dimension=whole(3, 10**4), square_bandwidth=bandwidth, reach=open_share)
 def memory_capacity(dimension: int, square_bandwidth: float, reach: float = 0.3) -> float:
     """Return the two limits together, 1/(1/bulk + 1/pair): a rule of thumb between small and large D, not a theorem."""
     bulk, pair = bulk_capacity(dimension, square_bandwidth, reach), pair_capacity(dimension, square_bandwidth)

@@ -6,42 +6,38 @@ fit n sees: the newest T ("replace"), all n T so far ("accumulate"), or T drawn 
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from scipy import special
 
+from phasescope.theory.domains import checked, count, fits, not_negative, positive, whole, word
 from phasescope.vocabulary import Array, BadInput
 
 Policy = Literal["replace", "accumulate", "subsample"]
+policy_of = word(*get_args(Policy))
+known_policy = word("replace", "accumulate")  # of these two the variance is known
 ACCUMULATION_BOUND = float(np.pi**2 / 6)  # of the sum of 1/i^2, and so of accumulation's error over the first fit's
 
 
-def _linear(variance: float, inputs: int, samples: int) -> None:
-    if not (np.isfinite(variance) and variance > 0):
-        raise BadInput(f"variance is {variance}: give a finite noise variance above 0.")
-    if inputs < 1:
-        raise BadInput(f"inputs is {inputs}: give d >= 1.")
+def _linear(inputs: int, samples: int) -> None:
     if samples < inputs + 2:
         raise BadInput(
             f"samples is {samples} with {inputs} inputs: the error is finite for T >= d + 2 = {inputs + 2} only."
         )
 
 
-def _fits(fits: int) -> None:
-    if fits < 1:
-        raise BadInput(f"fits is {fits}: give at least one, the fit to real data.")
-
-
+@checked(variance=positive, inputs=count, samples=count)
 def first_error(variance: float, inputs: int, samples: int) -> float:
     """Return E|w_1 - w*|^2 = s^2 d/(T - d - 1) of least squares on T samples x ~ N(0, I_d) with noise variance s^2.
 
     The domain is T >= d + 2; at T = d + 2 it is s^2 d with a heavy tail.
     """
-    _linear(variance, inputs, samples)
+    _linear(inputs, samples)
     return variance * inputs / (samples - inputs - 1)
 
 
+@checked(policy=policy_of, fits=fits, variance=positive, inputs=count, samples=count)
 def linear_errors(policy: Policy, fits: int, variance: float, inputs: int, samples: int) -> Array:
     """Return E|w_n - w*|^2 for n = 1 ... ``fits`` where each fit's labels come from the fit before, with fresh noise.
 
@@ -52,26 +48,24 @@ def linear_errors(policy: Policy, fits: int, variance: float, inputs: int, sampl
     return first_error(variance, inputs, samples) * error_growth(policy, fits)
 
 
+@checked(policy=policy_of, fits=fits)
 def error_growth(policy: Policy, fits: int) -> Array:
     """Return the error of fits 1 ... ``fits`` over that of the first (fits,); the formulas of ``linear_errors``."""
-    _fits(fits)
     n = np.arange(1, fits + 1, dtype=np.float64)
     if policy == "replace":
         return n
     if policy == "accumulate":
         return np.cumsum(1 / n**2)
-    if policy == "subsample":
-        return subsample_growth(fits)
-    raise BadInput(f"policy is {policy!r}: use 'replace', 'accumulate' or 'subsample'.")
+    return subsample_growth(fits)
 
 
+@checked(fits=whole(1, 500))
 def subsample_growth(fits: int) -> Array:
     """Return the growth (fits,) where fit n sees T points drawn without replacement from the n T so far.
 
     Derived here for T >> d: e_n = (1/n) sum_{j < n} e_j + xi_n, e_0 = 0, for one n-th of the points has labels of fit
     j. The noises xi of two fits share the points that both drew, Cov(xi_m, xi_n) = 1/max(m, n) of the variance.
     """
-    _fits(fits)
     n = np.arange(1, fits + 1)
     shared = 1.0 / np.maximum(n[:, None], n[None])
     np.fill_diagonal(shared, 1.0)
@@ -80,12 +74,7 @@ def subsample_growth(fits: int) -> Array:
     return np.asarray(np.einsum("ij,jk,ik->i", response, shared, response))
 
 
-def _samples(samples: int, fits: int, least: int = 2) -> None:
-    _fits(fits)
-    if samples < least:
-        raise BadInput(f"samples is {samples}: give T >= {least}.")
-
-
+@checked(policy=known_policy, fits=fits, samples=whole(2))
 def gaussian_variances(policy: Policy, fits: int, samples: int) -> Array:
     """Return E[var_n] (fits,) of Gaussians fitted by maximum likelihood to their own samples; true variance 1.
 
@@ -95,6 +84,7 @@ def gaussian_variances(policy: Policy, fits: int, samples: int) -> Array:
     return density_variances(policy, fits, samples, 0.0)
 
 
+@checked(policy=known_policy, fits=fits, samples=whole(2), square_bandwidth=not_negative)
 def density_variances(policy: Policy, fits: int, samples: int, square_bandwidth: float) -> Array:
     """Return E[variance of the data of fit n] (fits,), real data of variance 1, for Gaussian kernel density estimators.
 
@@ -102,11 +92,6 @@ def density_variances(policy: Policy, fits: int, samples: int, square_bandwidth:
     replace var_{n+1} = (1 - 1/T) w; accumulate var_{n+1} = (n var_n + (1 - 1/(T (n + 1))) w)/(n + 1). Replaced data
     spread without bound until T h^2, accumulated data as h^2 log n. h = 0 gives fitted Gaussians.
     """
-    _samples(samples, fits)
-    if not (np.isfinite(square_bandwidth) and square_bandwidth >= 0):
-        raise BadInput(f"square_bandwidth is {square_bandwidth}: give a finite number of at least 0.")
-    if policy not in ("replace", "accumulate"):
-        raise BadInput(f"policy is {policy!r}: the variance is known for 'replace' and 'accumulate'.")
     found = [1 - 1 / samples]
     for n in range(1, fits):
         wide = found[-1] + square_bandwidth
@@ -117,18 +102,18 @@ def density_variances(policy: Policy, fits: int, samples: int, square_bandwidth:
     return np.array(found)
 
 
+@checked(samples=whole(2))
 def gaussian_limit(samples: int) -> float:
     """Return what accumulation leaves of a Gaussian's variance after endless fits, sin(x)/x at x = pi/sqrt(T)."""
-    _samples(samples, 1)
     return float(np.sinc(1 / np.sqrt(samples)))
 
 
+@checked(fits=fits, samples=whole(2))
 def typical_variances(fits: int, samples: int) -> Array:
     """Return exp E[log var_n] (fits,) under replacement: what one chain does, far below the mean.
 
     T var_{n+1}/var_n is chi-square with T - 1 degrees of freedom, so that log var falls by -(digamma((T - 1)/2) +
     log(2/T)) per fit, exactly. The mean (1 - 1/T)^n is carried by few chains.
     """
-    _samples(samples, fits)
     step = special.digamma((samples - 1) / 2) + np.log(2 / samples)
     return np.asarray(np.exp(step * np.arange(1, fits + 1)))

@@ -12,12 +12,34 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import ndtr
 
+from phasescope.theory.domains import (
+    checked,
+    count,
+    function,
+    generator,
+    modulus,
+    not_negative,
+    open_share,
+    optional,
+    real,
+    shown,
+    whole,
+    word,
+)
 from phasescope.vocabulary import Array, BadInput
+
+MOST_WEIGHTS = 10**8  # p x width: a gigabyte each for inputs and outputs
+width_of = whole(1, MOST_WEIGHTS // 2)
 
 
 def _residues(p: int, formula: Callable[[Array], Array] | None) -> Array:
     values = np.arange(p, dtype=object)
-    return values.astype(np.int64) if formula is None else (formula(values) % p).astype(np.int64)
+    if formula is None:
+        return values.astype(np.int64)
+    found = np.asarray(formula(values))
+    if found.shape != (p,) or not all(isinstance(value, int | np.integer) for value in found):
+        raise BadInput(f"a function of residues gives {shown(found)}: give one whole number for each of {p}.")
+    return (found % p).astype(np.int64)
 
 
 def wave(p: int, width: int, residues: Array, phase: Array) -> Array:
@@ -27,6 +49,9 @@ def wave(p: int, width: int, residues: Array, phase: Array) -> Array:
     return np.asarray(np.cos(2 * np.pi * ((residues[:, None] * frequency) % p) / p + phase))
 
 
+@checked(
+    p=modulus, width=width_of, generator=generator, f=optional(function), g=optional(function), phase_error=not_negative
+)
 def addition_weights(
     p: int,
     width: int,
@@ -42,8 +67,8 @@ def addition_weights(
     from ``generator``. ``f`` and ``g`` act on an array of Python integers (default: identity). ``phase_error`` = d
     breaks the constraint by noise uniform in (-d, d) on phi3. Raises ``BadInput`` for p < 2 or width < 1.
     """
-    if p < 2 or width < 1:
-        raise BadInput(f"p is {p} and width is {width}: they must be at least 2 and 1.")
+    if p * width > MOST_WEIGHTS:
+        raise BadInput(f"width is {width} with p = {p}: give at most {MOST_WEIGHTS // p:,}.")
     first, second = generator.uniform(0, 2 * np.pi, (2, width))
     third = first + second + generator.uniform(-1, 1, width) * phase_error
     amplitude = unit_logit_scale(width)
@@ -51,6 +76,7 @@ def addition_weights(
     return amplitude * embed, amplitude * wave(p, width, np.arange(p), third)
 
 
+@checked(p=modulus, width=width_of, generator=generator, outer=function, branches=word("one", "all"))
 def composed_addition_weights(
     p: int,
     width: int,
@@ -64,8 +90,6 @@ def composed_addition_weights(
     ``branches="one"`` keeps the smallest preimage of each value: for a 2-to-1 F only a share (p + 1)/(2 p) of the
     inputs is then answered. ``"all"`` sums over the preimages. Outputs without preimage have zero weights.
     """
-    if branches not in ("one", "all"):
-        raise BadInput(f"branches is {branches!r}: choose 'one' or 'all'.")
     embed, readout = addition_weights(p, width, generator)
     values = _residues(p, outer)
     composed = np.zeros_like(readout)
@@ -75,11 +99,13 @@ def composed_addition_weights(
     return embed, composed
 
 
+@checked(width=count)
 def unit_logit_scale(width: int) -> float:
     """Return the amplitude A = (2/N)^(1/3) of every weight that makes the correct logit 1 on average."""
     return float((2.0 / width) ** (1 / 3))
 
 
+@checked(width=count)
 def expected_squared_error(width: int) -> float:
     """Return the mean squared error of the exact network over samples and outputs: 4/N.
 
@@ -89,16 +115,19 @@ def expected_squared_error(width: int) -> float:
     return 4.0 / width
 
 
+@checked(width=count)
 def wrong_logit_deviation(width: int) -> float:
     """Return the standard deviation of the wrong logits, 2 / sqrt(N)."""
     return float(np.sqrt(expected_squared_error(width)))
 
 
+@checked(phase_error=real)
 def correct_logit_factor(phase_error: float) -> float:
     """Return the factor sin(d)/d by which the correct logit falls under phase errors uniform in (-d, d), in radians."""
     return float(np.sinc(phase_error / np.pi))
 
 
+@checked(p=whole(2), width=count)
 def expected_accuracy(p: int, width: int) -> float:
     """Return the full-table accuracy of the exact network, with its p logits taken as independent Gaussians.
 
@@ -112,13 +141,14 @@ def expected_accuracy(p: int, width: int) -> float:
     return float(np.trapezoid(density * ndtr((1 + s * x) / s) ** (p - 1), x))
 
 
+@checked(p=whole(2), accuracy=open_share)
 def width_needed(p: int, accuracy: float = 0.99) -> int:
     """Return the least width at which ``expected_accuracy`` reaches ``accuracy``; ``BadInput`` outside (1/p, 1).
 
     >>> width_needed(97)
     103
     """
-    if not 1 / p < accuracy < 1:
+    if not 1 / p < accuracy:
         raise BadInput(f"accuracy is {accuracy}: it must lie between chance {1 / p:.3g} and 1, both excluded.")
     low, high = 1, 2
     while expected_accuracy(p, high) < accuracy:
@@ -129,6 +159,9 @@ def width_needed(p: int, accuracy: float = 0.99) -> int:
     return high
 
 
+@checked(p=whole(3))
 def one_branch_accuracy(p: int) -> float:
     """Return the share of inputs that the one-branch weights of a 2-to-1 F can answer, (p + 1) / (2 p), for odd p."""
+    if p % 2 == 0:
+        raise BadInput(f"p is {p}: a 2-to-1 function of all residues but one needs an odd p.")
     return (p + 1) / (2 * p)

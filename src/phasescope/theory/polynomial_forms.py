@@ -13,10 +13,13 @@ from typing import Any, Literal
 
 import numpy as np
 
+from phasescope.theory.domains import anything, array, checked, open_share, terms_of
 from phasescope.theory.residues import require_prime, separated
 from phasescope.vocabulary import Array, BadInput
 
 Terms = Mapping[tuple[int, ...], int]
+table_of = array(1, 2, 3, 4, 5, low=-1, high=1e6, integer=True)
+answered = array(1, 2, 3, 4, 5, low=0, high=1e6, integer=True)
 MOST_DEGREE = 100  # above, the linear equations take minutes
 
 
@@ -37,6 +40,7 @@ class Form:
         return np.asarray(np.array(self.outer, dtype=np.int64)[total])
 
 
+@checked(table=table_of)
 def certified_not_additive(table: Array) -> str:
     """Return why a table (p, p) can not be h(g_1(n_1) + g_2(n_2)) mod p, or "" where nothing is shown.
 
@@ -68,6 +72,7 @@ def _planes(table: Array) -> Sequence[tuple[Array, str]]:
     return found
 
 
+@checked(p=anything, terms=terms_of, table=table_of)
 def additive_form(p: int, terms: Terms, table: Array) -> Form | None:
     """Return g_s and h with table = h(g_1 + g_2 + ...) mod the prime p, or None where the method finds none.
 
@@ -76,13 +81,23 @@ def additive_form(p: int, terms: Terms, table: Array) -> Form | None:
     coefficients of g_1' and g_s' that have one solution up to a factor (``separated``); h is then read off the table,
     where it must be single valued. Each answer is checked on the whole table. None is no proof that there is no form.
     """
-    require_prime(p, "the search for the form h(g1 + g2)")
+    _belongs(p, terms, table, "the search for the form h(g1 + g2)")
     for candidate in _representatives(p, terms):
         inner = _integrated(p, candidate, table.ndim)
         form = inner and _read_outer(p, "additive", inner, table)
         if form:
             return form
     return None
+
+
+def _belongs(p: int, terms: Terms, table: Array, purpose: str) -> None:
+    require_prime(p, purpose)
+    variables = len(next(iter(terms), (0,) * table.ndim))
+    if table.shape != (p,) * variables or table.max() >= p:
+        raise BadInput(
+            f"the table has shape {table.shape} and labels up to {table.max()}: terms of {variables} variables modulo "
+            f"{p} have {variables} axes of length {p} and labels below {p}."
+        )
 
 
 def _representatives(p: int, terms: Terms) -> Sequence[Terms]:
@@ -146,6 +161,7 @@ def _read_outer(p: int, kind: Any, inner: tuple[tuple[int, ...], ...], table: Ar
     return form if np.array_equal(form.table(p), table) else None
 
 
+@checked(p=anything, terms=terms_of, table=table_of)
 def multiplicative_form(p: int, terms: Terms, table: Array) -> Form | None:
     """Return g_s and h with table = h(g_1(n_1) g_2(n_2) ...) mod the prime p, or None where none is found.
 
@@ -153,7 +169,7 @@ def multiplicative_form(p: int, terms: Terms, table: Array) -> Form | None:
     variable each, so that h adds that constant; or the exponents of all terms are multiples of one tuple, such as
     (1, 2) for n_1 n_2^2 + n_1^2 n_2^4, and g_s is that power of n_s.
     """
-    require_prime(p, "the search for the form h(g1 g2)")
+    _belongs(p, terms, table, "the search for the form h(g1 g2)")
     for constant in range(p):
         form = _product(p, (table - constant) % p, constant)
         if form:
@@ -199,12 +215,13 @@ class Learnability:
     certificate: str
 
 
+@checked(p=anything, terms=terms_of, table=table_of)
 def learnability(p: int, terms: Terms, table: Array) -> Learnability:
     """Return whether a polynomial's table (p, ..., p) modulo a prime has exact weights, is excluded, or neither.
 
     Raises ``BadInput`` for composite p and for tables with inputs that have no answer.
     """
-    require_prime(p, "the test of learnability")
+    _belongs(p, terms, table, "the test of learnability")
     if (table < 0).any():
         raise BadInput("the table has inputs without an answer: give one label for each input.")
     certificate = certified_not_additive(table)
@@ -221,6 +238,7 @@ def learnability(p: int, terms: Terms, table: Array) -> Learnability:
     return Learnability("open", "no such form was found, and the multiset test excludes none", None, certificate)
 
 
+@checked(table=table_of, train_fraction=open_share)
 def twin_fraction(table: Array, train_fraction: float) -> float:
     """Return the expected share of the test cells of a table (p, ..., p) that have a twin among the training cells.
 
@@ -230,8 +248,8 @@ def twin_fraction(table: Array, train_fraction: float) -> float:
     the same gives this accuracy. Derived here; it explains the 72 % of arXiv:2406.03495, App. C. For n^3 modulo
     p = 1 mod 3 it is about (1 - (1 - a)^2) (p - 1)/p. Raises ``BadInput`` for fractions outside (0, 1).
     """
-    if not 0 < train_fraction < 1:
-        raise BadInput(f"train_fraction is {train_fraction}: it must lie strictly between 0 and 1.")
+    if table.size < 2:
+        raise BadInput(f"the table has shape {table.shape}: training and test need at least two cells.")
     others = twin_counts(table).ravel()
     rows = others.size
     count = min(max(round(train_fraction * rows), 1), rows - 1)
@@ -240,6 +258,7 @@ def twin_fraction(table: Array, train_fraction: float) -> float:
     return float(1 - none_of[others].mean())
 
 
+@checked(table=table_of)
 def twin_counts(table: Array) -> Array:
     """Return, for each cell of a table (p, ..., p), how many other cells are its twins, int64 of the same shape."""
     sizes = []
@@ -253,6 +272,7 @@ def twin_counts(table: Array) -> Array:
     return np.asarray(total - 1)
 
 
+@checked(table=answered, train_fraction=open_share)
 def copying_accuracy(table: Array, train_fraction: float) -> float:
     """Return the test accuracy of copying the label of a twin and answering the majority class where there is none."""
     twins = twin_fraction(table, train_fraction)

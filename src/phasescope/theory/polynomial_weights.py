@@ -13,18 +13,41 @@ from math import comb, factorial
 
 import numpy as np
 
-from phasescope.theory.modular_addition import wave
+from phasescope.theory.domains import (
+    checked,
+    count,
+    degree,
+    flag,
+    generator,
+    integers,
+    modulus,
+    not_negative,
+    optional,
+    tables,
+    whole,
+)
+from phasescope.theory.modular_addition import MOST_WEIGHTS, wave, width_of
 from phasescope.theory.residues import discrete_logarithms
 from phasescope.vocabulary import Array, BadInput
 
 MOST_TERMS = 5  # the highest power that learners have as an activation
 
 
+@checked(p=modulus, coefficients=integers())
 def linear_terms(p: int, coefficients: Sequence[int]) -> tuple[tuple[int, ...], ...]:
     """Return the tables (S, p) of ``c_s * n mod p`` for ``sum_weights``."""
     return tuple(tuple(int(c) * n % p for n in range(p)) for c in coefficients)
 
 
+@checked(
+    p=modulus,
+    width=width_of,
+    generator=generator,
+    terms=tables,
+    outer=optional(integers()),
+    phase_error=not_negative,
+    factorial_factor=flag,
+)
 def sum_weights(
     p: int,
     width: int,
@@ -44,8 +67,8 @@ def sum_weights(
 
     Raises ``BadInput`` for p < 2, width < 1, or fewer than 2 or more than 5 terms.
     """
-    tables, count = np.asarray(terms, dtype=np.int64), len(terms)
-    _check(p, width)
+    tables, count = np.asarray(terms), len(terms)
+    _check(p, width, outer)
     _check_tables("terms", tables, count, p)
     phases = generator.uniform(0, 2 * np.pi, (count, width))
     last = phases.sum(0) + generator.uniform(-1, 1, width) * phase_error
@@ -54,6 +77,7 @@ def sum_weights(
     return amplitude * embed, amplitude * _by_preimage(wave(p, width, np.arange(p), last), outer)
 
 
+@checked(terms=whole(1, 100), width=count)
 def sum_amplitude(terms: int, width: int) -> float:
     """Return A = (2^S / (N S!))^(1/(S+1)), the amplitude of every weight of the S-term sum (Eq. 2)."""
     return float((2.0**terms / (width * factorial(terms))) ** (1 / (terms + 1)))
@@ -68,6 +92,15 @@ def _by_preimage(readout: Array, outer: Sequence[int] | None) -> Array:
     return composed
 
 
+@checked(
+    p=modulus,
+    width=width_of,
+    generator=generator,
+    factors=tables,
+    outer=optional(integers()),
+    phase_error=not_negative,
+    misprinted=flag,
+)
 def product_weights(
     p: int,
     width: int,
@@ -88,8 +121,8 @@ def product_weights(
     Raises ``BadInput`` for composite p, width < 2, and fewer than 2 or more than 5 factors.
     """
     logs = discrete_logarithms(p)
-    tables, count = np.asarray(factors, dtype=np.int64), len(factors)
-    _check(p, width, least=2)
+    tables, count = np.asarray(factors), len(factors)
+    _check(p, width, outer, least=2)
     _check_tables("factors", tables, count, p)
     amplitude = sum_amplitude(count, width - 1) ** (-1 if misprinted else 1)
     phases = generator.uniform(0, 2 * np.pi, (count, width - 1))
@@ -107,6 +140,7 @@ def _write_factor(part: Array, logs: Array, period: int, amplitude: float, phase
     part[~zero, 1:] = amplitude * wave(period, part.shape[1] - 1, logs[~zero], phase)
 
 
+@checked(p=modulus, exponent=degree, coefficient=whole(-(10**15)))
 def power_table(p: int, exponent: int, coefficient: int = 1) -> tuple[int, ...]:
     """Return the table (p,) of ``coefficient * n^exponent mod p``; n^0 is 1, also for n = 0.
 
@@ -124,11 +158,14 @@ def _check_tables(name: str, tables: Array, count: int, p: int) -> None:
         )
 
 
-def _check(p: int, width: int, least: int = 1) -> None:
-    if p < 2 or width < least:
-        raise BadInput(f"p is {p} and width is {width}: they must be at least 2 and {least}.")
+def _check(p: int, width: int, outer: Sequence[int] | None, least: int = 1) -> None:
+    if width < least or p * width > MOST_WEIGHTS:
+        raise BadInput(f"width is {width} with p = {p}: give from {least} to {MOST_WEIGHTS // p:,}.")
+    if outer is not None and len(outer) != p:
+        raise BadInput(f"outer has {len(outer)} values: give the table of h, of length p = {p}.")
 
 
+@checked(terms=whole(2, 40))
 def sum_error_constant(terms: int) -> float:
     """Return kappa_S: the exact network for a sum of S terms has mean squared error kappa_S / N.
 
@@ -139,8 +176,6 @@ def sum_error_constant(terms: int) -> float:
     >>> [round(sum_error_constant(s), 1) for s in (2, 3, 4, 5)]
     [4.0, 25.3, 164.5, 1118.7]
     """
-    if terms < 2:
-        raise BadInput(f"terms is {terms}: a sum has at least 2.")
     moment = _moment(terms, 2 * terms)
     return float(Fraction(2**terms, factorial(terms)) ** 2 * moment / 2 - Fraction(1, 2))
 
@@ -156,6 +191,7 @@ def _moment(terms: int, order: int) -> Fraction:
     return total[order]
 
 
+@checked(terms=whole(2, 40), width=count)
 def expected_sum_error(terms: int, width: int) -> float:
     """Return the mean squared error kappa_S / N of the exact sum of S ``terms`` at ``width`` N >= p.
 
@@ -165,6 +201,7 @@ def expected_sum_error(terms: int, width: int) -> float:
     return sum_error_constant(terms) / width
 
 
+@checked(terms=whole(2, 39))
 def sum_width_growth(terms: int) -> float:
     """Return kappa_(S+1) / kappa_S: how many times wider the network must be for one term more at equal error."""
     return sum_error_constant(terms + 1) / sum_error_constant(terms)

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from phasescope.errors import BadInput, shown
-from phasescope.vocabulary import Array
+from phasescope.theory.domains import shown
+from phasescope.vocabulary import Array, BadInput
 
-LARGEST_MODULUS = 10**12
+MOST_P = 1_000_000  # tables of p entries are made
 
 
 def require_prime(p: int, purpose: str) -> None:
@@ -19,10 +19,9 @@ def require_prime(p: int, purpose: str) -> None:
     """
     from sympy import factorint, isprime, nextprime, prevprime
 
-    if isinstance(p, bool) or not isinstance(p, int | np.integer) or p < 2:
-        raise BadInput(f"p is {shown(p)}: {purpose} needs a prime, such as 23 or 97.")
-    if p > LARGEST_MODULUS:  # beyond it, naming the factors would take hours
-        raise BadInput(f"p is {shown(int(p))}: {purpose} needs a prime of at most {LARGEST_MODULUS:,}, such as 97.")
+    if isinstance(p, bool) or not isinstance(p, int | np.integer) or not 2 <= p <= MOST_P:
+        raise BadInput(f"p is {shown(p)}: {purpose} needs a prime, such as 23 or 97, below {MOST_P:,}.")
+    p = int(p)
     if isprime(p):
         return
     parts = " x ".join(str(q) for q, e in factorint(p).items() for _ in range(e))
@@ -46,7 +45,7 @@ def primitive_root(p: int) -> int:
 
 def power_order(p: int) -> list[int]:
     """Return the residues 1 .. p - 1 as powers g^0, g^1, ... of the primitive root: the log basis."""
-    g = primitive_root(p)
+    g, p = primitive_root(p), int(p)
     return [pow(g, i, p) for i in range(p - 1)]
 
 

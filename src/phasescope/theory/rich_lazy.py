@@ -12,29 +12,25 @@ import math
 
 import numpy as np
 
+from phasescope.theory.domains import agree, array, checked, not_negative, positive, real
 from phasescope.vocabulary import Array, BadInput
 
-
-def _vector(name: str, values: Array) -> Array:
-    found = np.asarray(values, dtype=np.float64)
-    if found.ndim != 1 or not np.isfinite(found).all():
-        raise BadInput(f"{name} has shape {found.shape}: give one vector of finite numbers.")
-    return found
+some_axes = array(1, 2, 3, 4)
 
 
+@checked(a=real, w=array(1), rate_a=positive, rate_w=positive)
 def conserved_delta(a: float, w: Array, rate_a: float = 1.0, rate_w: float = 1.0) -> float:
     """Return delta = rate_w a^2 - rate_a |w|^2, which gradient flow conserves. Rates are above 0."""
-    if not (rate_a > 0 and rate_w > 0):
-        raise BadInput(f"rates are {rate_a:g} and {rate_w:g}: both must be above 0.")
-    return float(rate_w * a**2 - rate_a * np.sum(_vector("w", w) ** 2))
+    return float(rate_w * a**2 - rate_a * np.sum(w**2))
 
 
+@checked(beta=array(1), delta=real)
 def split_function(beta: Array, delta: float) -> tuple[float, Array]:
     """Return (a, w) with a w = beta, a^2 - |w|^2 = delta and a > 0.
 
     Raises ``BadInput`` where there is none: beta = 0 with delta < 0, for then a is 0 and w unknown, or delta = 0.
     """
-    b = _vector("beta", beta)
+    b = beta
     square = (math.hypot(delta, 2 * float(np.linalg.norm(b))) + delta) / 2
     if not square > 0:
         raise BadInput(f"beta is 0 and delta is {delta:g}: the direction of w is known for beta != 0 or delta > 0.")
@@ -42,18 +38,22 @@ def split_function(beta: Array, delta: float) -> tuple[float, Array]:
     return a, b / a
 
 
+@checked(x=array(2), a=real, w=array(1), rate_a=positive, rate_w=positive)
 def tangent_kernel(x: Array, a: float, w: Array, rate_a: float = 1.0, rate_w: float = 1.0) -> Array:
     """Return X (rate_w a^2 I + rate_a w w^T) X^T (N, N) for inputs ``x`` (N, D)."""
-    along = np.asarray(x) @ _vector("w", w)
-    return np.asarray(rate_w * a**2 * (np.asarray(x) @ np.asarray(x).T) + rate_a * np.outer(along, along))
+    agree(x=(x, ("N", "D")), w=(w, ("D",)))
+    along = x @ w
+    return np.asarray(rate_w * a**2 * (x @ x.T) + rate_a * np.outer(along, along))
 
 
+@checked(beta=array(1), delta=real, gram=array(2), moment=array(1))
 def function_flow(beta: Array, delta: float, gram: Array, moment: Array) -> Array:
     """Return d beta / dt = -M (X^T X beta - X^T y), M = (S + delta)/2 I + (S - delta)/2 b b^T / |b|^2 (derived).
 
     ``gram`` X^T X (D, D), ``moment`` X^T y (D,); S = sqrt(delta^2 + 4 |beta|^2). Beta must not be 0.
     """
-    b = _vector("beta", beta)
+    b = beta
+    agree(beta=(b, ("D",)), gram=(gram, ("D", "D")), moment=(moment, ("D",)))
     square = float(b @ b)
     if square == 0:
         raise BadInput("beta is 0: its flow depends on the direction of w there; begin elsewhere.")
@@ -62,6 +62,7 @@ def function_flow(beta: Array, delta: float, gram: Array, moment: Array) -> Arra
     return np.asarray(-((s + delta) / 2 * slope + (s - delta) / 2 * b * (b @ slope) / square))
 
 
+@checked(times=array(1, low=0), a0=real, w0=array(1), target=array(1))
 def whitened_flow(times: Array, a0: float, w0: Array, target: Array) -> tuple[Array, Array]:
     """Return a (T,) and w (T, D) at ``times`` for whitened data, X^T X = I and X^T y = ``target``, in closed form.
 
@@ -69,7 +70,8 @@ def whitened_flow(times: Array, a0: float, w0: Array, target: Array) -> tuple[Ar
     S = sqrt(delta^2 + 4 |target|^2); a^2 = e^(delta t) cosh^2 Q / (cosh^2 Q0 / a0^2 + 2 I(t)) (derived). At delta < 0 a
     may cross 0. Domain: a0 != 0, target != 0, times >= 0 with (|delta| + S) t <= 600, or the exponentials overflow.
     """
-    w0, target, t = _vector("w0", w0), _vector("target", target), _vector("times", times)
+    t = times
+    agree(w0=(w0, ("D",)), target=(target, ("D",)))
     delta, length = conserved_delta(a0, w0), float(np.linalg.norm(target))
     s = math.hypot(delta, 2 * length)
     if a0 == 0 or length == 0:
@@ -100,35 +102,40 @@ def whitened_flow(times: Array, a0: float, w0: Array, target: Array) -> tuple[Ar
     return a, along[:, None] * target / length + left[:, None] * across / (size or 1.0)
 
 
+@checked(a=positive, delta=real, target=array(1))
 def basin_edge(a: float, delta: float, target: Array) -> float:
     """Return the w . target below which a neuron with this a > 0 and delta < 0 flips its sign: -a (delta + S) / 2."""
-    if not (a > 0 and delta < 0):
+    if not delta < 0:
         raise BadInput(f"a is {a:g} and delta is {delta:g}: basins are parted for a > 0 and delta < 0.")
-    return -a * (delta + math.hypot(delta, 2 * float(np.linalg.norm(_vector("target", target))))) / 2
+    return -a * (delta + math.hypot(delta, 2 * float(np.linalg.norm(target)))) / 2
 
 
+@checked(beta=some_axes, delta=real)
 def bias_potential(beta: Array, delta: float) -> Array:
     """Return Psi(beta) = (S - 2 delta) sqrt(S + delta) / 3, S = sqrt(delta^2 + 4 |beta|^2), over the last axis.
 
     Trained on y = X beta without a unique solution, the neuron ends at the interpolator that minimizes
     Psi(beta) - psi beta0 . beta / |beta0| (``bias_tilt`` gives psi).
     """
-    s = np.sqrt(delta**2 + 4 * np.sum(np.asarray(beta, dtype=np.float64) ** 2, axis=-1))
+    s = np.sqrt(delta**2 + 4 * np.sum(beta**2, axis=-1))
     return np.asarray((s - 2 * delta) * np.sqrt(np.maximum(s + delta, 0)) / 3)
 
 
+@checked(beta0=array(1), delta=real)
 def bias_tilt(beta0: Array, delta: float) -> float:
     """Return psi = sqrt(sqrt(delta^2 + 4 |beta0|^2) - delta), how much the first direction weighs."""
-    return math.sqrt(max(math.hypot(delta, 2 * float(np.linalg.norm(_vector("beta0", beta0)))) - delta, 0.0))
+    return math.sqrt(max(math.hypot(delta, 2 * float(np.linalg.norm(beta0))) - delta, 0.0))
 
 
+@checked(beta0=array(1), delta=real, null=array(1), solution=not_negative)
 def null_coordinate(beta0: Array, delta: float, null: Array, solution: float) -> float:
     """Return where the neuron ends along ``null``, the one unit direction that the data do not see.
 
     ``solution`` is the length of the least-squares solution. k sqrt(K + sqrt(K^2 + c^2)) with K = (k^2 + delta)/2,
     c = ``solution`` and k = psi / sqrt(2) times the cosine of beta0 and ``null``.
     """
-    b, direction = _vector("beta0", beta0), _vector("null", null)
+    b, direction = beta0, null
+    agree(beta0=(b, ("D",)), null=(direction, ("D",)))
     lengths = float(np.linalg.norm(b)), float(np.linalg.norm(direction))
     if lengths[0] == 0 or abs(lengths[1] - 1) > 1e-9:
         raise BadInput(f"|beta0| is {lengths[0]:g} and |null| is {lengths[1]:g}: give beta0 != 0 and a unit vector.")

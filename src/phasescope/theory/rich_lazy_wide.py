@@ -12,9 +12,11 @@ import math
 import numpy as np
 from scipy.optimize import brentq, minimize
 
+from phasescope.theory.domains import agree, array, checked, not_negative, real, whole
 from phasescope.vocabulary import Array, BadInput
 
 
+@checked(beta=array(2), delta=real, slope=array(2))
 def product_flow(beta: Array, delta: float, slope: Array) -> Array:
     """Return d beta / dt (D, K) where ``slope`` (D, K) is the loss's gradient in beta; exact for Delta = delta I.
 
@@ -23,7 +25,8 @@ def product_flow(beta: Array, delta: float, slope: Array) -> Array:
     Domain: H = K for delta > 0 and H = D for delta < 0, any H for 0; with fewer hidden units beta alone does not say
     where A or B is 0.
     """
-    u, s, vt = np.linalg.svd(np.asarray(beta, dtype=np.float64))
+    agree(beta=(beta, ("D", "K")), slope=(slope, ("D", "K")))
+    u, s, vt = np.linalg.svd(beta)
     columns, rows = np.zeros(len(vt)), np.zeros(len(u))
     columns[: len(s)] = rows[: len(s)] = s
     right = (vt.T * np.hypot(delta, 2 * columns)) @ vt
@@ -31,6 +34,7 @@ def product_flow(beta: Array, delta: float, slope: Array) -> Array:
     return -np.asarray(slope @ right + left @ slope) / 2
 
 
+@checked(values=array(), delta=real)
 def hyperbolic_entropy(values: Array, delta: float) -> float:
     """Return sum q(s), q = (2 s asinh(2 s / |delta|) - sqrt(4 s^2 + delta^2) + |delta|) / 4, of singular values.
 
@@ -39,23 +43,25 @@ def hyperbolic_entropy(values: Array, delta: float) -> float:
     ends at the interpolator of least entropy; else this is an approximation, and ``product_flow`` is exact.
     """
     size = _nonzero(delta)
-    s = np.asarray(values, dtype=np.float64)
+    s = values
     return float(np.sum(2 * s * np.arcsinh(2 * s / size) - np.sqrt(4 * s**2 + size**2) + size) / 4)
 
 
 def _nonzero(delta: float) -> float:
-    if not (delta != 0 and math.isfinite(delta)):
+    if delta == 0:
         raise BadInput(f"delta is {delta:g}: at beta = 0 a balanced network stays; give a finite delta other than 0.")
     return abs(delta)
 
 
+@checked(measurements=array(3), values=array(1), delta=real)
 def least_entropy(measurements: Array, values: Array, delta: float) -> Array:
     """Return the beta (D, K) of least ``hyperbolic_entropy`` with <M_i, beta> = values_i; M (n, D, K).
 
     By its dual, a smooth convex problem: the singular values of beta are |delta| / 2 sinh(2 z), z those of
     sum_i l_i M_i. Raises ``BadInput`` where the measurements contradict each other.
     """
-    m, y, size = np.asarray(measurements, np.float64), np.asarray(values, np.float64), _nonzero(delta)
+    m, y, size = measurements, values, _nonzero(delta)
+    agree(measurements=(m, ("n", "D", "K")), values=(y, ("n",)))
 
     def primal(weights: Array) -> tuple[Array, float]:
         u, z, vt = np.linalg.svd(np.tensordot(weights, m, 1), full_matrices=False)
@@ -75,6 +81,7 @@ def least_entropy(measurements: Array, values: Array, delta: float) -> Array:
     return beta
 
 
+@checked(beta0=array(1), layers=whole(1, 1000), null=array(1), solution=not_negative)
 def deep_null_coordinate(beta0: Array, layers: int, null: Array, solution: float) -> float:
     """Return where a balanced linear network of one output ends along ``null``, the direction the data do not see.
 
@@ -82,9 +89,10 @@ def deep_null_coordinate(beta0: Array, layers: int, null: Array, solution: float
     (derived; 3/2 for two layers): z (solution^2 + z^2)^((p-2)/2) = |beta0|^(p-2) beta0 . null, with ``solution`` the
     length of the least-squares solution.
     """
-    b, direction = np.asarray(beta0, np.float64), np.asarray(null, np.float64)
+    b, direction = beta0, null
+    agree(beta0=(b, ("D",)), null=(direction, ("D",)))
     length = float(np.linalg.norm(b))
-    if layers < 1 or length == 0 or abs(float(np.linalg.norm(direction)) - 1) > 1e-9:
+    if length == 0 or abs(float(np.linalg.norm(direction)) - 1) > 1e-9:
         raise BadInput(f"layers is {layers} and |beta0| is {length:g}: give layers >= 1, beta0 != 0, a unit vector.")
     power = 1 / layers - 1  # p - 2
     right = length**power * float(b @ direction)
@@ -97,4 +105,6 @@ def deep_null_coordinate(beta0: Array, layers: int, null: Array, solution: float
     high = 1.0
     while gap(high) < 0:
         high *= 2
+        if high > 1e100:
+            raise BadInput(f"|beta0| is {length:g} with {layers} layers: the end lies beyond 1e100; give fewer layers.")
     return math.copysign(float(brentq(gap, 0.0, high, xtol=1e-13)), right)

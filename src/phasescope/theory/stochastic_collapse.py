@@ -17,9 +17,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import digamma, gammainc, gammaln
 
+from phasescope.theory.domains import agree, array, checked, not_negative, positive, real
 from phasescope.vocabulary import Array, BadInput
 
 
+@checked(curvature=real, noise_curvature=real)
 def attractivity(curvature: float, noise_curvature: float) -> float:
     """Return L''(0) + D''(0) / 2 of d x = -L' dt + sqrt(2 D) dB, in 1 / time: positive where the set x = 0 attracts.
 
@@ -29,6 +31,7 @@ def attractivity(curvature: float, noise_curvature: float) -> float:
     return curvature + noise_curvature / 2
 
 
+@checked(drift=real, noise=not_negative, step=not_negative)
 def collapse_rate(drift: float, noise: float, step: float = 0.0) -> float:
     """Return d E[log |x|] / dt of dx = ``drift`` x dt + ``noise`` x dB, in 1 / time: negative where x = 0 attracts.
 
@@ -36,8 +39,6 @@ def collapse_rate(drift: float, noise: float, step: float = 0.0) -> float:
     what stochastic gradient descent does: E[log |1 + a + b N|] / step. The square of 1 + a + b N is a mixture, with
     Poisson weights, of chi-squared variables (derived here). Raises ``BadInput`` for a negative noise or step.
     """
-    if noise < 0 or step < 0 or not all(map(math.isfinite, (drift, noise, step))):
-        raise BadInput(f"drift {drift}, noise {noise}, step {step}: give finite numbers, noise and step >= 0.")
     if step == 0:
         return drift - noise**2 / 2
     a, b = 1 + drift * step, noise * math.sqrt(step)
@@ -54,14 +55,13 @@ def collapse_rate(drift: float, noise: float, step: float = 0.0) -> float:
     return float(mean / 2 + math.log(b)) / step
 
 
+@checked(drift=positive, step=not_negative)
 def collapse_threshold(drift: float, step: float = 0.0) -> float:
     """Return the noise above which x = 0 attracts in spite of ``drift`` > 0: sqrt(2 drift), or that of steps ``step``.
 
     Raises ``BadInput`` for a drift that is not positive, where 0 attracts without noise, and for a step so large that
     no noise makes the discrete walk collapse.
     """
-    if not (drift > 0 and math.isfinite(drift)) or not (step >= 0 and math.isfinite(step)):
-        raise BadInput(f"drift {drift}, step {step}: the threshold needs a finite drift > 0 and a step >= 0.")
     guess = math.sqrt(2 * drift)
     if step == 0:
         return guess
@@ -81,18 +81,19 @@ def _shape(mu: float, zeta: float) -> float:
     return mu / zeta**2 - 0.5
 
 
+@checked(x=array(), mu=real, zeta=not_negative)
 def quartic_density(x: Array, mu: float, zeta: float) -> Array:
     """Return the stationary density over the real line, |x|^(2 mu / zeta^2 - 2) exp(-x^2 / zeta^2) normalized.
 
     Chen et al. 2023, Fig. 1. Infinite at 0 where zeta^2 > mu. Raises ``BadInput`` outside 0 < zeta^2 < 2 mu.
     """
     k = _shape(mu, zeta)
-    x = np.asarray(x, np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.where((x == 0) & (k == 0.5), 0.0, (2 * k - 1) * np.log(np.abs(x) / zeta))
     return np.asarray(np.exp(log - (x / zeta) ** 2 - gammaln(k)) / zeta)
 
 
+@checked(x=not_negative, mu=real, zeta=not_negative)
 def quartic_share_below(x: float, mu: float, zeta: float) -> float:
     """Return the stationary probability of |x'| < ``x``; 1 where the noise collapses everything, zeta^2 >= 2 mu > 0."""
     if mu > 0 and zeta**2 >= 2 * mu:
@@ -100,22 +101,23 @@ def quartic_share_below(x: float, mu: float, zeta: float) -> float:
     return float(gammainc(_shape(mu, zeta), (x / zeta) ** 2))
 
 
+@checked(mu=real, zeta=not_negative)
 def quartic_mean_absolute(mu: float, zeta: float) -> float:
     """Return the stationary E|x| = zeta Gamma(k + 1/2) / Gamma(k), k = mu / zeta^2 - 1/2, in the density's domain."""
     k = _shape(mu, zeta)
     return zeta * math.exp(math.lgamma(k + 0.5) - math.lgamma(k))
 
 
+@checked(mu=real, zeta=not_negative)
 def quartic_mean_square(mu: float, zeta: float) -> float:
     """Return the stationary E[x^2] = max(mu - zeta^2 / 2, 0): what the noise leaves of the noiseless mu.
 
     Exact, because E[d log |x|] = 0 in a stationary state (derived here). Raises ``BadInput`` for zeta < 0.
     """
-    if zeta < 0:
-        raise BadInput(f"zeta is {zeta}: the size of the noise is >= 0.")
     return max(mu - zeta**2 / 2, 0.0)
 
 
+@checked(start=array(1), increments=array(2), mu=real, zeta=not_negative, dt=positive)
 def quartic_path(start: Array, increments: Array, mu: float, zeta: float, dt: float) -> Array:
     """Return the exact solution (T + 1, W) along given Brownian ``increments`` (T, W) of variance ``dt``.
 
@@ -123,10 +125,10 @@ def quartic_path(start: Array, increments: Array, mu: float, zeta: float, dt: fl
     equation (derived here); the integral is by trapezoids between the given times. ``start`` (W,). Raises ``BadInput``
     for dt <= 0.
     """
-    if dt <= 0:
-        raise BadInput(f"dt is {dt}: time steps are > 0.")
-    start, increments = np.asarray(start, np.float64), np.asarray(increments, np.float64)
+    agree(start=(start, ("W",)), increments=(increments, ("T", "W")))
     log = np.cumsum((mu - zeta**2 / 2) * dt + zeta * increments, 0)
+    if np.abs(log).max() > 300:
+        raise BadInput(f"log x moves by {np.abs(log).max():.3g}: floats hold 300; give shorter times.")
     growth = np.exp(np.concatenate([np.zeros_like(log[:1]), log]))
     areas = np.cumsum((growth[1:] ** 2 + growth[:-1] ** 2) * dt / 2, 0)
     return np.asarray(start * growth / np.sqrt(1 + 2 * start**2 * np.concatenate([np.zeros_like(areas[:1]), areas])))
@@ -135,6 +137,7 @@ def quartic_path(start: Array, increments: Array, mu: float, zeta: float, dt: fl
 # -- linear teacher and student, one singular mode ---------------------------------------------------------------------
 
 
+@checked(rate=positive, label_noise=not_negative)
 def critical_singular_value(rate: float, label_noise: float) -> float:
     """Return s_c = h sigma^2 / 2: modes of the teacher below it are lost. Chen et al. 2023, Sec. 6, Fig. 5.
 
@@ -142,11 +145,10 @@ def critical_singular_value(rate: float, label_noise: float) -> float:
     Started at u = v the mode x = u obeys the quartic equation with mu = s and zeta = sigma sqrt(h), so that
     E[u v] = E[x^2] tends to max(s - s_c, 0). Raises ``BadInput`` for a rate <= 0 or a negative noise.
     """
-    if not (rate > 0 and label_noise >= 0):
-        raise BadInput(f"rate {rate}, label noise {label_noise}: give a rate > 0 and a noise >= 0.")
     return rate * label_noise**2 / 2
 
 
+@checked(time=array(low=0), singular_value=real, start=positive, critical=real)
 def mode_strength(time: Array, singular_value: float, start: float = 1.0, critical: float = 0.0) -> Array:
     """Return s_eff / (1 + (s_eff / start - 1) exp(-2 s_eff t)), s_eff = ``singular_value`` - ``critical``.
 
@@ -155,9 +157,7 @@ def mode_strength(time: Array, singular_value: float, start: float = 1.0, critic
     below the geometric mean (derived here). For the same reason the mean of E[u v] over the time from 0 is never below
     that of the curve. Start / (1 + 2 start t) at s_eff = 0. Raises ``BadInput`` for a start that is not positive.
     """
-    if not start > 0:
-        raise BadInput(f"start is {start}: a mode that starts at 0 stays there; give a start > 0.")
-    time, s = np.asarray(time, np.float64), singular_value - critical
+    time, s = np.asarray(time), singular_value - critical
     # 1 / strength = exp(-2 s t) / start + (1 - exp(-2 s t)) / s, without the 0 / 0 at s = 0
     with np.errstate(over="ignore"):  # a mode far below s_c: 1 / inf = 0
         span = 2 * time if s == 0 else -np.expm1(-2 * s * time) / s
@@ -167,18 +167,20 @@ def mode_strength(time: Array, singular_value: float, start: float = 1.0, critic
 # -- one neuron w2 phi(w1 x) under label noise -------------------------------------------------------------------------
 
 
+@checked(x=array(1), y=array(1))
 def neuron_threshold(x: Array, y: Array) -> float:
     """Return sum x y / sum x^2: a neuron collapses where eta zeta^2 phi'(0) / 2 exceeds it. Chen et al. 2023, Thm 5.1.
 
     Scalar inputs ``x`` (N,) and targets ``y`` (N,); squared error with factor 1/2, label noise of deviation zeta, rate
     eta. Raises ``BadInput`` where all inputs are 0.
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    agree(x=(x, ("N",)), y=(y, ("N",)))
     if not (x**2).sum() > 0:
         raise BadInput("all inputs are 0: a neuron sees nothing and has no threshold.")
     return float((x * y).sum() / (x**2).sum())
 
 
+@checked(x=array(1), y=array(1), noise=not_negative, slope=real, step=not_negative)
 def neuron_rates(x: Array, y: Array, noise: float, slope: float = 1.0, step: float = 0.0) -> tuple[float, float]:
     """Return d E[log |w1 + w2|] / dt and d E[log |w1 - w2|] / dt near w = 0; ``noise`` eta zeta^2, ``slope`` phi'(0).
 
@@ -186,9 +188,7 @@ def neuron_rates(x: Array, y: Array, noise: float, slope: float = 1.0, step: flo
     are negative, which for C > 0 is the condition of ``neuron_threshold``. With ``step`` > 0 for the walk in
     steps of that length, as ``collapse_rate``. Raises ``BadInput`` for a negative noise.
     """
-    if noise < 0:
-        raise BadInput(f"noise is {noise}: eta zeta^2 is >= 0.")
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    agree(x=(x, ("N",)), y=(y, ("N",)))
     pull, size = slope * float((x * y).mean()), slope**2 * float((x**2).mean())
     kick = math.sqrt(noise * size)
     return collapse_rate(pull, kick, step), collapse_rate(-pull, kick, step)

@@ -27,10 +27,12 @@ from typing import Literal, get_args
 import numpy as np
 from scipy.optimize import brentq
 
-from phasescope.theory.activations import Activation, activation
+from phasescope.theory.activations import Activation, a_phi, activation
+from phasescope.theory.domains import checked, depth, kind, number, optional, positive, real, scale, shown, whole
 from phasescope.vocabulary import Array, BadInput, nearest
 
 Skip = Literal["preserving", "reset", "growing"]
+LARGE, HIGHEST = 1e30, {"score_scale": 20.0}  # e^(score_scale^2) is a float up to 26
 FEWEST_TOKENS = 4.0  # times e^{sigma_A^2}: below, the correction of order 1/n is no correction
 
 
@@ -54,12 +56,12 @@ class TransformerBlock:
 
     def __post_init__(self) -> None:
         activation(self.activation)
-        if self.skip not in get_args(Skip):
-            raise BadInput(f"there is no skip {self.skip!r}{nearest(self.skip, get_args(Skip))}")
+        if not isinstance(self.skip, str) or self.skip not in get_args(Skip):
+            raise BadInput(f"there is no skip {shown(self.skip)}{nearest(str(self.skip), get_args(Skip))}")
         for name in ("attention", "mlp", "weight_scale", "score_scale", "readout_variance"):
-            highest = 1.0 if name in ("attention", "mlp") and self.skip == "preserving" else np.inf
-            if not 0 <= getattr(self, name) <= highest or np.isinf(getattr(self, name)):
-                raise BadInput(f"{name} is {getattr(self, name)}: it must be finite and in [0, {highest:g}].")
+            highest = 1.0 if name in ("attention", "mlp") and self.skip == "preserving" else HIGHEST.get(name, LARGE)
+            object.__setattr__(self, name, number(0, highest)(name, getattr(self, name)))
+        object.__setattr__(self, "tokens", number(2, np.inf)("tokens", self.tokens))
         fewest = FEWEST_TOKENS * np.exp(self.score_scale**2)
         if not self.tokens >= max(fewest, 2):
             raise BadInput(
@@ -89,12 +91,16 @@ class TransformerBlock:
         return self.readout_variance * self.weight_scale**2 * moments.slope_square
 
 
+a_transformer = kind(TransformerBlock, say="a theory.TransformerBlock")
+
+
 def _state(size: float, overlap: float) -> float:
     if not 0 < size < np.inf or not abs(overlap) <= size * (1 + 1e-12):
         raise BadInput(f"(q, p) is ({size}, {overlap}): it must have 0 < q < inf and |p| <= q.")
     return float(np.clip(overlap / size, -1, 1))
 
 
+@checked(block=a_transformer, size=scale, overlap=real)
 def attention_step(block: TransformerBlock, size: float, overlap: float) -> tuple[float, float]:
     """Return (q, p) after the attention sub-block. Domain: p >= 0 to order 1/n, n >= 4 e^{sigma_A^2}, large d."""
     rho = _state(size, overlap)
@@ -106,6 +112,7 @@ def attention_step(block: TransformerBlock, size: float, overlap: float) -> tupl
     return float(kept * size + added * alone), float(kept * overlap + added * shared)
 
 
+@checked(block=a_transformer, size=scale, overlap=real)
 def mlp_step(block: TransformerBlock, size: float, overlap: float) -> tuple[float, float]:
     """Return (q, p) after the perceptron sub-block; exact for d -> infinity at every -q <= p <= q."""
     rho = _state(size, overlap)
@@ -117,10 +124,9 @@ def mlp_step(block: TransformerBlock, size: float, overlap: float) -> tuple[floa
     return kept * size + added * block.power, kept * overlap + added * block.overlap(rho)
 
 
+@checked(block=a_transformer, size=scale, overlap=real, depth=depth)
 def token_trajectory(block: TransformerBlock, size: float, overlap: float, depth: int) -> Array:
     """Return (depth + 1, 2): q and p before the first and after each of ``depth`` blocks."""
-    if depth < 0:
-        raise BadInput(f"depth is {depth}: it must be at least 0.")
     states = [(size, overlap)]
     _state(size, overlap)
     for _ in range(depth):
@@ -128,6 +134,7 @@ def token_trajectory(block: TransformerBlock, size: float, overlap: float, depth
     return np.array(states)
 
 
+@checked(block=a_transformer)
 def collapsed_size(block: TransformerBlock) -> float:
     """Return the q that collapsed tokens (rho = 1) keep with the skip ``preserving``; 1 for ``reset``.
 
@@ -155,6 +162,7 @@ def _sizes(block: TransformerBlock, size: float | None) -> tuple[float, float, f
     return q, q1, block.keeps(block.mlp) * entering + block.mlp**2 * block.power
 
 
+@checked(block=a_transformer, size=optional(scale))
 def angle_exponent(block: TransformerBlock, size: float | None = None) -> float:
     """Return lambda_a, the natural log of the factor on 1 - rho per block near collapse, rho = 1.
 
@@ -171,6 +179,7 @@ def angle_exponent(block: TransformerBlock, size: float | None = None) -> float:
         return float(np.log(factor))
 
 
+@checked(block=a_transformer, size=optional(scale))
 def mean_gradient_exponent(block: TransformerBlock, size: float | None = None) -> float:
     """Return the log growth per block of the squared gradient's token-mean part at collapse.
 
@@ -185,14 +194,13 @@ def mean_gradient_exponent(block: TransformerBlock, size: float | None = None) -
     return float(np.log(attended * (block.keeps(block.mlp) + block.mlp**2 * block.gain / q1)))
 
 
+@checked(block=a_transformer, depth=whole(1, 10**9))
 def gradient_exponent(block: TransformerBlock, depth: int) -> float:
     """Return (1/L) log E|d(X_L . R)/dX_0|_F^2 / |R|_F^2 for R of independent entries, ``depth`` = L, at collapse.
 
     (1/L) log[(1 - 1/n) e^{L lambda_a} + (1/n) e^{L lambda_mean}]: of n tokens' gradients one combination is their mean.
     Stationary sizes only, so not for ``growing``.
     """
-    if depth < 1:
-        raise BadInput(f"depth is {depth}: it must be at least 1.")
     share = 1 / block.tokens
     parts = [depth * angle_exponent(block), depth * mean_gradient_exponent(block)]
     with np.errstate(divide="ignore"):
@@ -200,6 +208,7 @@ def gradient_exponent(block: TransformerBlock, depth: int) -> float:
     return float(np.logaddexp(parts[0] + logs[0], parts[1] + logs[1]) / depth)
 
 
+@checked(block=a_transformer, low=positive, high=positive)
 def edge_of_chaos(block: TransformerBlock, low: float = 1e-3, high: float = 100.0) -> float:
     """Return the hidden scale sigma_w at which lambda_a = 0, other numbers as in ``block``; searched in [low, high].
 
@@ -209,6 +218,8 @@ def edge_of_chaos(block: TransformerBlock, low: float = 1e-3, high: float = 100.
     def exponent(scale: float) -> float:
         return angle_exponent(replace(block, weight_scale=scale))
 
+    if not low < high:
+        raise BadInput(f"low is {low:g} and high is {high:g}: give low < high.")
     if exponent(low) * exponent(high) > 0:
         raise BadInput(
             f"lambda_a has one sign for sigma_w in [{low:g}, {high:g}]: this block has no edge of chaos there."
@@ -216,6 +227,7 @@ def edge_of_chaos(block: TransformerBlock, low: float = 1e-3, high: float = 100.
     return float(brentq(exponent, low, high, xtol=1e-13, rtol=1e-14))
 
 
+@checked(phi=a_phi, readout_variance=positive)
 def weak_edge_of_chaos(phi: Activation | str = "tanh", readout_variance: float = 1.0) -> float:
     """Return the sigma_w with lambda_a = 0 as alpha_A = alpha_M = alpha -> 0: F'(1) = 1 + F(1), whatever the skip.
 
@@ -233,6 +245,7 @@ def weak_edge_of_chaos(phi: Activation | str = "tanh", readout_variance: float =
     return float(brentq(excess, 1e-3, 1e3, xtol=1e-13, rtol=1e-14))
 
 
+@checked(block=a_transformer)
 def settled_correlation(block: TransformerBlock) -> float:
     """Return rho*, the correlation that deep blocks give to tokens that start in general position (rho = 0).
 
