@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
 
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import global_state
@@ -22,7 +23,7 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def check_networks(jobs: Sequence[Job]) -> None:
+def check_networks(jobs: Sequence[Job], *, stacked: bool) -> None:
     """Pass a few rows through every different network. Raises ``BadInput`` for what can not be trained as it is asked.
 
     That is an output that does not fit the classes or targets, numbers in another precision than the recipe's,
@@ -33,6 +34,8 @@ def check_networks(jobs: Sequence[Job]) -> None:
         if not any(p.requires_grad for p in job.module.parameters()):
             raise BadInput(f"{_named(job)} has no parameter that learns: leave requires_grad of some at True.")
         _check_output(job, _passed(job))
+        if stacked:
+            _check_stacked(job)
 
 
 def _named(job: Job) -> str:
@@ -92,6 +95,41 @@ def _check_output(job: Job, out: Tensor) -> None:
         )
     if real and job.recipe.loss == "cross_entropy":
         raise BadInput(f"loss is 'cross_entropy', and {job.task.name!r} has real targets: use loss='mse'.")
+
+
+def _check_stacked(job: Job) -> None:
+    """Take the gradient as a tile of one network does: what can not be stacked is told here."""
+    module = copy.deepcopy(job.module).to(getattr(torch, job.recipe.dtype)).train()
+    rows = torch.from_numpy(np.concatenate([job.sample.first] * 2))
+    rows = rows.to(getattr(torch, job.recipe.dtype)) if rows.is_floating_point() else rows
+    own = [(name, p.detach()[None], p.requires_grad) for name, p in module.named_parameters()]
+    learnt, rest = ({name: value for name, value, learns in own if learns == wanted} for wanted in (True, False))
+    state = {name: buffer[None].clone() for name, buffer in module.named_buffers()}
+
+    def total(weights: Any, fixed: Any, buffers: Any, inputs: Any) -> Any:
+        return functional_call(module, ({**weights, **fixed}, buffers), (inputs,)).sum(), buffers
+
+    try:
+        vmap(grad(total, has_aux=True))(learnt, rest, state, rows[None])
+    except (RuntimeError, NotImplementedError, ValueError) as error:
+        # torch's words for what its function transforms can not do: branches on values above all
+        said = " ".join(str(error).split())[:150]
+        raise BadInput(
+            f"{_named(job)} can not be trained side by side with others: {said}; write its forward pass without "
+            "branches on values."
+        ) from error
+    # a network that keeps its weights elsewhere too, in a list or an attribute, would answer with those
+    other = {name: p.detach() + 0.1 for name, p in module.named_parameters()}
+    kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    with torch.no_grad():
+        answers = functional_call(module, (other, {name: buffer.clone() for name, buffer in kept.items()}), (rows,))
+        for name, parameter in module.named_parameters():
+            parameter.copy_(other[name])
+        if not torch.allclose(answers, module(rows), rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise BadInput(
+                f"{_named(job)} does not answer with the weights that it is handed, but with copies that it keeps: "
+                "read parameters where they stand, not from lists or attributes beside them."
+            )
 
 
 def refuse_stateful_dropout(module: nn.Module) -> None:

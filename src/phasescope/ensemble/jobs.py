@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,6 +22,7 @@ from phasescope.ensemble.marks import (
     task_mark,
 )
 from phasescope.ensemble.streams import streams
+from phasescope.errors import shown
 from phasescope.identity import house_fingerprint, surroundings
 from phasescope.samples import checked
 from phasescope.vocabulary import (
@@ -37,6 +38,7 @@ from phasescope.vocabulary import (
     Scatter,
     Task,
     Tunable,
+    as_instrument,
     nearest,
 )
 
@@ -137,6 +139,13 @@ def jobs(
     Raises ``BadInput`` for an axis nobody knows, data that can not be used, and networks, tasks and instruments
     of which it can not be told what changes their numbers.
     """
+    for what, value, kinds in (("grid", grid, Grid | Scatter), ("recipe", recipe, Recipe)):
+        if not isinstance(value, kinds):
+            raise BadInput(f"{what} is {shown(value)}: give a ps.{what.capitalize()}.")
+    for name, read in (("watch", watch), ("at_end", at_end)):
+        if isinstance(read, Instrument) or not isinstance(read, Iterable):
+            raise BadInput(f"{name} is {shown(read)}: give a list of instruments, such as ps.instruments.LEARNING.")
+    watch, at_end = (tuple(as_instrument(thing) for thing in read) for read in (watch, at_end))
     if len(grid) > MOST_MEMBERS:
         raise BadInput(f"the grid has {len(grid):,} members: at most {MOST_MEMBERS:,} are allowed in one call.")
     making = _Making(learner, task)
@@ -152,7 +161,7 @@ def jobs(
         if sample.endless and its_recipe.batch is None:
             raise BadInput("batch is None: a task that samples fresh data needs a batch size in its recipe.")
         marks = Marks(*marked, its_mark, *reads)
-        found.append(Job(member, module, its_task, its_recipe, tuple(watch), tuple(at_end), engine, marks, sample))
+        found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample))
     making.unchanged()
     return found
 
@@ -163,7 +172,9 @@ class _Making:
     def __init__(self, learner: LearnerLike, task: TaskLike) -> None:
         self.learner, self.task_like = learner, task
         self.given = isinstance(learner, nn.Module)
-        self.one_task = isinstance(task, Task)
+        self.one_task = isinstance(task, Task) and not isinstance(task, type)
+        if not self.given and (isinstance(learner, type) or not callable(learner)):
+            raise BadInput(f"the learner is {shown(learner)}: give a torch.nn.Module, or a function of the member.")
         self.free = not (self.given and self.one_task)
         self.modules: dict[tuple[str, str], nn.Module] = {}
         self.own: dict[str, tuple[nn.Module, tuple[str, str]]] = {}
@@ -195,10 +206,10 @@ class _Making:
 
     def task(self, member: Member) -> Task:
         """Return the member's task."""
-        found = self.task_like if self.one_task else self.task_like(member)  # type: ignore[operator]
-        if not isinstance(found, Task):
+        found = self.task_like if self.one_task or not callable(self.task_like) else self.task_like(member)
+        if isinstance(found, type) or not isinstance(found, Task):
             raise BadInput(
-                f"the task is {type(found).__name__}: give a Table, a Sampler, a function of the member that "
+                f"the task is {shown(found)}: give a Table, a Sampler, a function of the member that "
                 "returns one, or anything with name, knobs, classes, draw(member, generators) and describe()."
             )
         return found

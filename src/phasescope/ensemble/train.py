@@ -157,12 +157,12 @@ def planned(
     if workers is not None:
         whole_number("workers", workers)
     chosen = jobs(learner, task, grid, recipe, watch, at_end)
-    names = {instrument.name for instrument in watch}
+    names = {instrument.name for instrument in chosen[0].watch}
     needed = scored_by(chosen[0].sample.real)
     if any(releases_early(job.recipe) for job in chosen) and not set(needed) <= names:
         raise BadInput(f"overtime or patience is finite: watch {needed[0]} and {needed[1]} for early release.")
     kind = _engine(engine, chosen, where)
-    check_networks(chosen)
+    check_networks(chosen, stacked=kind == "stacked")
     plan.check_memory(chosen, kind, workers or plan.cores(), where)
     return [replace(job, engine=f"{kind}-{where.type}") for job in chosen]
 

@@ -12,6 +12,7 @@ import hashlib
 import importlib.util
 import sys
 import types
+import weakref
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -296,6 +297,9 @@ class _Walk:
             raise Untold(inner, mend)
         if inner is not module:
             return hashed("compiled", self.of(inner))
+        if not self.weights:  # a list of parameters beside the parameters says no more than which they are
+            for tensor in (*module.parameters(), *module.buffers()):
+                self.met.setdefault(id(tensor), (len(self.met), tensor))
         tensors, held = network_parts(module)
         parts = [self._type_of(module)]
         described = origin_of(type(module)) is Origin.USER and callable(getattr(type(module), "describe", None))
@@ -331,6 +335,9 @@ class _Walk:
     def _cached(self, value: Any) -> bytes:
         return hashed("cached", self.of(value.func))
 
+    def _weak(self, value: Any) -> bytes:
+        return hashed("weak", self.of(value()))
+
     def _compiled_name(self, value: Any) -> bytes:
         owner = getattr(value, "__self__", None)
         held = b"" if owner is None or is_module(owner) else self.of(owner)
@@ -360,6 +367,7 @@ _RULES: tuple[tuple[Any, str], ...] = (
     (np.ndarray, "_array"),
     (np.generic, "_scalar"),
     (types.MappingProxyType, "_mapping"),
+    (weakref.ref, "_weak"),
 )
 
 
