@@ -61,7 +61,7 @@ def judge(claims: Iterable[Claim], data: xr.Dataset, generators: Generators, alp
 
 def _looked_at(claims: Iterable[Claim]) -> Iterator[Claim]:
     """Yield ``claims``; raise ``BadInput`` for what is none."""
-    if not isinstance(claims, Iterable) or isinstance(claims, str | Mapping):
+    if not isinstance(claims, Iterable) or isinstance(claims, str | bytes | Mapping):
         raise BadInput(f"claims is {shown(claims)}: give a list of claims.")
     for claim in claims:
         yield kind(Claim, say="a Claim")("a claim", claim)
