@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import phasescope as ps
+from phasescope.ensemble.refine import Refinement
+from phasescope.verdict import decide, estimate, interval, intervals, judge
 from phasescope.vocabulary import as_instrument
 
 
@@ -157,3 +159,75 @@ def test_a_plain_function_without_a_unit_is_told_what_to_do() -> None:
     with pytest.raises(ps.BadInput, match="unit="):
         as_instrument(lambda s: s)
     assert as_instrument(largest) is largest
+
+
+EXPECTED = ps.Expectation.at_least(1.0)
+CONTROL = ps.Control("nothing is seen", lambda data: [0.0])
+CLAIM = {"id": "1", "sentence": "s", "source": "a test", "effect": np.ravel, "expected": EXPECTED, "control": CONTROL}
+LOOP = {"fit": lambda data, g: data, "sample": lambda model, n, g: model, "real": np.arange(4.0), "fits": 2}
+NUMBERS = {"statistic": "mean", "level": 0.9, "generator": np.random.default_rng(0), "resamples": 200}
+# a right call, argument by argument, and the values that an argument takes beside its own
+NOUNS: dict[str, tuple[Any, dict[str, Any]]] = {
+    "Expectation": (ps.Expectation, {"low": 0.0, "high": 1.0}),
+    "near": (ps.Expectation.near, {"value": 1.0, "tolerance": 0.1}),
+    "between": (ps.Expectation.between, {"a": 1.0, "b": 2.0}),
+    "at_least": (ps.Expectation.at_least, {"x": 1.0}),
+    "at_most": (ps.Expectation.at_most, {"x": 1.0}),
+    "Control": (ps.Control, {"sentence": "s", "effect": np.ravel}),
+    "Claim": (ps.Claim, CLAIM),
+    "Span": (ps.Span, {"name": "lr", "low": 0.1, "high": 1.0, "scale": "log"}),
+    "parse": (ps.Span.parse, {"text": "lr=0.1:1:log"}),
+    "values": (ps.Span("lr", 0.1, 1.0).values, {"count": 3}),
+    "at": (ps.Span("lr", 0.1, 1.0).at, {"places": [0.5], "count": 3}),
+    "Refinement": (Refinement, {"shape": (9, 9), "phases": 2, "seeds": 3, "first": 1, "confidence": 0.9, "cells": 30}),
+    "feedback_loop": (ps.feedback_loop, LOOP),
+    "policy": (ps.feedback_loop, {**LOOP, "policy": "replace", "generators": 0}),
+    "interval": (interval, {"samples": [1.0, 2.0, 3.0], **NUMBERS}),
+    "intervals": (intervals, {"samples": [[1.0, 2.0, 3.0]], **NUMBERS}),
+    "estimate": (estimate, {"samples": [1.0, 2.0], "statistic": "mean"}),
+    "judge": (judge, {"claims": [], "data": ps.feedback_loop(**LOOP).readings, "generators": np.ravel, "alpha": 0.1}),
+}
+BAD: list[Any] = [
+    None,
+    "no such",
+    1j,
+    object(),
+    float("nan"),
+    [None],
+    [[1], [1, 2]],
+    {},
+    10**400,
+    -1e300,
+    True,
+    b"",
+    -1,
+]
+
+
+@pytest.mark.parametrize("name", NOUNS)
+def test_every_part_of_a_noun_is_looked_at(name: str) -> None:
+    call, right = NOUNS[name]
+    call(**right)
+    for argument, given in right.items():
+        for bad in BAD:
+            same_kind = (
+                isinstance(bad, str) and isinstance(given, str) and argument in ("id", "sentence", "source", "name")
+            )
+            number = (
+                isinstance(bad, int | float) and bad in (-1, -1e300) and argument in ("low", "high", "a", "x", "value")
+            )
+            if same_kind or number or (bad is None and argument == "cells"):
+                continue
+            start = time.perf_counter()
+            with pytest.raises(ps.BadInput) as error:
+                call(**{**right, argument: bad})
+            assert len(str(error.value)) <= 400
+            assert time.perf_counter() - start < 5
+
+
+def test_decisions_and_lattices_know_their_places() -> None:
+    assert decide(EXPECTED, (2.0, 3.0), (0.0, 0.5)) == "holds"
+    lattice = Refinement((9, 9), 2)
+    for place, phase in (((-1, 0), 0), ((0, 9), 0), ((0, 0), 2), ((0, 0), -1)):
+        with pytest.raises(ps.BadInput, match="lattice"):
+            lattice.tell(place, phase)

@@ -204,8 +204,8 @@ def test_an_unknown_lattice_says_so() -> None:
 @pytest.mark.parametrize(
     ("numbers", "sentence"),
     [
-        ({"shape": (1, 9)}, "a lattice of 1 x 9 places"),
-        ({"phases": 1}, "1 phases: each must be at least 2"),
+        ({"shape": (1, 9)}, "rows of the lattice is 1"),
+        ({"phases": 1}, "phases is 1: give a whole number from 2"),
         ({"first": 0}, "first is 0"),
         ({"first": 8}, "first is 8 and seeds is 7"),
         ({"confidence": 0.5}, "confidence is 0.5"),
@@ -246,7 +246,7 @@ def test_axes_are_read_and_laid_out(text: str, values: list[float]) -> None:
         ("lr=a:b", "'a' and 'b' must be numbers"),
         ("lr=1:1", "at least two points"),
         ("lr=2:1", "the lower one first"),
-        ("lr=0:nan", "two finite ends"),
+        ("lr=0:nan", "two finite ends|finite number"),
         ("lr=0:1:log", "its lower end must be above 0"),
         ("batch=1.5:3:int", "both ends must be whole"),
     ],

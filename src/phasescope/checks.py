@@ -181,7 +181,7 @@ def array(
         right = (given >= low) & (given <= high) | (np.isnan(given) if nan else False)
         if not right.all():
             first = plain(given[np.unravel_index(int(np.argmin(right)), given.shape)])
-            ends = _ends(low, high, False, False) if abs(first) <= LARGE else f" from {low:g} to {high:g}"
+            ends = _ends(low, high, False, False) if not abs(first) > LARGE else f" from {low:g} to {high:g}"
             raise BadInput(f"{name} has the entry {shown(first)}: give finite {kinds}{ends}.")
         return found.astype(np.int64 if integer else np.float64, copy=False)
 

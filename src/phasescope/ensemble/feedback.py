@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import xarray as xr
 
+from phasescope.checks import function, numbers, shown, whole
 from phasescope.ensemble.streams import streams
 from phasescope.vocabulary import Array, BadInput, Generators, nearest
 
@@ -53,17 +54,24 @@ def feedback_loop(
     >>> found.readings.spread.sizes["fit"], len(found.data)
     (3, 24)
     """
-    if policy not in get_args(Feeding):
-        raise BadInput(f"there is no policy {policy!r}{nearest(policy, get_args(Feeding))}")
-    first = np.asarray(real)
+    if not isinstance(policy, str) or policy not in get_args(Feeding):
+        raise BadInput(f"there is no policy {shown(policy)}{nearest(str(policy), get_args(Feeding))}")
+    for name, given in (("fit", fit), ("sample", sample), *([] if measure is None else [("measure", measure)])):
+        function(name, given)
+    first, fits = numbers("real", real), whole(0, 10**6)("fits", fits)
+    if not np.isfinite(first).all():
+        raise BadInput(f"real data have {int((~np.isfinite(first)).sum())} values that are not finite: leave them out.")
     if first.ndim < 1 or len(first) < 1 or fits < 1:
         raise BadInput(f"{fits} fits to data of shape {first.shape}: give at least one fit, and one row per sample.")
-    draw = streams(generators) if isinstance(generators, int) else generators
+    draw = generators if callable(generators) else streams(whole(0, 2**63 - 1)("generators", generators))
     batches, readings = [first], []
     for n in range(1, fits + 1):
         data = _seen(batches, policy, draw("subsample", n))
         model = fit(data, draw("fit", n))
-        readings.append({name: np.asarray(value) for name, value in (measure(model) if measure else {}).items()})
+        read = measure(model) if measure else {}
+        if not isinstance(read, Mapping):
+            raise BadInput(f"measure gives {shown(read)}: give numbers by name, such as {{'spread': 1.0}}.")
+        readings.append({name: np.asarray(value) for name, value in read.items()})
         if n < fits:
             batches.append(_checked(sample(model, len(first), draw("sample", n)), first))
     return Feedback(_dataset(readings), model, data)

@@ -15,10 +15,12 @@ from itertools import pairwise
 import numpy as np
 from scipy.special import betainc
 
+from phasescope.checks import number, sequence, shown, whole
 from phasescope.vocabulary import Array, BadInput
 
 Place = tuple[int, int]
 COARSE, FEWEST = 9, 25
+MOST_SIDE = 10_000  # of a lattice, whose places are held in memory
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,17 @@ class Refinement:
         confidence: float = 0.9,
         cells: int | None = None,
     ) -> None:
-        if min(shape) < 2 or phases < 2:
-            raise BadInput(f"a lattice of {shape[0]} x {shape[1]} places and {phases} phases: each must be at least 2.")
+        sides = sequence("shape", shape, 2)
+        if len(sides) != 2:
+            raise BadInput(f"shape is {shown(shape)}: give (rows, columns).")
+        side = whole(2, MOST_SIDE)
+        shape = side("rows of the lattice", sides[0]), side("columns of the lattice", sides[1])
+        phases, seeds = whole(2, MOST_SIDE)("phases", phases), whole(1, 10**6)("seeds", seeds)
+        first = whole(0, 10**6)("first", first)
         if not 1 <= first <= seeds:
             raise BadInput(f"first is {first} and seeds is {seeds}: a cell needs 1 <= first <= seeds networks.")
-        if not 0.5 < confidence < 1:
-            raise BadInput(f"confidence is {confidence}: it must lie between 0.5 and 1, both excluded.")
+        confidence = number(0.5, 1, open_low=True, open_high=True)("confidence", confidence)
+        cells = None if cells is None else whole(0)("cells", cells)
         if cells is not None and cells < min(FEWEST, shape[0] * shape[1]):
             raise BadInput(f"cells is {cells}: a map needs at least {min(FEWEST, shape[0] * shape[1])} of them.")
         self.shape, self.seeds, self.first, self.confidence = shape, seeds, first, confidence
@@ -120,6 +127,12 @@ class Refinement:
 
     def tell(self, place: Place, phase: int) -> None:
         """Take in that one network at ``place`` ended in ``phase``."""
+        row, column = place
+        if not (0 <= row < self.shape[0] and 0 <= column < self.shape[1] and 0 <= phase < self.counts.shape[2]):
+            raise BadInput(
+                f"place {place} of phase {phase} is not on the lattice of {self.shape[0]} x {self.shape[1]} places "
+                f"and {self.counts.shape[2]} phases, counted from 0."
+            )
         self.counts[place][phase] += 1
 
     def ask(self) -> list[tuple[Place, int]]:

@@ -9,11 +9,14 @@ from typing import Literal, get_args
 
 import numpy as np
 
+from phasescope.checks import array, number, shown, text, whole, word
 from phasescope.vocabulary import Array, BadInput
 
 SpanScale = Literal["linear", "log", "integer"]
 WORDS = {"lin": "linear", "linear": "linear", "log": "log", "int": "integer", "integer": "integer"}
 NEAREST = 1e-8  # 512 places between two ends that differ by so much are different in 12 digits
+MOST_PLACES = 1_000_000
+_end = number(-math.inf, math.inf)
 MOST = 1e15  # floats count whole numbers up to 9e15
 
 
@@ -34,13 +37,11 @@ class Span:
     scale: SpanScale = "linear"
 
     def __post_init__(self) -> None:
+        text("the name of an axis", self.name)
         for end in ("low", "high"):  # numpy's numbers become Python's
-            object.__setattr__(self, end, float(getattr(self, end)))
+            object.__setattr__(self, end, _end(f"axis {self.name}: {end}", getattr(self, end)))
         ends = f"axis {self.name}={self.low}:{self.high}"
-        if self.scale not in get_args(SpanScale):
-            raise BadInput(
-                f"axis {self.name}: scale is {self.scale!r}; choose one of {', '.join(get_args(SpanScale))}."
-            )
+        word(*get_args(SpanScale))(f"axis {self.name}: scale", self.scale)
         if not (math.isfinite(self.low) and math.isfinite(self.high) and self.low < self.high):
             raise BadInput(f"{ends}: give two finite ends, the lower one first; an axis needs at least two points.")
         if not NEAREST * max(abs(self.low), abs(self.high)) <= self.high - self.low < float("inf"):
@@ -58,16 +59,18 @@ class Span:
     @classmethod
     def parse(cls, text: str) -> Span:
         """Return the span that ``NAME=LOW:HIGH``, ``NAME=LOW:HIGH:log`` or ``NAME=LOW:HIGH:int`` says."""
+        if not isinstance(text, str):
+            raise BadInput(f"axis is {shown(text)}: write, for example, weight_decay=0:20.")
         found = re.fullmatch(r"\s*([A-Za-z_]\w*)\s*=\s*([^:]+):([^:]+?)(?::\s*(\w+))?\s*", text)
         if not found or (found[4] or "linear") not in WORDS:
             raise BadInput(
-                f"axis {text!r} is not NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=LOW:HIGH:int: "
+                f"axis {shown(text)} is not NAME=LOW:HIGH, NAME=LOW:HIGH:log or NAME=LOW:HIGH:int: "
                 "write, for example, weight_decay=0:20."
             )
         try:
             low, high = float(found[2]), float(found[3])
         except ValueError:
-            raise BadInput(f"axis {text!r}: {found[2]!r} and {found[3]!r} must be numbers.") from None
+            raise BadInput(f"axis {shown(text)}: {shown(found[2])} and {shown(found[3])} must be numbers.") from None
         return cls(found[1], low, high, WORDS[found[4] or "linear"])  # type: ignore[arg-type]
 
     def values(self, count: int) -> Array:
@@ -75,6 +78,7 @@ class Span:
 
         Rounded to 12 digits, so that 0.3 is 0.3, and a cell of a map is the same cell of a grid written by hand.
         """
+        count = whole(2, MOST_PLACES)("count", count)
         if self.scale == "log":
             spaced = np.geomspace(self.low, self.high, count)
         else:
@@ -87,6 +91,7 @@ class Span:
     def at(self, places: Array, count: int) -> Array:
         """Return the knob at fractional ``places`` among its ``count`` values, on the axis's own scale."""
         values = self.values(count).astype(np.float64)
+        places = array(low=0, high=len(values) - 1, fewest=0)("places", places)
         index = np.arange(len(values))
         if self.scale == "log":
             return np.asarray(np.exp(np.interp(places, index, np.log(values))))

@@ -70,7 +70,8 @@ class Activation:
 
     def moments(self, kernel: float) -> Moments:
         """Return the moments at ``kernel`` K; ``BadInput`` unless 0 <= K < inf."""
-        return _moments(self, a_kernel("kernel", kernel))
+        usual = type(kernel) is float and 0 <= kernel < np.inf  # in the innermost loops
+        return _moments(self, kernel if usual else a_kernel("kernel", kernel))
 
     def pair(self, first: float, second: float, correlation: float) -> float:
         """Return E[phi(u) phi(v)] for Gaussians of variance ``first``, ``second`` and the given correlation."""
@@ -92,12 +93,15 @@ class Activation:
         return gaussian_mean(lambda x: f(self.value(x), self.slope(x)), wide, self.kinks).value
 
 
+_a_correlation = number(-1, 1)
+
+
 def _scale(kernel: float) -> float:
     return max(float(np.sqrt(kernel)), TINY)
 
 
 def _scales(first: float, second: float, correlation: float) -> tuple[float, float]:
-    number(-1, 1)("correlation", correlation)
+    _a_correlation("correlation", correlation)
     return _scale(a_kernel("kernel", first)), _scale(a_kernel("kernel", second))
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize import brentq
 
-from phasescope.theory.criticality import Block, a_block, fixed_kernel, kernel_step, length
+from phasescope.theory.criticality import Block, a_block, fixed_kernel, length, next_kernel
 from phasescope.theory.domains import LARGEST, checked, count, depth, number, positive, real, scale, whole
 from phasescope.vocabulary import Array, BadInput
 
@@ -58,7 +58,7 @@ def covariance_step(block: Block, first: float, second: float, covariance: float
     overlap = (block.phi.pair(*seen, c) - means) / deviations
     bias = 0.0 if block.norm == "batch" else block.bias_variance
     after = block.weight_variance * overlap + bias + block.residual**2 * covariance
-    return kernel_step(block, first), kernel_step(block, second), after
+    return next_kernel(block, first), next_kernel(block, second), after
 
 
 @checked(block=a_block, first=scale, second=scale, covariance=number(-LARGEST, LARGEST))

@@ -119,6 +119,11 @@ def jacobian_gain(phi: Activation, norm: str, kernel: float) -> float:
 @checked(block=a_block, kernel=a_kernel)
 def kernel_step(block: Block, kernel: float) -> float:
     """Return K^{l+1} from K^l = ``kernel`` (for ``batch``, the variance over the batch)."""
+    return next_kernel(block, kernel)
+
+
+def next_kernel(block: Block, kernel: float) -> float:
+    """Return ``kernel_step``, inside loops: the block has been looked at."""
     bias = 0.0 if block.norm == "batch" else block.bias_variance
     power = kernel_power(block.phi, block.norm, _checked(kernel, block.norm))
     return block.weight_variance * power + bias + block.residual**2 * kernel
@@ -127,6 +132,10 @@ def kernel_step(block: Block, kernel: float) -> float:
 @checked(block=a_block, kernel=a_kernel)
 def chi_jacobian(block: Block, kernel: float) -> float:
     """Return chi_J^l = J^{l0,l+1} / J^{l0,l} at K^l = ``kernel``; dimensionless, 1 is critical."""
+    return _multiplier(block, kernel)
+
+
+def _multiplier(block: Block, kernel: float) -> float:
     gain = jacobian_gain(block.phi, block.norm, _checked(kernel, block.norm))
     return block.weight_variance * gain + block.residual**2
 
@@ -148,7 +157,7 @@ def kernel_trajectory(block: Block, start: float, depth: int) -> Array:
     """Return K^{l0}, ..., K^{l0 + depth} (depth + 1,) from K^{l0} = ``start``; ``BadInput`` for a negative depth."""
     kernels = [_checked(start, block.norm)]
     for _ in range(depth):
-        kernels.append(kernel_step(block, kernels[-1]))
+        kernels.append(next_kernel(block, kernels[-1]))
     return np.array(kernels)
 
 
@@ -156,7 +165,7 @@ def kernel_trajectory(block: Block, start: float, depth: int) -> Array:
 def log_apjn(block: Block, start: float, depth: int) -> Array:
     """Return log J^{l0,l} for l = l0, ..., l0 + depth (depth + 1,) from K^{l0} = ``start``; natural logarithm."""
     kernels = kernel_trajectory(block, start, depth)
-    chi = np.array([chi_jacobian(block, k) for k in kernels[:-1]])
+    chi = np.array([_multiplier(block, float(k)) for k in kernels[:-1]])
     with np.errstate(divide="ignore"):  # sigma_w = mu = 0 passes nothing on
         return np.concatenate([[0.0], np.cumsum(np.log(chi))])
 
@@ -182,7 +191,7 @@ def fixed_kernel(block: Block, start: float = 1.0) -> float:
         return added / rest if rest > 0 else np.inf if added > 0 else start
 
     def excess(kernel: float) -> float:
-        return kernel_step(block, kernel) - kernel
+        return next_kernel(block, kernel) - kernel
 
     first = excess(start)
     if abs(first) <= FLAT * start:

@@ -129,7 +129,9 @@ def kept_share(kept: float, learnt: float, *, source: float = 1.0, layers: int =
     top = (kept + learnt) / source + 1
     if layers * math.log10(top) + abs(math.log10(source)) > 300:
         raise BadInput(f"learnt is {learnt:g} with source {source:g} and {layers} layers: floats do not hold it.")
-    root = float(brentq(lambda x: source * x**layers - kept * x ** (layers - 1) - learnt, 0.0, top, xtol=1e-15))
+    root = float(
+        brentq(lambda x: source * x**layers - kept * x ** (layers - 1) - learnt, 0.0, top, xtol=1e-15, maxiter=10_000)
+    )
     return float(root ** ((layers - 1) / 2))
 
 
@@ -200,4 +202,4 @@ def task_divergence(angle: float, noise: float) -> float:
     Infinite without noise unless the angle is 0. It knows nothing of gamma, so it can not tell the sign of transfer.
     """
     difference = 1 - math.cos(angle)
-    return difference / noise**2 if noise > 0 else (math.inf if difference > 0 else 0.0)
+    return difference / noise**2 if noise**2 > 0 else (math.inf if difference > 0 else 0.0)

@@ -56,7 +56,8 @@ def memories_variance(alpha: float, points: int) -> float:
     """Return Var[number of memories] = sum_{i < n} alpha i/(alpha + i)^2 of the Chinese restaurant process."""
     _process(alpha, 0.0)
     i = np.arange(points)
-    return float(np.sum(alpha * i / (alpha + i) ** 2))
+    square = (alpha + i) ** 2  # 0 for the first point where alpha is tiny; its term is 0
+    return float(np.sum(np.divide(alpha * i, square, out=np.zeros(points), where=square > 0)))
 
 
 @checked(counts=counts_of, alpha=real, discount=below_one)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from phasescope.theory.domains import anything, array, checked, open_share, terms_of
+from phasescope.theory.domains import array, checked, modulus, open_share, terms_of
 from phasescope.theory.residues import require_prime, separated
 from phasescope.vocabulary import Array, BadInput
 
@@ -72,7 +72,7 @@ def _planes(table: Array) -> Sequence[tuple[Array, str]]:
     return found
 
 
-@checked(p=anything, terms=terms_of, table=table_of)
+@checked(p=modulus, terms=terms_of, table=table_of)
 def additive_form(p: int, terms: Terms, table: Array) -> Form | None:
     """Return g_s and h with table = h(g_1 + g_2 + ...) mod the prime p, or None where the method finds none.
 
@@ -161,7 +161,7 @@ def _read_outer(p: int, kind: Any, inner: tuple[tuple[int, ...], ...], table: Ar
     return form if np.array_equal(form.table(p), table) else None
 
 
-@checked(p=anything, terms=terms_of, table=table_of)
+@checked(p=modulus, terms=terms_of, table=table_of)
 def multiplicative_form(p: int, terms: Terms, table: Array) -> Form | None:
     """Return g_s and h with table = h(g_1(n_1) g_2(n_2) ...) mod the prime p, or None where none is found.
 
@@ -215,7 +215,7 @@ class Learnability:
     certificate: str
 
 
-@checked(p=anything, terms=terms_of, table=table_of)
+@checked(p=modulus, terms=terms_of, table=table_of)
 def learnability(p: int, terms: Terms, table: Array) -> Learnability:
     """Return whether a polynomial's table (p, ..., p) modulo a prime has exact weights, is excluded, or neither.
 

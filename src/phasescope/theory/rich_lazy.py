@@ -74,8 +74,8 @@ def whitened_flow(times: Array, a0: float, w0: Array, target: Array) -> tuple[Ar
     agree(w0=(w0, ("D",)), target=(target, ("D",)))
     delta, length = conserved_delta(a0, w0), float(np.linalg.norm(target))
     s = math.hypot(delta, 2 * length)
-    if a0 == 0 or length == 0:
-        raise BadInput(f"a0 is {a0:g} and |target| is {length:g}: the closed form is known for both above 0.")
+    if abs(a0) < 1e-75 or length == 0:
+        raise BadInput(f"a0 is {a0:g} and |target| is {length:g}: the closed form needs |a0| >= 1e-75 and a target.")
     if t.min() < 0 or (abs(delta) + s) * t.max() > 600:
         raise BadInput(
             f"times reach from {t.min():g} to {t.max():g}: they must lie in [0, {600 / (abs(delta) + s):g}]."

@@ -72,12 +72,15 @@ def least_entropy(measurements: Array, values: Array, delta: float) -> Array:
         beta, height = primal(weights)
         return height - float(weights @ y), np.tensordot(m, beta, 2) - y
 
-    start = np.zeros(len(y))
-    for tolerance in (1e-6, 1e-12):
-        start = minimize(dual, start, jac=True, method="BFGS", options={"gtol": tolerance, "maxiter": 5000}).x
-    beta = primal(start)[0]
-    if np.abs(np.tensordot(m, beta, 2) - y).max() > 1e-6 * max(1.0, float(np.abs(y).max())):
-        raise BadInput(f"{len(y)} measurements of {m.shape[1:]} matrices could not be met: give independent ones.")
+    start, contradicted = np.zeros(len(y)), f"{len(y)} measurements of {m.shape[1:]} matrices could not be met"
+    try:
+        for tolerance in (1e-6, 1e-12):
+            start = minimize(dual, start, jac=True, method="BFGS", options={"gtol": tolerance, "maxiter": 5000}).x
+        beta = primal(start)[0]
+    except np.linalg.LinAlgError:  # the weights have grown beyond floats
+        raise BadInput(f"{contradicted}: give independent ones of ordinary size.") from None
+    if not np.abs(np.tensordot(m, beta, 2) - y).max() <= 1e-6 * max(1.0, float(np.abs(y).max())):
+        raise BadInput(f"{contradicted}: give independent ones.")
     return beta
 
 
@@ -100,7 +103,7 @@ def deep_null_coordinate(beta0: Array, layers: int, null: Array, solution: float
         return 0.0
 
     def gap(z: float) -> float:
-        return float(z * math.hypot(solution, z) ** power - abs(right))
+        return float(z * math.hypot(solution, z) ** power - abs(right)) if z > 0 else -abs(right)
 
     high = 1.0
     while gap(high) < 0:

@@ -68,6 +68,10 @@ def collapse_threshold(drift: float, step: float = 0.0) -> float:
     most = min(2 * guess, 1 / math.sqrt(step))  # beyond noise sqrt(step) = 1 the steps overshoot and noise drives out
     if collapse_rate(drift, most, step) >= 0:
         raise BadInput(f"drift {drift} with step {step}: no noise makes the walk collapse; take a smaller step.")
+    if collapse_rate(drift, 1e-3 * guess, step) <= 0:
+        raise BadInput(
+            f"drift {drift} with step {step}: one step changes too little for floats; take a longer one, or 0."
+        )
     return float(brentq(lambda noise: collapse_rate(drift, noise, step), 1e-3 * guess, most, xtol=1e-12))
 
 

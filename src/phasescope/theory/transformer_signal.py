@@ -103,6 +103,10 @@ def _state(size: float, overlap: float) -> float:
 @checked(block=a_transformer, size=scale, overlap=real)
 def attention_step(block: TransformerBlock, size: float, overlap: float) -> tuple[float, float]:
     """Return (q, p) after the attention sub-block. Domain: p >= 0 to order 1/n, n >= 4 e^{sigma_A^2}, large d."""
+    return _attended(block, size, overlap)
+
+
+def _attended(block: TransformerBlock, size: float, overlap: float) -> tuple[float, float]:
     rho = _state(size, overlap)
     if block.skip == "reset":
         size, overlap = 1.0, rho
@@ -115,6 +119,10 @@ def attention_step(block: TransformerBlock, size: float, overlap: float) -> tupl
 @checked(block=a_transformer, size=scale, overlap=real)
 def mlp_step(block: TransformerBlock, size: float, overlap: float) -> tuple[float, float]:
     """Return (q, p) after the perceptron sub-block; exact for d -> infinity at every -q <= p <= q."""
+    return _perceived(block, size, overlap)
+
+
+def _perceived(block: TransformerBlock, size: float, overlap: float) -> tuple[float, float]:
     rho = _state(size, overlap)
     if block.skip == "reset":
         size, overlap = 1.0, rho
@@ -130,7 +138,7 @@ def token_trajectory(block: TransformerBlock, size: float, overlap: float, depth
     states = [(size, overlap)]
     _state(size, overlap)
     for _ in range(depth):
-        states.append(mlp_step(block, *attention_step(block, *states[-1])))
+        states.append(_perceived(block, *_attended(block, *states[-1])))
     return np.array(states)
 
 
@@ -271,6 +279,6 @@ def _drift(block: TransformerBlock, rho: float) -> float:
     if block.skip == "preserving":
         # the new size is linear in the old one; its slope is the share that both skips keep
         kept = block.keeps(block.attention) * block.keeps(block.mlp)
-        size = (mlp_step(block, *attention_step(block, 1.0, rho))[0] - kept) / (1 - kept)
-    after = mlp_step(block, *attention_step(block, size, rho * size))
+        size = (_perceived(block, *_attended(block, 1.0, rho))[0] - kept) / (1 - kept)
+    after = _perceived(block, *_attended(block, size, rho * size))
     return after[1] / after[0] - rho

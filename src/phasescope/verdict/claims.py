@@ -7,13 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from phasescope.vocabulary import BadInput
+from phasescope.checks import BadInput, function, kind, number, shown, text, word
 
 if TYPE_CHECKING:
     import xarray as xr
 
 Statistic = Literal["median", "mean", "proportion"]
 Effect = Callable[["xr.Dataset"], Any]
+
+
+_end = number(-math.inf, math.inf)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,10 @@ class Expectation:
     text: str = ""
 
     def __post_init__(self) -> None:
+        for end in ("low", "high"):
+            object.__setattr__(self, end, _end(end, getattr(self, end)))
+        if not isinstance(self.text, str):
+            raise BadInput(f"the text of an expectation is {shown(self.text)}: give words, or leave it out.")
         if not self.low <= self.high:
             raise BadInput(f"expectation [{self.low}, {self.high}] is empty: give low <= high, neither of them NaN.")
         if self.low == -math.inf and self.high == math.inf:
@@ -55,23 +62,25 @@ class Expectation:
     @classmethod
     def near(cls, value: float, tolerance: float) -> Expectation:
         """Expect ``value`` within ``tolerance`` >= 0, an absolute difference in the effect's unit."""
-        if not (tolerance >= 0 and math.isfinite(value) and math.isfinite(tolerance)):
-            raise BadInput(f"near({value}, {tolerance}): give a finite value and a finite tolerance >= 0.")
+        value, tolerance = number()("near: the value", value), number(0)("near: the tolerance", tolerance)
         return cls(value - tolerance, value + tolerance, f"{value:g} ± {tolerance:g}")
 
     @classmethod
     def at_least(cls, x: float) -> Expectation:
         """Expect ``x`` or more; ``at_least(inf)`` expects what never happens."""
+        x = _end("the least", x)
         return cls(x, math.inf, f">= {x:g}")
 
     @classmethod
     def at_most(cls, x: float) -> Expectation:
         """Expect ``x`` or less."""
+        x = _end("the most", x)
         return cls(-math.inf, x, f"<= {x:g}")
 
     @classmethod
     def between(cls, a: float, b: float) -> Expectation:
         """Expect a value from ``a`` to ``b``, both included."""
+        a, b = _end("a", a), _end("b", b)
         return cls(a, b, f"in [{a:g}, {b:g}]")
 
     def contains(self, low: float, high: float) -> bool:
@@ -91,8 +100,8 @@ class Control:
     effect: Effect
 
     def __post_init__(self) -> None:
-        if not self.sentence.strip():
-            raise BadInput("a control has an empty sentence: say in one sentence what must not show the effect.")
+        text("the sentence of a control, which says what must not show the effect,", self.sentence)
+        function("the effect of a control", self.effect)
 
 
 @dataclass(frozen=True)
@@ -117,7 +126,12 @@ class Claim:
 
     def __post_init__(self) -> None:
         for name in ("id", "sentence", "source"):
-            if not getattr(self, name).strip():
-                raise BadInput(f"claim {self.id!r} has an empty {name}: a claim needs an id, a sentence and a source.")
-        if self.statistic not in get_args(Statistic):
-            raise BadInput(f"claim {self.id!r}: statistic is {self.statistic!r}; use one of {get_args(Statistic)}.")
+            text(f"the {name} of a claim", getattr(self, name))
+        function(f"the effect of claim {self.id!r}", self.effect)
+        kind(Expectation, say="an Expectation, such as Expectation.at_least(0.9)")(
+            f"what claim {self.id!r} expects", self.expected
+        )
+        kind(Control, say="a Control(sentence, effect)")(f"the control of claim {self.id!r}", self.control)
+        word(*get_args(Statistic))(f"claim {self.id!r}: statistic", self.statistic)
+        if not isinstance(self.unit, str):
+            raise BadInput(f"the unit of claim {self.id!r} is {shown(self.unit)}: give a word, or '' for a number.")

@@ -23,6 +23,7 @@ from typing import get_args
 import numpy as np
 from scipy import special
 
+from phasescope.checks import number, numbers, shown, whole, word
 from phasescope.vocabulary import Array, BadInput
 
 from .claims import Statistic
@@ -33,6 +34,10 @@ ROWS = 100  # samples resampled at once: R x ROWS numbers of scratch
 
 def estimate(samples: Array, statistic: Statistic) -> float:
     """Return the ``statistic`` of ``samples`` (n,): NaN if a sample is, or on inf - inf."""
+    samples = numbers("samples", samples).astype(float, copy=False)
+    if samples.ndim != 1 or len(samples) == 0:
+        raise BadInput(f"samples of shape {samples.shape}: give one number per seed, at least one.")
+    word(*get_args(Statistic))("statistic", statistic)
     if np.isnan(samples).any():
         return math.nan
     if statistic == "median":
@@ -61,7 +66,7 @@ def interval(
     >>> interval(np.arange(1.0, 9.0), "median", 0.95, np.random.default_rng(0))
     (1.0, 8.0)
     """
-    low, high = intervals(np.asarray(samples, float)[None, ...], statistic, level, generator, resamples)
+    low, high = intervals(numbers("samples", samples)[None, ...], statistic, level, generator, resamples)
     return float(low[0]), float(high[0])
 
 
@@ -73,12 +78,11 @@ def intervals(
     resamples: int = 10_000,
 ) -> Bounds:
     """Return the ends (T,), (T,) of ``interval`` for each row of ``samples`` (T, n), resampled alike."""
+    samples = numbers("samples", samples).astype(float, copy=False)
     if samples.ndim != 2 or samples.shape[1] == 0 or np.isnan(samples).any():
         raise BadInput(f"samples of shape {samples.shape[1:]}: give one number per seed, at least one, and no NaN.")
-    if not 0 < level < 1:
-        raise BadInput(f"{level=}: an interval's level lies strictly between 0 and 1.")
-    if statistic not in get_args(Statistic):
-        raise BadInput(f"{statistic=}: use one of {get_args(Statistic)}.")
+    level = number(0, 1, open_low=True, open_high=True)("level", level)
+    word(*get_args(Statistic))("statistic", statistic)
     tail = (1 - level) / 2
     if statistic == "proportion":
         return _proportion(samples, tail)
@@ -86,7 +90,9 @@ def intervals(
         return np.full(len(samples), -math.inf), np.full(len(samples), math.inf)
     if statistic == "median":
         return _median(np.sort(samples, axis=1), tail)
-    return _mean(samples, tail, generator, resamples)
+    if not isinstance(generator, np.random.Generator):
+        raise BadInput(f"generator is {shown(generator)}: give a numpy generator, such as np.random.default_rng(0).")
+    return _mean(samples, tail, generator, whole(1, 10**8)("resamples", resamples))
 
 
 def _proportion(samples: Array, tail: float) -> Bounds:

@@ -18,11 +18,12 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from phasescope.checks import function, kind, number, shown
 from phasescope.vocabulary import Array, BadInput, Generators
 
 from .claims import Claim, Effect, Expectation, Statistic
@@ -46,14 +47,24 @@ def judge(claims: Iterable[Claim], data: xr.Dataset, generators: Generators, alp
     ``BadInput`` for an ``alpha`` outside (0, 1), ids used twice, an effect that is not one number per seed,
     or one that looks for something that ``data`` does not have.
     """
-    family = tuple(claims)
+    family = tuple(_looked_at(claims))
+    function("generators", generators)
+    if not hasattr(data, "data_vars"):
+        raise BadInput(f"data is {shown(data)}: give an xarray Dataset, such as ps.train returns.")
     ids = [claim.id for claim in family]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise BadInput(f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id.")
-    if not 0 < alpha < 1:
-        raise BadInput(f"{alpha=}: the error allowed over all claims lies strictly between 0 and 1.")
+    alpha = number(0, 1, open_low=True, open_high=True)("alpha, the error allowed over all claims,", alpha)
     return Verdicts(tuple(_judge(claim, data, generators, 1 - alpha / len(family)) for claim in family))
+
+
+def _looked_at(claims: Iterable[Claim]) -> Iterator[Claim]:
+    """Yield ``claims``; raise ``BadInput`` for what is none."""
+    if not isinstance(claims, Iterable) or isinstance(claims, str | bytes | Mapping):
+        raise BadInput(f"claims is {shown(claims)}: give a list of claims.")
+    for claim in claims:
+        yield kind(Claim, say="a Claim")("a claim", claim)
 
 
 def stream(claim_id: str, role: str) -> int:

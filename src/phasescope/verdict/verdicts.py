@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from phasescope.vocabulary import BadInput
+from phasescope.checks import BadInput, shown
 
 from .claims import Expectation
 from .numbers import pack, unpack
@@ -136,6 +136,8 @@ class Verdicts:
     @classmethod
     def from_json(cls, records: Sequence[Mapping[str, Any]]) -> Verdicts:
         """Read what ``to_json`` gave. Raises ``BadInput`` if it is something else."""
+        if not isinstance(records, list | tuple):
+            raise BadInput(f"these are no verdicts: {shown(records)}; give the list that to_json gave.")
         return cls(tuple(Verdict.from_json(record) for record in records))
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
