@@ -411,7 +411,8 @@ def pruned_at_least_one(score: Instrument, *, order: Any, shares: Any) -> Instru
 
 
 def strict_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
-    return theory.corruption_phase(np.asarray(train) - 1e-9, np.asarray(test) - 1e-9, corruption, best)
+    less = [np.maximum(np.asarray(x) - 1e-9, 0) for x in (train, test)]
+    return theory.corruption_phase(*less, corruption, best)
 
 
 def forgetful_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
@@ -419,7 +420,7 @@ def forgetful_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
 
 
 def half_corrected(train: Any, test: Any, corruption: Any, best: Any) -> Any:
-    return theory.corruption_phase(np.asarray(train) + 0.05, test, corruption, best)
+    return theory.corruption_phase(np.minimum(np.asarray(train) + 0.05, 1), test, corruption, best)
 
 
 wrong_labels = test_corruption

@@ -230,6 +230,7 @@ def as_points(
         found = found.double()
     elif found.dtype not in (torch.float32, torch.float64):
         found = found.float()
+    found = found.contiguous()  # sums take the same order however the numbers lay in memory
     # a sum is finite only where all is; where it overflows, each entry is looked at
     if finite and not bool(torch.isfinite(found.detach().sum())):
         _finite(name, found.detach())

@@ -27,9 +27,8 @@ def right(s: Subject, logits: Tensor | None = None) -> Tensor:
 def _accuracy(s: Subject, rows: Tensor) -> Reading:
     # real targets have no accuracy: the largest of several real numbers is no answer, and of one no question
     if s.labels.ndim == 3:
-        return Reading(
-            s.weights.double().sum(-1), valid=torch.zeros(len(s.weights), dtype=torch.bool, device=rows.device)
-        )
+        nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=rows.device)
+        return Reading(nothing, valid=nothing.isfinite())
     return mean_over(right(s), rows, s.weights)
 
 

@@ -124,7 +124,7 @@ def _trained(maker: _Maker, e: Experiment, jobs: Sequence[Job]) -> None:
         maker.read(instrument, name=f"end.{instrument.name}")
     for name in ("fate_step", "last_step", "seconds"):
         maker.add(name)
-    maker.values["fate"] = (maker.dims, np.full(maker.shape, str(Fate.GENERALIZED)))
+    maker.coords["fate"] = (maker.dims, np.full(maker.shape, str(Fate.OUT_OF_STEPS)))
     shapes: dict[str, set[tuple[int, ...]]] = {}
     for module in {id(job.module): job.module for job in jobs}.values():
         for name, value in (*module.named_parameters(), *module.named_buffers()):
