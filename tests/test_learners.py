@@ -266,15 +266,15 @@ def test_descriptions_differ_where_numbers_differ() -> None:
     ("arguments", "sentence"),
     [
         ({"p": 1}, "p is 1: the modulus must be an integer >= 2."),
-        ({"p": 2.5}, "p is 2.5: the modulus must be an integer >= 2."),
-        ({"width": 0}, "width is 0: a network needs an integer width >= 1."),
-        ({"width": 1.5}, "width is 1.5: a network needs an integer width >= 1."),
+        ({"p": 2.5}, "p is 2.5: give a whole number from 1"),
+        ({"width": 0}, "width is 0: give a whole number from 1"),
+        ({"width": 1.5}, "width is 1.5: give a whole number from 1"),
         ({"activation": "tanh"}, "activation is 'tanh': choose one of quadratic, cubic"),
         ({"parametrization": "ntk"}, "parametrization is 'ntk': choose 'mean-field' or 'plain'."),
-        ({"dropout": 1.0}, "dropout is 1.0: a rate must be in [0, 1)."),
-        ({"dropout": -0.1}, "dropout is -0.1: a rate must be in [0, 1)."),
-        ({"dropout": math.nan}, "dropout is nan: a rate must be in [0, 1)."),
-        ({"width": 10**15}, "choose a smaller width or p."),
+        ({"dropout": 1.0}, "dropout is 1.0: give a finite number >= 0 and below 1."),
+        ({"dropout": -0.1}, "dropout is -0.1: give a finite number >= 0 and below 1."),
+        ({"dropout": math.nan}, "dropout is nan: give a finite number >= 0 and below 1."),
+        ({"width": 10**6, "arity": 10**6}, "choose a smaller width or p."),
     ],
 )
 def test_bad_networks_are_refused_in_a_sentence(arguments: dict[str, Any], sentence: str) -> None:

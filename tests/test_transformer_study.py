@@ -160,7 +160,7 @@ def test_knobs() -> None:
     [
         ({"activation": "tan"}, "there is no activation 'tan'; did you mean 'tanh'?"),
         ({"skip": "rest"}, "there is no skip 'rest'; did you mean 'reset'?"),
-        ({"width": 0}, "width is 0: it must be at least 1."),
+        ({"width": 0}, "width is 0: give a whole number from 1"),
         ({"inputs": 60}, "inputs is 60 with patches of side 2: give a square image that they tile."),
         ({"side": 3}, "inputs is 64 with patches of side 3"),
         ({"alpha": 1.2}, "alpha_A is 1.2: it must be finite and in [0, 1]."),

@@ -43,7 +43,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
 
 
-def number(low: float = -LARGE, high: float = LARGE, *, open_low: bool = False, open_high: bool = False) -> Domain:
+def number(
+    low: float = -LARGE, high: float = LARGE, *, open_low: bool = False, open_high: bool = False, unit: str = ""
+) -> Domain:
     """Return the domain of real numbers between ``low`` and ``high``, both included unless open; read as float.
 
     ``1 / LARGE`` and ``LARGE`` stand for 0 and infinity, and sentences say so where a value is not beyond them.
@@ -56,7 +58,7 @@ def number(low: float = -LARGE, high: float = LARGE, *, open_low: bool = False, 
         if not (real and low <= found <= high) or (open_low and found == low) or (open_high and found == high):
             beyond = real and (found > LARGE or found < -LARGE or 0 < found < 1 / LARGE)
             ends = _ends(low, high, open_low, open_high) if not beyond else f" from {low:g} to {high:g}"
-            raise BadInput(f"{name} is {shown(value)}: give a finite number{ends}.")
+            raise BadInput(f"{name} is {shown(value)}: give a finite number{ends}{unit and f', in {unit}'}.")
         return float(found)
 
     return read

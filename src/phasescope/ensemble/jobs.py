@@ -180,6 +180,7 @@ class _Making:
         self.own: dict[str, tuple[nn.Module, tuple[str, str]]] = {}
         self.arrays: dict[int, tuple[Any, bytes]] = {}
         self.tasks: dict[int, tuple[Task, str]] = {}
+        self.drawn: dict[int, tuple[Task, str]] = {}
         self.samples: dict[Any, Sample] = {}
 
     def module(self, member: Member) -> tuple[nn.Module, tuple[str, str]]:
@@ -226,6 +227,8 @@ class _Making:
         draw = drawn(task, member)
         if key not in self.samples and not house:
             refuse_moods(task, member, draw)
+        if not house and not self.one_task:  # anew: a task may keep what it has once worked out
+            self.drawn[id(task)] = (task, task_mark(task, self.arrays))
         rows = draw.inputs[draw.train[:3]]
         real = draw.labels.ndim == 2
         self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, isinstance(task, Sampler), np.array(rows))
@@ -241,7 +244,8 @@ class _Making:
                     "global or an attribute of their class: keep each member's numbers on its own network."
                 )
         arrays: dict[int, tuple[Any, bytes]] = {}
-        for task, mark in [] if self.one_task or len(self.tasks) < 2 else list(self.tasks.values()):
+        now = {**self.tasks, **self.drawn}
+        for task, mark in [] if self.one_task or len(now) < 2 else list(now.values()):
             if task_mark(task, arrays) != mark:
                 raise BadInput(
                     f"the task {task.name!r} of one member changed when another's was made: give each its own arrays."

@@ -9,6 +9,7 @@ import torch
 import xarray as xr
 
 from phasescope.ensemble import plan
+from phasescope.ensemble.door import check_answers
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.results import to_dataset
@@ -21,6 +22,7 @@ def to_measure(
 ) -> list[Job]:
     """Return the jobs that ``measure`` would do, checked: everything that can be refused is refused here."""
     chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss))
+    check_answers(chosen)
     plan.check_memory(chosen, "measure", 1, torch.device("cpu"))
     return chosen
 
@@ -48,6 +50,6 @@ def measure(
         seen = subject(module, stacks[0], stacks[1], {name: value[None] for name, value in data.items()}, loss)
         readings: dict[str, Array] = {name: value[0] for name, value in read(watch, seen).items()}
         found.append(Trajectory(job.member, torch.zeros(1).numpy(), {}, readings, {}, Fate.OUT_OF_STEPS, 0, 0.0))
-    data_set = to_dataset(grid, (), watch, found)
+    data_set = to_dataset(grid, (), watch, found).drop_vars("fate")  # nothing was trained
     kept = {f"end.{instrument.name}": instrument.name for instrument in watch}
     return data_set[list(kept)].rename(kept)

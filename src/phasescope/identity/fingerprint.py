@@ -101,7 +101,9 @@ class _Walk:
             raise
 
     def _compound(self, value: Any) -> bytes:
-        if any(base.__module__.startswith(("random", "numpy.random")) for base in type(value).__mro__):
+        if any(str(base.__module__).startswith(("random", "numpy.random")) for base in type(value).__mro__):
+            if value is getattr(sys.modules.get("numpy.random.mtrand"), "_rand", None):
+                return hashed("numpy's shared generator")  # which a draw would move: seen where data are drawn twice
             raise _a_generator(value)
         for kinds, rule in _RULES:
             if isinstance(value, kinds):
@@ -238,7 +240,7 @@ class _Walk:
         return hashed("module", module.__name__.encode(), *parts)
 
     def _class(self, cls: type) -> bytes:
-        parts = [hashed("class", f"{cls.__module__}.{cls.__qualname__}".encode())]
+        parts = [hashed("class", f"{cls.__module__!s}.{cls.__qualname__}".encode())]
         for base in cls.__mro__:
             if origin_of(base) is not Origin.USER:
                 parts.append(class_token(base))
@@ -261,7 +263,8 @@ class _Walk:
         described = not isinstance(value, type) and callable(getattr(cls, "describe", None))
         if described:
             parts.append(self.of(dict(value.describe()), f"describe() of {cls.__qualname__}"))
-        for name, held in attributes(value).items():
+        # a library's object says itself what it is, when it is copied; of a user's, every attribute counts
+        for name, held in (attributes(value) if origin_of(cls) is not Origin.LIBRARY else {}).items():
             try:
                 parts.append(hashed(name, self.of(held, f".{name}")))
             except Untold:

@@ -44,7 +44,7 @@ def token(origin: Origin, module: str, name: str) -> bytes:
 @functools.cache
 def class_token(base: type) -> bytes:
     """Return the hash that stands for a class of a library or of the house."""
-    return token(origin_of(base), base.__module__, base.__qualname__)
+    return token(origin_of(base), str(base.__module__), base.__qualname__)
 
 
 def attributes(value: Any) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def reduced(value: Any) -> list[Any]:
     try:
         found = rule(value) if rule else value.__reduce_ex__(4)
     except TypeError:  # how Python says that an object is alive: a file, a lock, an iterator, a connection
-        name = f"{type(value).__module__}.{type(value).__qualname__}"
+        name = f"{type(value).__module__!s}.{type(value).__qualname__}"
         mend = "keep a plain value in its place, or give its owner a describe() that returns all that it changes"
         raise Untold(f"a live object ({name})", mend) from None
     if isinstance(found, str):

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked
+from phasescope.learners.sizes import size
 from phasescope.vocabulary import BadInput
 
 Past = list[Tensor]
@@ -59,6 +61,7 @@ class ContextEnergy(nn.Module):
     equal to it. No positions are encoded: the order of the points carries nothing. ``width`` is divisible by ``heads``.
     """
 
+    @checked(self=anything, dimensions=size, width=size, layers=size, heads=size)
     def __init__(self, dimensions: int = 2, *, width: int = 32, layers: int = 2, heads: int = 4) -> None:
         super().__init__()
         if min(dimensions, width, layers, heads) < 1 or width % heads:

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked, optional
+from phasescope.learners.sizes import size
 from phasescope.vocabulary import BadInput
 
 
@@ -49,6 +51,7 @@ class DeepMLP(nn.Module):
     2023, arXiv:2310.13061, App. G.3). Raises ``BadInput`` for sizes that are no positive integers.
     """
 
+    @checked(self=anything, p=size, width=size, layers=size, arity=size, outputs=optional(size))
     def __init__(self, p: int, width: int, *, layers: int = 3, arity: int = 2, outputs: int | None = None) -> None:
         super().__init__()
         _check(p, width, layers=layers, arity=arity)
@@ -88,6 +91,7 @@ class OneLayerTransformer(nn.Module):
     width that ``heads`` does not divide.
     """
 
+    @checked(self=anything, p=size, width=size, heads=size, arity=size)
     def __init__(self, p: int, width: int = 128, *, heads: int = 4, arity: int = 2) -> None:
         super().__init__()
         _check(p, width, heads=heads, arity=arity)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from phasescope.checks import anything, checked, number
+
 
 def _logical_shift(value: Tensor, bits: int) -> Tensor:
     # torch has no unsigned shift: clear the copies of the sign bit that the arithmetic one drags in
@@ -40,6 +42,7 @@ class KeyedDropout(nn.Module):
     rate: Tensor
     key: Tensor
 
+    @checked(self=anything, rate=number(0, 1, open_high=True))
     def __init__(self, rate: float = 0.0) -> None:
         super().__init__()
         self.register_buffer("rate", torch.tensor(float(rate), dtype=torch.float64))

@@ -9,10 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasescope.checks import anything, checked, kind, sequence
 from phasescope.learners.power import ACTIVATIONS, PowerMLP
+from phasescope.learners.sizes import strength
 from phasescope.vocabulary import BadInput
 
 NOTHING = 1e-30
+
+
+_expert = kind(PowerMLP, say="a learners.PowerMLP")
+
+
+def _experts(name: str, values: Any) -> list[PowerMLP]:
+    return [_expert("an expert", value) for value in sequence(name, values, 1000)]
 
 
 class ExpertsNetwork(nn.Module):
@@ -25,6 +34,7 @@ class ExpertsNetwork(nn.Module):
     Raises ``BadInput`` for an adder whose arity or modulus is not the experts', and for ``beta`` <= 0.
     """
 
+    @checked(self=anything, experts=_experts, adder=_expert, beta=strength)
     def __init__(self, experts: Sequence[PowerMLP], adder: PowerMLP, *, beta: float = 100.0) -> None:
         super().__init__()
         if adder.arity != len(experts) or any(expert.outputs != adder.p for expert in experts):

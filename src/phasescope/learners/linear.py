@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasescope.checks import anything, checked
+from phasescope.learners.sizes import count, size, strength
 from phasescope.vocabulary import Array, BadInput, Knob
 
 
@@ -25,6 +27,16 @@ class DeepLinear(nn.Module):
     Raises ``BadInput`` for sizes below 1, fewer than two layers and numbers out of range.
     """
 
+    @checked(
+        self=anything,
+        inputs=size,
+        width=size,
+        layers=size,
+        outputs=size,
+        scale=strength,
+        pretraining=count,
+        pretraining_rate=strength,
+    )
     def __init__(
         self,
         inputs: int,

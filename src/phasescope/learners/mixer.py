@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked, optional
 from phasescope.learners.block_network import BlockNetwork, fill
 from phasescope.learners.signal import normalized
+from phasescope.learners.sizes import size, strength
 from phasescope.vocabulary import BadInput
 
 
@@ -50,6 +52,19 @@ class MLPMixer(BlockNetwork):
     out of range.
     """
 
+    @checked(
+        self=anything,
+        channels=size,
+        depth=size,
+        size=size,
+        patch=size,
+        hidden=optional(size),
+        colours=size,
+        outputs=size,
+        weight_variance=strength,
+        bias_variance=strength,
+        residual=strength,
+    )
     def __init__(
         self,
         channels: int,

@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked, flag, function, number, optional, text
 from phasescope.learners.dropout import KeyedDropout
+from phasescope.learners.sizes import size, strength
 from phasescope.vocabulary import Array, BadInput, Fused
 
 ACTIVATIONS: Mapping[str, tuple[int, int, Callable[[Tensor], Tensor]]] = {
@@ -44,6 +46,19 @@ class PowerMLP(nn.Module):
     range.
     """
 
+    @checked(
+        self=anything,
+        p=size,
+        width=size,
+        arity=size,
+        outputs=optional(size),
+        activation=text,
+        parametrization=text,
+        dropout=number(0, 1, open_high=True),
+        batch_norm=flag,
+        embed_scale=strength,
+        readout_scale=strength,
+    )
     def __init__(
         self,
         p: int,
@@ -169,6 +184,7 @@ class ExactMLP(PowerMLP):
     ``phasescope.theory.addition_weights``. Training it starts from the exact solution.
     """
 
+    @checked(self=anything, p=size, width=size, weights=function, arity=size, activation=text)
     def __init__(
         self,
         p: int,

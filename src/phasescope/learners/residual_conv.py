@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked, text
 from phasescope.learners.block_network import BlockNetwork, fill
 from phasescope.learners.signal import EPSILON
+from phasescope.learners.sizes import size, strength
 from phasescope.vocabulary import BadInput, nearest
 
 CONV_NORMS = ("none", "layer", "batch")
@@ -58,6 +60,18 @@ class ResidualConv(BlockNetwork):
     norms and numbers out of range.
     """
 
+    @checked(
+        self=anything,
+        channels=size,
+        depth=size,
+        size=size,
+        colours=size,
+        outputs=size,
+        norm=text,
+        weight_variance=strength,
+        bias_variance=strength,
+        residual=strength,
+    )
     def __init__(
         self,
         channels: int,

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked
+from phasescope.learners.sizes import size, strength
 from phasescope.vocabulary import BadInput
 
 
@@ -61,6 +63,7 @@ class ResMLP(nn.Module):
     ``BadInput`` when ``patch`` does not divide ``side``.
     """
 
+    @checked(self=anything, side=size, width=size, depth=size, patch=size, outputs=size, layer_scale=strength)
     def __init__(
         self,
         side: int,

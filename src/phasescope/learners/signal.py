@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked, text, word
 from phasescope.learners.block_network import BlockNetwork, fill
+from phasescope.learners.sizes import size, strength
 from phasescope.vocabulary import Array, BadInput, nearest
 
 PHI: Mapping[str, Callable[[Tensor], Tensor]] = {
@@ -73,6 +75,20 @@ class SignalNetwork(BlockNetwork):
     Raises ``BadInput`` for unknown activations and norms and for numbers out of range.
     """
 
+    @checked(
+        self=anything,
+        width=size,
+        depth=size,
+        inputs=size,
+        outputs=size,
+        activation=text,
+        norm=text,
+        weight_variance=strength,
+        bias_variance=strength,
+        residual=strength,
+        readout_variance=strength,
+        weights=word("gaussian", "orthogonal"),
+    )
     def __init__(
         self,
         width: int,

@@ -16,8 +16,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from phasescope.checks import anything, checked, optional, text
 from phasescope.learners.block_network import fill
 from phasescope.learners.signal import PHI, normalized
+from phasescope.learners.sizes import size, strength
 from phasescope.vocabulary import BadInput, Knob, nearest
 
 Skip = Literal["preserving", "reset", "growing"]
@@ -73,6 +75,21 @@ class SignalTransformer(nn.Module):
     Raises ``BadInput`` for unknown activations and skips and for numbers out of range.
     """
 
+    @checked(
+        self=anything,
+        width=size,
+        depth=size,
+        hidden=optional(size),
+        inputs=size,
+        side=size,
+        outputs=size,
+        activation=text,
+        skip=text,
+        alpha=strength,
+        sigma_w=strength,
+        sigma_A=strength,
+        sigma_v=strength,
+    )
     def __init__(
         self,
         width: int,

@@ -11,6 +11,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from phasescope.checks import anything, checked, flag
+from phasescope.learners.sizes import size, sizes
 from phasescope.vocabulary import BadInput
 
 POOL = 0
@@ -24,6 +26,7 @@ class VGG(nn.Module):
     Raises ``BadInput`` for a plan that begins with a maximum, has negative channels, or shrinks the image to nothing.
     """
 
+    @checked(self=anything, side=size, plan=sizes, outputs=size, batch_norm=flag)
     def __init__(
         self, side: int, plan: Sequence[int] = (16, 16, 0, 32, 32, 0, 64, 64), *, outputs: int = 10,
         batch_norm: bool = False,
