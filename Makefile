@@ -2,6 +2,7 @@
 # make check  ruff, mypy and the tests                  make slow    the tests that take minutes
 # make bench  the benchmarks                            make setup   only set up .venv
 # make gallery  draw docs/gallery from its stored results   make docs   the pages, into build/docs/index.html
+# make storm  kills, signals and bad input by the thousand
 # make clean  remove .venv and caches; runs/ stays      PYTHON=python3.12 chooses another Python
 
 SHELL := bash
@@ -13,7 +14,7 @@ READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 BENCH_READY := $(READY)-bench
 DOCS_READY := $(READY)-docs
 
-.PHONY: demo test setup check lint types slow bench gallery docs clean
+.PHONY: demo test setup check lint types slow storm bench gallery docs clean
 
 demo: $(READY)
 	$(BIN)/phasescope run grokking
@@ -35,6 +36,12 @@ types: $(READY)
 
 slow: $(READY)
 	$(BIN)/python -m pytest -m "slow and not gpu"
+
+# each prints its counts and fails where it found a fault; an hour and a half in all on two idle cores
+storm: $(READY)
+	$(BIN)/python tests/storms/kills.py
+	$(BIN)/python tests/storms/signals.py
+	$(BIN)/python tests/storms/bad_input.py
 
 bench: $(BENCH_READY)
 	$(BIN)/python benchmarks/ensemble.py

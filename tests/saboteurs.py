@@ -6,6 +6,7 @@ A law that a saboteur passes is no law.
 
 from __future__ import annotations
 
+import types
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -18,6 +19,8 @@ import torch
 import test_corruption
 import test_criticality_theory
 import test_ensemble
+import test_fingerprint
+import test_identity
 import test_independent_neurons
 import test_inspect
 import test_kernel_distance
@@ -35,7 +38,7 @@ import test_transfer
 import test_transformer_theory
 from laws import instrument_laws
 from phasescope import instruments, theory
-from phasescope.ensemble import fused, optimizers, stacked, streams
+from phasescope.ensemble import fused, marks, optimizers, stacked, streams
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
 from phasescope.inspection import blocks, judge
@@ -45,6 +48,7 @@ from phasescope.learners import KeyedDropout
 from phasescope.vocabulary import Draw, Instrument, Reading, Subject
 from truths import test_polynomial_weights
 
+walk = import_module("phasescope.identity.fingerprint")
 train_module = import_module("phasescope.ensemble.train")  # the package's name ``train`` is the function
 
 Spoil = Callable[[pytest.MonkeyPatch], None]
@@ -407,7 +411,8 @@ def pruned_at_least_one(score: Instrument, *, order: Any, shares: Any) -> Instru
 
 
 def strict_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
-    return theory.corruption_phase(np.asarray(train) - 1e-9, np.asarray(test) - 1e-9, corruption, best)
+    less = [np.maximum(np.asarray(x) - 1e-9, 0) for x in (train, test)]
+    return theory.corruption_phase(*less, corruption, best)
 
 
 def forgetful_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
@@ -415,7 +420,7 @@ def forgetful_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
 
 
 def half_corrected(train: Any, test: Any, corruption: Any, best: Any) -> Any:
-    return theory.corruption_phase(np.asarray(train) + 0.05, test, corruption, best)
+    return theory.corruption_phase(np.minimum(np.asarray(train) + 0.05, 1), test, corruption, best)
 
 
 wrong_labels = test_corruption
@@ -795,7 +800,78 @@ RICH_AND_LAZY = (
     Saboteur("an a that keeps its sign", lambda: test_rich_lazy_theory.law_closed_form(sign_kept)),
 )
 
+
+# -- identity ------------------------------------------------------------------------------------------------------------
+
+
+def forgets_in_functions(**changes: Any) -> Spoil:
+    """Functions whose code is read with something of it left out."""
+
+    def spoil(monkeypatch: pytest.MonkeyPatch) -> None:
+        right = walk._Walk._function
+
+        def wrong(self: Any, f: types.FunctionType) -> bytes:
+            space = changes.get("space", f.__globals__)
+            copy = types.FunctionType(f.__code__, space, "f", f.__defaults__, f.__closure__)
+            copy.__kwdefaults__ = changes.get("kwdefaults", f.__kwdefaults__)
+            copy.__defaults__ = changes.get("defaults", f.__defaults__)
+            return right(self, copy)
+
+        monkeypatch.setattr(walk._Walk, "_function", wrong)
+
+    return spoil
+
+
+def forgets_a_method(name: str, answer: Callable[[Any], str]) -> Spoil:
+    """A rule of the walk that tells a thing by less than all of it."""
+    return lambda monkeypatch: monkeypatch.setattr(walk._Walk, name, lambda self, value: answer(value).encode())
+
+
+def without_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = walk.network_parts
+    monkeypatch.setattr(
+        walk, "network_parts", lambda m: (right(m)[0], {k: v for k, v in right(m)[1].items() if "hooks" not in k})
+    )
+
+
+def without_submodules(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = walk.network_parts
+    monkeypatch.setattr(
+        walk, "network_parts", lambda m: (right(m)[0], {k: v for k, v in right(m)[1].items() if "module" not in k})
+    )
+
+
+def only_submodules(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = walk.network_parts
+    monkeypatch.setattr(
+        walk, "network_parts", lambda m: (right(m)[0], {k: v for k, v in right(m)[1].items() if "module" in k})
+    )
+
+
+ways = test_fingerprint.law_difference
+IDENTITY = (
+    Saboteur("a network by its printed form", lambda: ways("a number", lambda x, **how: repr(x))),
+    Saboteur("a network by its class", lambda: ways("a number", lambda x, **how: type(x).__qualname__)),
+    Saboteur("functions without closures", lambda: ways("a closure"), put(walk, "cell_of", lambda cell: "held")),
+    Saboteur("functions without defaults", lambda: ways("a default"), forgets_in_functions(defaults=None)),
+    Saboteur("functions without keyword defaults", lambda: ways("a keyword's default"), forgets_in_functions(kwdefaults=None)),
+    Saboteur("functions without globals", lambda: ways("a function's function"), forgets_in_functions(space={})),
+    Saboteur("functions by name", lambda: ways("a constant"), forgets_a_method("_function", lambda f: f.__qualname__)),
+    Saboteur("classes by name", lambda: ways("a method"), forgets_a_method("_class", lambda c: c.__qualname__)),
+    Saboteur("arrays by shape", lambda: ways("an array"), forgets_a_method("_array", lambda a: str(a.shape))),
+    Saboteur("tensors by shape", lambda: ways("a tensor"), forgets_a_method("_tensor", lambda t: str(t.shape))),
+    Saboteur("dicts in any order", lambda: ways("the order of a dict"), forgets_a_method("_mapping", lambda d: str(sorted(d)))),
+    Saboteur("objects by class", lambda: ways("a slot"), forgets_a_method("_object", lambda o: type(o).__qualname__)),
+    Saboteur("networks without hooks", lambda: ways("a hook"), without_hooks),
+    Saboteur("networks without their parts", lambda: ways("a submodule's attribute"), without_submodules),
+    Saboteur("networks without attributes", lambda: ways("a number"), only_submodules),
+    Saboteur(
+        "one fingerprint for all", test_identity.law_the_record_is_its_own,
+        put(marks, "fingerprint", lambda *things, **how: "same"),
+    ),
+)  # fmt: skip
+
 SABOTEURS = (
-    *TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *TRANSFER, *COLLAPSE, *INSPECTION,
+    *IDENTITY, *TRAINING, *DATA, *INSTRUMENTS, *WRONG_LABELS, *POLYNOMIALS, *SIGNALS, *TRANSFER, *COLLAPSE, *INSPECTION,
     *RICH_AND_LAZY,
 )  # fmt: skip

@@ -15,7 +15,7 @@ import pytest
 
 from phasescope import cli, studies
 
-COMMAND = [sys.executable, "-c", "from phasescope.cli import main; main()"]
+COMMAND = [sys.executable, "-m", "phasescope"]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
 
 
@@ -98,16 +98,32 @@ def test_report_tells_a_finished_run_again(
     assert list((home / "here" / "figures").glob("*.svg"))
 
 
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_archive_is_explored_and_told_without_a_change(
+    finished: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = finished[0]
+    monkeypatch.chdir(home)
+    before = contents(home / "here")
+    code, out, err = in_process(["explore", "here", "--out", str(tmp_path / "page.html")], capsys, monkeypatch)
+    assert (code, out) == (0, f"{tmp_path / 'page.html'}\n"), err
+    assert "Grokking modular arithmetic" in (tmp_path / "page.html").read_text("utf-8")
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    code, out, err = in_process(["report", "here"], capsys, monkeypatch)
+    assert code == 0, err
+    assert "exact-accuracy" in out and "phasescope explore here --out FILE" in out
+    assert contents(home / "here") == before
+
+
 def in_process(
     words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[int, str, str]:
-    before = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(sys, "argv", ["phasescope", *words])
-    try:
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
     said = capsys.readouterr()
     return int(end.value.code or 0), said.out, said.err
 
@@ -164,12 +180,19 @@ BAD: dict[str, tuple[list[str], str]] = {
     "width 0": ([*RUN, "--set", "width=0"], "width is 0"),
     "device": ([*RUN, "--device", "cuda"], "no CUDA device"),
     "device name": ([*RUN, "--device", "gpu"], "choose auto, cpu or cuda"),
-    "memory": ([*RUN, "--set", "width=2000000000"], "GiB"),
+    "memory": ([*RUN, "--set", "width=500000"], "GiB"),
     "learning rate": ([*RUN, "--set", "adam_rate=Infinity"], "adam_rate is inf"),
     "learning rate nan": ([*RUN, "--set", "rate_factor=NaN"], "rate_factor is nan"),
     "seeds": ([*RUN, "--seeds", "0"], "seeds is 0"),
     "seeds as a setting": ([*RUN, "--set", "seeds=0"], "seeds"),
     "a word of the API as a setting": ([*RUN, "--set", "workers=2"], "workers"),
+    "set twice": ([*RUN, "--set", "p=7", "--set", "p=11"], "p= is there more than once"),
+    "5,000 digits": ([*RUN, "--set", f"p={'9' * 5000}"], "too many digits"),
+    "100,000 brackets": ([*RUN, "--set", f"p={'[' * 100_000}"], "200 brackets"),
+    "100,000 characters": ([*RUN, "--set", f"p={'a' * 100_000}"], "at most 20,000"),
+    "300 digits": ([*RUN, "--set", f"p={'9' * 300}"], "an integer of about 300 digits"),
+    "a cell that no grid has": ([*RUN, "--set", "fractions=[0.4,0.8]"], "fractions = (0.4, 0.8)"),
+    "a modulus of 400 digits": (["polynomial", "n1", "--p", "9" * 400], "about 400 digits"),
     "option": ([*RUN, "--sclae", "pocket"], "--sclae"),
     "command": (["rnu"], "rnu"),
     "report of nothing": (["report", "nowhere"], "nowhere"),
@@ -190,6 +213,7 @@ def test_bad_input_is_2_with_one_sentence(
     assert sentence in err
     assert err.startswith("phasescope: ")
     assert err.count("\n") == 1, err
+    assert len(err) <= 420, err
     assert list(tmp_path.iterdir()) == []
 
 

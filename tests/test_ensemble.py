@@ -17,7 +17,7 @@ from torch import nn
 
 import phasescope.ensemble.plan as plan
 from phasescope import theory
-from phasescope.ensemble import Progress, last, measure, streams, train
+from phasescope.ensemble import Progress, final, last, measure, streams, train
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.reference import train_reference
 from phasescope.ensemble.schedule import GROUP, Watcher, groups, record_steps
@@ -308,7 +308,7 @@ def test_every_number_may_differ_per_member(axis: str, engine: Any) -> None:
     found = train(PowerMLP(5, 6), addition(5), Grid({axis: values}), Recipe(**base), engine=engine, **CPU)
     finals = [found["final.embed"].sel({axis: value, "seed": 0}).values for value in values]
     assert np.abs(finals[0] - finals[1]).max() > 1e-6
-    for value, final in zip(values, finals, strict=True):
+    for value, ended in zip(values, finals, strict=True):
         module, task = PowerMLP(5, 6), addition(5)
         if axis in Recipe.model_fields:
             base[axis] = value
@@ -317,11 +317,11 @@ def test_every_number_may_differ_per_member(axis: str, engine: Any) -> None:
         else:
             task = addition(5, **{axis: value})
         alone = train(module, task, Grid(), Recipe(**base), engine=engine, **CPU)
-        assert np.abs(alone["final.embed"].values[0] - final).max() < 1e-12
+        assert np.abs(alone["final.embed"].values[0] - ended).max() < 1e-12
 
 
 def test_members_of_other_sizes() -> None:
-    """An axis that changes shapes: the learner is a function of the member, final parameters of other shapes stay out."""
+    """An axis that changes shapes: the learner is a function of the member, final parameters stand in one array, padded."""
     grid = Grid({"width": [4, 9]}, seeds=2)
     for engine in ("fused", "stacked"):
         found = train(
@@ -332,7 +332,8 @@ def test_members_of_other_sizes() -> None:
         assert found["participation"].shape == (2, 2, 3, 9)
         assert np.isnan(found["participation"].sel(width=4).values[..., 4:]).all()
         assert np.isfinite(found["participation"].sel(width=9)).all()
-        assert "final.embed" not in found
+        assert np.isnan(found["final.embed"].sel(width=4).values[..., 4:]).all()
+        assert final(found, width=4, seed=1)["embed"].shape == (2, 5, 4)
         alone = train(
             PowerMLP(5, 9), addition(5), Grid(seeds=2), Recipe(steps=5, records=2), (train_loss,), engine=engine
         )
@@ -494,7 +495,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "other modulus": (
         {"task": addition(7), "engine": "fused"},
-        "the inputs of addition mod 7 run from 0 to 6, but the learner knows 0 to 4",
+        "the network PowerMLP makes (3, 5) of 3 rows, and 'addition mod 7' has 7 classes: its output must be (N, 7)",
     ),
     "unknown device": ({"device": "tpu"}, "device is 'tpu': choose auto, cpu or cuda."),
     "bad number on an axis": ({"grid": Grid({"lr": [0.1, math.inf]})}, "lr is inf"),
@@ -634,7 +635,7 @@ def test_fresh_batches_are_the_literal_loop() -> None:
         module = initialized(nn.Linear(2, 1), seed).double()
         rule = torch.optim.SGD(module.parameters(), 0.05)
         for step in range(1, 26):
-            x, y = (torch.from_numpy(part) for part in task.batch(streams(seed), step, 8))
+            x, y = (torch.from_numpy(part) for part in task.batch(Member({}, seed), streams(seed), step, 8))
             rule.zero_grad()
             ((module(x) - y) ** 2).mean().backward()
             rule.step()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -19,7 +20,8 @@ from phasescope.report import draw, page, render, write_report
 from phasescope.report.claims import bar
 from phasescope.report.palette import COLOURS, contrast, lightness, styles
 from phasescope.report.scales import edges, fit, log_ticks, tick_names
-from phasescope.report.writer import HEAVY, copied, lighter
+from phasescope.report.writer import HEAVY, lighter, write_page
+from phasescope.store import Store
 from phasescope.vocabulary import BadInput
 
 X, LOG = Axis("step"), Axis("step (a very long label " + "with many words " * 5 + ")", "log")
@@ -418,10 +420,15 @@ def test_heavy_drawings_come_as_images():
     assert lighter({"svg": b"s" * (HEAVY + 1), "png": b"p"}) == b"p"
 
 
-class TestACopyOfThePage:
+PARTS: dict[str, Any] = {
+    "study_name": "s", "title": "A title", "question": "?", "paper": None, "figures": [], "claims": [],
+    "provenance": {}, "notes": "", "settings": {}, "command": "",
+}  # fmt: skip
+
+
+class TestThePageAlone:
     def test_is_whole_or_not_at_all(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        made, out = tmp_path / "report.html", tmp_path / "copy.html"
-        made.write_text("the new page")
+        out = tmp_path / "copy.html"
         out.write_text("the old page")
 
         def stopped(*paths: object) -> None:
@@ -429,15 +436,28 @@ class TestACopyOfThePage:
 
         with monkeypatch.context() as patched:
             patched.setattr(os, "replace", stopped)
-            with pytest.raises(BadInput, match=r"copy\.html can not be written"):
-                copied(made, out)
+            with pytest.raises(BadInput, match=r"no room for .*copy\.html"):
+                write_page(out, **PARTS)
         assert out.read_text() == "the old page"
-        assert copied(made, out) == out and out.read_text() == "the new page"
-        assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.html", "report.html"]
+        assert write_page(out, **PARTS) == out and "A title" in out.read_text("utf-8")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.html"]
 
     def test_needs_a_folder_that_exists(self, tmp_path: Path) -> None:
-        (tmp_path / "report.html").write_text("a page")
         with pytest.raises(BadInput, match="there is no such folder"):
-            copied(tmp_path / "report.html", tmp_path / "nowhere" / "copy.html")
+            write_page(tmp_path / "nowhere" / "copy.html", **PARTS)
         assert not (tmp_path / "nowhere").exists()
-        assert copied(tmp_path / "report.html", None) == tmp_path / "report.html"
+
+    @pytest.mark.parametrize(
+        "name",
+        ["store.json", "results.safetensors", "STORE.LOCK", "journal.jsonl", "records/a.html", "../run/store.json"],
+    )
+    def test_replaces_no_file_of_a_run(self, tmp_path: Path, name: str) -> None:
+        with Store(tmp_path / "run") as store:
+            store.save({"a": 1}, {}, {})
+        before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+        with pytest.raises(BadInput, match="must not replace"):
+            write_page(tmp_path / "run" / name, **PARTS)
+        assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+    def test_a_name_with_strange_bytes_is_no_hindrance(self, tmp_path: Path) -> None:
+        assert write_page(tmp_path / "page.html", **{**PARTS, "title": "of \udcff"}).is_file()

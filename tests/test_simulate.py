@@ -13,11 +13,8 @@ from phasescope.ensemble import Quantity, Simulation, simulate
 from phasescope.store import Store
 from phasescope.vocabulary import BadInput, Generators, Grid, Member
 
-CALLS: list[Member] = []
-
 
 def walk(member: Member, generators: Generators) -> Mapping[str, Any]:
-    CALLS.append(member)
     steps = generators("walk").standard_normal(int(member["length"])) * member["scale"]
     return {"path": np.cumsum(steps), "end": steps.sum()}
 
@@ -50,12 +47,13 @@ def test_bits_do_not_depend_on_company_or_workers() -> None:
 
 def test_a_member_in_the_store_is_not_measured_again(tmp_path: Path) -> None:
     with Store(tmp_path / "run") as store:
-        first = simulate(walks(), keeper=store)
-        CALLS.clear()
-        again = simulate(walks(), keeper=store)
-        assert not CALLS and again.identical(first)
-        simulate(walks(scale=3.0), keeper=store)
-        assert len(CALLS) == 8
+        seen: list[int] = []
+        first, again, other = (
+            simulate(w, keeper=store, on_progress=lambda progress: seen.append(progress.reused))
+            for w in (walks(), walks(), walks(scale=3.0))
+        )
+        assert again.identical(first) and not other.identical(first)
+        assert (seen[0], max(seen), seen[-1]) == (0, 8, 0)
 
 
 def test_what_is_refused() -> None:

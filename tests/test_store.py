@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 
 from laws import store_laws as laws
 from phasescope.store import FORMAT, Store, address, atomic, canonical, journal
+from phasescope.store.atomic import SUFFIX, new_folder
 from phasescope.store.sealed import Damaged, seal, unseal
 from phasescope.store.shelf import Shelf
 from phasescope.vocabulary import Array, BadInput
@@ -633,3 +635,89 @@ def test_the_store_imports_neither_torch_nor_xarray_nor_pandas() -> None:
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=surroundings, check=True)
     assert told.stdout.strip() == "[]"
+
+
+class TestWhatLiesInTheWay:
+    """A folder, a foreign file, or one that may not be read, where a file of the store is expected."""
+
+    def test_a_record_in_place_of_the_results(self, tmp_path: Path) -> None:
+        with Store(tmp_path / "run") as store:
+            store.save({"a": 1}, {"x": np.zeros(2)}, {})
+            (record,) = (tmp_path / "run").glob("records/*/*")
+            shutil.copy(record, tmp_path / "run" / "results.safetensors")
+            with pytest.raises(BadInput, match="a file of another kind"):
+                store.load_results()
+
+    def test_a_folder_in_place_of_the_results(self, tmp_path: Path) -> None:
+        with Store(tmp_path / "run") as store:
+            (tmp_path / "run" / "results.safetensors").mkdir()
+            with pytest.raises(BadInput, match="it is a folder"):
+                store.load_results()
+
+    @pytest.mark.parametrize("kept", ["record", "checkpoint"])
+    def test_a_folder_in_place_of_a_record_is_no_record(self, tmp_path: Path, kept: str) -> None:
+        """A reader leaves it, a writer moves it aside and keeps the record anew."""
+        root = tmp_path / "run"
+        with Store(root) as store:
+            save, load = getattr(store, SAVES[kept]), getattr(store, LOADS[kept])
+            save({"a": 1}, {"x": np.zeros(2)}, {})
+            (path,) = root.glob("records/*/*" if kept == "record" else "checkpoints/*")
+            path.unlink()
+            path.mkdir()
+            assert getattr(Store(root, read_only=True), LOADS[kept])({"a": 1}) is None
+            assert load({"a": 1}) is None and not path.exists()
+            save({"a": 1}, {"x": np.ones(2)}, {})
+            assert load({"a": 1})[0]["x"].tolist() == [1, 1]
+
+    def test_a_folder_in_place_of_the_journal(self, tmp_path: Path) -> None:
+        with Store(tmp_path / "run") as store:
+            store.save({"a": 1}, {}, {})
+        (tmp_path / "run" / "journal.jsonl").unlink()
+        (tmp_path / "run" / "journal.jsonl").mkdir()
+        with pytest.raises(BadInput, match=r"journal\.jsonl.*folder.*made of the records"):
+            Store(tmp_path / "run")
+
+    def test_what_may_not_be_read_is_not_absent(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Neither a record, which would be made again, nor a folder of records, in which none would be counted."""
+        root = tmp_path / "run"
+        with Store(root) as store:
+            store.save({"a": 1}, {}, {})
+
+        def forbidden(self: Path) -> Any:
+            raise PermissionError(13, "Permission denied", str(self))
+
+        for method in ("read_bytes", "iterdir"):
+            with monkeypatch.context() as patched:
+                store = Store(root, read_only=True)
+                patched.setattr(Path, method, forbidden)
+                with pytest.raises(BadInput, match=r"Permission denied.*change its rights"):
+                    store.health()
+
+    def test_arrays_come_in_one_order(self, tmp_path: Path) -> None:
+        """safetensors gives them in another one in each process."""
+        names = [f"{letter}{number}" for letter in "qwerty" for number in range(6)]
+        with Store(tmp_path / "run") as store:
+            store.save({"a": 1}, {name: np.zeros(1) for name in names}, {})
+            assert list(store.load({"a": 1})[0]) == sorted(names)
+
+    def test_a_disk_that_is_full_is_told_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(*paths: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "replace", full)
+        with pytest.raises(BadInput) as error:
+            Store(tmp_path / "run")
+        assert str(error.value).count("no room") == 1 and "written" not in str(error.value)
+
+    def test_a_folder_that_a_dead_writer_left_is_removed(self, tmp_path: Path) -> None:
+        dead = subprocess.Popen([sys.executable, "-c", ""])
+        dead.wait()
+        for process in (dead.pid, os.getppid()):
+            (tmp_path / f".out-{process}-0{SUFFIX}").mkdir()
+        with new_folder(tmp_path / "out"):
+            pass
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([f".out-{os.getppid()}-0{SUFFIX}", "out"])
+
+
+SAVES = {"record": "save", "checkpoint": "save_checkpoint"}
+LOADS = {"record": "load", "checkpoint": "load_checkpoint"}

@@ -16,7 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from phasescope import instruments, layers, learners, losses, tasks, theory
-    from phasescope.ensemble import Feedback, Quantity, Simulation, Span, feedback_loop, last, measure, simulate, train
+    from phasescope.ensemble import (
+        Feedback,
+        Quantity,
+        Simulation,
+        Span,
+        feedback_loop,
+        final,
+        last,
+        measure,
+        simulate,
+        train,
+    )
     from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
     from phasescope.studies import (
         Experiment,
@@ -68,6 +79,7 @@ _HOMES = {
         "Simulation",
         "Span",
         "feedback_loop",
+        "final",
         "last",
         "measure",
         "simulate",
@@ -116,6 +128,7 @@ __all__ = [
     "Subject",
     "autoinit",
     "feedback_loop",
+    "final",
     "inspect",
     "instrument",
     "instruments",

@@ -6,7 +6,6 @@ A domain takes the name of a value and the value, and returns it as plain Python
 
 from __future__ import annotations
 
-import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
@@ -14,6 +13,9 @@ from inspect import Parameter, signature
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
+
+from phasescope.errors import BadInput as BadInput
+from phasescope.errors import shown as shown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,36 +25,6 @@ R = TypeVar("R")
 Domain = Callable[[str, Any], Any]
 LARGE = 1e75  # the fourth power of what is at most so large, or one over it, is still a float64
 MOST_CLASSES = 10**6
-
-
-class BadInput(ValueError):
-    """A value that a user gave and can mend: one clear sentence with the value, the range allowed and the mend."""
-
-
-class _Short(reprlib.Repr):
-    def repr_int(self, x: int, level: int) -> str:  # more digits than Python prints are an error there
-        return str(x) if x.bit_length() < 128 else f"an integer of {x.bit_length()} bits"
-
-
-_short = _Short()
-
-
-def shown(value: Any) -> str:
-    """Return ``value`` in at most about 60 characters, as sentences quote it.
-
-    >>> shown(10**400), shown(np.zeros((2, 3))), shown("grok")
-    ('an integer of 1329 bits', 'an array of shape (2, 3)', "'grok'")
-    """
-    if getattr(value, "shape", None) == () and hasattr(value, "item"):
-        value = value.item()
-    if isinstance(getattr(value, "shape", None), tuple):
-        return f"an array of shape {tuple(value.shape)}"
-    if isinstance(value, type):
-        return f"the class {value.__name__}"
-    if callable(value) and hasattr(value, "__name__"):
-        return f"the function {value.__name__}"
-    text = _short.repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def plain(value: Any) -> Any:
@@ -67,7 +39,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "; did you mean 'grokking'? Known: grokking, memory."
     """
     words = sorted(known)
-    close = get_close_matches(name, words, n=1)
+    close = get_close_matches(name[:100], words, n=1)
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
 
 
@@ -260,6 +232,7 @@ def as_points(
         found = found.double()
     elif found.dtype not in (torch.float32, torch.float64):
         found = found.float()
+    found = found.contiguous()  # sums take the same order however the numbers lay in memory
     # a sum is finite only where all is; where it overflows, each entry is looked at
     if finite and not bool(torch.isfinite(found.detach().sum())):
         _finite(name, found.detach())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import signal
+import os
 import sys
 import time
 import webbrowser
@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phasescope.door import ended, safe_point, training_is_over
 from phasescope.layers.options import register as layer_commands
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from phasescope.inspection.command import Told
-    from phasescope.studies import MapResults, Results
-    from phasescope.studies._display import Display
+    from phasescope.studies import MapResults, Results, Stage
 
 app = typer.Typer(
     add_completion=False,
@@ -28,7 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="A laboratory for the science of deep learning: phase diagrams of small networks, exact theory, verdicts.",
 )
-BAD_INPUT, INTERRUPTED = 2, 3
+CTRL_C = 130
+MOST_CHARACTERS, MOST_BRACKETS = 20_000, 200  # of a setting
 
 Scale = Annotated[str, typer.Option(help="pocket: a minute or two on two cores; paper: the paper's own sizes.")]
 Changes = Annotated[
@@ -47,7 +48,7 @@ Out = Annotated[Path | None, typer.Option(help="The run's folder; default runs/<
 def _console(*, stderr: bool = False) -> Console:
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False)
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)  # what users write is text
 
 
 def _changes(pairs: list[str] | None) -> dict[str, Any]:
@@ -58,11 +59,27 @@ def _changes(pairs: list[str] | None) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         if not equals or not name.isidentifier():
             raise BadInput(f"--set {pair!r} is not NAME=VALUE: write, for example, --set p=31.")
-        try:
-            changes[name] = json.loads(text)
-        except json.JSONDecodeError:
-            changes[name] = text
+        if name in changes:
+            raise BadInput(f"--set {name}= is there more than once: give each setting one value.")
+        changes[name] = _value(name, text)
     return changes
+
+
+def _value(name: str, text: str) -> Any:
+    """Return the value that JSON writes, or the text itself where it is no JSON. Raises ``BadInput``."""
+    from phasescope.vocabulary import BadInput
+
+    if len(text) > MOST_CHARACTERS or sum(map(text.count, "[{")) > MOST_BRACKETS:
+        raise BadInput(
+            f"--set {name}={text[:40]}... has {len(text):,} characters: at most {MOST_CHARACTERS:,}, and "
+            f"{MOST_BRACKETS} brackets, are read."
+        )
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    except ValueError:  # Python reads no whole number of so many digits
+        raise BadInput(f"--set {name}={text[:40]}... has too many digits: give a smaller number.") from None
 
 
 @app.command()
@@ -108,13 +125,19 @@ def map_(
     _carry_out(lambda display: studies.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
 
 
-def _carry_out(work: Callable[[Display], Results | MapResults], as_json: bool, open_: bool) -> None:
+def _carry_out(work: Callable[[Callable[[Stage], None]], Results | MapResults], as_json: bool, open_: bool) -> None:
     """Do the work with a live display, write its report, and tell of it."""
     from phasescope.studies._display import Display
 
     display, started = Display(_console(stderr=True)), time.monotonic()
+
+    def on_progress(stage: Stage) -> None:
+        safe_point()
+        display(stage)
+
     try:
-        results = work(display)
+        results = work(on_progress)
+        training_is_over()
     finally:
         display.close()
     paths = _report(results)
@@ -128,25 +151,29 @@ def _carry_out(work: Callable[[Display], Results | MapResults], as_json: bool, o
 
 
 def _report(results: Results | MapResults) -> dict[str, Any]:
+    """Write figures and page into the run's folder; return where they are."""
     from phasescope.report import write_report
     from phasescope.store import Store
 
     assert results.directory is not None
     with Store(results.directory) as store:
-        return write_report(
-            store,
-            study_name=results.provenance["study"],
-            title=results.title,
-            question=results.question,
-            paper=results.paper,
-            figures=results.figures(),
-            claims=results.verdicts.to_json(),
-            provenance=results.provenance,
-            notes=results.notes,
-            settings=dict(results.settings),
-            command=results.command,
-            diagrams=results.diagrams(),
-        )
+        return write_report(store, **_parts(results))
+
+
+def _parts(results: Results | MapResults) -> dict[str, Any]:
+    return {
+        "study_name": results.provenance["study"],
+        "title": results.title,
+        "question": results.question,
+        "paper": results.paper,
+        "figures": results.figures(),
+        "claims": results.verdicts.to_json(),
+        "provenance": results.provenance,
+        "notes": results.notes,
+        "settings": dict(results.settings),
+        "command": results.command,
+        "diagrams": results.diagrams(),
+    }
 
 
 def _document(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -163,14 +190,15 @@ def _document(results: Results | MapResults, paths: dict[str, Any], seconds: flo
 
 
 def _tell(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> None:
+    from rich.text import Text
+
     console = _console()
     paper = f" ({results.paper.authors} {results.paper.year})" if results.paper else ""
-    console.print(f"[bold]{results.title}[/bold]{paper}")
+    console.print(Text.assemble((results.title, "bold"), paper))
     print(results.summary())
-    console.print(f"figures  {Path(paths['report']).parent / 'figures'}", soft_wrap=True)
-    console.print(f"page     {paths['report']}", soft_wrap=True)
-    console.print(f"data     {results.data_path}", soft_wrap=True)
-    console.print(f"{seconds:.1f} s, report included")
+    if paths:
+        print(f"figures  {Path(paths['report']).parent / 'figures'}\npage     {paths['report']}")
+    print(f"data     {results.data_path}\n{seconds:.1f} s, report included")
 
 
 @app.command("list")
@@ -207,9 +235,10 @@ def explore(
 ) -> None:
     """Make the page of a finished run again, one file that opens from disk, to explore and to send to others."""
     from phasescope import studies
-    from phasescope.report.writer import copied
+    from phasescope.report.writer import write_page
 
-    page = copied(_report(studies.load(directory))["report"], out)
+    results = studies.load(directory)
+    page = _report(results)["report"] if out is None else write_page(out, **_parts(results))
     print(page)
     if open_:
         webbrowser.open(page.resolve().as_uri())
@@ -224,9 +253,12 @@ def report(
     from phasescope import studies
 
     results = studies.load(directory)
-    paths = _report(results)
+    readable = not os.access(directory, os.W_OK)  # an archive: its page stays as it is
+    paths = {} if readable else _report(results)
     _tell(results, paths, float(results.provenance["seconds"]))
-    if open_:
+    if readable:
+        print(f"no page  {directory} can not be written: phasescope explore {directory} --out FILE makes one elsewhere")
+    elif open_:
         webbrowser.open(Path(paths["report"]).resolve().as_uri())
 
 
@@ -280,11 +312,13 @@ def inspect_(
 
 def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as_json: bool, open_: bool) -> None:
     """Do work on a model of the user's, write its document and its page, and tell of it."""
+    from rich.text import Text
+
     from phasescope.report.told import written
 
     started = time.monotonic()
     with _console(stderr=True).status("loading") as status:
-        told = work(status.update)
+        told = work(lambda words: status.update(Text(words)))
     page, text = written(told, out, time.monotonic() - started, as_json)
     print(text)
     if open_:
@@ -312,36 +346,14 @@ def polynomial(
         _console().print(shown(facts))
 
 
-def main() -> None:
-    """Run the command line: exit code 0 when complete, 2 for bad input, 3 when interrupted."""
-
-    def stop(number: int, frame: object) -> None:
+def called() -> int:
+    """Do what the words of the command line say; return the exit code. Raises what the work raises."""
+    code = int(app(standalone_mode=False) or 0)
+    if code == CTRL_C:  # typer keeps the KeyboardInterrupt to itself
         raise KeyboardInterrupt
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; what was finished is kept, and the same command resumes.", INTERRUPTED)
-    except Exception as error:
-        code, sentence = _sentence(error)
-        if code is None:
-            raise
-        _fail(sentence, code)
+    return code
 
 
-def _sentence(error: Exception) -> tuple[int | None, str]:
-    """Return the exit code and the sentence for an error that a user can mend, or None for one that is ours."""
-    usage = getattr(error, "format_message", None)  # typer's own complaint about a command line
-    if usage is not None:
-        return BAD_INPUT, usage()
-    from phasescope.vocabulary import BadInput, Interrupted
-
-    if isinstance(error, Interrupted):
-        return INTERRUPTED, str(error)
-    return (BAD_INPUT if isinstance(error, BadInput) else None), str(error)
-
-
-def _fail(sentence: str, code: int) -> None:
-    print(f"phasescope: {sentence}", file=sys.stderr)
-    sys.exit(code)
+def main() -> None:
+    """Run the command line in this process, whose signals are left alone: ``phasescope.__main__`` meets them too."""
+    sys.exit(ended(called))

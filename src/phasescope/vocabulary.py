@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
 from phasescope.checks import BadInput as BadInput
 from phasescope.checks import array, function, number, numbers, sequence, shown, text, whole, word
 from phasescope.checks import nearest as nearest
+from phasescope.errors import Interrupted as Interrupted
 from phasescope.members import Grid as Grid
 from phasescope.members import Knob as Knob
 from phasescope.members import Member as Member
@@ -30,10 +31,6 @@ if TYPE_CHECKING:
 
 Cost = Literal["weights", "forward", "backward"]
 Array = np.ndarray[Any, np.dtype[Any]]
-
-
-class Interrupted(RuntimeError):
-    """A run was stopped before it was complete; what was finished is kept and the same call resumes."""
 
 
 class Fate(StrEnum):
@@ -100,12 +97,16 @@ class Generators(Protocol):
         ...
 
 
+@runtime_checkable
 class Task(Protocol):
-    """What is learnt. ``draw`` depends on the member and its streams alone, so anything can be drawn again."""
+    """What is learnt. ``draw`` depends on the member and its streams alone, so anything can be drawn again.
+
+    These five are all that the ensemble asks of a task. Splits may have any size, another one for each member.
+    """
 
     @property
     def name(self) -> str:
-        """The task's name, with what identifies it."""
+        """The task's name, for sentences."""
         ...
 
     @property
@@ -123,7 +124,56 @@ class Task(Protocol):
         ...
 
     def describe(self) -> Mapping[str, Any]:
-        """Return everything that changes the task's numbers, as plain data."""
+        """Return what changes the task's numbers and can not be read off its code and attributes, as plain data."""
+        ...
+
+
+@runtime_checkable
+class Sampler(Task, Protocol):
+    """A task that makes fresh data for every step: ``draw`` returns the fixed samples on which a member is read."""
+
+    def batch(self, member: Member, generators: Generators, step: int, size: int) -> tuple[Array, Array]:
+        """Return inputs (size, ...) and labels (size,) or targets (size, K) of ``step`` (1, 2, ...)."""
+        ...
+
+
+@runtime_checkable
+class Tunable(Protocol):
+    """A learner with numbers of its own that a grid may set per member; ``with_knobs`` sets them in place."""
+
+    @property
+    def knobs(self) -> Mapping[str, Knob]:
+        """The knobs a grid may set, with their values."""
+        ...
+
+    def with_knobs(self, own: Mapping[str, Knob]) -> None:
+        """Set the member's own numbers."""
+        ...
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A learner that draws its own first weights; of any other, each submodule's ``reset_parameters`` is called."""
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Draw fresh weights in place."""
+        ...
+
+
+@runtime_checkable
+class KeyedRest(Protocol):
+    """A layer, such as ``KeyedDropout``, that may rest; of a tile it rests only where its ``rate`` is 0 for each."""
+
+    rate: Tensor
+    always_off: bool
+
+
+@runtime_checkable
+class Compiled(Protocol):
+    """A learner that may have a compiled step for the CPU."""
+
+    def fused(self) -> Fused | None:
+        """Return the compiled step, or None where it would not compute what ``forward`` does."""
         ...
 
 

@@ -3,7 +3,7 @@
 from phasescope.ensemble.feedback import Feedback, feedback_loop
 from phasescope.ensemble.measure import measure
 from phasescope.ensemble.refine import Refinement
-from phasescope.ensemble.results import last
+from phasescope.ensemble.results import final, last
 from phasescope.ensemble.simulate import Quantity, Simulation, simulate
 from phasescope.ensemble.span import Span
 from phasescope.ensemble.streams import streams
@@ -18,6 +18,7 @@ __all__ = [
     "Span",
     "device_named",
     "feedback_loop",
+    "final",
     "last",
     "measure",
     "simulate",

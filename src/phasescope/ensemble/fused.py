@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.optimizers import NUMBERS
 from phasescope.ensemble.reading import read, running, subject, tensors
-from phasescope.ensemble.schedule import Watcher, groups, record_steps
+from phasescope.ensemble.schedule import Watcher, groups, record_steps, scores
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
-from phasescope.vocabulary import Array, BadInput, Draw, Fused, Keeper, Subject, Trajectory
+from phasescope.vocabulary import Array, BadInput, Compiled, Draw, Fused, Keeper, Subject, Trajectory
 
 OPTIMIZERS = {"sgd": 0.0, "adam": 1.0, "adamw": 2.0}
 
@@ -40,13 +40,10 @@ class _State:
 
 
 def supports(job: Job) -> bool:
-    """Return whether the job's learner and task have a compiled step: integer inputs and labels, fixed table."""
-    return (
-        bool(getattr(job.module, "fused_kernel", False))
-        and not hasattr(job.task, "batch")
-        and getattr(job.task, "inputs", np.zeros(1)).dtype.kind in "iu"
-        and getattr(job.task, "labels", np.zeros((1, 1))).ndim == 1
-    )
+    """Return whether the job's learner and task have a compiled step: integer inputs and labels, a finite table."""
+    data = job.sample
+    fits = not data.endless and not data.real and data.first.dtype.kind in "iu"
+    return fits and isinstance(job.module, Compiled) and job.module.fused() is not None
 
 
 def flat(parameters: Mapping[str, Tensor], dtype: np.dtype[Any]) -> Array:
@@ -64,12 +61,19 @@ def unflat(rows: Array, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
+def fused_of(job: Job) -> Fused:
+    """Return the compiled step of a job that ``supports`` has seen."""
+    found = job.module.fused() if isinstance(job.module, Compiled) else None
+    assert found is not None
+    return found
+
+
 class FusedMember:
     """One member on its way: draws its data, trains group by group, reads, and knows when to stop."""
 
     def __init__(self, job: Job, advance: Callable[..., int]) -> None:
         self.job, self.advance = job, advance
-        self.fused: Fused = job.module.fused()  # type: ignore[operator]
+        self.fused = fused_of(job)
         self.dtype = np.dtype(job.recipe.dtype)
         self.torch_dtype = getattr(torch, job.recipe.dtype)
         self.draw: Draw = job.draw()
@@ -156,8 +160,7 @@ class FusedMember:
 
     def _read(self, steps: Array, thetas: Array, states: Array) -> bool:
         readings = read(self.job.watch, self._subject(thetas, states))
-        nothing = np.zeros(len(steps))
-        train, test = (readings.get(f"{part}_accuracy", nothing) for part in ("train", "test"))
+        train, test = scores(readings, len(steps), None, self.job.recipe.loss)
         for i, step in enumerate(steps.tolist()):
             if self.watcher.see(step, float(train[i]), float(test[i])):
                 self.now.seen.append({name: value[: i + 1] for name, value in readings.items()})

@@ -3,30 +3,76 @@
 from __future__ import annotations
 
 import copy
-import hashlib
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from importlib import metadata
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from phasescope.ensemble.marks import (
+    Marks,
+    drawn_mark,
+    learner_marks,
+    of_the_house,
+    reads_mark,
+    refuse_moods,
+    structure,
+    task_mark,
+)
 from phasescope.ensemble.streams import streams
-from phasescope.vocabulary import BadInput, Draw, Grid, Instrument, Knob, Member, Recipe, Scatter, Task, nearest
+from phasescope.errors import shown
+from phasescope.identity import house_fingerprint, surroundings
+from phasescope.samples import checked
+from phasescope.vocabulary import (
+    Array,
+    BadInput,
+    Draw,
+    Grid,
+    Instrument,
+    Knob,
+    Member,
+    Recipe,
+    Sampler,
+    Scatter,
+    Task,
+    Tunable,
+    as_instrument,
+    nearest,
+)
 
 LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
-AUTOINIT = ("inspection/autoinit.py", "inspection/autoinit_jacobians.py")  # a study draws first weights with it
-ROOMS = ("ensemble", "instruments", "learners", "losses.py", "tasks", *AUTOINIT, "vocabulary.py")
+MOST_MEMBERS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a member's data look like: ``rows`` in all and ``train``, whether targets are ``real``, the ``first`` few.
+
+    ``first`` (n, ...) are up to three training inputs; ``endless`` where every step has fresh data.
+    """
+
+    rows: int
+    train: int
+    real: bool
+    endless: bool
+    first: Array
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What members must share to be trained side by side."""
+        return (self.rows, self.train, self.real, self.endless, self.first.shape[1:], self.first.dtype.str)
 
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train: who, what, how, and what to read. ``module`` carries the member's own numbers."""
+    """One network to train: who, what, how, and what to read. ``module`` carries the member's own numbers.
+
+    ``marks`` are the fingerprints of all that, ``sample`` what the member's data look like.
+    """
 
     member: Member
     module: nn.Module
@@ -35,83 +81,48 @@ class Job:
     watch: tuple[Instrument, ...]
     at_end: tuple[Instrument, ...]
     engine: str
+    marks: Marks
+    sample: Sample
 
     def draw(self) -> Draw:
-        """Return what this member learns from."""
-        return self.task.draw(self.member, streams(self.member.seed))
+        """Return what this member learns from, checked. Raises ``BadInput``."""
+        return drawn(self.task, self.member)
 
     @cached_property
     def shape_key(self) -> str:
-        """Jobs with equal keys can be stacked: same learner, task, loss, optimizer and row count."""
-        recipe, knobs = self.recipe, getattr(self.module, "knobs", {})
-        learner = {name: value for name, value in describe(self.module).items() if name not in knobs}
-        count = getattr(self.task, "train_count", lambda member: 0)(self.member)
-        key = (learner, self.task.describe(), recipe.loss, recipe.optimizer, recipe.batch, count)
-        return repr((*key, recipe.dtype))
+        """Jobs with equal keys can be stacked: networks alike but for their tensors' values, data of one shape."""
+        recipe = self.recipe
+        key = (self.marks.shape, self.sample.shape, recipe.loss, recipe.optimizer, recipe.batch, recipe.dtype)
+        return repr(key)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that changes the result, as plain data; its hash names the record."""
+        kind = type(self.module)
         return {
-            "learner": describe(self.module),
-            "task": self.task.describe(),
+            "learner": {"name": f"{kind.__module__}.{kind.__qualname__}", "is": self.marks.learner},
+            "task": {"name": self.task.name, "is": self.marks.task},
             "recipe": self.recipe.model_dump(mode="json"),
             # the task's own numbers too: two tables may differ in nothing but their train fraction
             "knobs": {name: plain(value) for name, value in {**self.task.knobs, **self.member.knobs}.items()},
             "seed": self.member.seed,
-            "watch": [_reads(instrument) for instrument in self.watch],
-            "at_end": [_reads(instrument) for instrument in self.at_end],
+            "watch": list(self.marks.watch),
+            "at_end": list(self.marks.at_end),
             "engine": self.engine,
-            "code": code_fingerprint(),
-            "libraries": libraries(),
+            "code": house_fingerprint("phasescope.ensemble.train"),
+            "surroundings": surroundings(),
         }
 
 
-def _reads(instrument: Instrument) -> Any:
-    # the same instrument at other places along its own dimensions is another reading
-    places = {dim: [plain(value) for value in values] for dim, values in instrument.coords.items()}
-    return [instrument.name, places] if places else instrument.name
+def drawn(task: Task, member: Member) -> Draw:
+    """Return what a task draws for a member, checked at the door. Raises ``BadInput`` with row and value."""
+    return checked(task.draw(member, streams(member.seed)), task.classes, task.name)
 
 
 def plain(value: Any) -> Any:
     """Return a knob as records have it: numbers as floats."""
     # a grid over (0, 1) and one over (0.0, 1.0) hold the same members
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-@cache
-def libraries() -> dict[str, str]:
-    """Return the versions of the libraries whose arithmetic decides the last bits."""
-    # once for all members: each look-up reads the library's files
-    return {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
-
-
-@cache
-def code_fingerprint(rooms: tuple[str, ...] = ROOMS) -> str:
-    """Return a hash of the rooms' source: by default what can change a trained number, so no reports, no studies."""
-    home = Path(__file__).parent.parent
-    files = sorted(file for room in rooms for file in ([home / room] if "." in room else (home / room).glob("*.py")))
-    total = hashlib.sha256()
-    for file in files:
-        total.update(file.name.encode() + file.read_bytes())
-    return total.hexdigest()[:16]
-
-
-def describe(module: nn.Module) -> dict[str, Any]:
-    """Return the learner's own description, or its class, printed form and source for a user's module."""
-    own = getattr(module, "describe", None)
-    if own is not None:
-        return dict(own())
-    try:
-        source = inspect.getsource(type(module))
-    except (OSError, TypeError):
-        source = ""
-    return {
-        "learner": f"{type(module).__module__}.{type(module).__qualname__}",
-        "printed": repr(module),
-        "source": hashlib.sha256(source.encode()).hexdigest()[:16],
-        "shapes": {name: list(value.shape) for name, value in module.named_parameters()},
-    }
 
 
 def jobs(
@@ -123,47 +134,129 @@ def jobs(
     at_end: Sequence[Instrument] = (),
     engine: str = "",
 ) -> list[Job]:
-    """Return one job per member of the grid, in the grid's order. Raises ``BadInput`` for an axis nobody knows."""
-    made: dict[str, nn.Module] = {}
+    """Return one job per member of the grid, in the grid's order.
 
-    def module_of(member: Member) -> nn.Module:
-        module = learner if isinstance(learner, nn.Module) else learner(member)
-        own = {name: member[name] for name in getattr(module, "knobs", {}) if name in member.knobs}
-        key = repr((describe(module), sorted(own.items())))
-        if key not in made:
-            made[key] = _with_knobs(module, own)
-        return made[key]
-
+    Raises ``BadInput`` for an axis nobody knows, data that can not be used, and networks, tasks and instruments
+    of which it can not be told what changes their numbers.
+    """
+    for what, value, kinds in (("grid", grid, Grid | Scatter), ("recipe", recipe, Recipe)):
+        if not isinstance(value, kinds):
+            raise BadInput(f"{what} is {shown(value)}: give a ps.{what.capitalize()}.")
+    for name, read in (("watch", watch), ("at_end", at_end)):
+        if isinstance(read, Instrument) or not isinstance(read, Iterable):
+            raise BadInput(f"{name} is {shown(read)}: give a list of instruments, such as ps.instruments.LEARNING.")
+    watch, at_end = (tuple(as_instrument(thing) for thing in read) for read in (watch, at_end))
+    if len(grid) > MOST_MEMBERS:
+        raise BadInput(f"the grid has {len(grid):,} members: at most {MOST_MEMBERS:,} are allowed in one call.")
+    making = _Making(learner, task)
+    reads = tuple(tuple(reads_mark(i) for i in instruments) for instruments in (watch, at_end))
     found = []
     for member in grid:
-        module = module_of(member)
-        its_task: Any = task(member) if _is_factory(task) else task  # type: ignore[operator]
-        _check_axes(member, module, its_task, free=_is_factory(task) or not isinstance(learner, nn.Module))
+        module, marked = making.module(member)
+        its_task = making.task(member)
+        _check_axes(member, module, its_task, free=making.free)
         own = {name: member[name] for name in Recipe.model_fields if name in member.knobs}
-        its_recipe = Recipe(**{**recipe.model_dump(), **own})
-        if hasattr(its_task, "batch") and its_recipe.batch is None:
+        its_recipe = Recipe(**{**recipe.model_dump(), **own}) if own else recipe
+        its_mark, sample = making.data(its_task, member)
+        if sample.endless and its_recipe.batch is None:
             raise BadInput("batch is None: a task that samples fresh data needs a batch size in its recipe.")
-        found.append(Job(member, module, its_task, its_recipe, tuple(watch), tuple(at_end), engine))
+        marks = Marks(*marked, its_mark, *reads)
+        found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample))
+    making.unchanged()
     return found
 
 
-def _is_factory(task: TaskLike) -> bool:
-    return not hasattr(task, "draw")
+class _Making:
+    """Makes the networks and the data of one call. What is made twice alike, by its fingerprint, is kept once."""
+
+    def __init__(self, learner: LearnerLike, task: TaskLike) -> None:
+        self.learner, self.task_like = learner, task
+        self.given = isinstance(learner, nn.Module)
+        self.one_task = isinstance(task, Task) and not isinstance(task, type)
+        if not self.given and (isinstance(learner, type) or not callable(learner)):
+            raise BadInput(f"the learner is {shown(learner)}: give a torch.nn.Module, or a function of the member.")
+        self.free = not (self.given and self.one_task)
+        self.modules: dict[tuple[str, str], nn.Module] = {}
+        self.own: dict[str, tuple[nn.Module, tuple[str, str]]] = {}
+        self.arrays: dict[int, tuple[Any, bytes]] = {}
+        self.tasks: dict[int, tuple[Task, str]] = {}
+        self.samples: dict[Any, Sample] = {}
+
+    def module(self, member: Member) -> tuple[nn.Module, tuple[str, str]]:
+        """Return the member's network, and its fingerprints."""
+        if not self.given:
+            module = self.learner(member)
+            if not isinstance(module, nn.Module):
+                raise BadInput(f"the learner made {type(module).__name__} of a member: make a torch.nn.Module.")
+            return self._kept(module, member)
+        own = {name: member[name] for name in _knobs(self.learner) if name in member.knobs}
+        key = repr(sorted(own.items()))
+        if key not in self.own:
+            self.own[key] = self._kept(self.learner, member)  # type: ignore[arg-type]
+        return self.own[key]
+
+    def _kept(self, module: nn.Module, member: Member) -> tuple[nn.Module, tuple[str, str]]:
+        own = {name: member[name] for name in _knobs(module) if name in member.knobs}
+        changed = module
+        if own and isinstance(module, Tunable):
+            changed = copy.deepcopy(module)
+            changed.with_knobs(own)
+        marked = learner_marks(changed, module)
+        return self.modules.setdefault(marked, changed), marked
+
+    def task(self, member: Member) -> Task:
+        """Return the member's task."""
+        found = self.task_like if self.one_task or not callable(self.task_like) else self.task_like(member)
+        if isinstance(found, type) or not isinstance(found, Task):
+            raise BadInput(
+                f"the task is {shown(found)}: give a Table, a Sampler, a function of the member that "
+                "returns one, or anything with name, knobs, classes, draw(member, generators) and describe()."
+            )
+        return found
+
+    def data(self, task: Task, member: Member) -> tuple[str, Sample]:
+        """Return the fingerprint of the member's data, and what they look like."""
+        if id(task) not in self.tasks:
+            self.tasks[id(task)] = (task, task_mark(task, self.arrays))
+        mark = self.tasks[id(task)][1]
+        house, knobs = of_the_house(task), {name: member.get(name, v) for name, v in task.knobs.items()}
+        key = (mark, repr(sorted(knobs.items())))
+        if house and key in self.samples:
+            return mark, self.samples[key]
+        draw = drawn(task, member)
+        if key not in self.samples and not house:
+            refuse_moods(task, member, draw)
+        rows = draw.inputs[draw.train[:3]]
+        real = draw.labels.ndim == 2
+        self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, isinstance(task, Sampler), np.array(rows))
+        return (mark if house else drawn_mark(mark, task, member, draw, self.arrays)), self.samples[key]
+
+    def unchanged(self) -> None:
+        """Raise ``BadInput`` where making one member changed what another one is: by a global, or a class attribute."""
+        networks = [] if self.given or len(self.modules) < 2 else list(self.modules.items())
+        for (_, shape), module in networks:
+            if not of_the_house(module) and structure(module) != shape:
+                raise BadInput(
+                    "the networks of two members share something that was changed after the first was made, such as a "
+                    "global or an attribute of their class: keep each member's numbers on its own network."
+                )
+        arrays: dict[int, tuple[Any, bytes]] = {}
+        for task, mark in [] if self.one_task or len(self.tasks) < 2 else list(self.tasks.values()):
+            if task_mark(task, arrays) != mark:
+                raise BadInput(
+                    f"the task {task.name!r} of one member changed when another's was made: give each its own arrays."
+                )
 
 
-def _with_knobs(module: nn.Module, own: Mapping[str, Knob]) -> nn.Module:
-    if not own:
-        return module
-    changed = copy.deepcopy(module)
-    changed.with_knobs(own)  # type: ignore[operator]
-    return changed
+def _knobs(module: Any) -> Mapping[str, Knob]:
+    return module.knobs if isinstance(module, Tunable) else {}
 
 
 def _check_axes(member: Member, module: nn.Module, task: Task, *, free: bool) -> None:
     fixed = [name for name in member.knobs if name in FIXED]
     if fixed:
         raise BadInput(f"grid axis {fixed[0]!r} can not differ within one grid: set it in the recipe.")
-    known = {*Recipe.model_fields, *task.knobs, *getattr(module, "knobs", {})} - set(FIXED)
+    known = {*Recipe.model_fields, *task.knobs, *_knobs(module)} - set(FIXED)
     for name in member.knobs:
         if name not in known and not free:
             raise BadInput(f"nobody knows the grid axis {name!r}{nearest(name, known)}")

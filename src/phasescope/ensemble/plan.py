@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.func import functional_call
 
+from phasescope.ensemble.fused import fused_of
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.schedule import record_steps
 from phasescope.vocabulary import BadInput
@@ -37,10 +38,10 @@ def free_memory(device: torch.device) -> int:
 
 def activation_bytes(job: Job, rows: int) -> int:
     """Return the bytes that autograd saves in a forward pass of ``rows`` samples, from passes of one and of three."""
-    inputs = getattr(job.task, "inputs", None)
-    if inputs is None:
-        return 0
-    one, three = (_saved_bytes(job, torch.from_numpy(inputs[:few])) for few in (1, 3))
+    first = job.sample.first
+    if len(first) < 3:
+        first = np.concatenate([first] * 3)[:3]
+    one, three = (_saved_bytes(job, torch.from_numpy(first[:few])) for few in (1, 3))
     return one + (three - one) // 2 * (rows - 1)
 
 
@@ -67,12 +68,12 @@ def bytes_per_member(job: Job, engine: str) -> int:
     """Return an estimate of the working memory of one member in training."""
     item = 8 if job.recipe.dtype == "float64" else 4
     weights = sum(p.numel() for p in job.module.parameters())
-    rows = len(getattr(job.task, "inputs", ())) or 1024
+    rows = job.sample.rows
     records = len(record_steps(job.recipe))
     if engine == "measure":
         return item * weights * 3 + activation_bytes(job, rows)
     if engine == "fused":
-        fused = job.module.fused()  # type: ignore[operator]
+        fused = fused_of(job)
         scratch = int(fused.scratch_size(fused.shape, min(job.recipe.batch or rows, rows)))
         return item * (weights * 6 + scratch + rows * (job.task.classes + 2 * int(fused.shape[3]) + 8))
     # a step keeps the activations of one batch; a reading passes all rows, one layer at a time unless it goes backwards

@@ -30,7 +30,8 @@ def train_reference(job: Job, steps: int) -> dict[str, Array]:
     module = initialized(job.module, seed).to(getattr(torch, recipe.dtype))
     data = tensors(draw, torch.device("cpu"), getattr(torch, recipe.dtype))
     rows = torch.from_numpy(draw.train).long()
-    rule = optimizer(list(module.parameters()), recipe)
+    learnt = [p for p in module.parameters() if p.requires_grad]
+    rule = optimizer(learnt, recipe)
     for step in range(1, steps + 1):
         if recipe.batch is not None and recipe.batch < len(draw.train):
             rows = torch.from_numpy(batch_order(seed, draw.train, recipe.batch, step, 1)[0]).long()
@@ -42,7 +43,7 @@ def train_reference(job: Job, steps: int) -> dict[str, Array]:
         weighted_mean(losses, data["weights"][rows]).backward()  # type: ignore[no-untyped-call]
         if recipe.optimizer == "sgd" and recipe.weight_decay:
             with torch.no_grad():
-                for parameter in module.parameters():
+                for parameter in learnt:
                     parameter.mul_(1 - recipe.lr * recipe.weight_decay)
         rule.step()
     return {name: np.array(value.detach().numpy()) for name, value in module.state_dict().items()}

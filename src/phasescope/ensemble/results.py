@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from phasescope.vocabulary import Array, BadInput, Fate, Grid, Instrument, Member, Scatter, Trajectory
+from phasescope.vocabulary import (
+    Array,
+    BadInput,
+    Fate,
+    Grid,
+    Instrument,
+    Member,
+    Scatter,
+    Trajectory,
+    nearest,
+)
 
 
 def to_record(t: Trajectory) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -63,15 +73,85 @@ def to_dataset(
     for instrument in at_end:
         values = [t.ends[instrument.name] for t in found]
         add(f"end.{instrument.name}", instrument.dims, values, **_attributes(instrument))
-    data["fate"] = (axes, np.array([str(t.fate) for t in found]).reshape(grid.shape))
     data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
     data["last_step"] = (axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
-    for name in found[0].final:
-        if len({t.final[name].shape for t in found}) == 1:
-            dims = [f"{name}_{i}" for i in range(found[0].final[name].ndim)]
-            add(f"final.{name}", dims, [t.final[name] for t in found])
-    return data
+    for name in sorted({name for t in found for name in t.final}):  # a record gives them in no order
+        _add_final(add, data, axes, grid.shape, name, [t.final.get(name) for t in found])
+    # a coordinate: it stays beside every reading, so that ``last`` knows whose last reading is not a final one
+    return data.assign_coords(fate=(axes, np.array([str(t.fate) for t in found]).reshape(grid.shape)))
+
+
+def _add_final(
+    add: Callable[..., None],
+    data: xr.Dataset,
+    axes: Sequence[str],
+    shape: tuple[int, ...],
+    name: str,
+    values: Sequence[Array | None],
+) -> None:
+    """Add the final parameters called ``name``; of unequal shapes, padded with NaN, and with each member's own shape.
+
+    Where even the number of axes differs, all are laid flat. A member without it has the shape -1. ``final`` undoes it.
+    """
+    known = [v for v in values if v is not None]
+    shapes = {v.shape for v in known}
+    if len(shapes) == 1 and len(known) == len(values):
+        dims = [f"{name}_{i}" for i in range(known[0].ndim)]
+        return add(f"final.{name}", dims, known)
+    rank = max(v.ndim for v in known)
+    own = np.full((len(values), max(rank, 1)), -1)
+    for row, value in zip(own, values, strict=True):
+        if value is not None:
+            row[: max(value.ndim, 1)] = value.shape or (1,)
+    alike = len({v.ndim for v in known}) == 1 and rank > 0
+    filled = [np.zeros((0,) * (rank if alike else 1), known[0].dtype) if v is None else v for v in values]
+    dims = [f"{name}_{i}" for i in range(rank)] if alike else [f"{name}_flat"]
+    add(
+        f"final.{name}",
+        dims,
+        filled if alike else [v.ravel() for v in filled],
+        padded="NaN beyond a member's own shape",
+    )
+    data[f"shape.{name}"] = ((*axes, f"{name}_axis"), own.reshape(*shape, -1))
+
+
+def final(data: xr.Dataset, **cell: Any) -> dict[str, Array]:
+    """Return one member's final parameters by name, each in its own shape; ``cell`` says which by axis and ``seed``.
+
+    ``data`` is what ``train`` returned. An axis that is not named must have one value. Raises ``BadInput`` for a cell
+    that is not there, or more than one.
+
+    >>> grid = xr.Dataset({"final.w": (("width", "seed", "w_0"), [[[1.0, np.nan]], [[2.0, 3.0]]]),
+    ...                    "shape.w": (("width", "seed", "w_axis"), [[[1]], [[2]]])}, {"width": [1, 2], "seed": [0]})
+    >>> final(grid, width=1)["w"]
+    array([1.])
+    """
+    for axis, value in cell.items():
+        if axis not in data.dims or value not in data[axis].values:
+            known = list(map(str, data[axis].values)) if axis in data.dims else sorted(map(str, data.dims))
+            raise BadInput(
+                f"there is no member with {axis}={value!r}{nearest(str(value if axis in data.dims else axis), known)}"
+            )
+    chosen = data.sel(cell)
+    found = {}
+    for key in map(str, chosen.data_vars):
+        if not key.startswith("final."):
+            continue
+        name, values = key.removeprefix("final."), chosen[key]
+        own = chosen.get(f"shape.{name}")
+        wide = [str(d) for d in values.dims if not str(d).startswith(f"{name}_")]
+        if any(values.sizes[d] > 1 for d in wide):
+            raise BadInput(f"{', '.join(wide)} have more than one value: name one of each, for example {wide[0]}=...")
+        array = np.asarray(values.squeeze(wide, drop=True).values)
+        if own is not None:
+            shape = [int(n) for n in np.ravel(own.squeeze(wide, drop=True).values) if n >= 0]
+            if not shape:
+                continue  # this member has no such parameter
+            flat = array.ndim == 1 and len(shape) > 1
+            array = array[: int(np.prod(shape))].reshape(shape) if flat else array[tuple(slice(n) for n in shape)]
+        found[name] = array
+    return found
 
 
 def _places(instruments: Sequence[Instrument]) -> dict[str, list[Any]]:
@@ -104,16 +184,27 @@ def padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:
 
 
 def last(values: xr.DataArray) -> xr.DataArray:
-    """Return each member's last reading: at its release, or at the end.
+    """Return each member's last reading: at its release, or at the end. One that diverged has none: NaN.
 
-    >>> last(xr.DataArray([[1.0, 2.0, np.nan]], dims=("seed", "step"))).values
-    array([2.])
+    The fates stand beside the readings of ``train`` as the coordinate ``fate``. How many readings are missing is in
+    ``attrs["missing"]``; ``xarray`` leaves them out of a median unless told ``skipna=False``.
+
+    >>> curves = xr.DataArray([[1.0, 2.0, np.nan], [5.0, np.nan, np.nan]], dims=("seed", "step"))
+    >>> last(curves).values
+    array([2., 5.])
+    >>> last(curves.assign_coords(fate=("seed", ["memorized", "diverged"]))).values
+    array([ 2., nan])
     """
     moved = values.transpose(..., "step")
     array = np.asarray(moved.values)
     valid = ~np.isnan(array)
     index = array.shape[-1] - 1 - np.argmax(valid[..., ::-1], axis=-1)
     out = np.take_along_axis(array, index[..., None], axis=-1)[..., 0]
-    return xr.DataArray(
+    fates = [name for name in moved.coords if str(name).split(".")[-1] == "fate"]
+    found = xr.DataArray(
         out, dims=moved.dims[:-1], coords={k: v for k, v in moved.coords.items() if "step" not in v.dims}
     )
+    for name in fates:  # a reading of before the divergence is none of the end
+        found = found.where(moved.coords[name] != str(Fate.DIVERGED)).transpose(*found.dims).drop_vars([name])
+    found.attrs = {**values.attrs, "missing": int(np.isnan(found.values).sum())}
+    return found

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
 import numpy as np
 
-from phasescope.vocabulary import Array, BadInput, Fate, Recipe
+from phasescope.vocabulary import Array, BadInput, Draw, Fate, Recipe
 
 GROUP = 16
 
@@ -41,18 +42,22 @@ def groups(steps: Array) -> list[Array]:
 
 @dataclass
 class Watcher:
-    """Follows one member's accuracies and says when it may leave: the rule behind ``Fate``."""
+    """Follows one member's scores and says when it may leave: the rule behind ``Fate``.
+
+    A score is an accuracy, or, of real targets, the share of their variance that is explained, on the rows of either
+    set: 1 - loss / variance. NaN, where nothing was read that says it, settles nothing.
+    """
 
     recipe: Recipe
     memorized_at: int = -1
     generalized_at: int = -1
     diverged_at: int = -1
 
-    def see(self, step: int, train_accuracy: float, test_accuracy: float) -> bool:
-        """Take in the accuracies at ``step``; return True when the member's fate is settled and it may leave."""
-        if self.memorized_at < 0 and train_accuracy >= self.recipe.level:
+    def see(self, step: int, train_score: float, test_score: float) -> bool:
+        """Take in the scores at ``step``; return True when the member's fate is settled and it may leave."""
+        if self.memorized_at < 0 and train_score >= self.recipe.level:
             self.memorized_at = step
-        if self.generalized_at < 0 and test_accuracy >= self.recipe.level:
+        if self.generalized_at < 0 and test_score >= self.recipe.level:
             self.generalized_at = step
         if self.generalized_at >= 0:
             return step >= self.recipe.overtime * self.generalized_at
@@ -60,15 +65,42 @@ class Watcher:
 
     def fate(self) -> tuple[Fate, int]:
         """Return the fate and the step at which it was settled."""
+        if self.diverged_at >= 0:  # whatever it knew before
+            return Fate.DIVERGED, self.diverged_at
         if self.generalized_at >= 0:
             return Fate.GENERALIZED, self.generalized_at
-        if self.diverged_at >= 0:
-            return Fate.DIVERGED, self.diverged_at
         if self.memorized_at >= 0:
             return Fate.MEMORIZED, self.memorized_at
         return Fate.OUT_OF_STEPS, self.recipe.steps
 
 
-def needs_accuracies(recipe: Recipe) -> bool:
-    """Return whether early release was asked for, which needs both accuracies among the watched instruments."""
+def releases_early(recipe: Recipe) -> bool:
+    """Return whether early release was asked for, which needs what scores are made of among the watched instruments."""
     return isfinite(recipe.overtime) or isfinite(recipe.patience)
+
+
+def scored_by(real: bool) -> tuple[str, str]:
+    """Return the names of the two readings, on training and test rows, that say how well a member has learnt."""
+    return ("train_loss", "test_loss") if real else ("train_accuracy", "test_accuracy")
+
+
+def spreads(draw: Draw) -> tuple[float, float] | None:
+    """Return the variance of real targets, the mean over outputs, on training and test rows; None for class labels."""
+    if draw.labels.ndim == 1:
+        return None
+    train, test = (float(draw.labels[rows].astype(np.float64).var(0).mean()) for rows in (draw.train, draw.test))
+    return train, test
+
+
+def scores(
+    readings: Mapping[str, Array], count: int, spread: tuple[float, float] | None, loss: str
+) -> tuple[Array, Array]:
+    """Return the training and test scores (count,) of one member's records; NaN where they were not read."""
+    found = []
+    for name, variance in zip(scored_by(spread is not None), spread or (0.0, 0.0), strict=True):
+        values = np.asarray(readings.get(name, np.full(count, np.nan)), dtype=np.float64)
+        if spread is not None:
+            explained = loss == "mse" and variance > 0
+            values = 1 - values / variance if explained else np.full(count, np.nan)
+        found.append(values)
+    return found[0], found[1]

@@ -6,21 +6,19 @@ call of a plain function with the member's numbers and its random streams, and l
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from phasescope.ensemble import plan
-from phasescope.ensemble.jobs import code_fingerprint, libraries, plain
+from phasescope.ensemble.jobs import plain
 from phasescope.ensemble.results import padded
 from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import Progress, interrupted, on_cores
+from phasescope.identity import fingerprint, surroundings
 from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Knob, Member
 
 Found = Mapping[str, Any]
@@ -62,22 +60,18 @@ class Simulation:
         """Return the member with the fixed numbers beside its own."""
         return Member({**self.fixed, **member.knobs}, member.seed)
 
-    def identity(self, member: Member) -> dict[str, Any]:
-        """Return everything that changes the member's numbers, as plain data; its hash names the record."""
+    def identity(self, member: Member, mark: str = "") -> dict[str, Any]:
+        """Return everything that changes the member's numbers, as plain data; its hash names the record.
+
+        ``mark`` is the fingerprint of ``measure``, for a caller who asks for many members at once.
+        """
         return {
             "simulation": f"{self.measure.__module__}.{self.measure.__qualname__}",
-            "source": _source(self.measure),
+            "is": mark or fingerprint(self.measure),
             "knobs": {name: plain(value) for name, value in self.member(member).knobs.items()},
             "seed": member.seed,
-            "code": code_fingerprint(),
-            "theory": code_fingerprint(("theory",)),
-            "libraries": libraries(),
+            "surroundings": surroundings(),
         }
-
-
-@cache
-def _source(function: Callable[..., Any]) -> str:
-    return hashlib.sha256(inspect.getsource(inspect.getmodule(function) or function).encode()).hexdigest()[:16]
 
 
 def simulate(
@@ -95,8 +89,9 @@ def simulate(
     members = list(simulation.grid)
     found: dict[int, Found] = {}
     progress, tell = Progress(len(members), len(members)), on_progress or (lambda progress: None)
+    mark = fingerprint(simulation.measure)
     for i, member in enumerate(members):
-        kept = keeper.load(simulation.identity(member)) if keeper else None
+        kept = keeper.load(simulation.identity(member, mark)) if keeper else None
         if kept is not None:
             found[i] = kept[0]
             progress.count(reused=True)
@@ -108,7 +103,7 @@ def simulate(
         member = members[i]
         arrays = _arrays(simulation, simulation.measure(simulation.member(member), streams(member.seed)))
         if keeper is not None:
-            keeper.save(simulation.identity(member), arrays, {})
+            keeper.save(simulation.identity(member, mark), arrays, {})
         found[i] = arrays
         progress.count()
 

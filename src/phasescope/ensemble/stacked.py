@@ -20,21 +20,11 @@ from phasescope.ensemble import optimizers
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import sample_losses, weighted_mean
 from phasescope.ensemble.reading import read, running, subject, tensors
-from phasescope.ensemble.schedule import Watcher, groups, record_steps
+from phasescope.ensemble.schedule import Watcher, groups, record_steps, scores, spreads
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, layer_key, streams
-from phasescope.vocabulary import Array, BadInput, Keeper, Trajectory
+from phasescope.vocabulary import Array, Keeper, KeyedRest, Sampler, Trajectory
 
 Tensors = dict[str, Tensor]
-
-
-def refuse_stateful_dropout(module: nn.Module) -> None:
-    """Raise ``BadInput`` for dropout that draws from torch's global generator, which no stream can replay."""
-    for name, part in module.named_modules():
-        if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0:
-            raise BadInput(
-                f"{name or 'the module'} is {part}: its masks come from a global generator; "
-                "use phasescope.learners.KeyedDropout in its place."
-            )
 
 
 class Tile:
@@ -48,15 +38,16 @@ class Tile:
         self.active = list(range(len(jobs)))
         modules = [initialized(job.module, job.member.seed).to(device, self.dtype) for job in jobs]
         self.module = modules[0]
-        refuse_stateful_dropout(self.module)
-        self.parameters = _stack([dict(m.named_parameters()) for m in modules])
+        self.parameters = _stack([_tensors(m, learnt=True) for m in modules])
+        self.frozen = _stack([_tensors(m, learnt=False) for m in modules])
         self.buffers = _stack([dict(m.named_buffers()) for m in modules])
         for name, part in self.module.named_modules():
-            if hasattr(part, "always_off"):  # one module acts for all members: it rests only if it may for each
+            if isinstance(part, KeyedRest):  # one module acts for all members: it rests only if it may for each
                 part.always_off = bool((self.buffers[f"{name}.rate"] == 0).all())
         self.m, self.v = optimizers.moments(self.parameters)
         self.numbers = optimizers.numbers([job.recipe for job in jobs], device)
         draws = [job.draw() for job in jobs]
+        self.spreads = [spreads(draw) for draw in draws]
         self.data = _stack([tensors(draw, device, self.dtype) for draw in draws])
         self.rows = [draw.train for draw in draws]
         self.watchers = [Watcher(job.recipe) for job in jobs]
@@ -65,12 +56,14 @@ class Tile:
 
     # -- one step ----------------------------------------------------------------------------------------------------
 
-    def _loss(self, weights: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor) -> tuple[Tensor, Tensors]:
-        logits = functional_call(self.module, (weights, state), (x,))
+    def _loss(
+        self, weights: Tensors, frozen: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor
+    ) -> tuple[Tensor, Tensors]:
+        logits = functional_call(self.module, ({**weights, **frozen}, state), (x,))
         return weighted_mean(sample_losses(logits, y, self.recipe.loss), w), state
 
     def _batches(self, first: int, count: int) -> Callable[[int], tuple[Tensor, Tensor, Tensor]]:
-        if hasattr(self.jobs[0].task, "batch"):
+        if self.jobs[0].sample.endless:
             return self._fresh
         rows = [self.rows[i] for i in self.active]
         size = min(self.recipe.batch or len(rows[0]), len(rows[0]))
@@ -95,11 +88,13 @@ class Tile:
         return batch
 
     def _fresh(self, step: int) -> tuple[Tensor, Tensor, Tensor]:
-        pairs = []
+        pairs: list[tuple[Tensor, Tensor]] = []
         for i in self.active:
             job = self.jobs[i]
-            x, y = job.task.batch(streams(job.member.seed), step, self.recipe.batch)  # type: ignore[attr-defined]
-            pairs.append((torch.from_numpy(np.asarray(x)), torch.from_numpy(np.asarray(y))))
+            assert isinstance(job.task, Sampler)
+            assert self.recipe.batch is not None
+            fresh = job.task.batch(job.member, streams(job.member.seed), step, self.recipe.batch)
+            pairs.append((torch.from_numpy(np.asarray(fresh[0])), torch.from_numpy(np.asarray(fresh[1]))))
         x, y = (torch.stack(part).to(self.device) for part in zip(*pairs, strict=True))
         x, y = (value.to(self.dtype) if value.is_floating_point() else value for value in (x, y))
         return x, y, torch.ones(x.shape[:2], dtype=self.dtype, device=self.device)
@@ -120,7 +115,7 @@ class Tile:
         self.module.train()
         for step in range(first, last + 1):
             self._set_keys(keys[:, step - first])
-            gradients, (loss, state) = step_of(self.parameters, self.buffers, *batch(step))
+            gradients, (loss, state) = step_of(self.parameters, self.frozen, self.buffers, *batch(step))
             self.buffers = {name: value.detach() for name, value in state.items()}
             broken = torch.where((broken == 0) & ~torch.isfinite(loss), step, broken)
             optimizers.update(self.recipe.optimizer, self.parameters, gradients, self.m, self.v, self.numbers, step)
@@ -132,30 +127,30 @@ class Tile:
     def read(self, broken: Tensor) -> list[int]:
         """Read the active members at the current step; return the places of those that are settled."""
         loss = self.recipe.loss
-        readings = read(self.jobs[0].watch, subject(self.module, self.parameters, self.buffers, self.data, loss))
-        zeros = np.zeros(len(self.active))
-        train, test = (readings.get(f"{part}_accuracy", zeros) for part in ("train", "test"))
+        weights = {**self.parameters, **self.frozen}
+        readings = read(self.jobs[0].watch, subject(self.module, weights, self.buffers, self.data, loss))
         leaving = []
         for place, i in enumerate(self.active):
             if int(broken[place]):
                 self.watchers[i].diverged_at = int(broken[place])
                 leaving.append(place)
                 continue
-            self.seen[i].append({name: value[place] for name, value in readings.items()})
-            if self.watchers[i].see(self.done, float(train[place]), float(test[place])):
+            mine = {name: value[place] for name, value in readings.items()}
+            self.seen[i].append(mine)
+            train, test = scores(mine, 1, self.spreads[i], loss)
+            if self.watchers[i].see(self.done, float(train.item()), float(test.item())):
                 leaving.append(place)
         return leaving
 
     def trajectory(self, place: int) -> Trajectory:
         """Return what training left of the active member at ``place``."""
         i = self.active[place]
-        alone = [
-            {n: v[place : place + 1] for n, v in stack.items()} for stack in (self.parameters, self.buffers, self.data)
-        ]
+        weights = {**self.parameters, **self.frozen}
+        alone = [{n: v[place : place + 1] for n, v in stack.items()} for stack in (weights, self.buffers, self.data)]
         ends = read(self.jobs[i].at_end, subject(self.module, alone[0], alone[1], alone[2], self.recipe.loss))
         seen = self.seen[i]
         readings = {name: np.stack([part[name] for part in seen]) for name in (seen[0] if seen else ())}
-        final = {name: value[place].cpu().numpy().copy() for name, value in self.parameters.items()}
+        final = {name: value[place].cpu().numpy().copy() for name, value in weights.items()}
         final |= {name: value[place].cpu().numpy().copy() for name, value in running(self.buffers).items()}
         steps = self.steps[: len(seen)] if seen else self.steps[:1]
         ends = {name: value[0] for name, value in ends.items()}
@@ -165,7 +160,7 @@ class Tile:
         """Keep only the active members at ``places``; the rest leave the batch."""
         index = torch.tensor(list(places), dtype=torch.int64, device=self.device)
         self.active = [self.active[place] for place in places]
-        for stack in (self.parameters, self.buffers, self.m, self.v, self.numbers, self.data):
+        for stack in (self.parameters, self.frozen, self.buffers, self.m, self.v, self.numbers, self.data):
             for name in stack:
                 stack[name] = stack[name].index_select(0, index)
 
@@ -199,6 +194,11 @@ class Tile:
             times = len(next(iter(mine.values()))) if mine else 0
             self.seen[i] = [{name: value[t] for name, value in mine.items()} for t in range(times)]
         self.done, self.seconds = int(facts["done"]), float(facts["seconds"])
+
+
+def _tensors(module: nn.Module, *, learnt: bool) -> Tensors:
+    """Return the parameters that are trained, or those that need no gradient and stay as they are."""
+    return {name: p for name, p in module.named_parameters() if p.requires_grad == learnt}
 
 
 def _stack(dicts: Sequence[Mapping[str, Tensor]]) -> Tensors:

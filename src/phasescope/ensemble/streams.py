@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import random
 import threading
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from phasescope.vocabulary import Array, Generators
+from phasescope.vocabulary import Array, Drawn, Generators
 
 _global_generator = threading.Lock()  # members are initialized on several threads
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -72,18 +73,27 @@ def initialized(template: nn.Module, seed: int) -> nn.Module:
     """Return a copy of ``template`` with fresh weights drawn from the member's "init" stream.
 
     A module with ``initialize(generator)`` draws its own; of any other every ``reset_parameters`` is called, with
-    torch's default generator set for the moment and put back after. A module that has neither keeps its weights.
+    torch's default generator set for the moment and put back after. A module that has neither keeps its weights, and
+    parameters that need no gradient keep their values: they are given, not drawn.
     """
     module = copy.deepcopy(template)
-    initialize = getattr(module, "initialize", None)
-    if initialize is not None:
-        initialize(streams(seed)("init"))
+    if isinstance(module, Drawn):
+        module.initialize(streams(seed)("init"))
         return module
+    frozen = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
     state = torch.Generator().manual_seed(_key(seed, "init", 0) % 2**63).get_state()
     with _global_generator, torch.random.fork_rng(devices=[]):
         torch.default_generator.set_state(state)
         for part in module.modules():
-            reset = getattr(part, "reset_parameters", None)
+            reset = getattr(part, "reset_parameters", None)  # torch's own word for it, in no base class
             if reset is not None:
                 reset()
+    with torch.no_grad():
+        for parameter, value in frozen:
+            parameter.copy_(value)
     return module
+
+
+def global_state() -> tuple[Any, ...]:
+    """Return the states of the generators that torch, numpy and Python share: code that draws from one moves it."""
+    return torch.default_generator.get_state().numpy().tobytes(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002

@@ -7,17 +7,29 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from phasescope.ensemble import fused, plan, stacked
+from phasescope.ensemble.door import check_networks, whole_number
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.results import from_record, to_dataset, to_record
-from phasescope.ensemble.schedule import needs_accuracies
-from phasescope.vocabulary import BadInput, Fate, Grid, Instrument, Interrupted, Keeper, Recipe, Scatter, Trajectory
+from phasescope.ensemble.schedule import releases_early, scored_by
+from phasescope.vocabulary import (
+    BadInput,
+    Fate,
+    Grid,
+    Instrument,
+    Interrupted,
+    Keeper,
+    Recipe,
+    Scatter,
+    Trajectory,
+    nearest,
+)
 
 Engine = Literal["auto", "fused", "stacked"]
 T = TypeVar("T")
@@ -96,19 +108,25 @@ def train(
     """Train every member of ``grid`` and return what the instruments of ``watch`` read, as one labelled dataset.
 
     ``learner``: any ``nn.Module`` written for one network, or a function of the member that makes one (for axes such as
-    width). ``task``: a table or sampler, or a function of the member. Axes of the grid may be numbers of the recipe,
+    width). Parameters that need no gradient keep their values. ``task``: a table, a sampler, anything with the protocol
+    ``Task``, or a function of the member. Axes of the grid may be numbers of the recipe,
     of the task or of the learner. The dataset has the grid's axes, ``seed`` and ``step`` as dimensions (``member`` and
     ``step`` for a ``Scatter``); a reading is NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per
     member), the readings of ``at_end``, taken once at the end (``end.<name>``), and the final parameters
-    (``final.<name>``) stand beside the readings.
+    (``final.<name>``; padded with NaN where members differ in shape, see ``final``) stand beside the readings.
 
     ``engine="fused"`` trains members one per core in compiled code (CPU, learners with a fused step), the same bits
     whatever else is trained; ``"stacked"`` trains tiles side by side (any module, CPU or CUDA). ``keeper`` stores
     finished members and checkpoints; a member found there is not trained again.
 
-    Raises ``BadInput`` for unknown axes, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
+    Raises ``BadInput`` for unknown axes, data and networks that do not fit or of which it can not be told what changes
+    their numbers, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
     """
     where = device_named(device)
+    if tile is not None:
+        whole_number("tile", tile)
+    if not (isinstance(checkpoint_every, int | float) and checkpoint_every >= 0):
+        raise BadInput(f"checkpoint_every is {checkpoint_every!r}: give seconds, a number of at least 0.")
     count = workers or plan.cores()
     chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)
     run = _Run(chosen, keeper, on_progress, checkpoint_every)
@@ -134,11 +152,17 @@ def planned(
 ) -> list[Job]:
     """Return the jobs that ``train`` would do, checked: everything that can be refused is refused here."""
     where = device_named(device)
+    if engine not in get_args(Engine):
+        raise BadInput(f"engine is {engine!r}{nearest(str(engine), get_args(Engine))}")
+    if workers is not None:
+        whole_number("workers", workers)
     chosen = jobs(learner, task, grid, recipe, watch, at_end)
-    names = {instrument.name for instrument in watch}
-    if needs_accuracies(recipe) and not {"train_accuracy", "test_accuracy"} <= names:
-        raise BadInput("overtime or patience is finite: watch train_accuracy and test_accuracy for early release.")
+    names = {instrument.name for instrument in chosen[0].watch}
+    needed = scored_by(chosen[0].sample.real)
+    if any(releases_early(job.recipe) for job in chosen) and not set(needed) <= names:
+        raise BadInput(f"overtime or patience is finite: watch {needed[0]} and {needed[1]} for early release.")
     kind = _engine(engine, chosen, where)
+    check_networks(chosen, stacked=kind == "stacked")
     plan.check_memory(chosen, kind, workers or plan.cores(), where)
     return [replace(job, engine=f"{kind}-{where.type}") for job in chosen]
 
@@ -193,8 +217,10 @@ class _Run:
             return
         from phasescope.ensemble.native import build_loop
 
-        modules = {id(job.module): job.module for job in left}
-        loops = {key: build_loop(module.fused().gradient) for key, module in modules.items()}  # type: ignore[operator]
+        loops = {
+            id(job.module): build_loop(fused.fused_of(job).gradient)  # type: ignore[arg-type]
+            for job in left
+        }
 
         def work(job: Job) -> None:
             if not self.stopping:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from phasescope.blocks import Figure, Table
-from phasescope.ensemble.jobs import libraries
+from phasescope.identity import surroundings
 from phasescope.inspection.load import load_batch, load_model
 from phasescope.inspection.measure import inspect
 from phasescope.inspection.readings import Inspection
@@ -76,7 +76,7 @@ def page_of(
     """Return the parts of a page on a user's own model, as ``report.write_report`` takes them."""
     return {
         "study_name": study, "title": title, "question": question, "paper": None, "figures": list(figures),
-        "claims": [], "provenance": {"libraries": libraries()}, "notes": "\n\n".join(notes), "settings": settings,
+        "claims": [], "provenance": {"libraries": surroundings()}, "notes": "\n\n".join(notes), "settings": settings,
         "command": command, "tables": [table],
     }  # fmt: skip
 

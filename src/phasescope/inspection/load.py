@@ -7,7 +7,6 @@ config.json and safetensors, local files only, no code from the folder.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import inspect as signatures
 import re
 import sys
@@ -19,9 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasescope.inspection.folder import PICKLED, load_folder, load_tokenizer
 from phasescope.vocabulary import BadInput, nearest
 
-PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 ROWS, TOKENS = 8, 64  # a text becomes at most so many samples of so many tokens, without padding
 FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
@@ -30,8 +29,8 @@ def load_model(text: str) -> nn.Module:
     """Return the model that ``text`` names: a folder, or ``package.module:factory``.
 
     The factory is a module, or a function without arguments that returns one; the current folder is searched too.
-    Folders are read in float32. Raises ``BadInput`` for anything else, for folders without safetensors, and where
-    ``transformers`` is needed and missing.
+    Folders are read in float32, or float64 where their weights are. Raises ``BadInput`` for anything else, for folders
+    that are not whole, and where ``transformers`` is needed and missing.
     """
     path = Path(text)
     if path.is_dir():
@@ -67,52 +66,6 @@ def _from_factory(module: str, name: str) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise BadInput(f"{module}:{name} gives a {type(model).__name__}: it must return a torch.nn.Module.")
     return model
-
-
-def load_folder(folder: Path, dtype: torch.dtype = torch.float32) -> nn.Module:
-    """Return the model in the Hugging Face folder ``folder``, with weights of type ``dtype``.
-
-    Raises ``BadInput`` for other folders, for pickled weights, and where ``transformers`` is missing.
-    """
-    if not folder.is_dir():
-        raise BadInput(f"there is no folder {folder}: name the folder of a Hugging Face model.")
-    if not (folder / "config.json").is_file():
-        raise BadInput(f"{folder} has no config.json: name the folder of a Hugging Face model.")
-    if not any(folder.glob("*.safetensors")):
-        pickled = sorted(part.name for part in folder.iterdir() if part.suffix in PICKLED)
-        if pickled:
-            raise BadInput(
-                f"{folder} has pickled weights only ({pickled[0]}), which may run code: save the model as safetensors."
-            )
-        raise BadInput(f"{folder} has no safetensors: save the model there with save_pretrained.")
-    transformers = _transformers(f"reading {folder}")
-    local: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, **local)
-        kind = getattr(transformers, (config.architectures or [""])[0], transformers.AutoModel)
-        model = kind.from_pretrained(folder, config=config, use_safetensors=True, dtype=dtype, **local)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BadInput(f"transformers can not read {folder}: {str(error).strip().splitlines()[0]}") from error
-    assert isinstance(model, nn.Module)
-    return model
-
-
-def load_tokenizer(folder: Path, what: object) -> Any:
-    """Return the tokenizer in ``folder``, with which ``what`` is to be read, or raise ``BadInput`` without one."""
-    transformers = _transformers(f"reading the text {what}")
-    try:
-        return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise BadInput(
-            f"{folder} has no tokenizer for {what}, or none that transformers can read: save one there with "
-            "tokenizer.save_pretrained."
-        ) from error
-
-
-def _transformers(what: str) -> Any:
-    if importlib.util.find_spec("transformers") is None:
-        raise BadInput(f"{what} needs transformers: pip install 'phasescope[llm]'.")
-    return importlib.import_module("transformers")
 
 
 def load_batch(path: Path, module: nn.Module, model: str) -> Any:
@@ -163,7 +116,7 @@ def _tokens(path: Path, module: nn.Module, folder: Path) -> Mapping[str, Tensor]
         raise BadInput(f"{path} is text, and {folder} is no folder with a tokenizer: give .npy or .safetensors.")
     tokenizer = load_tokenizer(folder, path)
     try:
-        ids = tokenizer(path.read_text(encoding="utf-8"), add_special_tokens=False, verbose=False)["input_ids"]
+        ids = tokenizer(path.read_text(encoding="utf-8-sig"), add_special_tokens=False, verbose=False)["input_ids"]
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is no text for the tokenizer: {str(error).strip().splitlines()[0]}") from error
     length = min(TOKENS, len(ids) // 2)

@@ -24,6 +24,14 @@ def right(s: Subject, logits: Tensor | None = None) -> Tensor:
     return answers == (s.labels.argmax(-1) if s.labels.ndim == 3 else s.labels)
 
 
+def _accuracy(s: Subject, rows: Tensor) -> Reading:
+    # real targets have no accuracy: the largest of several real numbers is no answer, and of one no question
+    if s.labels.ndim == 3:
+        nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=rows.device)
+        return Reading(nothing, valid=nothing.isfinite())
+    return mean_over(right(s), rows, s.weights)
+
+
 def _everything(s: Subject) -> Tensor:
     return s.train | s.test
 
@@ -38,17 +46,17 @@ def _wrong_mask(s: Subject) -> Tensor:
 
 
 train_accuracy = Instrument(
-    "train_accuracy", lambda s: mean_over(right(s), s.train, s.weights), "1",
+    "train_accuracy", lambda s: _accuracy(s, s.train), "1",
     "share of training samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 test_accuracy = Instrument(
-    "test_accuracy", lambda s: mean_over(right(s), s.test, s.weights), "1",
+    "test_accuracy", lambda s: _accuracy(s, s.test), "1",
     "share of held-out samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 table_accuracy = Instrument(
-    "table_accuracy", lambda s: mean_over(right(s), _everything(s), s.weights), "1",
+    "table_accuracy", lambda s: _accuracy(s, _everything(s)), "1",
     "share of all samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip

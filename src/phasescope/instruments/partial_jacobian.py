@@ -88,7 +88,7 @@ def transfer(
         v = signs(h, generator)
         (g,) = torch.autograd.grad(h, [leaf], v, retain_graph=True, allow_unused=True)
         if g is not None:
-            norms[p] = (g.float().square().sum() / h.numel()).double().cpu()
+            norms[p] = (g.double().square().sum() / h.numel()).cpu()
             diagonals[p] = (g.float() * v).sum().double().cpu() / h.numel() if alike else torch.nan
     root = probes**0.5
     return (
@@ -108,10 +108,10 @@ def kernel_slope(found: Passage, start: str, end: str) -> float:
     if not h.requires_grad:
         return 0.0
     (g,) = torch.autograd.grad(h, [leaf], h.detach(), retain_graph=True, allow_unused=True)
-    length = h.detach().float().square().sum()
+    length = h.detach().double().square().sum()
     if g is None or not float(length) > 0:
         return 0.0 if g is None else float("nan")
-    return float((g.float() * found.values[start].detach().float()).sum() / length)
+    return float((g.double() * found.values[start].detach().double()).sum() / length)
 
 
 def exact_partial_jacobian(found: Passage, start: str, end: str) -> Tensor:

@@ -58,6 +58,8 @@ def mean_cosine(vectors: Points) -> Tensor:
 
 
 def _mean_cosine(vectors: Tensor) -> Tensor:
+    longest = vectors.abs().amax(-1, keepdim=True)
+    vectors = torch.where(longest > 0, vectors / longest, 0)  # whose squares neither overflow nor underflow
     length = vectors.norm(dim=-1, keepdim=True)
     directed = torch.where(length > 0, vectors / length, 0)
     n = (length[..., 0] > 0).sum(-1)
@@ -89,7 +91,7 @@ def token_cosines(found: Passage) -> Reading:
 def _each(found: Passage, read: Callable[[Tensor], Tensor]) -> Tensor:
     places(found)
     with torch.no_grad():
-        values = [read(found.values[name].detach().float()).double().cpu() for name in found.names]
+        values = [read(found.values[name].detach().double()).cpu() for name in found.names]
     return torch.stack(values)
 
 
@@ -175,7 +177,7 @@ def gradient_norms(
             v = torch.ones_like(end) if loss is not None else signs(end, generator)
             grads = torch.autograd.grad(end, list(own.values()), v, retain_graph=True, allow_unused=True)
             scale = 1 if loss is not None else end.numel()
-            rows.append([0.0 if g is None else float(g.float().square().sum()) / scale for g in grads])
+            rows.append([0.0 if g is None else float(g.double().square().sum()) / scale for g in grads])
     return _by_module(list(own), np.asarray(rows))
 
 

@@ -24,17 +24,29 @@ NAME = "healing"
 
 
 def mlp_projections(model: nn.Module) -> tuple[str, ...]:
-    """Return the names of the linear maps in the layers of a decoder that are in no attention.
+    """Return the names of the linear maps in the layers of a decoder that are in no attention and no state-space mixer.
 
-    Raises ``BadInput`` where there are none, as in mixtures of experts whose weights are one tensor.
+    A mixer is known by its convolution; its fused kernels read weights directly and would pass over an adapter. Raises
+    ``BadInput`` where no map is left, as in Mamba and in mixtures of experts whose weights are one tensor.
     """
-    layers = stack_of(model).layers
-    inside = {id(part) for layer in layers for part in layer.modules()}
-    found = [name for name, part in model.named_modules() if id(part) in inside and is_weight_layer(part)]
-    chosen = tuple(name for name in found if not any(word in name for word in ATTENTION))
+    chosen: list[str] = []
+    places = {id(part): name for name, part in model.named_modules()}
+    for layer in stack_of(model).layers:
+        mixers = [name for name, part in layer.named_modules() if name and _mixes(part)]
+        for name, part in layer.named_modules():
+            inside = any(name == mixer or name.startswith(f"{mixer}.") for mixer in mixers)
+            if is_weight_layer(part) and not inside and not any(word in name for word in ATTENTION):
+                chosen.append(f"{places[id(layer)]}.{name}")
     if not chosen:
-        raise BadInput(f"the layers of {type(model).__name__} have no linear maps outside attention: nothing to adapt.")
-    return chosen
+        raise BadInput(
+            f"the layers of {type(model).__name__} have no linear maps outside attention and state-space mixers: "
+            "nothing to adapt, so it can not be healed."
+        )
+    return tuple(chosen)
+
+
+def _mixes(part: nn.Module) -> bool:
+    return any(isinstance(inner, nn.modules.conv._ConvNd) for inner in part.modules())
 
 
 def check_adapters(four_bit: bool) -> None:
@@ -65,7 +77,10 @@ class Adapters:
             fan_in_fan_out=transposed,
         )  # fmt: skip
         with torch.random.fork_rng(devices=[]):  # peft draws A, which is drawn again below
-            self.base = inject_adapter_in_model(config, base, adapter_name=NAME)
+            try:
+                self.base = inject_adapter_in_model(config, base, adapter_name=NAME)
+            except ValueError as error:
+                raise BadInput(f"peft can not adapt {type(model).__name__}: {str(error)[:200]}") from error
         self.base.eval()
         self.layers: list[Any] = [self.base.get_submodule(name) for name in self.names]
         self.dropouts: list[KeyedDropout] = []

@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.layers.passes import batches, checked, device_of, reading, states_between
+from phasescope.layers.passes import Tokens, batches, checked, device_of, reading, states_between, states_of
 from phasescope.layers.stack import check_block, stack_of
-from phasescope.layers.text import Samples
 from phasescope.vocabulary import Array, BadInput
 
 if TYPE_CHECKING:
@@ -101,7 +100,7 @@ def deepest(depth: int, n: int) -> int:
 
 def distances(
     model: nn.Module,
-    tokens: Tensor | Samples,
+    tokens: Tokens,
     *,
     skip: int = 1,
     batch: int | None = None,
@@ -113,8 +112,8 @@ def distances(
     states many times larger than all others, whatever the text. Memory does not grow with N. ``batch`` samples are
     run at a time (default: about 2,048 tokens). Sums are in float64. The model is left as it was.
 
-    Raises ``BadInput`` for tokens that the model can not take, models whose layers are not found, and states that are
-    zero or not finite.
+    Raises ``BadInput`` for tokens that the model can not take, models whose layers are not found or pass on several
+    states at once, and states that are zero or not finite.
     """
     ids, stack = checked(model, tokens), stack_of(model)
     if not 0 <= skip < ids.shape[1]:
@@ -123,11 +122,11 @@ def distances(
     done = 0
     with reading(model), states_between(stack) as states:
         for part in batches(ids, batch, device_of(model)):
-            model.base_model(part, use_cache=False)  # type: ignore[operator]
+            here = states_of(model, stack, states, part)
             for row in range(len(part)):
-                angles = _sample([state[row] for state in states], skip)
-                last.add(angles[0])
-                mean.add(angles[1])
+                found = _sample([state[row] for state in here], skip)
+                last.add(found[0])
+                mean.add(found[1])
             done += len(part)
             if on_progress is not None:
                 on_progress(done, len(ids))
@@ -173,6 +172,9 @@ def angles(vectors: Tensor) -> Tensor:
     Raises ``BadInput`` for a vector that is zero or not finite, which has no direction.
     """
     exact = vectors.to(torch.float64)
+    if vectors.dtype == torch.float64:  # squares of narrower types are always inside the range of float64
+        longest = exact.abs().amax(-1, keepdim=True)
+        exact = torch.where(longest > 0, exact / longest, exact)
     products = exact @ exact.mT
     norms = products.diagonal(dim1=-2, dim2=-1).sqrt()
     if not bool((torch.isfinite(norms) & (norms > 0)).all()):

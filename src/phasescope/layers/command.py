@@ -16,7 +16,7 @@ from torch import nn
 
 from phasescope.blocks import Figure, Table
 from phasescope.inspection.command import Told, folder_name, page_of
-from phasescope.inspection.load import load_folder, load_tokenizer
+from phasescope.inspection.folder import load_folder, load_tokenizer, weight_type
 from phasescope.layers.angular import Distances, Kind, deepest, distances
 from phasescope.layers.figures import curve_figure, distance_figure
 from phasescope.layers.perplexity import Losses
@@ -46,7 +46,12 @@ class Asked:
     tokens: str
 
     def kind(self) -> Kind:
-        """Return whose distances choose the block, or raise ``BadInput``."""
+        """Return whose distances choose the block, or raise ``BadInput`` for it or for a number out of range."""
+        if self.samples < 1 or self.length < 2 or self.seed < 0 or (self.batch is not None and self.batch < 1):
+            raise BadInput(
+                f"samples is {self.samples}, length {self.length}, batch {self.batch} and seed {self.seed}: give 1 or "
+                "more samples, of 2 or more tokens, run 1 or more at a time, and a seed from 0 on."
+            )
         if self.tokens == "last" or self.tokens == "mean":
             return self.tokens  # type: ignore[return-value]
         raise BadInput(f"there is no --tokens {self.tokens!r}{nearest(self.tokens, ('last', 'mean'))}")
@@ -61,11 +66,15 @@ def prepare() -> None:
 
 
 def load(asked: Asked) -> nn.Module:
-    """Return the model, in float32 on a CPU and in its own type on CUDA, its layers found."""
+    """Return the model, its layers found: in float32, in float64 if it is, and on CUDA in bfloat16 if it is.
+
+    So no weight is rounded before it is read, or written again.
+    """
     if asked.device not in ("auto", "cpu", "cuda") or (asked.device == "cuda" and not torch.cuda.is_available()):
         raise BadInput(f"--device {asked.device} is not here: give auto, cpu, or cuda where there is one.")
     cuda = asked.device != "cpu" and torch.cuda.is_available()
-    model = load_folder(asked.model, torch.bfloat16 if cuda else torch.float32)
+    half = cuda and weight_type(asked.model) == torch.bfloat16
+    model = load_folder(asked.model, torch.bfloat16 if half else None)
     stack_of(model)
     return model.to("cuda" if cuda else "cpu").eval()
 
@@ -88,11 +97,15 @@ def layers(asked: Asked, *, scored: int, draws: int, skip: int, tell: Tell) -> T
     kind = asked.kind()
     if scored < 0 or draws < 0:
         raise BadInput(f"scored is {scored}, draws {draws}: neither can be below 0.")
+    if not 0 <= skip < asked.length:
+        raise BadInput(f"skip is {skip}, and samples have {asked.length} tokens: leave out fewer than that.")
     prepare()
     tell("reading the text")
     text = text_of(asked, asked.samples)
     tell("loading the model")
     model = load(asked)
+    if stack_of(model).depth < 2:
+        raise BadInput(f"{asked.model} has one layer, which can not go: name a model with two or more.")
 
     def passed(done: int, total: int) -> None:
         tell(f"distances: sample {done}/{total}")
@@ -192,7 +205,7 @@ def _notes(found: Distances, lost: Curve | None, kind: Kind) -> list[str]:
         )
     else:
         n, rise = rises[0]
-        value, low, high = (100 * math.expm1(x) for x in (rise.mean, *rise.interval))
+        value, low, high = (100 * math.expm1(x) if not x > 700 else math.inf for x in (rise.mean, *rise.interval))
         said.append(
             f"Without healing, no block that was tried can go for a rise of the perplexity that is surely below 10 %: "
             f"leaving out {n} raises it by {value:.0f} % [{low:.0f}, {high:.0f}]."

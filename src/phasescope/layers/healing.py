@@ -21,9 +21,8 @@ from torch import Tensor, nn
 
 from phasescope.ensemble.streams import batch_order, dropout_keys
 from phasescope.layers.adapters import Adapters
-from phasescope.layers.passes import checked, device_of, rows_at_once
+from phasescope.layers.passes import Tokens, checked, device_of, rows_at_once
 from phasescope.layers.perplexity import Losses, losses, token_losses
-from phasescope.layers.text import Samples
 from phasescope.vocabulary import Array, BadInput, Fraction, Keeper, Positive, Settings
 
 OFTEN = 60.0  # seconds between checkpoints
@@ -59,10 +58,10 @@ class Healed:
 
 def heal(
     model: nn.Module,
-    tokens: Tensor | Samples,
+    tokens: Tokens,
     steps: int,
     *,
-    held: Tensor | Samples | None = None,
+    held: Tokens | None = None,
     keeper: Keeper | None = None,
     on_progress: Callable[[int, int, float], object] | None = None,
     **numbers: Any,

@@ -11,9 +11,9 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor, nn
 
-from phasescope.layers.passes import batches, checked, device_of, reading, rows_at_once
+from phasescope.layers.passes import Tokens, batches, checked, device_of, reading, rows_at_once
 from phasescope.layers.text import Samples
-from phasescope.vocabulary import Array
+from phasescope.vocabulary import Array, BadInput
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Losses:
     @property
     def perplexity(self) -> float:
         """The exponential of the loss, infinite where that is too large for a number."""
-        return math.exp(self.mean) if self.mean < 700 else math.inf
+        return math.inf if self.mean > 700 else math.exp(self.mean)
 
     @property
     def bits_per_byte(self) -> float:
@@ -77,7 +77,7 @@ def _interval(value: float, error: float, n: int) -> tuple[float, float]:
 
 def losses(
     model: nn.Module,
-    tokens: Tensor | Samples,
+    tokens: Tokens,
     *,
     batch: int | None = None,
     on_progress: Callable[[int, int], object] | None = None,
@@ -86,7 +86,7 @@ def losses(
 
     ``Samples`` know their bytes, so that bits per byte can be read. ``batch`` samples are run at a time (default: about
     2,048 tokens, fewer where the vocabulary is large). Sums are in float64. The model is left as it was. Raises
-    ``BadInput`` for tokens that the model can not take.
+    ``BadInput`` for tokens that the model can not take, and where a loss is not finite.
     """
     ids = checked(model, tokens)
     size = batch if batch is not None else rows_at_once(model, ids.shape[1])
@@ -94,6 +94,11 @@ def losses(
     with reading(model):
         for part in batches(ids, size, device_of(model)):
             found.append(token_losses(model, part).double().mean(1).cpu())
+            if not bool(torch.isfinite(found[-1]).all()):
+                raise BadInput(
+                    f"{type(model).__name__} loses {float(found[-1][~found[-1].isfinite()][0])} nats per token on a "
+                    "sample: look for weights that are not finite, or for overflow in a type of 16 bits."
+                )
             if on_progress is not None:
                 on_progress(sum(len(values) for values in found), len(ids))
     sizes = tokens.sizes if isinstance(tokens, Samples) else None
@@ -101,7 +106,8 @@ def losses(
 
 
 def token_losses(model: nn.Module, ids: Tensor) -> Tensor:
-    """Return the cross-entropy (B, T - 1) in nats of each token of ``ids`` (B, T) but the first, in float32."""
+    """Return the cross-entropy (B, T - 1) in nats of each token of ``ids`` (B, T) but the first, in float32 or 64."""
     logits = model(ids, use_cache=False).logits[:, :-1].flatten(0, 1)  # classes last in memory: three times as fast
     answers = ids[:, 1:].to(logits.device)
-    return nn.functional.cross_entropy(logits.float(), answers.flatten(), reduction="none").view(answers.shape)
+    wide = logits if logits.dtype == torch.float64 else logits.float()
+    return nn.functional.cross_entropy(wide, answers.flatten(), reduction="none").view(answers.shape)

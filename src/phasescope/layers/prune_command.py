@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
 from phasescope.blocks import Axis, Curves, Figure, Line, Table
 from phasescope.inspection.command import Told, page_of
-from phasescope.inspection.load import load_folder, load_tokenizer
+from phasescope.inspection.folder import load_folder, load_tokenizer, weight_type
 from phasescope.layers.adapters import check_adapters
 from phasescope.layers.angular import deepest, distances
-from phasescope.layers.checkpoint import save
+from phasescope.layers.checkpoint import check_promise, save
 from phasescope.layers.command import (
     QUESTION,
     Asked,
@@ -33,7 +31,7 @@ from phasescope.layers.command import (
     text_page,
     title_of,
 )
-from phasescope.layers.healing import Healed, heal
+from phasescope.layers.healing import Healed, Numbers, heal
 from phasescope.layers.perplexity import Losses, losses
 from phasescope.layers.stack import check_block, stack_of, without
 from phasescope.layers.text import Samples
@@ -67,6 +65,7 @@ def pruned(asked: Asked, n: int, out: Path, start: int | None, healing: Healing,
         raise BadInput(f"--heal is {healing.steps}: give a number of steps, or 0 for none.")
     if healing.steps:
         check_adapters(healing.four_bit)
+        Numbers(steps=healing.steps, rank=healing.rank, rate=healing.rate, batch=healing.batch)
     prepare()
     held, training = _texts(asked, healing)
     tell("loading the model")
@@ -78,14 +77,14 @@ def pruned(asked: Asked, n: int, out: Path, start: int | None, healing: Healing,
         start = found.best(n, kind)
     start = deepest(depth, n) if start is None else start
     shorter = without(model, start, n)
+    check_promise(shorter)
     rows: list[Row] = [("whole", model, None), ("pruned", shorter, None)]
     if held is not None:
         rows = [(what, part, losses(part, held)) for what, part, _ in rows]
-    dtype = _dtype(asked.model)
     healed = None
     if healing.steps and training is not None:
         healed = _heal(shorter, training, healing, asked.seed, folder, tell)
-    save(shorter if healed is None else healed.model, out, tokenizer, dtype)
+    save(shorter if healed is None else healed.model, out, tokenizer, weight_type(asked.model))
     if healed is not None and held is not None:
         read = load_folder(out, next(shorter.parameters()).dtype).to(next(shorter.parameters()).device)
         rows.append(("healed", read, losses(read, held)))  # of what was written, in the type in which it was written
@@ -121,12 +120,6 @@ def _heal(shorter: nn.Module, text: Samples, healing: Healing, seed: int, folder
             four_bit=healing.four_bit, keeper=store,
             on_progress=lambda step, of, loss: tell(f"healing: step {step}/{of}, loss {loss:.3f}"),
         )  # fmt: skip
-
-
-def _dtype(folder: Path) -> torch.dtype:
-    """Return the type of the weights in ``folder``, in which the shorter model is written."""
-    config: Any = importlib.import_module("transformers").AutoConfig.from_pretrained(folder, local_files_only=True)
-    return getattr(config.get_text_config(), "dtype", None) or torch.float32
 
 
 def _told(

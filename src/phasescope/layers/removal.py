@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from phasescope.ensemble import streams
 from phasescope.layers.angular import Distances, Kind, deepest
+from phasescope.layers.passes import Tokens
 from phasescope.layers.perplexity import Losses, losses
 from phasescope.layers.stack import check_block, stack_of, without
-from phasescope.layers.text import Samples
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -86,7 +86,7 @@ def random_starts(depth: int, n: int, draws: int, seed: int) -> tuple[int, ...]:
 
 def curve(
     model: nn.Module,
-    tokens: Tensor | Samples,
+    tokens: Tokens,
     found: Distances,
     *,
     counts: Sequence[int] | None = None,

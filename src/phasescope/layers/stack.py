@@ -16,7 +16,14 @@ from torch import nn
 from phasescope.vocabulary import BadInput
 
 PLACES = ("layers", "h", "blocks", "decoder.layers", "language_model.layers", "text_model.layers", "transformer.h")
-"""Where transformers keeps the layers of a decoder, below ``model.base_model``."""
+"""Where transformers keeps the layers of a decoder, below the model without its head."""
+WRAPPERS = {
+    "OptimizedModule": "comes from torch.compile: give model._orig_mod, the model before it was compiled",
+    "DataParallel": "wraps a model: give model.module",
+    "DistributedDataParallel": "wraps a model: give model.module",
+    "FullyShardedDataParallel": "holds parts of weights: gather the whole model first",
+}
+"""Modules around a model, whose layers would be left out of the wrapper alone or of a compiled copy."""
 INDICES = ("layer_idx", "layer_id", "layer_index", "block_idx")
 """What transformers calls a layer's place, which is that of its keys and values in the cache."""
 
@@ -43,7 +50,11 @@ def stack_of(model: nn.Module) -> Stack:
     Falcon, MPT, ...), and must be as many as the config says. Raises ``BadInput`` with the reason otherwise.
     """
     kind, config = type(model).__name__, getattr(model, "config", None)
-    base = getattr(model, "base_model", None)
+    if kind in WRAPPERS:
+        raise BadInput(f"{kind} {WRAPPERS[kind]}.")
+    if hasattr(model, "peft_config") and hasattr(model, "get_base_model"):
+        raise BadInput(f"{kind} has adapters beside its weights: merge them first, with model.merge_and_unload().")
+    base = base_of(model)
     if config is None or not isinstance(base, nn.Module) or not hasattr(config, "get_text_config"):
         raise BadInput(f"{kind} is no model of transformers: load it with AutoModelForCausalLM.")
     if getattr(config, "is_encoder_decoder", False):
@@ -66,6 +77,14 @@ def stack_of(model: nn.Module) -> Stack:
     )
 
 
+def base_of(model: nn.Module) -> nn.Module | None:
+    """Return ``model`` without its head, or None: what takes tokens and gives states (B, T, D)."""
+    base = getattr(model, "base_model", None)
+    if base is model:  # Llama 4's prefix names a part of the larger model that it stands in
+        base = getattr(model, "model", model)
+    return base if isinstance(base, nn.Module) else None
+
+
 def _at(module: nn.Module, path: str) -> nn.Module | None:
     found: Any = module
     for name in path.split(".") if path else ():
@@ -81,7 +100,8 @@ def without(model: nn.Module, start: int, n: int) -> nn.Module:
     memory with ``model``, which is left as it was: copy it before training it in place.
 
     Raises ``BadInput`` unless 0 <= n < depth and 0 <= start <= depth - n, where the layers can not be found, and where
-    what a layer computes depends on its place, so that no config describes the shorter model.
+    what a layer computes depends on its place or a weight outside of the layers on their number, so that no config
+    describes the shorter model.
     """
     stack = stack_of(model)
     check_block(stack.depth, start, n)
@@ -131,16 +151,9 @@ def _renumber(layer: nn.Module, old: int, place: int) -> None:
 
 
 def _check_config(model: nn.Module, kept: list[int]) -> None:
-    """Refuse a model that its own config would not build: layers whose numbers depend on their place."""
-    with torch.device("meta"):  # no memory and no random numbers
-        try:
-            config: Any = model.config
-            fresh = stack_of(type(model)(type(config).from_dict(config.to_dict())))  # as if read from its file
-        except (ValueError, TypeError, IndexError, KeyError) as error:
-            raise BadInput(
-                f"{type(model).__name__} can not be built with {len(kept)} layers: {str(error).splitlines()[0]}"
-            ) from error
-    for place, (mine, theirs) in enumerate(zip(stack_of(model).layers, fresh.layers, strict=True)):
+    """Refuse a model that its own config would not build: numbers that depend on a layer's place, or on the depth."""
+    fresh = rebuilt(model)
+    for place, (mine, theirs) in enumerate(zip(stack_of(model).layers, stack_of(fresh).layers, strict=True)):
         others = dict(theirs.named_modules())
         for name, part in mine.named_modules():
             said = _difference(part, others.get(name))
@@ -149,6 +162,37 @@ def _check_config(model: nn.Module, kept: list[int]) -> None:
                     f"layer {kept[place]} can not become layer {place} of {len(kept)}: its {name or 'layer'} {said}, "
                     f"because {type(model).__name__} makes it depend on the place; leave out another block."
                 )
+    described = {name: p.shape for name, p in fresh.named_parameters()}
+    for name, p in model.named_parameters():
+        # packed weights of a quantizer, of another class, have shapes of their own
+        if type(p) is nn.Parameter and p.shape != described.get(name, p.shape):
+            raise BadInput(
+                f"no layer of {type(model).__name__} can go: its {name} is {tuple(p.shape)} and would be "
+                f"{tuple(described[name])} with {len(kept)} layers."
+            )
+
+
+def rebuilt(model: nn.Module) -> nn.Module:
+    """Return what the config of ``model`` describes, without numbers: the same class on the meta device.
+
+    Raises ``BadInput`` where transformers can not build it.
+    """
+    from huggingface_hub.errors import StrictDataclassError
+
+    with torch.device("meta"):  # no memory and no random numbers
+        try:
+            config: Any = model.config
+            fresh: nn.Module = type(model)(type(config).from_dict(config.to_dict()))  # as if read from its file
+            stack_of(fresh)
+        except (
+            StrictDataclassError, ValueError, TypeError, IndexError, KeyError, AttributeError, RuntimeError,
+        ) as error:  # fmt: skip
+            lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+            raise BadInput(
+                f"{type(model).__name__} can not be built with {stack_of(model).depth} layers: "
+                f"{(lines or [type(error).__name__])[-1][:200]}"
+            ) from error
+    return fresh
 
 
 def _difference(part: nn.Module, other: nn.Module | None) -> str:

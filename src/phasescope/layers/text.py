@@ -34,18 +34,20 @@ class Samples:
         return Samples(self.ids[rows], self.sizes[rows])
 
 
-def read_texts(path: Path) -> Iterator[str]:
+def read_texts(path: Path | str) -> Iterator[str]:
     """Yield the text of a file, or of each text file in a folder and below, in the order of their names.
 
-    In a folder these are files that end in .txt, .md, .rst or .text. Raises ``BadInput`` where there is none, and for
-    a file that is not UTF-8.
+    In a folder these are files that end in .txt, .md, .rst or .text. A byte order mark is no part of a text. Raises
+    ``BadInput`` where there is none, and for a file that is not UTF-8.
     """
-    files = sorted(part for part in path.rglob("*") if part.suffix in ENDINGS) if path.is_dir() else [path]
+    path = Path(path)
+    inside = (part for part in path.rglob("*") if part.suffix in ENDINGS and part.is_file())
+    files = sorted(inside) if path.is_dir() else [path]
     if not files:
         raise BadInput(f"{path} has no text: put files there that end in {', '.join(ENDINGS)}.")
     for file in files:
         try:
-            yield file.read_text(encoding="utf-8")
+            yield file.read_text(encoding="utf-8-sig")
         except OSError as error:
             raise BadInput(
                 f"{file} can not be read ({error.strerror}): name a text file, or a folder of some."
@@ -55,7 +57,7 @@ def read_texts(path: Path) -> Iterator[str]:
 
 
 def samples(
-    texts: Iterable[str],
+    texts: Iterable[str] | str,
     tokenizer: Any,
     *,
     length: int,
@@ -67,11 +69,12 @@ def samples(
 
     Without ``seed`` they are the first ``count`` in reading order, and no more text is read than they need; with it,
     ``count`` of all, chosen at random and kept in reading order. ``count=None`` takes all. Memory is that of one text
-    and the samples. ``tokenizer`` is one of transformers. Raises ``BadInput`` where not one fits, or where ``count`` do
-    not and ``fewer`` will not do.
+    and the samples; one string is one text. ``tokenizer`` is one of transformers. Raises ``BadInput`` where not one
+    fits, or where ``count`` do not and ``fewer`` will not do.
     """
     if length < 2 or (count is not None and count < 1):
         raise BadInput(f"length is {length}, count {count}: samples need 2 tokens or more, and there must be one.")
+    texts = [texts] if isinstance(texts, str) else texts
     kept: list[tuple[int, list[int], int]] = []
     seen, longest = 0, 0
     chance = streams(0 if seed is None else seed)("samples")

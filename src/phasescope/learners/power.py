@@ -46,8 +46,6 @@ class PowerMLP(nn.Module):
     range.
     """
 
-    fused_kernel = True
-
     @checked(
         self=anything,
         p=size,
@@ -141,8 +139,29 @@ class PowerMLP(nn.Module):
             _check(self.p, self.width, self.activation, self.parametrization, knobs["dropout"])
             self.drop.set_rate(knobs["dropout"])
 
-    def fused(self) -> Fused:
-        """Return the compiled loss-and-gradient of this network (CPU only), tested equal to ``forward``."""
+    def _as_built(self) -> bool:
+        """Return whether the compiled step computes this network: no other forward pass, parts or hooks."""
+        norm, own = self.norm, (type(self).forward, type(self)._first_layer)
+        hooked = any(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks for part in self.modules())
+        plain = norm is None or (type(norm) is nn.BatchNorm1d and (norm.eps, norm.momentum) == (1e-5, 0.1))
+        parts = {"drop": self.drop} if norm is None else {"drop": self.drop, "norm": norm}
+        return (
+            own == _COMPILED
+            and "forward" not in vars(self)
+            and type(self.drop) is KeyedDropout
+            and plain
+            and dict(self.named_children()) == parts
+            and not hooked
+            and all(p.requires_grad for p in self.parameters())
+        )
+
+    def fused(self) -> Fused | None:
+        """Return the compiled loss-and-gradient of this network (CPU only), tested equal to ``forward``.
+
+        None where the network was changed after it was built, or a class derived from it passes forward otherwise.
+        """
+        if not self._as_built():
+            return None
         from phasescope.learners import power_kernel
 
         code, degree, _ = ACTIVATIONS[self.activation]
@@ -153,6 +172,9 @@ class PowerMLP(nn.Module):
             knobs=np.array([self.scale, float(self.drop.rate)]),
             scratch_size=power_kernel.scratch_size,
         )
+
+
+_COMPILED = (PowerMLP.forward, PowerMLP._first_layer)  # what the compiled step computes
 
 
 class ExactMLP(PowerMLP):

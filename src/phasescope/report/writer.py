@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from phasescope.blocks import Diagram, Figure, Table
+from phasescope.errors import BadInput, told
 from phasescope.store.atomic import write_atomic
-from phasescope.vocabulary import BadInput
+from phasescope.store.folder import owned
 
 from .figures import render
 from .page import Source, page, slug
 
+PAGE = "report.html"
 HEAVY = 600_000  # bytes of an SVG from which the page shows the PNG, if that is smaller
 
 
@@ -63,24 +64,42 @@ def write_report(
         tables=tables,
     )
     paths = {figure.id: _put(store, f"figures/{slug(figure.id)}", files) for figure, files in rendered}
-    return {"report": store.write("report.html", text), "figures": paths}
+    return {"report": store.write(PAGE, text), "figures": paths}
 
 
 def _put(store: Shelf, name: str, files: Mapping[str, bytes]) -> dict[str, Path]:
     return {kind: store.write(f"{name}.{kind}", data) for kind, data in files.items()}
 
 
-def copied(page: Path, out: Path | None) -> Path:
-    """Return the page, or its copy at ``out``, whole or not at all. Raises ``BadInput`` where it can not be made."""
-    if out is None:
-        return page
+class _Alone:
+    """A shelf that keeps the page, under another name, and nothing else."""
+
+    def __init__(self, out: Path) -> None:
+        self.out = out
+
+    def write(self, name: str, data: bytes | str) -> Path:
+        """Write the page; take no notice of another file."""
+        if name == PAGE:
+            write_atomic(self.out, data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
+        return self.out
+
+
+def write_page(out: Path, **parts: Any) -> Path:
+    """Write the page alone, as the file ``out``, whole or not at all; ``parts`` are those of ``write_report``.
+
+    Raises ``BadInput``, before anything is drawn, where it can not be made, and where it would replace a file of a
+    run's store.
+    """
+    if not out.parent.is_dir():
+        raise BadInput(f"{out} can not be written, for there is no such folder: name a file in a folder that exists.")
+    if out.is_dir() or owned(out):
+        kind = "a folder" if out.is_dir() else "a file of the run's own"
+        raise BadInput(f"{out} is {kind}, which a page must not replace: name another file, such as report.html.")
     try:
-        if not out.parent.is_dir():
-            raise FileNotFoundError(errno.ENOENT, "there is no such folder")
-        write_atomic(out, page.read_bytes())
+        path: Path = write_report(_Alone(out), **parts)["report"]
     except OSError as error:
-        raise BadInput(f"{out} can not be written ({error.strerror}): name a file in a folder that exists.") from None
-    return out
+        raise BadInput(told(error, out)) from None
+    return path
 
 
 def lighter(files: Mapping[str, bytes]) -> bytes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import itertools
 import os
 import shutil
@@ -50,6 +51,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     path = path.absolute()
     if path.exists() or path.is_symlink():
         raise BadInput(f"{path} exists: name a folder that does not, or remove it.")
+    _remove_abandoned(path)
     temporary = path.parent / f".{path.name}-{os.getpid()}-{next(_counter)}{SUFFIX}"
     try:
         make_folder(path.parent)
@@ -120,12 +122,34 @@ def remove_stale(root: Path) -> int:
     return len(stale)
 
 
+def _remove_abandoned(path: Path) -> None:
+    """Remove the folders beside ``path`` that writers of it left which live no more."""
+    for folder in path.parent.glob(f".{glob.escape(path.name)}-*{SUFFIX}"):
+        writer = folder.name.removeprefix(f".{path.name}-").split("-")[0]
+        if writer.isdigit() and not _lives(int(writer)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lives(process: int) -> bool:
+    if os.name == "nt":  # where signal 0 is no question
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
 def explained(error: OSError, path: Path) -> OSError:
     """Return an ``OSError`` of the same kind that says what could not be written and what to do."""
+    if str(path) in (error.strerror or ""):
+        return error
     if error.errno in _FULL:
-        sentence = f"the disk has no room for {path.name}: free some space and run again; all kept before is intact"
+        sentence = f"the disk has no room for {path}: free some space and run again; all kept before is intact"
     else:
-        sentence = f"{path.name} could not be written ({error.strerror or error}); all kept before is intact"
+        sentence = f"{path} could not be written ({error.strerror or error}); all kept before is intact"
     return OSError(error.errno or errno.EIO, sentence, str(path))
 
 

@@ -13,10 +13,12 @@ import os
 import sys
 from pathlib import Path
 
+from phasescope.errors import BadInput, told
 from phasescope.store.atomic import SUFFIX, make_folder, write_atomic
-from phasescope.vocabulary import BadInput
 
 FORMAT = 1
+OWN = {"store.json", "store.lock", "journal.jsonl", "results.safetensors", "results.json"}
+OWN_FOLDERS = {"records", "checkpoints", "corrupt"}
 _held: set[tuple[int, str]] = set()
 
 
@@ -48,6 +50,8 @@ def open_for_writing(root: Path) -> Lock:
     writable.
     """
     try:
+        if "\0" in str(root):
+            raise BadInput(f"{str(root)!r} has a null character: name a folder without one.")
         for part in (root, *root.absolute().parents):
             if part.exists() and not part.is_dir():
                 raise BadInput(f"{part} is a file: name a folder for the run.")
@@ -69,13 +73,25 @@ def open_for_writing(root: Path) -> Lock:
     return lock
 
 
+def owned(path: Path) -> bool:
+    """Return whether a file at ``path`` would be, or replace, one of a store's own."""
+    path = path.parent.resolve() / path.name
+    for root in path.parents:
+        parts = [part.lower() for part in path.relative_to(root).parts]
+        if (parts[0] in OWN_FOLDERS or (len(parts) == 1 and parts[0] in OWN)) and (root / "store.json").exists():
+            return True
+    return False
+
+
 def check_format(root: Path) -> None:
     """Raise ``BadInput`` unless ``root`` is a store of a format that this version reads."""
     try:
         description = json.loads((root / "store.json").read_bytes())
         found = description["format"]
-    except OSError as error:
+    except FileNotFoundError as error:
         raise BadInput(f"{root} holds no store ({error.strerror}): name the folder of a run.") from error
+    except OSError as error:
+        raise BadInput(told(error, root)) from error
     except (ValueError, TypeError, KeyError) as error:
         raise BadInput(f"{root}/store.json is not readable: put {{'format': {FORMAT}}} back in JSON.") from error
     if type(found) is not int or found < 1:
@@ -95,6 +111,8 @@ def _check_empty(root: Path) -> None:
 
 def _unwritable(root: Path, error: OSError) -> BadInput:
     """Return the sentence for a folder that can not be written."""
+    if error.strerror and str(root) in error.strerror:
+        return BadInput(error.strerror)
     return BadInput(f"{root} can not be written ({error.strerror or error}): name a folder that you may write to.")
 
 

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from phasescope.errors import BadInput, told
 from phasescope.store.canonical import canonical, dump, restore
 
 _LINE = re.compile(rb'\{"crc":"([0-9a-f]{8})",("hash":"([0-9a-f]{64})",.*\})', re.DOTALL)
@@ -37,12 +38,15 @@ def void(key: str) -> bytes:
 def read(path: Path) -> tuple[dict[str, bytes], int]:
     """Return the trusted line of each hash in order of appearance, and how many lines are torn or altered.
 
-    A last line without its newline is torn. No journal is an empty journal.
+    A last line without its newline is torn. No journal is an empty journal. Raises ``BadInput`` for one that can not be
+    read: it is not needed, but what is in its place is somebody's.
     """
     try:
         *lines, rest = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return {}, 0
+    except OSError as error:
+        raise BadInput(f"{told(error, path).rstrip('.')}; without it, a new journal is made of the records.") from error
     entries: dict[str, bytes] = {}
     torn = int(bool(rest))
     for line in lines:

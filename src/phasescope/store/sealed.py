@@ -40,7 +40,7 @@ def seal(identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mappin
 def unseal(blob: bytes) -> tuple[dict[str, Any], dict[str, Array], dict[str, Any]]:
     """Return identity, arrays (same bits, writable) and facts, or raise ``Damaged``."""
     try:
-        arrays = {name: np.asarray(array) for name, array in safetensors.numpy.load(blob).items()}
+        arrays = dict(sorted(safetensors.numpy.load(blob).items()))  # they come in any order
         header = json.loads(blob[8 : 8 + int.from_bytes(blob[:8], "little")])
         document = json.loads(header["__metadata__"][KEY])
         texts = {"identity": document["identity"], "facts": document["facts"]}

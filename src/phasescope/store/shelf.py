@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from phasescope.errors import BadInput, told
 from phasescope.store.atomic import make_folder, sync_folder, write_atomic
 from phasescope.store.canonical import address
 from phasescope.store.sealed import Damaged, seal, unseal
@@ -15,7 +16,7 @@ from phasescope.vocabulary import Array
 
 Sealed = tuple[dict[str, Any], dict[str, Array], dict[str, Any]]
 END = ".safetensors"
-_HASH = re.compile("[0-9a-f]{64}")
+_HASH, _PREFIX = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{2}")
 
 
 class Shelf:
@@ -29,8 +30,11 @@ class Shelf:
         return (self.folder / key[:2] if self.spread else self.folder) / f"{key}{END}"
 
     def hashes(self) -> Iterator[str]:
-        """Yield the hashes of the files that are there, sorted, unopened."""
-        found = self.folder.glob(f"??/*{END}" if self.spread else f"*{END}")
+        """Yield the hashes of the files that are there, sorted, unopened. Raises ``BadInput``."""
+        folders = [self.folder]
+        if self.spread:
+            folders = [path for path in names_in(self.folder) if _PREFIX.fullmatch(path.name) and path.is_dir()]
+        found = [path for folder in folders for path in names_in(folder) if path.suffix == END]
         yield from sorted(path.stem for path in found if _HASH.fullmatch(path.stem) and path == self.path(path.stem))
 
     def put(self, identity: Mapping[str, Any], arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
@@ -38,11 +42,19 @@ class Shelf:
         write_atomic(self.path(address(identity)), seal(identity, arrays, facts))
 
     def read(self, key: str) -> Sealed | None:
-        """Return identity, arrays and facts, or None where there is no file. Raises ``Damaged``."""
+        """Return identity, arrays and facts, or None where there is no file.
+
+        Raises ``Damaged``, also for a folder in its place; ``BadInput`` for a file that can not be read.
+        """
+        path = self.path(key)
         try:
-            sealed = unseal(self.path(key).read_bytes())
+            sealed = unseal(path.read_bytes())
         except FileNotFoundError:
             return None
+        except (IsADirectoryError, NotADirectoryError) as error:
+            raise Damaged(f"no file is there ({error.strerror})") from error
+        except OSError as error:
+            raise BadInput(told(error, path)) from error
         if address(sealed[0]) != key:
             raise Damaged("the file lies under the hash of another identity")
         return sealed
@@ -73,5 +85,18 @@ class Shelf:
         sync_folder(self.attic)
 
     def drop(self, key: str) -> None:
-        """Remove the file of this hash, if there is one."""
-        self.path(key).unlink(missing_ok=True)
+        """Remove the file of this hash, if there is one; anything else in its place is moved to the attic."""
+        path = self.path(key)
+        if path.is_dir():
+            self.set_aside(key)
+        path.unlink(missing_ok=True)
+
+
+def names_in(folder: Path) -> list[Path]:
+    """Return what is in a folder, nothing where there is none; raise ``BadInput`` where it can not be read."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise BadInput(told(error, folder)) from error

@@ -11,13 +11,14 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from phasescope.errors import told
 from phasescope.store import results
 from phasescope.store.atomic import remove_stale, write_atomic
 from phasescope.store.canonical import address
-from phasescope.store.folder import FORMAT, check_format, open_for_writing
+from phasescope.store.folder import FORMAT, check_format, open_for_writing, owned
 from phasescope.store.ledger import Ledger
 from phasescope.store.sealed import Damaged, seal, unseal
-from phasescope.store.shelf import Shelf
+from phasescope.store.shelf import Shelf, names_in
 from phasescope.vocabulary import Array, BadInput
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Facts = dict[str, Any]
-OWN = {"store.json", "store.lock", "journal.jsonl", "results.safetensors", "results.json"}
-OWN_FOLDERS = {"records", "checkpoints", "corrupt"}
 
 
 class Store:
@@ -131,9 +130,13 @@ class Store:
         """
         path = self.root / "results.safetensors"
         try:
-            _, arrays, facts = unseal(path.read_bytes())
+            identity, arrays, facts = unseal(path.read_bytes())
+            if identity != results.IDENTITY:
+                raise Damaged("it is a file of another kind")
         except FileNotFoundError as error:
             raise BadInput(f"{self.root} holds no results: run the study into it first.") from error
+        except OSError as error:
+            raise BadInput(told(error, path)) from error
         except Damaged as error:
             raise BadInput(f"{path} is damaged ({error}): run the study again, finished members are kept.") from error
         return results.unpack(arrays, facts["structure"]), facts["verdicts"], facts["provenance"]
@@ -153,10 +156,9 @@ class Store:
         """
         self._check_writable()
         path = self.path(name)
-        parts = PurePosixPath(name.lower()).parts
-        if parts[0] in OWN_FOLDERS or (len(parts) == 1 and parts[0] in OWN) or path.is_dir():
+        if owned(path) or path.is_dir():
             raise BadInput(f"{name!r} belongs to the store itself: give another name, such as 'report/index.html'.")
-        write_atomic(path, data.encode("utf-8") if isinstance(data, str) else data)
+        write_atomic(path, data.encode("utf-8", "backslashreplace") if isinstance(data, str) else data)
         return path
 
     def records(self) -> list[tuple[dict[str, Any], Facts]]:
@@ -179,7 +181,7 @@ class Store:
         """
         records, bad_records = self._records.audit()
         checkpoints, bad_checkpoints = self._checkpoints.audit()
-        aside = sum(1 for _ in (self.root / "corrupt").glob("*"))
+        aside = len(names_in(self.root / "corrupt"))
         return {
             "format": FORMAT,
             "records": records,

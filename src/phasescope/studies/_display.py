@@ -18,7 +18,11 @@ class Display:
         from rich.progress import BarColumn, Progress, TextColumn
 
         self.console, self.started, self.said = console, time.monotonic(), 0.0
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[state]}"))
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[state]}", markup=False),
+        )
         self.bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
         self.bar = self.bars.add_task("preparing", total=1.0, state="") if self.bars else None
         if self.bars:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import html
 import platform
 import shlex
 import time
@@ -18,17 +18,21 @@ import xarray as xr
 
 from phasescope.blocks import Diagram, Figure
 from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
-from phasescope.ensemble.jobs import code_fingerprint
+from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.measure import to_measure
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
+from phasescope.errors import resumable
+from phasescope.identity import house_fingerprint
 from phasescope.store import Store
 from phasescope.studies._diagrams import diagrams
 from phasescope.studies._neurons import opened
 from phasescope.studies._registry import study_named
+from phasescope.studies._rehearsal import fitting, rehearse
+from phasescope.studies._settings import changed_settings, default_directory, settings_of
 from phasescope.studies._study import Experiment, Paper, Study, join, part
-from phasescope.verdict import Verdicts, judge
-from phasescope.vocabulary import BadInput, Settings, nearest
+from phasescope.verdict import Claim, Verdicts, judge
+from phasescope.vocabulary import Settings
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
 
@@ -111,7 +115,7 @@ class Results:
         return f"{self.study.title}\n{self.verdicts}\nkept in {self.directory}"
 
     def _repr_html_(self) -> str:
-        return f"<h3>{self.study.title}</h3>{self.verdicts._repr_html_()}"
+        return f"<h3>{html.escape(self.study.title)}</h3>{self.verdicts._repr_html_()}"
 
 
 @dataclass
@@ -134,14 +138,6 @@ class Stage:
     unit: str = "steps"
 
 
-def settings_of(study: Study, scale: str, overrides: Mapping[str, Any]) -> Settings:
-    """Return the settings of ``scale`` with ``overrides`` (values may be strings). Raises ``BadInput``."""
-    if scale not in study.scales:
-        raise BadInput(f"there is no scale {scale!r}{nearest(scale, study.scales)}")
-    base = study.scales[scale]
-    return type(base)(**{**base.model_dump(), **overrides})
-
-
 def steps_of(experiments: Mapping[str, Experiment | Simulation]) -> int:
     """Return the member-steps of a whole study, if no member settles early; a simulated member is one step."""
     return sum(_steps(e) for e in experiments.values())
@@ -153,19 +149,6 @@ def _steps(e: Experiment | Simulation) -> int:
     return len(e.grid) * e.recipe.steps if e.recipe else 0
 
 
-def changed_settings(study: Study, scale: str, settings: Settings) -> dict[str, str]:
-    """Return what differs from the scale's own settings, as JSON by name: what ``--set`` takes."""
-    base = study.scales[scale].model_dump(mode="json")
-    return {k: json.dumps(v) for k, v in settings.model_dump(mode="json").items() if v != base[k]}
-
-
-def default_directory(study: Study, scale: str, settings: Settings) -> Path:
-    """Return ``runs/<study>-<scale>``, with the changed settings in the name: the same call finds its own run again."""
-    base = study.scales[scale].model_dump()
-    changed = [f"{k}={v}" for k, v in settings.model_dump().items() if v != base[k]]
-    return Path("runs") / "-".join([study.name, scale, *changed]).replace("/", "_").replace(" ", "")
-
-
 def provenance(
     study: str, scale: str, settings: Settings | None, device: torch.device, seconds: float
 ) -> dict[str, Any]:
@@ -174,7 +157,7 @@ def provenance(
         "study": study,
         "scale": scale,
         "settings": settings.model_dump(mode="json") if settings else {},
-        "code": code_fingerprint(),
+        "code": house_fingerprint("phasescope.studies._lab"),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -221,24 +204,37 @@ def run(
     changes = {**(settings or {}), **overrides, **({} if seeds is None else {"seeds": seeds})}
     numbers = settings_of(chosen, scale, changes)
     where = device_named(device)
-    experiments = chosen.experiments(numbers)
-    claims = chosen.claims(numbers)
+    experiments, claims, jobs = _planned(chosen, numbers, chosen.scales[scale], device, workers)
     directory = Path(out) if out is not None else default_directory(chosen, scale, numbers)
     started = time.monotonic()
-    for e in experiments.values():  # refuse what can be refused before anything is written
-        if isinstance(e, Simulation):
-            continue
-        if e.recipe is None:
-            to_measure(e.learner, e.task, e.grid)
-        else:
-            planned(e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, workers=workers)
-    with Store(directory) as store:
+    rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
+    with resumable(), Store(directory) as store:
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         data = join(parts)
         verdicts = judge(claims, data, streams(0))
         facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
         store.save_results(data, verdicts.to_json(), facts)
     return Results(chosen, numbers, data, verdicts, facts, directory.resolve())
+
+
+def _planned(
+    study: Study, settings: Settings, base: Settings, device: str, workers: int | None
+) -> tuple[Mapping[str, Experiment | Simulation], Sequence[Claim], dict[str, list[Job]]]:
+    """Return experiments, claims, and the jobs of those that train; refuse what can be refused beforehand."""
+    experiments = fitting(study.experiments, "experiments", settings, base)
+    claims = fitting(study.claims, "claims", settings, base)
+    fitting(study.cells, "places of claims on the page", settings, base)
+    jobs = {}
+    for name, e in experiments.items():
+        if isinstance(e, Simulation):
+            continue
+        if e.recipe is None:
+            to_measure(e.learner, e.task, e.grid)
+        else:
+            jobs[name] = planned(
+                e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, workers=workers
+            )
+    return experiments, claims, jobs
 
 
 def _parts(

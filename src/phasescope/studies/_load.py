@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from phasescope.store import Store
-from phasescope.studies._lab import Results, settings_of
+from phasescope.studies._lab import Results
 from phasescope.studies._map_results import MapResults
 from phasescope.studies._registry import study_named
+from phasescope.studies._settings import settings_of
 from phasescope.verdict import Verdicts
 
 

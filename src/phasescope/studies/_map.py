@@ -15,6 +15,7 @@ import xarray as xr
 
 from phasescope.ensemble import Progress, Refinement, Span, device_named, train
 from phasescope.ensemble.refine import Place, certainty
+from phasescope.errors import resumable
 from phasescope.store import Store
 from phasescope.studies._lab import Stage, provenance
 from phasescope.studies._map_plan import TOLERANCE, Plan, command_of, default_directory, plan_of, refuse_early, whole
@@ -71,7 +72,7 @@ def phase_map(
     where = device_named(device)
     directory = Path(out) if out is not None else default_directory(plan, cells, seeds, confidence)
     asked = {"tolerance": tolerance, "cells": cells, "seeds": seeds, "confidence": float(confidence)}
-    with Store(directory) if directory is not None else nullcontext() as store:
+    with resumable(), Store(directory) if directory is not None else nullcontext() as store:
         run = _Run(plan, search, store, device, workers, on_progress or (lambda stage: None))
         run.to_the_end()
         data = _dataset(plan, search, run.networks)

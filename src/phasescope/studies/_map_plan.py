@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import operator
 import shlex
 from collections.abc import Mapping, Sequence
@@ -17,15 +16,15 @@ from phasescope.ensemble import Span
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.refine import Place
 from phasescope.ensemble.train import planned
-from phasescope.studies._lab import changed_settings, settings_of
 from phasescope.studies._readings import at_the_end
 from phasescope.studies._registry import study_named, study_points
+from phasescope.studies._rehearsal import fitting
+from phasescope.studies._settings import changed_settings, folder_name, settings_of
 from phasescope.studies._study import Experiment, OrderParameter, Study
 from phasescope.vocabulary import Array, BadInput, Fate, Knob, Member, Scatter, Settings, nearest
 
 TOLERANCE, FINEST = 1 / 32, 1 / 512
 SLACK = 1e-5  # 0.333333 is a third, and 0.00195312 is 1/512
-LONGEST = 200  # characters of a folder's name; file systems end at 255
 # names that the map's own data use, and those of the networks' dimensions
 TAKEN = (
     "phase", "sampled", "uncertain", "networks", "certainty", "count", "value", "of_phase", "network", "crossing",
@@ -121,7 +120,7 @@ def plan_of(
         able = [name for name in study_points() if study_named(name).mapped is not None]
         raise BadInput(f"the study {study.name!r} names no order parameter to map by; these do: {', '.join(able)}.")
     numbers = settings_of(study, scale, changes)
-    experiment = _single(study.mapped(numbers), axes)
+    experiment = _single(fitting(study.mapped, "experiment", numbers, study.scales[scale]), axes)
     named = not isinstance(by, OrderParameter) or any(by is order for order in study.orders)
     order = _order(by, experiment, study.orders)
     return Plan(experiment, across, up, order, tolerance, study, scale, numbers, named)
@@ -194,12 +193,7 @@ def default_directory(plan: Plan, cells: int | None, seeds: int, confidence: flo
     ]
     parts += [f"confidence={short(confidence)}"] if confidence != 0.9 else []
     changed = changed_settings(plan.study, plan.scale, plan.settings)
-    name = "-".join([*parts, *(f"{k}={v}" for k, v in changed.items())]).replace("/", "_").replace(" ", "")
-    if len(name.encode()) > LONGEST:
-        name = (
-            name.encode()[: LONGEST - 13].decode(errors="ignore") + f"-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
-        )
-    return Path("runs") / name
+    return Path("runs") / folder_name("-".join([*parts, *(f"{k}={v}" for k, v in changed.items())]))
 
 
 def _folded(span: Span) -> str:

@@ -7,7 +7,6 @@ layer are sums over neurons, so all shares of an order cost one forward pass. Te
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,11 +18,12 @@ import xarray as xr
 from torch import Tensor, nn
 
 from phasescope.blocks import Neurons, Opened
-from phasescope.ensemble.jobs import Job, describe, jobs
+from phasescope.ensemble.jobs import Job, jobs
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.streams import initialized
 from phasescope.ensemble.train import one_core
+from phasescope.identity import fingerprint
 from phasescope.instruments import dominant_frequency, participation, phases
 from phasescope.instruments.logits import mean_over
 from phasescope.instruments.pruning import SHARES
@@ -84,7 +84,7 @@ def _exact(inside: Inside, job: Job, draw: Draw, known: Written) -> Neurons | No
         return None
     written = initialized(module, 0)
     seen = _seen(written, dict(written.named_parameters()), draw)
-    key = (json.dumps(describe(module), default=str), draw.inputs.tobytes())
+    key = (fingerprint(module), draw.inputs.tobytes())
     if key not in known:  # one and the same for all members, also where two threads read it at once
         known.setdefault(key, _read(seen, inside.order))
     found, answers = known[key]

@@ -13,15 +13,16 @@ from torch import nn
 
 from phasescope import theory
 from phasescope.ensemble import last, measure, train
+from phasescope.errors import BadInput
 from phasescope.instruments import LEARNING, table_accuracy, table_loss, twin_share
 from phasescope.learners import PowerMLP
 from phasescope.studies._polynomial_networks import POWERS, experts_network, form_network, sampled
 from phasescope.tasks import ModularTable, Polynomial, parse, polynomial_table
-from phasescope.vocabulary import BadInput, Grid, Member, Recipe
+from phasescope.vocabulary import Grid, Member, Recipe
 
 Facts = dict[str, Any]
 LARGEST = 50_000_000  # rows x width that one reading may hold
-MOST_TRAINED = 20_000
+MOST_TRAINED, MOST_SEEDS = 20_000, 10_000
 WIDTH, EXPERT_WIDTH, STEPS = 500, 500, 400
 
 
@@ -35,8 +36,8 @@ def examined(
     """
     polynomial = parse(text)
     theory.require_prime(p, "the algebra of polynomials (factors, discrete logarithms)")
-    if seeds < 1:
-        raise BadInput(f"seeds is {seeds}: give at least 1.")
+    if not 1 <= seeds <= MOST_SEEDS:
+        raise BadInput(f"seeds is {seeds}: give 1 to {MOST_SEEDS:,}.")
     task = polynomial_table(p, polynomial, train_fraction=train_fraction)
     table = task.law(Member({}, 0)).table
     known = theory.learnability(p, polynomial.padded(task.arity), table)
@@ -149,7 +150,7 @@ def shown(facts: Mapping[str, Any]) -> RenderableType:
         ("twins", f"{_percent(facts['twin_share'])} of the test cells have one, training on {share:g} of the table"),
         ("answer", facts["answer"]),
     ):
-        table.add_row(f"[bold]{name}[/bold]", Text(value))
+        table.add_row(Text(name, style="bold"), Text(value))
     answer = {"exact weights": "learnable by the hypothesis", "excluded": "unlearnable by the hypothesis"}
     reason = Text(f"{answer.get(facts['answer'], 'undecided')}: {facts['reason']}.")
     return Group(table, reason, Text(), _side_by_side(facts))

@@ -120,12 +120,14 @@ class Study:
 
 def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Return one dataset of all experiments: every variable and dimension is prefixed with its experiment's name."""
-    joined = xr.Dataset()
+    values: dict[str, xr.Variable] = {}
+    places: dict[str, xr.Variable] = {}
     for name, data in parts.items():
         names = [*data.variables, *(dim for dim in data.dims if dim not in data.variables)]
         renamed = data.rename({old: f"{name}.{old}" for old in names})
-        joined = joined.assign_coords(renamed.coords).assign(dict(renamed.data_vars))
-    return joined
+        places |= {str(key): value.variable for key, value in renamed.coords.items()}
+        values |= {str(key): value.variable for key, value in renamed.data_vars.items()}
+    return xr.Dataset(values, places)
 
 
 def part(data: xr.Dataset, name: str) -> xr.Dataset:
@@ -137,4 +139,5 @@ def part(data: xr.Dataset, name: str) -> xr.Dataset:
     chosen = data[mine]
     chosen = chosen.drop_vars([v for v in chosen.variables if not str(v).startswith(prefix)])
     names = {*mine, *(dim for dim in chosen.dims if str(dim).startswith(prefix))}
-    return chosen.rename({old: str(old).removeprefix(prefix) for old in names})
+    plain = chosen.rename({old: str(old).removeprefix(prefix) for old in names})
+    return plain.set_coords("fate") if "fate" in plain else plain

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from phasescope.ensemble import Quantity, Simulation
-from phasescope.ensemble.jobs import code_fingerprint
 from phasescope.studies import _layer_pruning_model as models
 from phasescope.studies import _layer_pruning_small as smalls
 from phasescope.studies._layer_pruning_claims import claims
@@ -25,11 +24,6 @@ from phasescope.vocabulary import BadInput, Grid, Positive, Settings
 
 Count = Annotated[int, Field(ge=1)]
 PAPER = "arXiv:2403.17887"
-READ = (  # the code, beside the rooms', that a record depends on
-    *(f"layers/{name}.py" for name in ("angular", "passes", "perplexity", "stack", "text")),
-    *(f"studies/_layer_pruning_{name}.py" for name in ("gpt", "readings", "small")),
-)
-HEALED = ("layers/adapters.py", "layers/healing.py")
 
 
 class LayerSettings(Settings):
@@ -139,7 +133,7 @@ def _small(s: LayerSettings) -> Simulation:
         smalls.small,
         Grid(seeds=s.seeds),
         _quantities({**SMALL, **GEOMETRY}, coords),
-        {**fixed, "text_hash": smalls.text_hash(s.text), "parts": code_fingerprint(READ)},
+        {**fixed, "text_hash": smalls.text_hash(s.text)},
         s.depth * s.width**2 * s.batch * s.length * (s.steps + 3.0 * s.heal_steps) + 1.0,
     )
 
@@ -162,7 +156,6 @@ def _real(s: LayerSettings) -> Simulation:
             "text_hash": smalls.text_hash(s.real_text), "length": s.real_length, "samples": s.real_samples,
             "counts": ",".join(map(str, s.counts)), "heal_layers": s.heal_layers, "heal_steps": s.real_heal_steps,
             "heal_batch": s.real_heal_batch, "heal_rate": s.real_heal_rate, "rank": s.rank, "questions": s.questions,
-            "parts": code_fingerprint((*READ, *HEALED)),
         },
         1e12 + s.real_samples * s.real_length * 1e9,
     )  # fmt: skip

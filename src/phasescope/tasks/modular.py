@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.errors import shown
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Array, BadInput, Law, Member
 
@@ -36,10 +37,12 @@ class ModularTable(Table):
 def table_inputs(p: Any, arity: int) -> Array:
     """Return all inputs (p^S, S) int32 in C order. Raises ``BadInput`` for p < 2 and for tables too large."""
     if isinstance(p, bool) or not isinstance(p, int | np.integer) or p < 2:
-        raise BadInput(f"p is {p}: the modulus must be an integer >= 2.")
+        raise BadInput(f"p is {shown(p)}: the modulus must be an integer >= 2.")
     if arity < 1 or int(p) ** arity > MOST_ROWS:
+        count = int(p) ** max(arity, 1)
+        rows = f"{count:,}" if count < 10**18 else shown(count)
         raise BadInput(
-            f"a table of {arity} variables modulo {p} has {int(p) ** max(arity, 1):,} rows: "
+            f"a table of {arity} variables modulo {shown(int(p))} has {rows} rows: "
             f"at most {MOST_ROWS:,} are allowed; use fewer variables, a smaller p, or a Sampler."
         )
     return np.indices((int(p),) * arity).reshape(arity, -1).T.astype(np.int32)

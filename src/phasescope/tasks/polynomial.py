@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.errors import BadInput, shown
 from phasescope.tasks.modular import ModularTable, table_inputs
-from phasescope.vocabulary import Array, BadInput
+from phasescope.vocabulary import Array
 
 Exponents = tuple[int, ...]
 MOST_TERMS = 2_000
@@ -240,7 +241,7 @@ def _check_prime(p: int) -> None:
     from sympy import isprime
 
     if not isprime(p):
-        raise BadInput(f"p is {p}: exponents can be reduced only modulo a prime, where n^p equals n.")
+        raise BadInput(f"p is {shown(p)}: exponents can be reduced only modulo a prime, where n^p equals n.")
 
 
 def polynomial_table(

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.identity import fingerprint
+from phasescope.samples import class_count, inputs_of, targets_of
 from phasescope.vocabulary import Array, BadInput, Draw, Generators, Knob, Member
 
 
@@ -34,10 +36,13 @@ def digest(*arrays: Array) -> str:
 class Table:
     """A finite data set: ``inputs`` (N, ...) and ``labels`` (N,) integers below ``classes`` or float (N, K) targets.
 
-    A random ``train_fraction`` of the rows trains, the rest tests; the split of a larger fraction contains that of a
-    smaller one with the same seed. A fraction ``corruption`` of the training labels is replaced by labels uniform over
-    all classes, so 1/K of them stay right by accident (Doshi et al. 2023, arXiv:2310.13061, Sec. 1.1). Both numbers
-    may differ per member. Raises ``BadInput`` for fractions outside (0, 1) and [0, 1] and for wrong shapes.
+    Arrays, tensors and lists are taken; floats (N,) are real targets (N, 1). A random ``train_fraction`` of the rows
+    trains, the rest tests; the split of a larger fraction contains that of a smaller one with the same seed. A fraction
+    ``corruption`` of the training labels is replaced by labels uniform over all classes, so 1/K of them stay right by
+    accident (Doshi et al. 2023, arXiv:2310.13061, Sec. 1.1). Both numbers may differ per member.
+
+    Raises ``BadInput``, with row and value, for labels outside 0 to K - 1 and numbers that are not finite; for
+    fractions outside (0, 1) and [0, 1] and for wrong shapes.
     """
 
     name: str
@@ -48,6 +53,9 @@ class Table:
     corruption: float = 0.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", class_count(self.classes, self.name))
+        object.__setattr__(self, "inputs", inputs_of(self.inputs, self.name))
+        object.__setattr__(self, "labels", targets_of(self.labels, self.classes, self.name))
         if len(self.inputs) != len(self.labels) or len(self.inputs) < 2:
             raise BadInput(
                 f"the table {self.name!r} has {len(self.inputs)} inputs and {len(self.labels)} labels: "
@@ -99,35 +107,51 @@ class Table:
 class Sampler:
     """Endless data: ``sample(generator, n)`` returns fresh inputs (n, ...) and labels (n,) or targets (n, K).
 
+    With ``knobs``, numbers that a grid may set, it is called with them by name: ``sample(generator, n, noise=0.1)``.
     Each training step of each member has a stream of its own; readings use one fixed sample of ``readout_size`` rows
-    for *train* and one for *test*. Recipes for samplers need a ``batch``.
+    for *train* and one for *test*. Recipes for samplers need a ``batch``. Raises ``BadInput`` for sizes below 1.
     """
 
     name: str
-    sample: Callable[[np.random.Generator, int], tuple[Array, Array]]
+    sample: Callable[..., tuple[Array, Array]]
     classes: int
     readout_size: int = 512
     knobs: Mapping[str, Knob] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", class_count(self.classes, self.name))
+        if not callable(self.sample):
+            raise BadInput(f"sample of {self.name!r} is {self.sample!r}: give a function of (generator, n).")
+        whole = isinstance(self.readout_size, int | np.integer) and not isinstance(self.readout_size, bool)
+        if not whole or not 1 <= self.readout_size <= 10**7:
+            raise BadInput(f"readout_size is {self.readout_size!r}: it must be a whole number from 1 to 10,000,000.")
+
+    def _sampled(self, member: Member, generator: np.random.Generator, size: int) -> tuple[Array, Array]:
+        inputs, labels = self.sample(generator, size, **{name: member.get(name, v) for name, v in self.knobs.items()})
+        inputs, labels = inputs_of(inputs, self.name), targets_of(labels, self.classes, self.name)
+        if not len(inputs) == len(labels) == size:
+            raise BadInput(
+                f"{self.name!r} was asked for {size} rows and gave {len(inputs)} inputs and {len(labels)} labels."
+            )
+        return inputs, labels
+
     def draw(self, member: Member, generators: Generators) -> Draw:
         """Return the two fixed samples on which this member is read."""
-        parts = [self.sample(generators(purpose), self.readout_size) for purpose in ("train readout", "test readout")]
-        inputs, labels = (np.concatenate(both) for both in zip(*parts, strict=True))
-        rows = np.arange(2 * self.readout_size, dtype=np.int32)
         half = self.readout_size
+        parts = [self._sampled(member, generators(purpose), half) for purpose in ("train readout", "test readout")]
+        inputs, labels = (np.concatenate(both) for both in zip(*parts, strict=True))
+        rows = np.arange(2 * half, dtype=np.int32)
         return Draw(inputs, labels, labels, rows[:half], rows[half:], np.ones(2 * half))
 
-    def batch(self, generators: Generators, step: int, size: int) -> tuple[Array, Array]:
+    def batch(self, member: Member, generators: Generators, step: int, size: int) -> tuple[Array, Array]:
         """Return the fresh batch of ``step`` (1, 2, ...)."""
-        return self.sample(generators("batch", step), size)
+        return self._sampled(member, generators("batch", step), size)
 
     def describe(self) -> dict[str, Any]:
-        """Return everything that changes the task's numbers, as far as a function can say it."""
-        code = getattr(self.sample, "__code__", None)
-        text = (code.co_code, code.co_consts) if code else repr(self.sample)
+        """Return everything that changes the task's numbers."""
         return {
             "task": self.name,
             "classes": self.classes,
             "readout_size": self.readout_size,
-            "sample": hashlib.sha256(repr(text).encode()).hexdigest()[:16],
+            "sample": fingerprint(self.sample),
         }

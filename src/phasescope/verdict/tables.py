@@ -28,7 +28,8 @@ def as_text(verdicts: Verdicts) -> str:
     from rich.console import Console
 
     page = io.StringIO()
-    Console(file=page, width=shutil.get_terminal_size((100, 24)).columns, color_system=None).print(verdicts, end="")
+    columns = shutil.get_terminal_size((100, 24)).columns
+    Console(file=page, width=columns, color_system=None, markup=False, emoji=False).print(verdicts, end="")
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
 

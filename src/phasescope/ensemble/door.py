@@ -1,0 +1,142 @@
+"""The door for networks: one forward pass before anything is trained, and what can be seen from it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad, vmap
+
+from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.streams import global_state
+from phasescope.vocabulary import BadInput
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """Return ``value`` as an int >= ``least``. Raises ``BadInput``."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise BadInput(f"{name} is {value!r}: it must be a whole number of at least {least}.")
+    return int(value)
+
+
+def check_networks(jobs: Sequence[Job], *, stacked: bool) -> None:
+    """Pass a few rows through every different network. Raises ``BadInput`` for what can not be trained as it is asked.
+
+    That is an output that does not fit the classes or targets, numbers in another precision than the recipe's,
+    randomness that no stream can replay, and no parameter that learns.
+    """
+    for job in {(job.marks.shape, job.sample.shape, job.recipe.loss, job.recipe.dtype): job for job in jobs}.values():
+        _check_precision(job)
+        if not any(p.requires_grad for p in job.module.parameters()):
+            raise BadInput(f"{_named(job)} has no parameter that learns: leave requires_grad of some at True.")
+        _check_output(job, _passed(job))
+        if stacked:
+            _check_stacked(job)
+
+
+def _named(job: Job) -> str:
+    return f"the network {type(job.module).__name__}"
+
+
+def _check_precision(job: Job) -> None:
+    for name, parameter in (*job.module.named_parameters(), *job.module.named_buffers()):
+        if parameter.is_meta:
+            raise BadInput(f"{name} of {_named(job)} is on the meta device and has no values: put it on the CPU.")
+        if not parameter.is_floating_point() or not isinstance(parameter, nn.Parameter):
+            continue
+        own = str(parameter.dtype).removeprefix("torch.")
+        if own not in ("float32", job.recipe.dtype):
+            mend = f'give the recipe dtype="{own}"' if own == "float64" else "call .float() on it"
+            raise BadInput(f"{name} of {_named(job)} is {own}, and the recipe trains in {job.recipe.dtype}: {mend}.")
+        if parameter.is_complex():
+            raise BadInput(f"{name} of {_named(job)} is complex: give real and imaginary parts as real parameters.")
+
+
+def _passed(job: Job) -> Tensor:
+    """Return what the network makes of the first rows, as in training."""
+    refuse_stateful_dropout(job.module)
+    module, dtype = copy.deepcopy(job.module), getattr(torch, job.recipe.dtype)
+    module.to(dtype).train()
+    rows = torch.from_numpy(job.sample.first if len(job.sample.first) > 1 else np.repeat(job.sample.first, 2, 0))
+    rows = rows.to(dtype) if rows.is_floating_point() else rows
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        before = global_state()
+        try:
+            out: Any = module(rows)
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
+            # what a user's own forward raises about rows it was not made for
+            said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+            raise BadInput(
+                f"{_named(job)} fails on inputs of {job.task.name!r}, {rows.dtype} of shape {tuple(rows.shape)}: {said}"
+            ) from error
+        if global_state() != before:
+            raise BadInput(
+                f"{_named(job)} draws random numbers in forward from a global generator, which no stream can replay: "
+                "use phasescope.learners.KeyedDropout, or put the noise into the data."
+            )
+    if not isinstance(out, Tensor):
+        raise BadInput(f"{_named(job)} returns {type(out).__name__}: it must return one tensor (N, K), the outputs.")
+    return out
+
+
+def _check_output(job: Job, out: Tensor) -> None:
+    rows, classes = max(len(job.sample.first), 2), job.task.classes
+    real = job.sample.real
+    fits = out.ndim == 2 and len(out) == rows and (out.shape[1] == classes if real else out.shape[1] >= classes)
+    if not fits:
+        wanted = f"(N, {classes}), one column per {'target' if real else 'class'}"
+        raise BadInput(
+            f"{_named(job)} makes {tuple(out.shape)} of {rows} rows, and {job.task.name!r} has {classes} "
+            f"{'targets' if real else 'classes'}: its output must be {wanted}."
+        )
+    if real and job.recipe.loss == "cross_entropy":
+        raise BadInput(f"loss is 'cross_entropy', and {job.task.name!r} has real targets: use loss='mse'.")
+
+
+def _check_stacked(job: Job) -> None:
+    """Take the gradient as a tile of one network does: what can not be stacked is told here."""
+    module = copy.deepcopy(job.module).to(getattr(torch, job.recipe.dtype)).train()
+    rows = torch.from_numpy(np.concatenate([job.sample.first] * 2))
+    rows = rows.to(getattr(torch, job.recipe.dtype)) if rows.is_floating_point() else rows
+    own = [(name, p.detach()[None], p.requires_grad) for name, p in module.named_parameters()]
+    learnt, rest = ({name: value for name, value, learns in own if learns == wanted} for wanted in (True, False))
+    state = {name: buffer[None].clone() for name, buffer in module.named_buffers()}
+
+    def total(weights: Any, fixed: Any, buffers: Any, inputs: Any) -> Any:
+        return functional_call(module, ({**weights, **fixed}, buffers), (inputs,)).sum(), buffers
+
+    try:
+        vmap(grad(total, has_aux=True))(learnt, rest, state, rows[None])
+    except (RuntimeError, NotImplementedError, ValueError) as error:
+        # torch's words for what its function transforms can not do: branches on values above all
+        said = " ".join(str(error).split())[:150]
+        raise BadInput(
+            f"{_named(job)} can not be trained side by side with others: {said}; write its forward pass without "
+            "branches on values."
+        ) from error
+    # a network that keeps its weights elsewhere too, in a list or an attribute, would answer with those
+    other = {name: p.detach() + 0.1 for name, p in module.named_parameters()}
+    kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
+    with torch.no_grad():
+        answers = functional_call(module, (other, {name: buffer.clone() for name, buffer in kept.items()}), (rows,))
+        for name, parameter in module.named_parameters():
+            parameter.copy_(other[name])
+        if not torch.allclose(answers, module(rows), rtol=1e-3, atol=1e-5, equal_nan=True):
+            raise BadInput(
+                f"{_named(job)} does not answer with the weights that it is handed, but with copies that it keeps: "
+                "read parameters where they stand, not from lists or attributes beside them."
+            )
+
+
+def refuse_stateful_dropout(module: nn.Module) -> None:
+    """Raise ``BadInput`` for dropout that draws from torch's global generator, which no stream can replay."""
+    for name, part in module.named_modules():
+        if isinstance(part, nn.modules.dropout._DropoutNd) and part.p > 0:
+            raise BadInput(
+                f"{name or 'the module'} is {part}: its masks come from a global generator; "
+                "use phasescope.learners.KeyedDropout in its place."
+            )

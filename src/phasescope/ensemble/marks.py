@@ -1,0 +1,94 @@
+"""The fingerprints of a job's parts: what its network, its data and its readings are, for its identity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from phasescope.ensemble.streams import initialized, streams
+from phasescope.identity import Origin, fingerprint, origin_of
+from phasescope.samples import checked
+from phasescope.vocabulary import BadInput, Draw, Drawn, Instrument, Member, Sampler, Task
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What a job is made of, as hashes: its ``learner``, the ``shape`` of it that a tile shares, its ``task``.
+
+    ``watch`` and ``at_end`` are the instruments' names and hashes.
+    """
+
+    learner: str
+    shape: str
+    task: str
+    watch: tuple[Any, ...]
+    at_end: tuple[Any, ...]
+
+
+def of_the_house(thing: Any) -> bool:
+    """Return whether a network or a table is one of ours, whose numbers all follow from its attributes."""
+    return origin_of(type(thing)) is Origin.HOUSE and not isinstance(thing, Sampler)
+
+
+def structure(module: nn.Module) -> str:
+    """Return the hash of a network without the values of its parameters and buffers."""
+    return fingerprint(module, weights=False)
+
+
+def learner_marks(module: nn.Module, template: nn.Module) -> tuple[str, str]:
+    """Return the hash of a network with its first weights, and that of what it shares with others of its tile.
+
+    ``template`` is the network before a member's own numbers were set. One of ours keeps these in buffers, or reads
+    them only when it is initialized; of a user's it is not known, so that networks of other numbers are apart.
+    """
+    shape = structure(module)
+    shared = structure(template) if of_the_house(template) and template is not module else shape
+    return fingerprint(shape, _first_weights(module)), shared
+
+
+def _first_weights(module: nn.Module) -> list[tuple[str, Any]]:
+    """Return what a network's weights and buffers are when training begins, as far as its streams do not say it.
+
+    What is drawn anew is the same for one seed, whatever it was before; what is not is seen in its values.
+    """
+    if of_the_house(module) and isinstance(module, Drawn):
+        return list(module.named_buffers()) + [(n, p) for n, p in module.named_parameters() if not p.requires_grad]
+    begun = initialized(module, 0)
+    return [*begun.named_parameters(), *begun.named_buffers()]
+
+
+def reads_mark(instrument: Instrument) -> list[Any]:
+    """Return an instrument's name and the hash of its code and of where it reads."""
+    return [instrument.name, fingerprint(instrument.measure, tuple(instrument.dims), dict(instrument.coords))]
+
+
+def task_mark(task: Task, arrays: dict[int, tuple[Any, bytes]]) -> str:
+    """Return the hash of a task; ``arrays`` keeps those of its arrays. Knobs of ours stand in the member's identity."""
+    if not of_the_house(task):
+        return fingerprint(task, known=arrays)
+    own = {name: value for name, value in sorted(vars(task).items()) if name not in task.knobs}
+    return fingerprint(type(task), own, known=arrays)
+
+
+def drawn_mark(mark: str, task: Task, member: Member, draw: Draw, arrays: dict[int, tuple[Any, bytes]]) -> str:
+    """Return the hash of a user's task and of what it drew: files that it reads are seen in no code."""
+    return fingerprint(mark, _drawn(task, member, draw), known=arrays)
+
+
+def refuse_moods(task: Task, member: Member, draw: Draw) -> None:
+    """Raise ``BadInput`` for a task that draws other data when it is asked again for the same member."""
+    again = checked(task.draw(member, streams(member.seed)), task.classes, task.name)
+    if fingerprint(_drawn(task, member, draw)) != fingerprint(_drawn(task, member, again)):
+        raise BadInput(
+            f"{task.name!r} draws other data when asked twice for one member: draw from generators(purpose) alone."
+        )
+
+
+def _drawn(task: Task, member: Member, draw: Draw) -> Mapping[str, Any]:
+    found = dict(vars(draw))
+    if isinstance(task, Sampler):
+        found["batch"] = task.batch(member, streams(member.seed), 1, 2)
+    return found

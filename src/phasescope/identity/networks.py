@@ -1,0 +1,38 @@
+"""What a ``torch.nn.Module`` keeps: its own tensors, and everything else that its forward pass may read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# kept by torch itself: hooks around state dicts and handles of compilation change no forward pass, and whether a
+# network is training is said by whoever calls it
+_IDLE = {
+    "training", "_parameters", "_buffers", "_modules", "_non_persistent_buffers_set", "_is_full_backward_hook",
+    "_compiled_call_impl", "_state_dict_hooks", "_state_dict_pre_hooks", "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+}  # fmt: skip
+
+
+def network_parts(module: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the module's own parameters and buffers by name, and what else it keeps, submodules among it."""
+    tensors = {**module._parameters, **module._buffers}
+    held: dict[str, Any] = {}
+    for name, value in vars(module).items():
+        if name in _IDLE:
+            continue
+        if "_hooks" in name and isinstance(value, dict):
+            value = list(value.values())  # their keys count all hooks of the process
+            if not value:
+                continue
+        held[name] = value
+    return tensors, {**dict(sorted(held.items())), **{f"submodule {k}": v for k, v in module._modules.items()}}
+
+
+def refused_network(module: Any) -> tuple[Any, str]:
+    """Return the network inside a compiled one (itself otherwise), or what it is and the mend if it is unreadable."""
+    import torch
+
+    if isinstance(module, torch.jit.ScriptModule):
+        return "a scripted network, whose code is hidden", "pass the module that it was made from"
+    inner = getattr(module, "_orig_mod", None)
+    return (inner if isinstance(inner, torch.nn.Module) else module), ""

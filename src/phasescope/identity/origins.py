@@ -1,0 +1,218 @@
+"""Whose code it is: a library's (told by its version), the house's (by the files it imports), or the user's."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import platform
+import site
+import sys
+import sysconfig
+from collections.abc import Iterator
+from enum import StrEnum
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+HOUSE = Path(__file__).resolve().parent.parent
+NAME = HOUSE.name
+_PATHS = sysconfig.get_paths()
+# system-wide packages too: a virtual environment may see them
+_LIBRARIES = tuple(
+    {
+        str(Path(folder).resolve()) + "/"
+        for folder in (*(_PATHS[k] for k in ("purelib", "platlib", "stdlib", "platstdlib")), *site.getsitepackages())
+    }
+)
+
+
+class Origin(StrEnum):
+    """Whose a piece of code is."""
+
+    LIBRARY = "library"
+    HOUSE = "house"
+    USER = "user"
+
+
+@cache
+def origin_of_file(filename: str) -> Origin | None:
+    """Return whose the code of a file is; None for code that is in no file (``<string>``, a notebook's cell)."""
+    if filename.startswith("<frozen"):
+        return Origin.LIBRARY
+    if filename.startswith("<"):
+        return None
+    path = Path(filename).resolve()
+    if path.is_relative_to(HOUSE):
+        return Origin.HOUSE
+    # an editable install and a script stand elsewhere; what lies among the installed packages is known by its version
+    return Origin.LIBRARY if str(path).startswith(_LIBRARIES) else Origin.USER
+
+
+@cache
+def origin_of_module(name: str) -> Origin:
+    """Return whose the module ``name`` is, by its file; a module of the user's where that can not be told."""
+    if name == "__main__" or not name:
+        return Origin.USER
+    top = name.split(".")[0]
+    if top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return Origin.LIBRARY
+    file = getattr(sys.modules.get(name), "__file__", None) or getattr(sys.modules.get(top), "__file__", None)
+    return (origin_of_file(file) if file else None) or Origin.USER
+
+
+def origin_of(thing: Any) -> Origin:
+    """Return whose a function or a class is."""
+    if isinstance(thing, FunctionType):
+        found = origin_of_file(thing.__code__.co_filename)
+        return found or origin_of_module(thing.__globals__.get("__name__", ""))
+    return origin_of_module(thing.__module__ if isinstance(thing.__module__, str) else "")
+
+
+@cache
+def version(module: str) -> str:
+    """Return the version of the library that ``module`` belongs to, Python's for the standard library."""
+    top = module.split(".")[0]
+    if top in sys.builtin_module_names or top in sys.stdlib_module_names:
+        return platform.python_version()
+    for name in (top, *_distributions().get(top, ())):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return str(getattr(sys.modules.get(top), "__version__", ""))
+
+
+@cache
+def _distributions() -> dict[str, list[str]]:
+    # slow, and asked only where a package has another name than its distribution
+    return {name: list(found) for name, found in metadata.packages_distributions().items()}
+
+
+# -- the house's own files ---------------------------------------------------------------------------------------------
+
+
+def _file_of(module: str) -> Path | None:
+    """Return the file of a module of the house, or None where there is none."""
+    place = HOUSE.joinpath(*module.split(".")[1:])
+    for file in (place.with_suffix(".py"), place / "__init__.py"):
+        if file.is_file() and (module != NAME or file.name == "__init__.py"):
+            return file
+    return None
+
+
+class _Imports(ast.NodeVisitor):
+    """Collects what a file imports, inside functions too, but not what it imports for its annotations only."""
+
+    def __init__(self, module: str, file: Path) -> None:
+        self.package = module if file.name == "__init__.py" else module.rpartition(".")[0]
+        self.found: set[str] = set()
+
+    def visit_If(self, node: ast.If) -> None:
+        if "TYPE_CHECKING" not in ast.dump(node.test):
+            self.generic_visit(node)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        self.found |= {alias.name for alias in node.names}
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        home = node.module or ""
+        if node.level:
+            above = self.package.split(".")[: len(self.package.split(".")) - node.level + 1]
+            home = ".".join([*above, *([node.module] if node.module else [])])
+        for alias in node.names:
+            inner = f"{home}.{alias.name}"
+            self.found.add(inner if home.split(".")[0] == NAME and _file_of(inner) else home)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        # modules that are imported by their names, lazily
+        if isinstance(node.value, str) and node.value.startswith(f"{NAME}.") and _file_of(node.value):
+            self.found.add(node.value)
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    file = _file_of(module)
+    if file is None:
+        return frozenset()
+    reader = _Imports(module, file)
+    tree = ast.parse(file.read_bytes())
+    reader.visit(tree)
+    if any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree.body):
+        # a package that fetches its names when they are used: any of its modules may be meant
+        reader.found |= {f"{module}.{part.stem}" for part in file.parent.glob("*.py") if part.stem != "__init__"}
+    return frozenset(name for name in reader.found if name.split(".")[0] == NAME and _file_of(name))
+
+
+@cache
+def modules_of(module: str) -> tuple[str, ...]:
+    """Return the house's modules that ``module`` reaches by its imports, itself among them, sorted.
+
+    ``import phasescope`` alone reaches nothing: its names are fetched when they are used, from their own homes.
+    """
+    found: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or name == NAME:
+            continue
+        found.add(name)
+        waiting += _imports(name)
+    return tuple(sorted(found))
+
+
+def files_of(*modules: str) -> list[Path]:
+    """Return the files of the house that the modules reach by their imports, sorted."""
+    reached = {name for module in modules for name in modules_of(module)}
+    return sorted(file for name in reached if (file := _file_of(name)) is not None)
+
+
+@cache
+def _bytes_digest(file: Path) -> bytes:
+    return hashlib.blake2b(file.read_bytes(), digest_size=16).digest()
+
+
+@cache
+def house_fingerprint(*modules: str) -> str:
+    """Return a hash of the house's files that ``modules`` (``"phasescope.ensemble.train"``) reach by their imports."""
+    total = hashlib.blake2b(digest_size=16)
+    for file in files_of(*modules):
+        total.update(str(file.relative_to(HOUSE)).encode() + b"\0" + _bytes_digest(file))
+    return total.hexdigest()
+
+
+def patched(space: dict[str, Any] | Any) -> Iterator[tuple[str, Any]]:
+    """Yield the functions and classes of the user's that stand in a library's or the house's namespace."""
+    for name, value in list(space.items()):
+        inner = value.__func__ if isinstance(value, staticmethod | classmethod) else value
+        if isinstance(inner, FunctionType) and origin_of(inner) is Origin.USER and not _generated(inner):
+            yield name, value
+
+
+def _generated(function: FunctionType) -> bool:
+    # made by exec, as the methods of dataclasses are: whose it is can not be read off a file
+    return function.__code__.co_filename.startswith("<") and origin_of_module(function.__module__) is not Origin.USER
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what lies outside all code and still decides bits: versions of libraries, settings of torch."""
+    import torch
+
+    return {
+        **_versions(),
+        "default dtype": str(torch.get_default_dtype()),
+        "matmul": torch.get_float32_matmul_precision(),
+        "autocast": [torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")],
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # once for all members: each look-up reads the library's files
+    return {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
+
+
+def is_module(value: Any) -> bool:
+    """Return whether ``value`` is a module."""
+    return isinstance(value, ModuleType)

@@ -1,0 +1,131 @@
+"""The door for data: what is learnt from is checked here, and told by row and value where it can not be used."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from phasescope.vocabulary import Array, BadInput, Draw
+
+
+def as_array(values: Any, what: str) -> Array:
+    """Return lists, tensors and arrays as one numpy array of numbers. Raises ``BadInput`` for anything else."""
+    if hasattr(values, "detach"):  # a tensor; half precision has no counterpart in numpy
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype.itemsize < 4 and values.is_floating_point() else values).numpy()
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        raise BadInput(f"{what} are ragged: give every row the same shape.") from None
+    if found.dtype.kind not in "biuf":
+        raise BadInput(f"{what} are of type {found.dtype}: give numbers, all rows of one shape.")
+    return found
+
+
+def inputs_of(values: Any, name: str) -> Array:
+    """Return ``values`` as inputs (N, ...): finite floats, or integers. Raises ``BadInput`` with row and value."""
+    found = as_array(values, f"the inputs of {name!r}")
+    if found.ndim == 0:
+        raise BadInput(f"the inputs of {name!r} are one number: give an array (N, ...), one row per sample.")
+    found = (
+        found.astype({"b": np.int32, "f": np.float32}[found.dtype.kind])
+        if found.dtype.itemsize < 4 and found.dtype.kind in "bf"
+        else found
+    )
+    _finite(found, f"the inputs of {name!r}")
+    if found.dtype.kind in "iu" and found.dtype != np.int32:
+        _within(found, np.iinfo(np.int32).min, np.iinfo(np.int32).max, f"the inputs of {name!r}", "a 32-bit integer")
+        found = found.astype(np.int32)
+    return found
+
+
+def targets_of(values: Any, classes: int, name: str) -> Array:
+    """Return labels (N,) int32 in [0, K), or real targets (N, K); (N,) floats become (N, 1).
+
+    Raises ``BadInput`` with row and value for labels outside the range, targets that are not finite or of other width.
+    """
+    found = as_array(values, f"the labels of {name!r}")
+    if found.dtype.kind in "biu":
+        if found.ndim == 2 and found.shape[1] == 1:
+            found = found[:, 0]
+        if found.ndim != 1:
+            raise BadInput(
+                f"the labels of {name!r} have shape {found.shape}: give (N,) integers, or (N, {classes}) floats."
+            )
+        _within(found, 0, classes - 1, f"the labels of {name!r}", f"an integer from 0 to {classes - 1}")
+        return found.astype(np.int32)
+    found = found.astype(np.float32) if found.dtype == np.float16 else found
+    found = found[:, None] if found.ndim == 1 else found
+    if found.ndim != 2 or found.shape[1] != classes:
+        raise BadInput(
+            f"the targets of {name!r} have shape {found.shape}: real targets must be (N, {classes}), one column per "
+            "output; for class labels give integers."
+        )
+    _finite(found, f"the targets of {name!r}")
+    return found
+
+
+def _finite(values: Array, what: str) -> None:
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        place = tuple(np.argwhere(~np.isfinite(values))[0].tolist())
+        at = f"row {place[0]}" + (f", column {', '.join(map(str, place[1:]))}" if len(place) > 1 else "")
+        raise BadInput(f"{what} hold {values[place]} in {at}: every number must be finite; mend or leave out that row.")
+
+
+def _within(values: Array, low: int, high: int, what: str, range_: str) -> None:
+    wrong = (values < low) | (values > high)
+    if wrong.any():
+        place = tuple(np.argwhere(wrong)[0].tolist())
+        raise BadInput(f"{what} hold {values[place]} in row {place[0]}: each must be {range_}.")
+
+
+def class_count(classes: Any, name: str) -> int:
+    """Return the number of outputs K as an integer >= 1. Raises ``BadInput``."""
+    whole = isinstance(classes, int | np.integer) and not isinstance(classes, bool)
+    if not whole or not 1 <= classes < 2**31:
+        raise BadInput(f"classes of {name!r} is {classes!r}: it must be a whole number of at least 1, the outputs.")
+    return int(classes)
+
+
+def checked(draw: Draw, classes: int, name: str) -> Draw:
+    """Return what a task drew as the ensemble takes it: arrays of the documented types, every number in its range.
+
+    Raises ``BadInput`` with row and value: inputs, labels, truth as above; an empty train or test
+    set; rows that do not exist or are named twice; weights that are negative, not finite, or zero on all training rows.
+    """
+    inputs = inputs_of(draw.inputs, name)
+    labels, truth = (targets_of(part, classes, name) for part in (draw.labels, draw.truth))
+    count = len(inputs)
+    if not len(labels) == len(truth) == count:
+        raise BadInput(
+            f"{name!r} drew {count} inputs, {len(labels)} labels and {len(truth)} true labels: give one per row."
+        )
+    train, test = (_rows(getattr(draw, part), count, part, name) for part in ("train", "test"))
+    for rows, part in ((train, "train"), (test, "test")):
+        if len(rows) == 0:
+            raise BadInput(f"{name!r} leaves a member no rows to {part} on, of {count}: change its train fraction.")
+    weights = as_array(draw.weights, f"the weights of {name!r}").astype(np.float64)
+    if weights.shape != (count,):
+        raise BadInput(f"the weights of {name!r} have shape {weights.shape}: give one number per row, ({count},).")
+    _finite(weights, f"the weights of {name!r}")
+    if weights.min() < 0 or weights[train].sum() <= 0:
+        raise BadInput(f"the weights of {name!r} must not be negative, and some training row must have one above 0.")
+    corrupted = _rows(draw.corrupted, count, "corrupted", name)
+    return replace(
+        draw, inputs=inputs, labels=labels, truth=truth, train=train, test=test, weights=weights, corrupted=corrupted
+    )
+
+
+def _rows(values: Any, count: int, part: str, name: str) -> Array:
+    found = as_array(values, f"the {part} rows of {name!r}")
+    if found.dtype == np.bool_ and found.shape == (count,):
+        found = np.flatnonzero(found)
+    if len(found) and (found.ndim != 1 or found.dtype.kind not in "iu"):
+        raise BadInput(f"the {part} rows of {name!r} are {found.dtype} {found.shape}: give row numbers (n,), integers.")
+    found = found.ravel().astype(np.int32)
+    _within(found, 0, count - 1, f"the {part} rows of {name!r}", f"a row from 0 to {count - 1}")
+    if not (np.diff(found) > 0).all() and len(np.unique(found)) != len(found):
+        raise BadInput(f"the {part} rows of {name!r} name a row twice: give each row once.")
+    return found

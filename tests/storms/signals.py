@@ -1,0 +1,98 @@
+"""SIGINT and SIGTERM at random moments of a command's life: exit code 3 and one sentence, soon, every time.
+
+    python tests/storms/signals.py --count 20
+
+Real processes of ``phasescope``; a moment is drawn uniformly over the life of an undisturbed run, and a run that was
+complete before its signal came is told apart. A signal of the last moment may find all done: then 0 is right.
+"""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from storm import arguments, table, verdict
+from victims import TINY
+
+EXE = Path(sys.executable).parent / "phasescope"
+COMMANDS = {
+    "run": ["run", "grokking", *(f"--set={name}={value}" for name, value in TINY.items())],
+    "show": ["show", "grokking"],
+    "polynomial": ["polynomial", "n1*n2", "--p", "23"],
+}
+#: How many seconds a command may take to end after its signal.
+SOON = 5.0
+
+
+def started(arguments: list[str], folder: str) -> subprocess.Popen[str]:
+    """Start the command in a folder of its own."""
+    return subprocess.Popen(
+        [str(EXE), *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder
+    )
+
+
+def undisturbed(arguments: list[str]) -> float:
+    """Return how long the command takes when nothing stops it."""
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        _, said = (run := started(arguments, folder)).communicate(timeout=300)
+        if run.returncode != 0:
+            raise SystemExit(f"{arguments[0]} fails undisturbed: {said[-300:]}")
+        return time.monotonic() - began
+
+
+def struck(arguments: list[str], number: signal.Signals, delay: float) -> tuple[str, str]:
+    """Send the signal after ``delay`` seconds; return how it ended, and the fault if there is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = started(arguments, folder)
+        try:
+            run.communicate(timeout=delay)
+            return "complete before", ""
+        except subprocess.TimeoutExpired:
+            run.send_signal(number)
+        began = time.monotonic()
+        try:
+            _, said = run.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            run.kill()
+            run.communicate()
+            return "hung", f"no end 60 s after {number.name} at {delay:.2f} s"
+        took = time.monotonic() - began
+    if run.returncode == 0:
+        return "complete", ""
+    lines = [line for line in said.splitlines() if line.startswith("phasescope: ")]
+    if run.returncode != 3 or len(lines) != 1 or "interrupt" not in lines[0] or "Traceback" in said:
+        return "wrong", f"{number.name} at {delay:.2f} s: exit code {run.returncode}, {said[-200:]!r}"
+    return (
+        ("3 and a sentence", "") if took <= SOON else ("late", f"{number.name} at {delay:.2f} s: {took:.1f} s to end")
+    )
+
+
+def main() -> int:
+    """Run the storm and return its exit code."""
+    a = arguments(__doc__, 20).parse_args()
+    moments, faults = random.Random(a.seed), list[str]()
+    rows: dict[str, Counter[str]] = {}
+    for name, command in COMMANDS.items():
+        life = undisturbed(command)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            row = rows.setdefault(f"{name} {number.name}", Counter())
+            for _ in range(a.count if name == "run" else max(a.count // 4, 1)):
+                how, fault = struck(command, number, moments.uniform(0.0, life))
+                row[how] += 1
+                faults += [f"{name}: {fault}"] if fault else []
+        print(f"{name}: {life:.1f} s undisturbed", flush=True)
+    table(
+        f"signals (seed {a.seed})", ("3 and a sentence", "complete", "complete before", "late", "wrong", "hung"), rows
+    )
+    return verdict(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,333 @@
+"""The law of identity: whatever changes a number changes the fingerprint, and nothing else need. Each way has a saboteur."""
+
+from __future__ import annotations
+
+import functools
+import io
+import subprocess
+import sys
+import textwrap
+import threading
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from phasescope.identity import files_of, fingerprint
+from phasescope.instruments import ALL
+from phasescope.learners import PowerMLP
+from phasescope.vocabulary import BadInput
+
+FACTOR = 2.0
+TABLE = np.arange(3.0)
+RULES: dict[str, Any] = {"power": 2}
+
+
+def by_global(x: Any) -> Any:
+    return FACTOR * x
+
+
+def by_array(x: Any) -> Any:
+    return TABLE * x
+
+
+def by_rule(x: Any) -> Any:
+    return x ** RULES["power"]
+
+
+def helper(x: Any) -> Any:
+    return x + 1
+
+
+def by_helper(x: Any) -> Any:
+    return helper(x)
+
+
+def by_inner(x: Any) -> Any:
+    return (lambda z: helper(z))(x)
+
+
+def scaled(factor: float) -> Callable[[Any], Any]:
+    return lambda x: factor * x
+
+
+def defaulted(factor: float) -> Callable[..., Any]:
+    def f(x: Any, by: float = factor) -> Any:
+        return by * x
+
+    return f
+
+
+def keyword(factor: float) -> Callable[..., Any]:
+    def f(x: Any, *, by: float = factor) -> Any:
+        return by * x
+
+    return f
+
+
+def coded(body: str) -> Any:
+    space: dict[str, Any] = {"__name__": "a_users_module", "np": np, "torch": torch}
+    exec(textwrap.dedent(body), space)
+    return space
+
+
+class Slotted:
+    __slots__ = ("__hidden", "gain")
+
+    def __init__(self, gain: float, hidden: int = 0) -> None:
+        self.gain, self.__hidden = gain, hidden
+
+
+class Net(nn.Module):
+    def __init__(self, gain: Any = 1.0, act: Any = torch.tanh, **more: Any) -> None:
+        super().__init__()
+        self.gain, self.act, self.inner = gain, act, nn.Sequential(nn.Linear(4, 3))
+        for name, value in more.items():
+            setattr(self, name, value)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = self.gain * self.act(self.inner(x))
+        return out
+
+
+def deep(value: Any) -> nn.Module:
+    net = Net()
+    net.inner[0].factor = value
+    return net
+
+
+def hooked(factor: float) -> nn.Module:
+    net = Net()
+    net.inner.register_forward_hook(lambda m, i, out: factor * out)
+    return net
+
+
+def with_class(**attributes: Any) -> Any:
+    return type("Made", (nn.Module,), {"__module__": __name__, **attributes})()
+
+
+METHOD = "class A:\n    {}\n    def f(self, x): return {} * x\na = A()"
+
+# each pair acts differently, in one way that a user can change a number
+DIFFERENT: dict[str, Callable[[], tuple[Any, Any]]] = {
+    "a constant": lambda: (lambda x: 2 * x, lambda x: 3 * x),
+    "an operation": lambda: (lambda x: 2 * x, lambda x: 2 + x),
+    "minus zero": lambda: (lambda x: x * 0.0, lambda x: x * -0.0),
+    "true for one": lambda: (lambda x: x * 1, lambda x: x * True),
+    "a constant set": lambda: (lambda x: x in {1, 2}, lambda x: x in {1, 3}),
+    "an inner function": lambda: (lambda x: (lambda z: z)(x), lambda x: (lambda z: -z)(x)),
+    "a closure": lambda: (scaled(1.0), scaled(2.0)),
+    "a default": lambda: (defaulted(1.0), defaulted(2.0)),
+    "a keyword's default": lambda: (keyword(1.0), keyword(2.0)),
+    "an attribute asked": lambda: (lambda x: np.sin(x), lambda x: np.cos(x)),
+    "a name called": lambda: (lambda x: abs(x), lambda x: round(x)),
+    "a partial": lambda: (functools.partial(helper, 1), functools.partial(helper, 2)),
+    "a method's object": lambda: (Net(1.0).forward, Net(2.0).forward),
+    "a number": lambda: (Net(1.0), Net(2.0)),
+    "an integer for a float": lambda: (Net(1.0), Net(1)),
+    "a string": lambda: (Net(act="relu"), Net(act="tanh")),
+    "a tuple": lambda: (Net((1, 2)), Net((2, 1))),
+    "a list in a dict": lambda: (Net({"a": [1]}), Net({"a": [2]})),
+    "the order of a dict": lambda: (Net({"a": 1, "b": 2}), Net({"b": 2, "a": 1})),
+    "a set": lambda: (Net({1, 2}), Net({1, 3})),
+    "nan": lambda: (Net(float("nan")), Net(0.0)),
+    "an array": lambda: (Net(np.zeros(3)), Net(np.array([0.0, 0.0, 1e-30]))),
+    "an array's dtype": lambda: (Net(np.zeros(3, np.float32)), Net(np.zeros(3, np.int32))),
+    "an array's shape": lambda: (Net(np.zeros((2, 3))), Net(np.zeros((3, 2)))),
+    "a tensor": lambda: (Net(torch.zeros(3)), Net(torch.ones(3))),
+    "a bfloat16 tensor": lambda: (Net(torch.zeros(3).bfloat16()), Net(torch.ones(3).bfloat16())),
+    "a function": lambda: (Net(act=torch.tanh), Net(act=torch.relu)),
+    "a lambda": lambda: (Net(act=lambda z: z), Net(act=lambda z: 0 * z)),
+    "a function's closure": lambda: (Net(act=scaled(1.0)), Net(act=scaled(2.0))),
+    "a submodule's attribute": lambda: (deep(1), deep(2)),
+    "a submodule": lambda: (Net(more=nn.ReLU()), Net(more=nn.GELU())),
+    "a submodule's setting": lambda: (Net(more=nn.LeakyReLU(0.1)), Net(more=nn.LeakyReLU(0.2))),
+    "heads of attention": lambda: (nn.TransformerEncoderLayer(8, 1), nn.TransformerEncoderLayer(8, 4)),
+    "the norm's place": lambda: (
+        nn.TransformerEncoderLayer(8, 1, norm_first=True), nn.TransformerEncoderLayer(8, 1, norm_first=False)
+    ),
+    "a hook": lambda: (hooked(1.0), hooked(2.0)),
+    "any hook": lambda: (Net(), hooked(1.0)),
+    "a buffer's shape": lambda: (Net(more=nn.Linear(2, 3)), Net(more=nn.Linear(2, 4))),
+    "a frozen parameter": lambda: (Net(), Net().requires_grad_(False)),
+    "an own forward": lambda: (Net(), Net(forward=lambda x: x)),
+    "a class attribute": lambda: (with_class(gain=1), with_class(gain=2)),
+    "a method": lambda: (with_class(f=lambda self: 1), with_class(f=lambda self: 2)),
+    "a static method": lambda: (with_class(f=staticmethod(lambda: 1)), with_class(f=staticmethod(lambda: 2))),
+    "a property": lambda: (with_class(f=property(lambda s: 1)), with_class(f=property(lambda s: 2))),
+    "a slot": lambda: (Slotted(1.0), Slotted(2.0)),
+    "a private slot": lambda: (Slotted(1.0, 1), Slotted(1.0, 2)),
+    "a base class": lambda: tuple(
+        coded(f"class B:\n    k = {k}\nclass A(B): pass\na = A()")["a"] for k in (1, 2)
+    ),
+    "a method that a method calls": lambda: tuple(
+        coded(METHOD.format(f"def g(self): return {k}", "self.g()"))["a"] for k in (1, 2)
+    ),
+    "a function's function": lambda: tuple(
+        coded(f"def g(x): return {k} * x\ndef f(x): return g(x)")["f"] for k in (1, 2)
+    ),
+    "a function two calls away": lambda: tuple(
+        coded(f"def h(): return {k}\ndef g(x): return h()\ndef f(x): return g(x)")["f"] for k in (1, 2)
+    ),
+    "a cached function": lambda: (functools.lru_cache(scaled(1.0)), functools.lru_cache(scaled(2.0))),
+    "a namespace": lambda: (Net(types.SimpleNamespace(a=1)), Net(types.SimpleNamespace(a=2))),
+    "a text stream's content": lambda: (Net(io.StringIO("a")), Net(io.StringIO("b"))),
+    "an argument's name in the exact network": lambda: (PowerMLP(5, 4), PowerMLP(5, 4, activation="relu")),
+}  # fmt: skip
+
+
+def law_difference(way: str, told: Callable[..., str] = fingerprint) -> None:
+    """What acts differently has another fingerprint, and what is made twice alike the same."""
+    one, other = DIFFERENT[way]()
+    assert told(one, weights=False) != told(other, weights=False), way
+    assert told(one, weights=False) == told(DIFFERENT[way]()[0], weights=False), way
+
+
+@pytest.mark.parametrize("way", DIFFERENT)
+def test_what_acts_differently_has_another_fingerprint(way: str) -> None:
+    law_difference(way)
+
+
+@pytest.mark.parametrize(
+    "function, name, value",
+    [
+        (by_global, "FACTOR", 3.0),
+        (by_array, "TABLE", np.arange(3.0)[::-1].copy()),
+        (by_rule, "RULES", {"power": 3}),
+        (by_helper, "helper", lambda x: x - 1),
+        (by_inner, "helper", lambda x: x - 1),
+        (by_helper, "helper", np.sin),
+    ],
+)
+def test_a_global_that_is_changed_is_noticed(
+    function: Any, name: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = fingerprint(function)
+    monkeypatch.setitem(globals(), name, value)
+    assert fingerprint(function) != before
+
+
+def test_what_is_changed_in_place_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = fingerprint(by_array), fingerprint(by_rule)
+    monkeypatch.setitem(RULES, "power", 5)
+    TABLE[1] = 7
+    try:
+        assert fingerprint(by_array) != before[0] and fingerprint(by_rule) != before[1]
+    finally:
+        TABLE[1] = 1
+
+
+def test_a_patched_library_and_a_patched_house_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, ours = nn.Linear(2, 2), PowerMLP(5, 4)
+    uses = lambda x: torch.nn.functional.relu(x)  # noqa: E731
+    before = [fingerprint(x, weights=False) for x in (net, ours, uses)]
+    for owner, name in ((nn.Linear, "forward"), (PowerMLP, "forward"), (torch.nn.functional, "relu")):
+        monkeypatch.setattr(owner, name, lambda *a: 0)
+    after = [fingerprint(x, weights=False) for x in (net, ours, uses)]
+    assert all(a != b for a, b in zip(before, after, strict=True))
+
+
+def test_weights_count_where_they_are_asked_for() -> None:
+    one = nn.Linear(3, 2)
+    other = nn.Linear(3, 2)
+    assert fingerprint(one, weights=False) == fingerprint(other, weights=False)
+    assert fingerprint(one) != fingerprint(other)
+    other.load_state_dict(one.state_dict())
+    assert fingerprint(one) == fingerprint(other)
+
+
+def test_a_user_s_module_is_followed_by_what_is_asked_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine_to_follow.py").write_text("K = 2\ndef g(x): return K * x\ndef idle(): return 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import mine_to_follow  # type: ignore[import-not-found]
+
+    f = coded("def f(x):\n    import mine_to_follow\n    return mine_to_follow.g(x)")["f"]
+    g = coded("def f(x):\n    from mine_to_follow import g\n    return g(x)")["f"]
+    before = fingerprint(f), fingerprint(g)
+    mine_to_follow.K = 3
+    assert fingerprint(f) != before[0] and fingerprint(g) != before[1]
+
+
+class Alive:
+    def __init__(self, **held: Any) -> None:
+        self.held = held
+
+
+class Told(Alive):
+    def describe(self) -> dict[str, Any]:
+        return {"version": self.held["version"]}
+
+
+LIVE: dict[str, Callable[[], Any]] = {
+    "an open file": lambda: open(__file__),  # noqa: SIM115
+    "a lock": threading.Lock,
+    "an iterator that runs": lambda: (i for i in range(3)),
+    "a random generator": lambda: np.random.default_rng(0),
+    "numpy's old generator": lambda: np.random.RandomState(0),
+    "torch's generator": torch.Generator,
+    "a meta tensor": lambda: torch.zeros(2, device="meta"),
+    "a scripted network": lambda: _scripted(),
+    "a thread": lambda: threading.Thread(),
+}
+
+
+def _scripted() -> Any:
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.jit.script(nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("what", LIVE)
+def test_what_can_not_be_told_is_refused_with_the_mend(what: str) -> None:
+    live = LIVE[what]()
+    try:
+        for holder in (Alive(it=live), lambda x: live, [live]):
+            with pytest.raises(BadInput, match=r"(?s)can not be told.*; \w+") as refused:
+                fingerprint(holder)
+            assert len(str(refused.value)) < 400
+        if not isinstance(live, nn.Module):
+            assert fingerprint(Told(it=live, version=1)) != fingerprint(Told(it=live, version=2))
+    finally:
+        if hasattr(live, "close"):
+            live.close()
+
+
+def test_it_is_the_same_in_a_fresh_process() -> None:
+    """Another order of hashing, of sets and of memory: the same fingerprint."""
+    code = """
+    import sys; sys.path.insert(0, %r)
+    import numpy as np, torch
+    from torch import nn
+    import test_fingerprint as t
+    from phasescope.identity import fingerprint
+    things = [make()[0] for name, make in t.DIFFERENT.items()]
+    print(fingerprint(*things, weights=False), fingerprint({"a", "b", "c", ("d", 1)}, lambda x: x in {"p", "q", "r"}))
+    """
+    seen = set()
+    for seed in ("0", "1"):
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code) % str(Path(__file__).parent)],
+            capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        seen.add(done.stdout)
+    assert len(seen) == 1
+
+
+def test_every_instrument_of_ours_has_its_own() -> None:
+    assert len({fingerprint(i) for i in ALL}) == len(ALL)
+
+
+def test_the_house_is_followed_by_its_imports() -> None:
+    """A study that initializes with autoinit depends on it; the engine depends on no study, no report and no theory."""
+    study = {file.name for file in files_of("phasescope.studies._autoinit_networks")}
+    assert {"autoinit.py", "autoinit_jacobians.py", "vgg.py"} <= study
+    engine = {file.parent.name for file in files_of("phasescope.ensemble.train")}
+    assert engine == {"phasescope", "ensemble", "identity"}
+    assert "adapters.py" in {file.name for file in files_of("phasescope.studies._layer_pruning_model")}

@@ -1,0 +1,185 @@
+"""Settings that contradict each other are refused before anything is trained, and none that work are."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from phasescope import Grid, Member, Simulation, studies
+from phasescope.ensemble import Quantity
+from phasescope.ensemble import Simulation as Simulated
+from phasescope.ensemble.train import planned
+from phasescope.studies import Study, _lab
+from phasescope.studies._rehearsal import rehearse
+from phasescope.studies._settings import folder_name, settings_of
+from phasescope.verdict import Claim, Control, Expectation
+from phasescope.vocabulary import BadInput, Generators, Interrupted, Settings
+
+GROKKING = studies.study_named("grokking")
+
+
+class Planned(Exception):
+    """The run got as far as its store."""
+
+
+def plan(monkeypatch: pytest.MonkeyPatch, study: Any, **changes: Any) -> None:
+    """Run up to the first file."""
+
+    def stop(*_: object) -> None:
+        raise Planned
+
+    monkeypatch.setattr(_lab, "Store", stop)
+    with pytest.raises(Planned):
+        studies.run(study, settings=changes, device="cpu")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"fractions": [0.4, 0.8]}, {"middle": 0.45}, {"fractions": [0.5, 0.6, 0.7, 0.8, 0.9]}, {"high": 0.4}],
+    ids=str,
+)
+def test_a_cell_that_no_grid_has(changes: dict[str, Any], tmp_path: Path, tiny: dict[str, Any]) -> None:
+    started = time.process_time()
+    with pytest.raises(BadInput) as error:
+        studies.run("grokking", out=tmp_path / "run", device="cpu", settings={**tiny, **changes})
+    assert time.process_time() - started < 5
+    assert "contradict each other" in str(error.value) and len(str(error.value)) <= 400
+    assert next(iter(changes)) in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("study", ["grokking", "manifold-capacity", "model-collapse"])
+def test_a_scale_of_a_study_is_not_refused(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan(monkeypatch, study)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", studies.study_points())
+def test_no_scale_is_refused(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan(monkeypatch, study)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seeds": 2}, {"steps": 50}, {"fractions": [0.3, 0.4, 0.5, 0.8, 0.9]}, {"p": 11}, {"width": 64}],
+    ids=str,
+)
+def test_what_works_is_not_refused(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    plan(monkeypatch, "grokking", **changes)
+
+
+class WalkSettings(Settings):
+    length: int = 5
+    seeds: int = 2
+
+
+def walk(member: Member, generators: Generators) -> dict[str, Any]:
+    return {"path": np.zeros(int(member["length"]))}
+
+
+def study_of(effect: Any, dims: tuple[str, ...] = ("step",)) -> Study:
+    def experiments(s: WalkSettings) -> dict[str, Simulation]:
+        return {
+            "walk": Simulated(
+                "walk", walk, Grid({"length": [s.length]}, seeds=s.seeds), (Quantity("path", "1", "here", dims),)
+            )
+        }
+
+    def claims(s: WalkSettings) -> list[Claim]:
+        control = Control("nothing", lambda data: np.zeros(s.seeds))
+        return [Claim("end", "It ends", "here", lambda data: effect(data, s), Expectation.at_least(0), control)]
+
+    return Study(
+        "walks", "Walks", "Where?", GROKKING.paper, {"pocket": WalkSettings()}, experiments, claims, lambda data, s: ()
+    )
+
+
+def test_a_place_on_an_axis_of_unknown_length_is_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows how long the walk is before it was walked; a claim about its last step is judged at the end."""
+    for length in (5, 5000):
+        plan(monkeypatch, study_of(lambda d, s: d["walk.path"].values[:, 0, s.length - 1]), length=length)
+
+
+def test_a_reading_that_is_not_there_is_refused() -> None:
+    study = study_of(lambda d, s: d["walk.pth"].values[0, :, 0])
+    with pytest.raises(BadInput, match="'end' looks for what"):
+        studies.run(study, device="cpu")
+
+
+def test_a_fault_of_a_study_is_not_renamed() -> None:
+    """Where nothing was changed, settings are not to blame."""
+    study = study_of(lambda d, s: d["walk.path"].values[0, :, 0])
+    broken = Study(**{**study.__dict__, "claims": lambda s: [][s.length]})
+    with pytest.raises(IndexError):
+        studies.run(broken, device="cpu")
+    with pytest.raises(BadInput, match="length = 7"):
+        studies.run(broken, settings={"length": 7}, device="cpu")
+
+
+def test_the_made_up_data_have_the_names_and_axes_of_the_true_ones(tiny_results: Any) -> None:
+    """Every variable of a run is there beforehand, over the same axes at the same places."""
+    from phasescope.ensemble import Simulation
+    from phasescope.studies._rehearsal import _data
+
+    experiments = GROKKING.experiments(tiny_results.settings)
+    jobs = {
+        name: planned(e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device="cpu")
+        for name, e in experiments.items()
+        if not isinstance(e, Simulation) and e.recipe
+    }
+    made, true = _data(experiments, jobs, 8), tiny_results.data
+    assert set(true.data_vars) <= set(made.data_vars)
+    for name, values in true.data_vars.items():
+        assert made[name].dims == values.dims, name
+    for name, places in true.coords.items():
+        if str(name).endswith(".fate"):
+            continue
+        xr.testing.assert_equal(made[name], places) if str(name).split(".")[-1] != "step" else None
+        assert set(places.values.ravel().tolist()) <= set(made[name].values.ravel().tolist()), name
+    rehearse(
+        GROKKING.claims(tiny_results.settings),
+        lambda *_: (),
+        experiments,
+        jobs,
+        tiny_results.settings,
+        tiny_results.settings,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("seeds", 10**6, "at most 10,000"),
+        ("p", 10**400, "an integer of about 400 digits"),
+        ("p", 10**5000, "an integer of about 5000 digits"),
+        ("width", 10**9, "at most"),
+        ("fractions", [0.5] * 2000, "at most 1,000"),
+        ("decays", ["x" * 10_000], "decays"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_settings_are_bounded(name: str, value: Any, said: str) -> None:
+    with pytest.raises(BadInput) as error:
+        settings_of(GROKKING, "pocket", {name: value})
+    assert said in str(error.value) and len(str(error.value)) <= 400
+
+
+def test_a_long_name_of_a_folder_is_cut() -> None:
+    names = [folder_name("run-" + "x" * 300 + end) for end in "ab"]
+    assert len(set(names)) == 2 and max(map(len, names)) == 200
+
+
+def test_ctrl_c_between_two_trainings_is_interrupted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Judging is no training, and yet the run can be taken up again."""
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_lab, "judge", stopped)
+    with pytest.raises(Interrupted, match="the same call resumes"):
+        studies.run(study_of(lambda d, s: d["walk.path"].values[0, :, 0]), device="cpu", out=tmp_path / "run")
