@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from phasescope.checks import anything, checked, flag, function, number, optional, text
 from phasescope.learners.dropout import KeyedDropout
-from phasescope.learners.sizes import size, strength
+from phasescope.learners.sizes import lazy, size, strength
 from phasescope.vocabulary import Array, BadInput, Fused
 
 ACTIVATIONS: Mapping[str, tuple[int, int, Callable[[Tensor], Tensor]]] = {
@@ -48,8 +48,8 @@ class PowerMLP(nn.Module):
 
     @checked(
         self=anything,
-        p=size,
-        width=size,
+        p=lazy,
+        width=lazy,
         arity=size,
         outputs=optional(size),
         activation=text,

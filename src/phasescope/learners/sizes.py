@@ -7,6 +7,7 @@ from typing import Any
 from phasescope.checks import number, sequence, whole
 
 size = whole(1, 1_000_000)
+lazy = whole(1, 10**12)  # of arrays that take no memory until they are written: the engine refuses with both numbers
 count = whole(0, 1_000_000)
 strength = number(-1e15, 1e15)  # factors and variances that float32 can still square
 

@@ -22,6 +22,7 @@ from phasescope.checks import (
     number,
     numbers,
     optional,
+    plain,
     sequence,
     shown,
     text,
@@ -119,7 +120,10 @@ def terms_of(name: str, values: Any) -> dict[tuple[int, ...], int]:
     """Read a polynomial: tuples of exponents -> coefficient, all tuples of one length."""
     if not isinstance(values, Mapping) or not all(isinstance(e, tuple) and e for e in values):
         raise BadInput(f"{name} is {shown(values)}: give exponents -> coefficient, such as {{(1, 0): 1, (0, 1): 1}}.")
-    found = {integers(0, 10**6)(name, e): whole(-(10**15))(name, c) for e, c in values.items()}
+    found = {integers(0, 10**6)(name, e): plain(c) for e, c in values.items()}
+    wrong = [c for c in found.values() if type(c) is not int]  # of any size: they are taken modulo p
+    if wrong:
+        raise BadInput(f"{name} has the coefficient {shown(wrong[0])}: give whole numbers.")
     if len({len(e) for e in found}) > 1:
         raise BadInput(f"{name} is {shown(values)}: give each term as many exponents as there are variables.")
     return found
