@@ -127,7 +127,7 @@ class TestCheckpoint:
             def save_pretrained(self, folder: Path) -> None:
                 raise OSError(28, "No space left on device")
 
-        with pytest.raises(OSError, match="the disk has no room for .*short: free some space"):
+        with pytest.raises(OSError, match=r"the disk has no room for .*short: free some space"):
             ps.layers.prune(built(), 0, 1, tmp_path / "short", Broken())
         assert list(tmp_path.iterdir()) == []
 
