@@ -39,7 +39,7 @@ def check_networks(jobs: Sequence[Job], *, stacked: bool) -> None:
 
 
 def check_answers(jobs: Sequence[Job]) -> None:
-    """Pass a few rows through every different network that is only read. Raises ``BadInput`` for answers of other sizes."""
+    """Pass a few rows through every different network that is only read. Raises ``BadInput`` for misshapen answers."""
     for job in {(job.marks.shape, job.sample.shape): job for job in jobs}.values():
         _check_output(job, _passed(job))
 
