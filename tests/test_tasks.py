@@ -270,7 +270,7 @@ def test_a_corruption_is_a_share(value: float) -> None:
 def test_too_many_rows_are_refused_with_the_number() -> None:
     with pytest.raises(BadInput, match=r"100,000,000 rows: at most 20,000,000"):
         addition(10, arity=8)
-    with pytest.raises(BadInput, match="table of 0 variables"):
+    with pytest.raises(BadInput, match="arity is 0"):
         function(5, lambda: 0, arity=0)
 
 

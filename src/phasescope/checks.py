@@ -39,7 +39,7 @@ def nearest(name: str, known: Iterable[str]) -> str:
     "; did you mean 'grokking'? Known: grokking, memory."
     """
     words = sorted(known)
-    close = get_close_matches(name[:100], words, n=1)
+    close = get_close_matches(str(name)[:100], words, n=1)
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
 
 
@@ -151,7 +151,7 @@ def numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[Any]]:
         found = np.asarray(values)
     except (ValueError, TypeError, OverflowError, MemoryError, RecursionError):
         raise BadInput(f"{name} is {shown(values)}: give an array of numbers, with rows of equal length.") from None
-    if found.dtype.kind not in "iuf" and found.size:
+    if found.dtype.kind not in "iuf":
         raise BadInput(f"{name} is {shown(values)}: give an array of real numbers.")
     return found
 

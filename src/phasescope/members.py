@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
-from phasescope.checks import BadInput, plain, sequence, shown, whole
+from phasescope.checks import BadInput, nearest, plain, sequence, shown, whole
 
 Knob = float | int | str | bool
 MOST_MEMBERS = 1_000_000  # of one run: what it leaves is held in memory, one network at least per member
@@ -64,6 +64,8 @@ class Member:
         object.__setattr__(self, "seed", _seed("seed", self.seed))
 
     def __getitem__(self, name: str) -> Knob:
+        if name not in self.knobs:
+            raise BadInput(f"the member has no knob {name!r}{nearest(name, self.knobs)} Make it an axis of the grid.")
         return self.knobs[name]
 
     def get(self, name: str, default: Any) -> Any:

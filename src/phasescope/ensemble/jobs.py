@@ -173,6 +173,8 @@ class _Making:
         self.learner, self.task_like = learner, task
         self.given = isinstance(learner, nn.Module)
         self.one_task = isinstance(task, Task) and not isinstance(task, type)
+        if isinstance(task, type):
+            raise BadInput(f"the task is {shown(task)}: make one, {task.__name__}(...), or a function of the member.")
         if not self.given and (isinstance(learner, type) or not callable(learner)):
             raise BadInput(f"the learner is {shown(learner)}: give a torch.nn.Module, or a function of the member.")
         self.free = not (self.given and self.one_task)

@@ -12,6 +12,7 @@ from rich.text import Text
 from torch import nn
 
 from phasescope import theory
+from phasescope.checks import whole
 from phasescope.ensemble import last, measure, train
 from phasescope.errors import BadInput
 from phasescope.instruments import LEARNING, table_accuracy, table_loss, twin_share
@@ -36,8 +37,7 @@ def examined(
     """
     polynomial = parse(text)
     theory.require_prime(p, "the algebra of polynomials (factors, discrete logarithms)")
-    if not 1 <= seeds <= MOST_SEEDS:
-        raise BadInput(f"seeds is {seeds}: give 1 to {MOST_SEEDS:,}.")
+    seeds = whole(1, MOST_SEEDS)("seeds", seeds)
     task = polynomial_table(p, polynomial, train_fraction=train_fraction)
     table = task.law(Member({}, 0)).table
     known = theory.learnability(p, polynomial.padded(task.arity), table)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from phasescope.checks import whole
+from phasescope.samples import as_array, inputs_of
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Array, BadInput
 
@@ -20,13 +22,18 @@ def images(name: str, pixels: Array, labels: Array, *, train_fraction: float = 0
     Each image has its mean taken off and is scaled to a mean square of 1, so that the kernel of a first layer does not
     differ between samples. Raises ``BadInput`` for an image without contrast.
     """
-    rows = pixels.reshape(len(pixels), -1).astype(np.float64)
+    found = inputs_of(pixels, name)
+    if found.ndim < 2 or found.size == 0:
+        raise BadInput(f"the pixels of {name!r} have shape {found.shape}: give (N, height, width), none of them 0.")
+    rows = found.reshape(len(found), -1).astype(np.float64)
     rows -= rows.mean(1, keepdims=True)
     scale = np.sqrt((rows**2).mean(1, keepdims=True))
     if not (scale > 0).all():
         raise BadInput(f"{name!r} has an image without contrast, number {int(np.argmin(scale))}: leave it out.")
-    classes = int(labels.max()) + 1
-    return Table(name, (rows / scale).astype(np.float32), labels.astype(np.int32), classes, train_fraction)
+    given = as_array(labels, f"the labels of {name!r}")
+    if given.size == 0 or given.dtype.kind not in "iu":
+        raise BadInput(f"the labels of {name!r} are {given.dtype} of shape {given.shape}: give one integer per image.")
+    return Table(name, (rows / scale).astype(np.float32), given, int(given.max()) + 1, train_fraction)
 
 
 @lru_cache
@@ -47,7 +54,7 @@ def fashion_mnist(folder: str | Path, *, samples: int = 70_000, size: int = 28, 
     The first ``samples`` of training and test images one after the other; ``size`` 28, or 14 or 7 for means over blocks
     of 2 x 2 or 4 x 4 pixels. The split is redrawn per seed. Raises ``BadInput`` for a folder without them.
     """
-    if 28 % size or size > 28 or size < 1:
+    if whole(1, 28)("size", size) and 28 % size:
         raise BadInput(f"size is {size}: it must divide 28, for example 28, 14 or 7.")
     parts = [_idx(_file(Path(folder), name)) for name in FASHION]
     pixels, labels = (np.concatenate(both)[:samples] for both in (parts[::2], parts[1::2]))

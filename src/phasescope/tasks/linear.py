@@ -9,7 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import number, whole
 from phasescope.vocabulary import Array, BadInput, Draw, Generators, Knob, Member
+
+MOST_NUMBERS = 10**9
 
 
 def target_direction(dimension: int, angle: float) -> Array:
@@ -17,8 +20,7 @@ def target_direction(dimension: int, angle: float) -> Array:
 
     Inputs are isotropic, so the source may be any fixed direction. Raises ``BadInput`` below two dimensions.
     """
-    if dimension < 2:
-        raise BadInput(f"dimension is {dimension}: an angle needs at least 2.")
+    dimension, angle = whole(2, 10**6)("dimension", dimension), number()("angle", angle)
     beta = np.zeros(dimension)
     beta[:2] = math.cos(angle), math.sin(angle)
     return beta
@@ -42,8 +44,8 @@ class LinearTarget:
     endless: bool = False
 
     def __post_init__(self) -> None:
+        whole(2, 10**6)("dimension", self.dimension)
         self._numbers(Member({}, 0))
-        target_direction(self.dimension, self.angle)
 
     @property
     def name(self) -> str:
@@ -61,10 +63,11 @@ class LinearTarget:
         return {"gamma": self.gamma, "angle": self.angle, "noise": self.noise}
 
     def _numbers(self, member: Member) -> tuple[int, float, float]:
-        gamma, angle, noise = (float(member.get(name, default)) for name, default in self.knobs.items())
-        for name, value in (("gamma", gamma), ("angle", angle), ("noise", noise)):
-            if not (math.isfinite(value) and value >= 0):
-                raise BadInput(f"{name} is {value}: it must be finite and at least 0.")
+        gamma, angle, noise = (number(0)(name, member.get(name, default)) for name, default in self.knobs.items())
+        if gamma * self.dimension**2 > MOST_NUMBERS:
+            raise BadInput(
+                f"gamma is {gamma:g} in {self.dimension} dimensions: the samples may have {MOST_NUMBERS:,} numbers."
+            )
         samples = round(gamma * self.dimension)
         if samples < 1:
             raise BadInput(f"gamma is {gamma:g} in {self.dimension} dimensions: give at least one sample.")

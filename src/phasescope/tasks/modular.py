@@ -5,6 +5,7 @@ Every table lists all p^S inputs in C order (the last variable runs fastest); di
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
@@ -12,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import function as a_function
+from phasescope.checks import whole
 from phasescope.errors import shown
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Array, BadInput, Law, Member
@@ -38,9 +41,10 @@ def table_inputs(p: Any, arity: int) -> Array:
     """Return all inputs (p^S, S) int32 in C order. Raises ``BadInput`` for p < 2 and for tables too large."""
     if isinstance(p, bool) or not isinstance(p, int | np.integer) or p < 2:
         raise BadInput(f"p is {shown(p)}: the modulus must be an integer >= 2.")
-    if arity < 1 or int(p) ** arity > MOST_ROWS:
-        count = int(p) ** max(arity, 1)
-        rows = f"{count:,}" if count < 10**18 else shown(count)
+    arity = whole(1, 10**6)("arity", arity)
+    if arity * math.log(int(p)) > 1e4 or int(p) ** arity > MOST_ROWS:
+        digits = arity * math.log10(int(p))
+        rows = f"{int(p) ** arity:,}" if digits < 18 else f"about 10^{digits:.0f}"
         raise BadInput(
             f"a table of {arity} variables modulo {shown(int(p))} has {rows} rows: "
             f"at most {MOST_ROWS:,} are allowed; use fewer variables, a smaller p, or a Sampler."
@@ -65,7 +69,12 @@ def function(
     [0, 1, 4, 4, 1]
     """
     inputs = table_inputs(p, arity)
-    values = formula(*inputs.T.astype(object))
+    values = np.asarray(a_function("formula", formula)(*inputs.T.astype(object)), dtype=object)
+    if values.shape not in ((), (len(inputs),)) or not all(isinstance(v, int | np.integer) for v in values.ravel()):
+        raise BadInput(
+            f"formula gives {shown(values.ravel()[0]) if values.size else 'nothing'} for the first row: "
+            f"it must give whole numbers, one for each of the {len(inputs):,} rows."
+        )
     labels = (np.broadcast_to(values, len(inputs)) % p).astype(np.int32)
     return ModularTable(name or f"function mod {p}", inputs, labels, p, train_fraction, corruption, p, arity)
 

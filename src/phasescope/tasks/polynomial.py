@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import whole
 from phasescope.errors import BadInput, shown
 from phasescope.tasks.modular import ModularTable, table_inputs
 from phasescope.vocabulary import Array
@@ -262,7 +263,10 @@ def polynomial_table(
     """
     from phasescope.tasks.polynomial_text import parse
 
-    chosen = parse(polynomial) if isinstance(polynomial, str) else polynomial
+    chosen = polynomial if isinstance(polynomial, Polynomial) else parse(polynomial)
+    whole(2, 10**12)("p", p)
+    if arity is not None:
+        arity = whole(1, 10**6)("arity", arity)
     variables = max(2, chosen.arity) if arity is None else arity
     if variables < chosen.arity:
         raise BadInput(f"arity is {variables}: {chosen} has {chosen.arity} variables; give at least as many.")

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from typing import NoReturn
 
+from phasescope.errors import shown
 from phasescope.tasks.polynomial import MOST_DEGREE, Polynomial
 from phasescope.vocabulary import BadInput
 
@@ -28,6 +29,8 @@ def parse(text: str) -> Polynomial:
     >>> str(parse("(n1 - n2)**2 + 0*n1"))
     'n1^2 - 2*n1*n2 + n2^2'
     """
+    if not isinstance(text, str):
+        raise BadInput(f"the polynomial is {shown(text)}: give a text, such as 'n1^2 + n2'.")
     if len(text) > MOST_CHARACTERS:
         raise BadInput(f"the polynomial has {len(text):,} characters: at most {MOST_CHARACTERS:,} are allowed.")
     return _Reader(text).whole()

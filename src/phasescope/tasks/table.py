@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import plain
+from phasescope.errors import shown
 from phasescope.identity import fingerprint
 from phasescope.samples import class_count, inputs_of, targets_of
 from phasescope.vocabulary import Array, BadInput, Draw, Generators, Knob, Member
@@ -16,10 +18,11 @@ from phasescope.vocabulary import Array, BadInput, Draw, Generators, Knob, Membe
 
 def check_fraction(name: str, value: Any, low: float, high: float, *, closed: bool) -> float:
     """Return ``value`` as a float, or raise ``BadInput`` when it is outside the range."""
-    inside = low <= value <= high if closed else low < value < high
-    if not inside:
+    value = plain(value)
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    if not real or not (low <= value <= high if closed else low < value < high):
         kind = f"[{low:g}, {high:g}]" if closed else f"({low:g}, {high:g})"
-        raise BadInput(f"{name} is {value}: it must lie in {kind}.")
+        raise BadInput(f"{name} is {shown(value)}: it must lie in {kind}.")
     return float(value)
 
 
@@ -127,8 +130,10 @@ class Sampler:
             raise BadInput(f"readout_size is {self.readout_size!r}: it must be a whole number from 1 to 10,000,000.")
 
     def _sampled(self, member: Member, generator: np.random.Generator, size: int) -> tuple[Array, Array]:
-        inputs, labels = self.sample(generator, size, **{name: member.get(name, v) for name, v in self.knobs.items()})
-        inputs, labels = inputs_of(inputs, self.name), targets_of(labels, self.classes, self.name)
+        made = self.sample(generator, size, **{name: member.get(name, v) for name, v in self.knobs.items()})
+        if not isinstance(made, tuple | list) or len(made) != 2:
+            raise BadInput(f"sample of {self.name!r} gives {shown(made)}: it must give a pair, inputs and labels.")
+        inputs, labels = inputs_of(made[0], self.name), targets_of(made[1], self.classes, self.name)
         if not len(inputs) == len(labels) == size:
             raise BadInput(
                 f"{self.name!r} was asked for {size} rows and gave {len(inputs)} inputs and {len(labels)} labels."

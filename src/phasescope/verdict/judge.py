@@ -123,13 +123,16 @@ def _measure(claim: Claim, role: str, data: xr.Dataset, generators: Generators, 
 
 def _samples(where: str, effect: Effect, data: xr.Dataset) -> Array:
     try:
-        samples = np.asarray(effect(data), dtype=float)
+        samples = np.asarray(effect(data))
     except (KeyError, AttributeError) as error:
         raise BadInput(
             f"{where}: looks for something that the results do not have ({error}); they have the variables "
             f"{', '.join(map(str, data.data_vars)) or 'none'} over the coordinates "
             f"{', '.join(map(str, data.coords)) or 'none'}."
         ) from error
+    if samples.dtype.kind not in "biuf":
+        raise BadInput(f"{where}: gives {samples.dtype} values of shape {samples.shape}; give one number per seed.")
+    samples = samples.astype(float)
     if samples.ndim != 1 or len(samples) == 0:
         raise BadInput(f"{where}: gives an array of shape {samples.shape}; give (n,), one value per seed.")
     return samples
