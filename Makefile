@@ -20,7 +20,7 @@ demo: $(READY)
 	$(BIN)/phasescope run grokking
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 setup: $(READY)
 
