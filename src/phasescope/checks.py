@@ -118,6 +118,26 @@ def function(name: str, value: Any) -> Any:
     return value
 
 
+def takes(name: str, value: Any, *arguments: str, **keywords: Any) -> Any:
+    """Return ``value`` if it is a function that can be called with so many arguments. Raises ``BadInput`` if not.
+
+    What Python can not tell beforehand, of functions compiled elsewhere, is let through.
+
+    >>> takes("f", lambda x: x, "generator", "n")
+    Traceback (most recent call last):
+    phasescope.errors.BadInput: f is the function <lambda>: it must be a function of (generator, n).
+    """
+    call = function(name, value)
+    try:
+        signature(call).bind(*arguments, **keywords)
+    except TypeError:
+        wanted = ", ".join([*arguments, *keywords])
+        raise BadInput(f"{name} is {shown(value)}: it must be a function of ({wanted}).") from None
+    except ValueError:
+        return call
+    return call
+
+
 def kind(*classes: type, say: str) -> Domain:
     """Return the domain of objects of ``classes``, which a sentence calls ``say``."""
 

@@ -122,7 +122,7 @@ def _rows(values: Any, count: int, part: str, name: str) -> Array:
     found = as_array(values, f"the {part} rows of {name!r}")
     if found.dtype == np.bool_ and found.shape == (count,):
         found = np.flatnonzero(found)
-    if len(found) and (found.ndim != 1 or found.dtype.kind not in "iu"):
+    if found.size and (found.ndim != 1 or found.dtype.kind not in "iu"):
         raise BadInput(f"the {part} rows of {name!r} are {found.dtype} {found.shape}: give row numbers (n,), integers.")
     found = found.ravel().astype(np.int32)
     _within(found, 0, count - 1, f"the {part} rows of {name!r}", f"a row from 0 to {count - 1}")

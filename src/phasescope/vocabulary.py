@@ -353,6 +353,7 @@ class Fused:
     scratch_size: Callable[[Array, int], int]
 
 
+@runtime_checkable
 class Keeper(Protocol):
     """Where finished members and checkpoints are kept; the ensemble writes to no disk itself."""
 

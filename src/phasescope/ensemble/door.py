@@ -52,14 +52,14 @@ def _check_precision(job: Job) -> None:
     for name, parameter in (*job.module.named_parameters(), *job.module.named_buffers()):
         if parameter.is_meta:
             raise BadInput(f"{name} of {_named(job)} is on the meta device and has no values: put it on the CPU.")
-        if not parameter.is_floating_point() or not isinstance(parameter, nn.Parameter):
+        if not isinstance(parameter, nn.Parameter):
             continue
+        if not parameter.is_floating_point():
+            raise BadInput(f"{name} of {_named(job)} is {parameter.dtype}: keep whole numbers in a buffer.")
         own = str(parameter.dtype).removeprefix("torch.")
         if own not in ("float32", job.recipe.dtype):
             mend = f'give the recipe dtype="{own}"' if own == "float64" else "call .float() on it"
             raise BadInput(f"{name} of {_named(job)} is {own}, and the recipe trains in {job.recipe.dtype}: {mend}.")
-        if parameter.is_complex():
-            raise BadInput(f"{name} of {_named(job)} is complex: give real and imaginary parts as real parameters.")
 
 
 def _passed(job: Job) -> Tensor:

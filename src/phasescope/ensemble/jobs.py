@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from phasescope.checks import takes
 from phasescope.ensemble.marks import (
     Marks,
     drawn_mark,
@@ -143,7 +144,7 @@ def jobs(
         if not isinstance(value, kinds):
             raise BadInput(f"{what} is {shown(value)}: give a ps.{what.capitalize()}.")
     for name, read in (("watch", watch), ("at_end", at_end)):
-        if isinstance(read, Instrument) or not isinstance(read, Iterable):
+        if isinstance(read, Instrument | str) or not isinstance(read, Iterable) or hasattr(read, "shape"):
             raise BadInput(f"{name} is {shown(read)}: give a list of instruments, such as ps.instruments.LEARNING.")
     watch, at_end = (tuple(as_instrument(thing) for thing in read) for read in (watch, at_end))
     if len(grid) > MOST_MEMBERS:
@@ -173,8 +174,12 @@ class _Making:
         self.learner, self.task_like = learner, task
         self.given = isinstance(learner, nn.Module)
         self.one_task = isinstance(task, Task) and not isinstance(task, type)
+        if not self.given:
+            takes("the learner", learner, "member")
         if isinstance(task, type):
             raise BadInput(f"the task is {shown(task)}: make one, {task.__name__}(...), or a function of the member.")
+        if not self.one_task and callable(task):
+            takes("the task", task, "member")
         if not self.given and (isinstance(learner, type) or not callable(learner)):
             raise BadInput(f"the learner is {shown(learner)}: give a torch.nn.Module, or a function of the member.")
         self.free = not (self.given and self.one_task)

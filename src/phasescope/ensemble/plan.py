@@ -55,7 +55,8 @@ def _saved_bytes(job: Job, x: torch.Tensor) -> int:
 
     weights: dict[str, torch.Tensor] = dict(job.module.named_parameters())
     state = {name: buffer.clone() for name, buffer in job.module.named_buffers()}
-    x = x.to(next(iter(weights.values())).dtype) if x.is_floating_point() and weights else x
+    real = [weight.dtype for weight in weights.values() if weight.is_floating_point()]
+    x = x.to(real[0]) if x.is_floating_point() and real else x
     was_training = job.module.training
     job.module.eval()  # batch normalization refuses a single sample while training
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):

@@ -18,6 +18,7 @@ from phasescope.ensemble.door import check_networks, whole_number
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.results import from_record, to_dataset, to_record
 from phasescope.ensemble.schedule import releases_early, scored_by
+from phasescope.errors import shown
 from phasescope.vocabulary import (
     BadInput,
     Fate,
@@ -82,8 +83,8 @@ class Progress:
 
 def device_named(name: str) -> torch.device:
     """Return the device for ``auto``, ``cpu`` or ``cuda``; raise ``BadInput`` when it is not there."""
-    if name not in ("auto", "cpu", "cuda"):
-        raise BadInput(f"device is {name!r}: choose auto, cpu or cuda.")
+    if not isinstance(name, str) or name not in ("auto", "cpu", "cuda"):
+        raise BadInput(f"device is {shown(name)}: choose auto, cpu or cuda.")
     if name == "cuda" and not torch.cuda.is_available():
         raise BadInput("device is 'cuda', but this machine has no CUDA device that torch can use: choose cpu or auto.")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
@@ -127,6 +128,8 @@ def train(
         whole_number("tile", tile)
     if not (isinstance(checkpoint_every, int | float) and checkpoint_every >= 0):
         raise BadInput(f"checkpoint_every is {checkpoint_every!r}: give seconds, a number of at least 0.")
+    if keeper is not None and not isinstance(keeper, Keeper):
+        raise BadInput(f"keeper is {shown(keeper)}: give a phasescope.store.Store, or leave it out.")
     count = workers or plan.cores()
     chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)
     run = _Run(chosen, keeper, on_progress, checkpoint_every)
@@ -152,8 +155,8 @@ def planned(
 ) -> list[Job]:
     """Return the jobs that ``train`` would do, checked: everything that can be refused is refused here."""
     where = device_named(device)
-    if engine not in get_args(Engine):
-        raise BadInput(f"engine is {engine!r}{nearest(str(engine), get_args(Engine))}")
+    if not isinstance(engine, str) or engine not in get_args(Engine):
+        raise BadInput(f"engine is {shown(engine)}{nearest(str(engine), get_args(Engine))}")
     if workers is not None:
         whole_number("workers", workers)
     chosen = jobs(learner, task, grid, recipe, watch, at_end)

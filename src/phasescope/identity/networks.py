@@ -34,5 +34,7 @@ def refused_network(module: Any) -> tuple[Any, str]:
 
     if isinstance(module, torch.jit.ScriptModule):
         return "a scripted network, whose code is hidden", "pass the module that it was made from"
+    if any(isinstance(p, torch.nn.UninitializedParameter) for p in module._parameters.values()):
+        return "a lazy network, whose weights have no shape yet", "pass a batch through it first"
     inner = getattr(module, "_orig_mod", None)
     return (inner if isinstance(inner, torch.nn.Module) else module), ""

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.checks import function as a_function
-from phasescope.checks import whole
+from phasescope.checks import takes, whole
 from phasescope.errors import shown
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Array, BadInput, Law, Member
@@ -69,7 +68,9 @@ def function(
     [0, 1, 4, 4, 1]
     """
     inputs = table_inputs(p, arity)
-    values = np.asarray(a_function("formula", formula)(*inputs.T.astype(object)), dtype=object)
+    values = np.asarray(
+        takes("formula", formula, *(f"n{i + 1}" for i in range(arity)))(*inputs.T.astype(object)), dtype=object
+    )
     if values.shape not in ((), (len(inputs),)) or not all(isinstance(v, int | np.integer) for v in values.ravel()):
         raise BadInput(
             f"formula gives {shown(values.ravel()[0]) if values.size else 'nothing'} for the first row: "

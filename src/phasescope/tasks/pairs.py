@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from phasescope.checks import whole
 from phasescope.vocabulary import Array, BadInput
 
 
@@ -21,7 +22,6 @@ class Pairs:
     captions: tuple[str, ...]
 
 
-@lru_cache
 def emoji(folder: str | Path, *, size: int = 16, features: int = 1024) -> Pairs:
     """Return the emoji of Noto and their names, from the ``folder`` of emoji.json and its pictures of 64 x 64 pixels.
 
@@ -29,11 +29,16 @@ def emoji(folder: str | Path, *, size: int = 16, features: int = 1024) -> Pairs:
     over the set. A text is the unit vector of hashed counts of its 2, 3 and 4 letters in a row. Skin tones are left
     out. Raises ``BadInput`` for a folder without them, or a ``size`` that does not divide 64.
     """
+    if 64 % whole(1, 64)("size", size):
+        raise BadInput(f"size is {size}: it must divide 64, for example 16.")
+    return _emoji(Path(folder), int(size), whole(1, 2**24)("features", features))
+
+
+@lru_cache
+def _emoji(folder: Path, size: int, features: int) -> Pairs:
     from PIL import Image
     from sklearn.feature_extraction.text import HashingVectorizer
 
-    if size < 1 or 64 % size:
-        raise BadInput(f"size is {size}: it must divide 64, for example 16.")
     index = Path(folder) / "emoji.json"
     if not index.is_file():
         raise BadInput(f"{folder} has no emoji.json: fetch it with `phasescope data emoji`.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.checks import plain
+from phasescope.checks import plain, takes
 from phasescope.errors import shown
 from phasescope.identity import fingerprint
 from phasescope.samples import class_count, inputs_of, targets_of
@@ -123,8 +123,7 @@ class Sampler:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", class_count(self.classes, self.name))
-        if not callable(self.sample):
-            raise BadInput(f"sample of {self.name!r} is {self.sample!r}: give a function of (generator, n).")
+        takes(f"sample of {self.name!r}", self.sample, "generator", "n", **self.knobs)
         whole = isinstance(self.readout_size, int | np.integer) and not isinstance(self.readout_size, bool)
         if not whole or not 1 <= self.readout_size <= 10**7:
             raise BadInput(f"readout_size is {self.readout_size!r}: it must be a whole number from 1 to 10,000,000.")

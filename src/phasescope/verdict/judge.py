@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from phasescope.checks import function, kind, number, shown
+from phasescope.checks import function, kind, number, numbers, shown, takes
 from phasescope.vocabulary import Array, BadInput, Generators
 
 from .claims import Claim, Effect, Expectation, Statistic
@@ -123,16 +123,17 @@ def _measure(claim: Claim, role: str, data: xr.Dataset, generators: Generators, 
 
 def _samples(where: str, effect: Effect, data: xr.Dataset) -> Array:
     try:
-        samples = np.asarray(effect(data))
+        found = takes(where, effect, "data")(data)
     except (KeyError, AttributeError) as error:
         raise BadInput(
             f"{where}: looks for something that the results do not have ({error}); they have the variables "
             f"{', '.join(map(str, data.data_vars)) or 'none'} over the coordinates "
             f"{', '.join(map(str, data.coords)) or 'none'}."
         ) from error
-    if samples.dtype.kind not in "biuf":
-        raise BadInput(f"{where}: gives {samples.dtype} values of shape {samples.shape}; give one number per seed.")
-    samples = samples.astype(float)
+    values = found.values if hasattr(found, "values") and hasattr(found, "dims") else found
+    if isinstance(values, np.ndarray) and values.dtype.kind == "b":
+        values = values.astype(float)  # whether each seed does
+    samples = numbers(f"what {where} gives", values).astype(float)
     if samples.ndim != 1 or len(samples) == 0:
         raise BadInput(f"{where}: gives an array of shape {samples.shape}; give (n,), one value per seed.")
     return samples
