@@ -13,8 +13,6 @@ import os
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
-import contextlib
-import importlib
 import json
 import random
 import sys
@@ -34,6 +32,7 @@ from storm import (
     child,
     differences,
     ended,
+    import_all,
     killed,
     last_line,
     records_of,
@@ -49,6 +48,8 @@ from phasescope.store import Store
 PATIENCE = 300.0
 #: After so many kills a run is left in peace, so that every round ends with a comparison.
 MOST_KILLS = 12
+#: How many of the kills wait until the run writes a file.
+AIMED = 0.2
 #: How the kills are shared among the victims, in parts of a thousand.
 SHARES = {"train-fused": 250, "train-stacked": 250, "simulate": 130, "map-fused": 110, "map-stacked": 110, "study": 150}
 PHASES = (
@@ -88,16 +89,6 @@ def start(victim: Victim, folder: Path, saboteur: str = "") -> int:
     return child(work, folder.with_suffix(".said"))
 
 
-def import_all(names: Path) -> None:
-    """Import in this process what a child has imported: a third of a run's life would go into imports else."""
-    for name in json.loads(names.read_text()) if names.exists() else []:
-        if name not in sys.modules and name.split(".")[0] in ("torch", "numba", "phasescope", "scipy", "matplotlib"):
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
-    if len(os.listdir("/proc/self/task")) > 1:
-        raise SystemExit("an import has started a thread: a fork of this process might hang")
-
-
 def undisturbed(victim: Victim, root: Path) -> Undisturbed:
     """Run the victim twice into one folder without disturbing it; the first child of all warms caches on disk."""
     times = []
@@ -132,6 +123,32 @@ def phase_of(victim: Victim, folder: Path, records: int, expected: Undisturbed) 
     return "report" if (folder / "results.safetensors").exists() else "judging"
 
 
+def moment(victim: Victim, expected: Undisturbed, kept: int, moments: random.Random) -> float:
+    """Return after how many seconds to kill: anywhere in what is left, or, half of the times, while members are made.
+
+    What a run does beside its members comes before them, but for a study, which judges and draws after them.
+    """
+    undone = 1 - min(kept / max(expected.records, 1), 1.0)
+    making = undone * max(expected.seconds - expected.again, 0) + 0.1 * expected.again
+    before = 0.0 if victim.kind == "study" else 0.8 * expected.again
+    if moments.random() < 0.5:
+        return moments.uniform(before, before + making)
+    return moments.uniform(0, making + 0.9 * expected.again)
+
+
+def until_it_writes(pid: int, folder: Path) -> int | None:
+    """Wait a moment for a temporary file: a write is short, and chance alone meets few of them."""
+    until = time.monotonic() + 0.5
+    while time.monotonic() < until:
+        # checkpoints and files of the run are written here, new folders of records need no look
+        if any(folder.glob(TEMPORARY)) or any(folder.glob(f"*/{TEMPORARY}")):
+            return None
+        code = ended(pid, 0)
+        if code is not None:
+            return code
+    return None
+
+
 def missing(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """Return what became of records that were finished before: lost, or written again."""
     lost = sum(key not in now for key in before)
@@ -157,10 +174,10 @@ def round_of(
     """Kill one run at most ``kills`` times, let it finish, and compare."""
     tally, kept = Tally(), {}
     for left in range(kills, -1, -1):
-        undone = 1 - min(len(kept) / max(expected.records, 1), 1.0)
-        reach = expected.again + undone * max(expected.seconds - expected.again, 0)
         pid = start(victim, folder, bad)
-        code = ended(pid, moments.uniform(0, reach) if left else PATIENCE)
+        code = ended(pid, moment(victim, expected, len(kept), moments) if left else PATIENCE)
+        if code is None and left and moments.random() < AIMED:
+            code = until_it_writes(pid, folder)
         if code is None:
             code = killed(pid)
             if not left:
