@@ -52,6 +52,19 @@ def stale() -> None:
     module.remove_stale = lambda root: 0
 
 
+def littering() -> None:
+    """A writer that leaves its half-written file behind."""
+    import pathlib
+
+    unlink = pathlib.Path.unlink
+
+    def wrong(self: pathlib.Path, missing_ok: bool = False) -> None:
+        if not self.name.endswith(".phasescope-tmp"):
+            unlink(self, missing_ok)
+
+    pathlib.Path.unlink = wrong  # type: ignore[method-assign]
+
+
 def trusting() -> None:
     """A store that does not look at checksums."""
     import json
