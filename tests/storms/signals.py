@@ -21,9 +21,12 @@ from storm import arguments, table, verdict
 from victims import TINY
 
 EXE = Path(sys.executable).parent / "phasescope"
+MAPPED = ("--x", "weight_decay=0:20", "--y", "train_fraction=0.3:0.9", "--tolerance", "0.25")
 COMMANDS = {
     "run": ["run", "grokking", *(f"--set={name}={value}" for name, value in TINY.items())],
+    "map": ["map", "grokking", *MAPPED, *(f"--set={name}={TINY[name]}" for name in ("p", "width", "adam_steps"))],
     "show": ["show", "grokking"],
+    "list": ["list"],
     "polynomial": ["polynomial", "n1*n2", "--p", "23"],
 }
 #: How many seconds a command may take to end after its signal.
@@ -77,6 +80,8 @@ def struck(arguments: list[str], number: signal.Signals, delay: float) -> tuple[
 def main() -> int:
     """Run the storm and return its exit code."""
     a = arguments(__doc__, 20).parse_args()
+    # a shell that runs this in the background ignores SIGINT, and children would inherit that
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     moments, faults = random.Random(a.seed), list[str]()
     rows: dict[str, Counter[str]] = {}
     for name, command in COMMANDS.items():
