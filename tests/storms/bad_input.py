@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import faulthandler
 import importlib
 import json
 import os
@@ -30,6 +31,7 @@ import numpy as np
 import torch
 from bad_doors import FAMILIES
 from bad_values import words
+from sabotage import SABOTEURS
 
 import phasescope
 import phasescope.cli
@@ -39,6 +41,7 @@ LONGEST = 450
 KINDS = ("answer", "sentence", "own error", "long sentence", "raw error", "slow")
 SECONDS = 5.0
 SLOW = {"settings": 20.0, "process": 15.0}  # a plan of honest settings takes seconds, and so does a start of Python
+DEAF = 60.0  # compiled code hears no alarm: so long after its input began, a child dies of it
 SHARES = {"grid": 1200, "recipe": 1200, "table": 1250, "claims": 1000, "theory": 2000, "instruments": 1100,
           "polynomial": 1000, "settings": 600, "command": 500, "process": 150}  # fmt: skip
 IMPORTED = ("phasescope.studies._polynomial", "phasescope.studies._doctor", "phasescope.inspection.command", "phasescope.layers.command",
@@ -196,6 +199,7 @@ def family_of(family: str, seed: int, numbers: range) -> list[Found]:
             resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
             with os.fdopen(mouth, "w", encoding="utf-8", errors="replace") as pipe:
                 for number in numbers[len(found) :]:
+                    faulthandler.dump_traceback_later(DEAF, exit=True)
                     print(json.dumps((number, *do(family, seed, number))), file=pipe, flush=True)
             os._exit(0)
         os.close(mouth)
@@ -241,8 +245,11 @@ def main() -> int:
     )
     parser.add_argument("--family", choices=list(SHARES), nargs="+", help="these families alone, --count of each")
     parser.add_argument("--only", type=int, help="one input of --family, by its number")
+    parser.add_argument("--saboteur", action="store_true", help="grids that raise or hang: they must be found out")
     asked = parser.parse_args()
     torch.set_num_threads(1)
+    if asked.saboteur:
+        SABOTEURS["grids"]()
     for name in IMPORTED:  # a child of a warm parent waits for no import
         importlib.import_module(name)
     found = {}

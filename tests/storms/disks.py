@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sabotage import littering
+from sabotage import SABOTEURS
 from storm import (
     LONGEST,
     TEMPORARY,
@@ -163,7 +163,7 @@ def main() -> int:
         return 0
     torch.set_num_threads(1)
     if a.saboteur:
-        littering()
+        SABOTEURS["littering"]()
     began, sizes, faults = time.monotonic(), random.Random(a.seed), []
     counted: Counter[str] = Counter()
     with scratch("disks") as root:

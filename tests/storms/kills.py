@@ -240,7 +240,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], choices=[v.name for v in VICTIMS], help="these victims alone")
     parser.add_argument("--lanes", type=int, default=min(os.cpu_count() or 1, 2), help="runs at a time")
     parser.add_argument(
-        "--saboteur", default="", choices=list(SABOTEURS), help="a wrong store, which must be found out"
+        "--saboteur",
+        default="",
+        choices=("", "lost", "again", "drift", "stale"),
+        help="a wrong store, which must be found out",
     )
     a = parser.parse_args()
     torch.set_num_threads(1)

@@ -87,6 +87,21 @@ def trusting() -> None:
     shelf.unseal = wrong
 
 
+def grids() -> None:
+    """Grids that raise a bare error, and scatters that hang."""
+    from phasescope.vocabulary import Grid, Scatter
+
+    def bare(self: Grid) -> None:
+        raise TypeError("planted")
+
+    def hang(self: Scatter) -> None:
+        while True:
+            pass
+
+    Grid.__post_init__, Scatter.__post_init__ = bare, hang  # type: ignore[method-assign]
+
+
 SABOTEURS: dict[str, Callable[[], None]] = {
-    "": nobody, "lost": lost, "again": again, "drift": drift, "stale": stale, "trusting": trusting,
+    "": nobody, "lost": lost, "again": again, "drift": drift, "stale": stale, "littering": littering,
+    "trusting": trusting, "grids": grids,
 }  # fmt: skip
