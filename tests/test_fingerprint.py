@@ -76,6 +76,17 @@ def coded(body: str) -> Any:
     return space
 
 
+def made(constant: int) -> types.ModuleType:
+    """A user's module; its name is in no file."""
+    module = types.ModuleType("a_users_module")
+    module.CONSTANT = constant  # type: ignore[attr-defined]
+    return module
+
+
+def holding(module: Any) -> Callable[[Any], Any]:
+    return lambda x: module.CONSTANT * x
+
+
 class Slotted:
     __slots__ = ("__hidden", "gain")
 
@@ -176,6 +187,8 @@ DIFFERENT: dict[str, Callable[[], tuple[Any, Any]]] = {
     ),
     "a cached function": lambda: (functools.lru_cache(scaled(1.0)), functools.lru_cache(scaled(2.0))),
     "a namespace": lambda: (Net(types.SimpleNamespace(a=1)), Net(types.SimpleNamespace(a=2))),
+    "a module that a closure holds": lambda: (holding(made(1)), holding(made(2))),
+    "a module that is an attribute": lambda: (Net(made(1)), Net(made(2))),
     "a text stream's content": lambda: (Net(io.StringIO("a")), Net(io.StringIO("b"))),
     "an argument's name in the exact network": lambda: (PowerMLP(5, 4), PowerMLP(5, 4, activation="relu")),
 }  # fmt: skip

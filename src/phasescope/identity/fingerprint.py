@@ -32,7 +32,7 @@ from phasescope.identity.objects import (
     reduced,
     token,
 )  # fmt: skip
-from phasescope.identity.origins import NAME, Origin, is_module, origin_of, origin_of_module
+from phasescope.identity.origins import NAME, Origin, origin_of, origin_of_module
 from phasescope.vocabulary import BadInput
 
 PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, type(...), type(NotImplemented), range, slice)
@@ -91,7 +91,7 @@ class _Walk:
         if kind is frozenset:
             return self._set(value)
         if id(value) in self.met:
-            return hashed("again", str(self.met[id(value)][0]).encode())
+            return self._again(value)
         self.met[id(value)] = (len(self.met), value)  # kept alive: another object may not take its place in memory
         try:
             return self._compound(value)
@@ -99,6 +99,9 @@ class _Walk:
             if place:
                 untold.places.insert(0, place)
             raise
+
+    def _again(self, value: Any) -> bytes:
+        return hashed("again", str(self.met[id(value)][0]).encode())
 
     def _compound(self, value: Any) -> bytes:
         if any(str(base.__module__).startswith(("random", "numpy.random")) for base in type(value).__mro__):
@@ -198,15 +201,15 @@ class _Walk:
         steps = list(path)
         taken = [steps.pop(0)]
         home = ""
-        while is_module(value) and steps:
+        while isinstance(value, types.ModuleType) and steps:
             home, name = value.__name__, steps.pop(0)
             taken.append(name)
             if name not in vars(value) and home.split(".")[0] != NAME:
                 return hashed("undefined", ".".join(taken).encode())
             value = getattr(value, name, None)
         told = hashed("name", ".".join(taken).encode())
-        if is_module(value):
-            return told + self._module(value)
+        if isinstance(value, types.ModuleType):
+            return told + self.of(value)
         # a library's own objects are told by its version; its functions may have been replaced by the user's
         code = isinstance(value, (types.FunctionType, type, np.ndarray, *PLAIN))
         if home and origin_of_module(home) is Origin.LIBRARY and not code:
@@ -220,7 +223,7 @@ class _Walk:
         if known:
             home = sys.modules[known[0]]
             if not list(names):
-                return self._module(home)
+                return self.of(home)
             return hashed("imports", *(self._reached(home, (known[0], name), f"`{name}`") for name in names))
         spec = importlib.util.find_spec(module) if module and "." not in module else None
         if spec is None or not spec.origin or not Path(spec.origin).is_file():
@@ -232,9 +235,6 @@ class _Walk:
         origin = origin_of_module(module.__name__)
         if origin is not Origin.USER:
             return token(origin, module.__name__, "")
-        if id(module) in self.met:
-            return hashed("again", str(self.met[id(module)][0]).encode())
-        self.met[id(module)] = (len(self.met), module)
         held = {k: v for k, v in vars(module).items() if not (k.startswith("__") and k.endswith("__"))}
         parts = [self._reached(v, (k,), f"`{k}` of {module.__name__}") for k, v in sorted(held.items())]
         return hashed("module", module.__name__.encode(), *parts)
@@ -248,7 +248,7 @@ class _Walk:
                     hashed(name, self.of(value, f"`{base.__qualname__}.{name}`")) for name, value in patches(base)
                 ]
             elif id(base) in self.met and base is not cls:
-                parts.append(hashed("again", str(self.met[id(base)][0]).encode()))
+                parts.append(self._again(base))
             else:
                 self.met.setdefault(id(base), (len(self.met), base))
                 held = {k: v for k, v in vars(base).items() if k not in _KEPT and not k.startswith(_KEPT_BEGIN)}
@@ -259,8 +259,8 @@ class _Walk:
 
     def _object(self, value: Any) -> bytes:
         cls: Any = type(value)
-        parts = [self._type_of(value)]
-        described = not isinstance(value, type) and callable(getattr(cls, "describe", None))
+        parts = [self.of(cls)]
+        described = callable(getattr(cls, "describe", None))
         if described:
             parts.append(self.of(dict(value.describe()), f"describe() of {cls.__qualname__}"))
         # a library's object says itself what it is, when it is copied; of a user's, every attribute counts
@@ -274,12 +274,6 @@ class _Walk:
         if not is_plain(cls) and not (described and origin_of(cls) is Origin.USER):
             parts += [self.of(part) for part in reduced(value)]
         return hashed("object", *parts)
-
-    def _type_of(self, value: Any) -> bytes:
-        cls = type(value)
-        if id(cls) in self.met:
-            return hashed("again", str(self.met[id(cls)][0]).encode())
-        return self.of(cls)
 
     def _content(self, value: Any) -> list[bytes]:
         """Return the hashes of what an object of a class derived from a container or a number holds as such."""
@@ -304,7 +298,7 @@ class _Walk:
             for tensor in (*module.parameters(), *module.buffers()):
                 self.met.setdefault(id(tensor), (len(self.met), tensor))
         tensors, held = network_parts(module)
-        parts = [self._type_of(module)]
+        parts = [self.of(type(module))]
         described = origin_of(type(module)) is Origin.USER and callable(getattr(type(module), "describe", None))
         if described:
             parts.append(self.of(dict(module.describe()), "describe()"))
@@ -343,16 +337,13 @@ class _Walk:
 
     def _compiled_name(self, value: Any) -> bytes:
         owner = getattr(value, "__self__", None)
-        held = b"" if owner is None or is_module(owner) else self.of(owner)
+        held = b"" if owner is None or isinstance(owner, types.ModuleType) else self.of(owner)
         home = str(getattr(value, "__module__", None) or "builtins")
         objclass = str(getattr(value, "__objclass__", ""))
         return hashed("compiled name", token(Origin.LIBRARY, home, value.__name__), objclass.encode(), held)
 
     def _scalar(self, value: Any) -> bytes:
         return hashed("scalar", value.dtype.str.encode(), repr(value).encode())
-
-    def _path(self, value: Any) -> bytes:
-        return hashed("path", str(value).encode("utf-8", "surrogatepass"))
 
 
 # by name, so that the law's saboteurs can put a wrong one in its place

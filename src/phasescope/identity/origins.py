@@ -8,12 +8,12 @@ import platform
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import Any
 
 HOUSE = Path(__file__).resolve().parent.parent
@@ -182,9 +182,9 @@ def house_fingerprint(*modules: str) -> str:
     return total.hexdigest()
 
 
-def patched(space: dict[str, Any] | Any) -> Iterator[tuple[str, Any]]:
-    """Yield the functions and classes of the user's that stand in a library's or the house's namespace."""
-    for name, value in list(space.items()):
+def patched(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the functions of the user's that stand in a library's or the house's namespace."""
+    for name, value in space.items():
         inner = value.__func__ if isinstance(value, staticmethod | classmethod) else value
         if isinstance(inner, FunctionType) and origin_of(inner) is Origin.USER and not _generated(inner):
             yield name, value
@@ -211,8 +211,3 @@ def surroundings() -> dict[str, Any]:
 def _versions() -> dict[str, str]:
     # once for all members: each look-up reads the library's files
     return {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
-
-
-def is_module(value: Any) -> bool:
-    """Return whether ``value`` is a module."""
-    return isinstance(value, ModuleType)
