@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare
@@ -265,6 +266,17 @@ def test_a_train_fraction_lies_inside(value: float) -> None:
 def test_a_corruption_is_a_share(value: float) -> None:
     with pytest.raises(BadInput, match=rf"^corruption is {value}: it must lie in \[0, 1\]\.$"):
         addition(5, corruption=value)
+
+
+@pytest.mark.parametrize("laid", [np.longdouble, ">f4", np.float16, "reversed", "columns first", bool])
+def test_numbers_of_any_layout_are_learnt_from(laid: Any) -> None:
+    """Types, bytes' orders and strides that torch does not know are the numbers that they are."""
+    x = np.arange(24.0).reshape(12, 2) % 5
+    ways: dict[Any, Any] = {"reversed": np.float32(x)[::-1], "columns first": np.asfortranarray(np.float32(x))}
+    given = ways[laid] if laid in ways else x.astype(laid)
+    task = Table("laid", given, (np.arange(12) % 2)[::-1], 2)
+    assert torch.equal(torch.from_numpy(task.inputs).double(), torch.tensor(np.array(given, np.float64)))
+    assert torch.from_numpy(task.labels).tolist() == [1, 0] * 6
 
 
 def test_too_many_rows_are_refused_with_the_number() -> None:

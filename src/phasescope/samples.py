@@ -11,7 +11,10 @@ from phasescope.vocabulary import Array, BadInput, Draw
 
 
 def as_array(values: Any, what: str) -> Array:
-    """Return lists, tensors and arrays as one numpy array of numbers. Raises ``BadInput`` for anything else."""
+    """Return lists, tensors and arrays as one numpy array of numbers that torch takes; ``BadInput`` for anything else.
+
+    Half precision becomes float32 and long doubles float64; other bytes' orders and strides are laid out anew.
+    """
     if hasattr(values, "detach"):  # a tensor; half precision has no counterpart in numpy
         values = values.detach().cpu()
         values = (values.float() if values.dtype.itemsize < 4 and values.is_floating_point() else values).numpy()
@@ -21,7 +24,10 @@ def as_array(values: Any, what: str) -> Array:
         raise BadInput(f"{what} are ragged: give every row the same shape.") from None
     if found.dtype.kind not in "biuf":
         raise BadInput(f"{what} are of type {found.dtype}: give numbers, all rows of one shape.")
-    return found
+    kind = found.dtype.newbyteorder("=")
+    if kind.kind == "f":
+        kind = np.dtype(np.float32 if kind.itemsize < 4 else np.float64 if kind.itemsize > 8 else kind)
+    return np.asarray(found, dtype=kind, order="C")
 
 
 def inputs_of(values: Any, name: str) -> Array:
@@ -29,13 +35,8 @@ def inputs_of(values: Any, name: str) -> Array:
     found = as_array(values, f"the inputs of {name!r}")
     if found.ndim == 0:
         raise BadInput(f"the inputs of {name!r} are one number: give an array (N, ...), one row per sample.")
-    found = (
-        found.astype({"b": np.int32, "f": np.float32}[found.dtype.kind])
-        if found.dtype.itemsize < 4 and found.dtype.kind in "bf"
-        else found
-    )
     _finite(found, f"the inputs of {name!r}")
-    if found.dtype.kind in "iu" and found.dtype != np.int32:
+    if found.dtype.kind in "biu" and found.dtype != np.int32:
         _within(found, np.iinfo(np.int32).min, np.iinfo(np.int32).max, f"the inputs of {name!r}", "a 32-bit integer")
         found = found.astype(np.int32)
     return found
@@ -56,7 +57,6 @@ def targets_of(values: Any, classes: int, name: str) -> Array:
             )
         _within(found, 0, classes - 1, f"the labels of {name!r}", f"an integer from 0 to {classes - 1}")
         return found.astype(np.int32)
-    found = found.astype(np.float32) if found.dtype == np.float16 else found
     found = found[:, None] if found.ndim == 1 else found
     if found.ndim != 2 or found.shape[1] != classes:
         raise BadInput(

@@ -33,14 +33,11 @@ from storm import (
     table,
     verdict,
 )
-from victims import TINY
 
 import phasescope as ps
 from phasescope.store import Store, address
 from phasescope.vocabulary import BadInput
 
-EXE = Path(sys.executable).parent / "phasescope"
-RUN = ["run", "grokking", *(f"--set={name}={value}" for name, value in TINY.items())]
 IDENTITIES = [{"seed": seed, "lr": 0.1} for seed in range(6)]
 STATES = [{"tile": seed} for seed in range(2)]
 #: What may come of one question to a damaged store.

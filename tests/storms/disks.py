@@ -25,6 +25,7 @@ import numpy as np
 import torch
 from sabotage import SABOTEURS
 from storm import (
+    EXE,
     LONGEST,
     TEMPORARY,
     arguments,
@@ -37,13 +38,10 @@ from storm import (
     table,
     verdict,
 )
-from victims import TIMINGS, TINY, train_fused
+from victims import RUN, TIMINGS, train_fused
 
 import phasescope as ps
 from phasescope.vocabulary import BadInput
-
-EXE = Path(sys.executable).parent / "phasescope"
-RUN = ["run", "grokking", *(f"--set={name}={value}" for name, value in TINY.items())]
 
 
 @contextlib.contextmanager

@@ -17,12 +17,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from pathlib import Path
 
-from storm import arguments, table, verdict
+from storm import EXE, arguments, table, verdict
 from victims import TINY
 
-EXE = Path(sys.executable).parent / "phasescope"
 MAPPED = ("--x", "weight_decay=0:20", "--y", "train_fraction=0.3:0.9", "--tolerance", "0.25")
 COMMANDS = {
     "run": ["run", "grokking", *(f"--set={name}={value}" for name, value in TINY.items())],

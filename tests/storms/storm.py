@@ -21,6 +21,8 @@ from typing import Any
 
 #: A temporary file of the store's writer; one that outlives the next open is stale.
 TEMPORARY = ".*.phasescope-tmp"
+#: The command, as a user calls it.
+EXE = Path(sys.executable).parent / "phasescope"
 #: The longest sentence that is still read, in characters.
 LONGEST = 450
 

@@ -21,6 +21,8 @@ TINY: dict[str, Any] = {
     "p": 5, "exact_p": 5, "width": 8, "narrow": 4, "exact_width": 8, "polynomial_width": 8,
     "steps": 40, "adam_steps": 20, "batch_steps": 20, "records": 10, "draws": 2, "seeds": 2,
 }  # fmt: skip
+#: The same, on the command line.
+RUN = ["run", "grokking", *(f"--set={name}={value}" for name, value in TINY.items())]
 #: What a clock measured is no number of the run.
 TIMINGS = ("seconds", "network_seconds")
 

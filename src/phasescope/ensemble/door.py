@@ -62,13 +62,17 @@ def _check_precision(job: Job) -> None:
             raise BadInput(f"{name} of {_named(job)} is {own}, and the recipe trains in {job.recipe.dtype}: {mend}.")
 
 
+def _ready(job: Job) -> tuple[nn.Module, Tensor]:
+    """Return a copy of the network in training, and two or more rows for it, both in the recipe's precision."""
+    dtype, first = getattr(torch, job.recipe.dtype), job.sample.first
+    rows = torch.from_numpy(first if len(first) > 1 else np.repeat(first, 2, 0))  # batch normalization needs two
+    return copy.deepcopy(job.module).to(dtype).train(), rows.to(dtype) if rows.is_floating_point() else rows
+
+
 def _passed(job: Job) -> Tensor:
     """Return what the network makes of the first rows, as in training."""
     refuse_stateful_dropout(job.module)
-    module, dtype = copy.deepcopy(job.module), getattr(torch, job.recipe.dtype)
-    module.to(dtype).train()
-    rows = torch.from_numpy(job.sample.first if len(job.sample.first) > 1 else np.repeat(job.sample.first, 2, 0))
-    rows = rows.to(dtype) if rows.is_floating_point() else rows
+    module, rows = _ready(job)
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         before = global_state()
         try:
@@ -105,9 +109,7 @@ def _check_output(job: Job, out: Tensor) -> None:
 
 def _check_stacked(job: Job) -> None:
     """Take the gradient as a tile of one network does: what can not be stacked is told here."""
-    module = copy.deepcopy(job.module).to(getattr(torch, job.recipe.dtype)).train()
-    rows = torch.from_numpy(np.concatenate([job.sample.first] * 2))
-    rows = rows.to(getattr(torch, job.recipe.dtype)) if rows.is_floating_point() else rows
+    module, rows = _ready(job)
     own = [(name, p.detach()[None], p.requires_grad) for name, p in module.named_parameters()]
     learnt, rest = ({name: value for name, value, learns in own if learns == wanted} for wanted in (True, False))
     state = {name: buffer[None].clone() for name, buffer in module.named_buffers()}
@@ -128,7 +130,7 @@ def _check_stacked(job: Job) -> None:
     other = {name: p.detach() + 0.1 for name, p in module.named_parameters()}
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.no_grad():
-        answers = functional_call(module, (other, {name: buffer.clone() for name, buffer in kept.items()}), (rows,))
+        answers = functional_call(module, (other, kept), (rows,))
         for name, parameter in module.named_parameters():
             parameter.copy_(other[name])
         if not torch.allclose(answers, module(rows), rtol=1e-3, atol=1e-5, equal_nan=True):

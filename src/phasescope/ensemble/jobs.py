@@ -173,15 +173,15 @@ class _Making:
     def __init__(self, learner: LearnerLike, task: TaskLike) -> None:
         self.learner, self.task_like = learner, task
         self.given = isinstance(learner, nn.Module)
-        self.one_task = isinstance(task, Task) and not isinstance(task, type)
         if not self.given:
+            if isinstance(learner, type) or not callable(learner):
+                raise BadInput(f"the learner is {shown(learner)}: give a torch.nn.Module, or a function of the member.")
             takes("the learner", learner, "member")
         if isinstance(task, type):
             raise BadInput(f"the task is {shown(task)}: make one, {task.__name__}(...), or a function of the member.")
+        self.one_task = isinstance(task, Task)
         if not self.one_task and callable(task):
             takes("the task", task, "member")
-        if not self.given and (isinstance(learner, type) or not callable(learner)):
-            raise BadInput(f"the learner is {shown(learner)}: give a torch.nn.Module, or a function of the member.")
         self.free = not (self.given and self.one_task)
         self.modules: dict[tuple[str, str], nn.Module] = {}
         self.own: dict[str, tuple[nn.Module, tuple[str, str]]] = {}
