@@ -251,18 +251,34 @@ def test_no_traceback_from_a_process(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+BARE = """
+import typer
+app = typer.Typer(help='A command.', pretty_exceptions_enable=False)
+@app.command()
+def run(study: str): 'Run.'
+@app.command()
+def show(study: str): 'Show.'
+main = app
+"""
+START = """
+import sys, time; sys.argv = ['phasescope', '--help']
+{}
+try: main()
+except SystemExit: print(time.process_time(), 'torch' in sys.modules, 'numpy' in sys.modules, file=sys.stderr)
+"""
+
+
 def test_help_is_quick(tmp_path: Path) -> None:
-    """Under 0.4 s of processor time, the quickest of five: slower ones, and wall time, measure the neighbours."""
-    code = (
-        "import sys, time; sys.argv = ['phasescope', '--help']\n"
-        "from phasescope.cli import main\n"
-        "try: main()\n"
-        "except SystemExit: print(time.process_time(), 'torch' in sys.modules, file=sys.stderr)"
-    )
-    seconds = []
-    for _ in range(5):
+    """At most 1.2 times the processor time of a bare typer command, the quickest of five, taken in turn.
+
+    Measured: 0.98 to 1.10 on idle and on loaded cores (0.34 s idle, where 1.2 is 0.4 s); with numpy 1.43 to 1.66.
+    """
+    quickest = dict.fromkeys(("from phasescope.cli import main", BARE), float("inf"))
+    for made in [*quickest] * 5:
+        code = START.format(made)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV, cwd=tmp_path)
-        spent, torch = done.stderr.split()[-2:]
-        assert torch == "False"
-        seconds.append(float(spent))
-    assert min(seconds) < 0.4, seconds
+        spent, torch, numpy = done.stderr.split()[-3:]
+        assert (torch, numpy) == ("False", "False")
+        quickest[made] = min(quickest[made], float(spent))
+    ours, bare = quickest.values()
+    assert ours < 1.2 * bare, quickest
