@@ -14,6 +14,9 @@ READY := $(VENV)/.ready-$(subst /,_,$(PYTHON))
 BENCH_READY := $(READY)-bench
 DOCS_READY := $(READY)-docs
 
+# uv installs without bytecode: where the shell forbids Python to write it, each process would compile pandas anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test setup check lint types slow storm bench gallery docs clean
 
 demo: $(READY)

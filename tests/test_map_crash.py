@@ -1,6 +1,8 @@
-"""``kill -9`` of a phase map at random moments: the same call completes it with the bits of an unbroken one.
+"""``kill -9`` of a phase map in the middle: the same call completes it with the bits of an unbroken one.
 
-One helper process imports torch once and forks a child per map, as in ``test_crash.py``.
+One helper process imports torch once and forks a child per map, as in ``test_crash.py``. A kill falls when a drawn
+number of networks is kept, since moments by the clock miss the map on a machine that others use too. Hundreds of
+kills at random moments: ``make storm``.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import phasescope as ps
 from phasescope.instruments import LEARNING
 from phasescope.store import Store
 
-root, engine, kills, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+root, engine, seed = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
 
 class Small(torch.nn.Module):
     def __init__(self):
@@ -63,50 +65,32 @@ def finish(pid):
 
 # the helper itself never trains: to fork a process whose thread pools have run is to inherit their locks
 assert finish(child(lambda: drawn(root / "warm", root / "warm.npz"))) == 0
-started = time.monotonic()
 assert finish(child(lambda: drawn(root / "unbroken", root / "unbroken.npz"))) == 0
-seconds = time.monotonic() - started
 expected = dict(np.load(root / "unbroken.npz"))
-moments, partial = random.Random(seed), 0
+networks = len(expected["network_row"])
 folder, name = root / "run", root / "run.npz"
-for i in range(kills):
-    if i % 2 == 0:  # every second kill strikes a map that was killed before
-        folder, name = root / f"run{i}", root / f"run{i}.npz"
+first, second = sorted(random.Random(seed).sample(range(1, networks // 2), 2))
+for kept in (first, second):  # the second kill strikes a map that was killed before
     pid = child(lambda: drawn(folder, name))
-    time.sleep(moments.uniform(0.1, 0.95) * seconds)
+    while len(list(folder.glob("records/*/*.safetensors"))) < kept:
+        assert os.waitpid(pid, os.WNOHANG) == (0, 0), "the map ended before it was killed"
+        time.sleep(0.001)
     os.kill(pid, signal.SIGKILL)
-    finish(pid)
-    if (folder / "store.json").exists():
-        with Store(folder, read_only=True) as store:
-            partial += 0 < len(store.records()) < len(expected["network_row"])
-    if i % 2 and i < kills - 1:
-        assert finish(child(lambda: drawn(folder, name))) == 0, f"kill {i}: the rerun failed"
-        found = dict(np.load(name))
-        assert found.keys() == expected.keys()
-        for key, value in expected.items():
-            assert value.tobytes() == found[key].tobytes(), f"kill {i}: {key} has other bits"
-assert finish(child(lambda: drawn(folder, name))) == 0, "the last rerun failed"
+    assert finish(pid) == -signal.SIGKILL
+    with Store(folder, read_only=True) as store:
+        assert kept <= len(store.records()) < networks, "the kill did not meet a half-drawn map"
+assert finish(child(lambda: drawn(folder, name))) == 0, "the rerun failed"
 found = dict(np.load(name))
-assert all(value.tobytes() == found[key].tobytes() for key, value in expected.items()), "the last rerun has other bits"
-print(partial)
+assert found.keys() == expected.keys()
+for key, value in expected.items():
+    assert value.tobytes() == found[key].tobytes(), f"{key} has other bits"
 """
 
 
-def law_survives_kills(folder: Path, engine: str, kills: int, seed: int) -> None:
+@pytest.mark.parametrize("engine", ["fused", pytest.param("stacked", marks=pytest.mark.slow)])
+def test_two_kills_of_one_map(tmp_path: Path, engine: str) -> None:
     """Which places are asked for follows from the networks alone, and each of them is kept whole or not at all."""
     done = subprocess.run(
-        [sys.executable, "-c", HELPER, str(folder), engine, str(kills), str(seed)],
-        capture_output=True, text=True, timeout=600,
-    )  # fmt: skip
+        [sys.executable, "-c", HELPER, str(tmp_path), engine, "1"], capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr[-3000:]
-    assert int(done.stdout) >= 1, "no kill met a half-drawn map"
-
-
-def test_two_kills_of_one_map(tmp_path: Path) -> None:
-    law_survives_kills(tmp_path, "fused", 2, 1)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("engine", ["fused", "stacked"])
-def test_twelve_kills(tmp_path: Path, engine: str) -> None:
-    law_survives_kills(tmp_path, engine, 12, 2)
