@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils.parametrizations import weight_norm
 
 from phasescope.ensemble import train
+from phasescope.ensemble.marks import TORCHS_LAYERS, learner_marks
+from phasescope.ensemble.streams import initialized
 from phasescope.instruments import LEARNING
 from phasescope.learners import PowerMLP
 from phasescope.store import Store
@@ -227,6 +231,57 @@ def test_what_is_frozen_stays_as_it_was_given() -> None:
         assert (data[f"final.{frozen}.weight"].values == part.weight.detach().numpy()).all()
     with pytest.raises(BadInput, match="no parameter that learns"):
         curve(Net().requires_grad_(False))
+
+
+ARGUMENTS = {nn.Bilinear: (3, 4, 5), nn.GroupNorm: (2, 4), nn.LayerNorm: (4,), nn.RMSNorm: (4,)}
+
+
+@pytest.mark.parametrize("layer", TORCHS_LAYERS)
+def test_what_torch_draws_anew_needs_no_look(layer: Any) -> None:
+    sizes = ARGUMENTS.get(layer, (4, 6, 3) if "Conv" in layer.__name__ else (4, 6))
+    one, other = (layer(*sizes) for _ in range(2))
+    with torch.no_grad():
+        for part in other.parameters():
+            part.fill_(float("nan"))
+    drawn = [dict(initialized(net, 3).named_parameters()) for net in (one, other)]
+    assert drawn[0].keys() == drawn[1].keys() <= {"weight", "bias"}
+    assert all(torch.equal(value, drawn[1][name]) for name, value in drawn[0].items())
+    assert learner_marks(one, one) == learner_marks(other, other)
+
+
+def test_first_weights_that_no_seed_draws_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mark(change: Callable[[nn.Module], Any]) -> str:
+        net = nn.Sequential(nn.Linear(3, 4))
+        with torch.no_grad():
+            net[0].weight.fill_(0.5)
+            change(net)
+        return learner_marks(net, net)[0]
+
+    def held(value: float) -> Callable[[nn.Module], Any]:
+        return lambda net: net[0].register_parameter("scale", nn.Parameter(torch.tensor(value)))
+
+    def kept(value: float) -> Callable[[nn.Module], Any]:
+        def change(net: nn.Module) -> None:
+            net[0].reset_parameters = lambda: None
+            net[0].weight.fill_(value)
+
+        return change
+
+    def normed(value: float) -> Callable[[nn.Module], Any]:
+        return lambda net: weight_norm(net[0]).parametrizations.weight.original1.fill_(value)
+
+    def frozen(value: float) -> Callable[[nn.Module], Any]:
+        return lambda net: net[0].weight.fill_(value).requires_grad_(False)
+
+    for change in (held, kept, normed, frozen):
+        assert mark(change(1.0)) != mark(change(2.0)), change.__name__
+    usual = mark(lambda net: None)
+    assert mark(lambda net: net[0].weight.fill_(2.0)) == usual, "torch draws it anew"
+    for value in (0.1, 0.2):
+        monkeypatch.setattr(nn.init, "kaiming_uniform_", lambda weight, a=0.0, v=value: nn.init.constant_(weight, v))
+        other = mark(lambda net: None)
+        assert other != usual, "torch's own way of drawing was replaced"
+        usual = other
 
 
 def test_a_network_keeps_its_precision_or_is_refused() -> None:

@@ -9,9 +9,15 @@ from typing import Any
 from torch import nn
 
 from phasescope.ensemble.streams import initialized, streams
-from phasescope.identity import Origin, fingerprint, origin_of
+from phasescope.identity import Origin, fingerprint, origin_of, patches
 from phasescope.samples import checked
 from phasescope.vocabulary import BadInput, Draw, Drawn, Instrument, Member, Sampler, Task
+
+#: Layers of torch of which ``reset_parameters`` draws weight and bias, both of them (law in ``test_identity.py``).
+TORCHS_LAYERS = (
+    nn.Linear, nn.Bilinear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+    nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,24 @@ def _first_weights(module: nn.Module) -> list[tuple[str, Any]]:
 
     What is drawn anew is the same for one seed, whatever it was before; what is not is seen in its values.
     """
+    parts = list(module.modules())
     if of_the_house(module) and isinstance(module, Drawn):
-        return list(module.named_buffers()) + [(n, p) for n, p in module.named_parameters() if not p.requires_grad]
-    begun = initialized(module, 0)
-    return [*begun.named_parameters(), *begun.named_buffers()]
+        anew = {id(p) for p in module.parameters() if p.requires_grad}
+    elif not isinstance(module, Drawn) and all(_by_torch(part) for part in parts if hasattr(part, "reset_parameters")):
+        # known without drawing, which would cost more than making the network
+        drawn = [part for part in parts if hasattr(part, "reset_parameters")]
+        anew = {id(p) for part in drawn for p in part.parameters(recurse=False) if p.requires_grad}
+    else:
+        module, anew = initialized(module, 0), set()
+    return [(n, p) for n, p in module.named_parameters() if id(p) not in anew] + list(module.named_buffers())
+
+
+def _by_torch(part: nn.Module) -> bool:
+    """Return whether torch's own code draws all tensors of a layer anew, whatever stood in them before."""
+    cls = type(part)
+    torchs = cls in TORCHS_LAYERS and cls.reset_parameters.__module__ == cls.__module__
+    changed = "reset_parameters" in vars(part) or part._buffers or part._forward_pre_hooks or patches(nn.init)
+    return torchs and not changed and part._parameters.keys() <= {"weight", "bias"}
 
 
 def reads_mark(instrument: Instrument) -> list[Any]:

@@ -35,7 +35,7 @@ from phasescope.identity.objects import (
 from phasescope.identity.origins import NAME, Origin, origin_of, origin_of_module
 from phasescope.vocabulary import BadInput
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, type(...), type(NotImplemented), range, slice)
+PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, type(...), type(NotImplemented), range)
 # of a class: what Python and its helpers keep there, which no method reads as a number
 _KEPT = {
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
@@ -85,7 +85,7 @@ class _Walk:
         """Return the hash of ``value``; ``place`` is how a sentence names it."""
         kind = type(value)
         if kind in PLAIN:
-            return hashed(kind.__name__, repr(value).encode("utf-8", "surrogatepass"))
+            return hashed(kind.__name__, written(value))
         if kind is tuple:
             return hashed("tuple", *(self.of(part, f"{place}[{i}]") for i, part in enumerate(value)))
         if kind is frozenset:
@@ -135,7 +135,29 @@ class _Walk:
 
     def _mapping(self, value: Mapping[Any, Any]) -> bytes:
         # in its order, which a network that goes through its layers follows
-        return hashed("dict", *(self.of(part, f"[{key!r}]") for key, held in value.items() for part in (key, held)))
+        if all(type(key) in PLAIN for key in value):
+            return hashed("dict", *self._pairs(value, "[{!r}]"))
+        return hashed("pairs", *(self.of(part, f"[{key!r}]") for key, held in value.items() for part in (key, held)))
+
+    def _pairs(self, held: Mapping[Any, Any], place: str = ".{}", spared: bool = False) -> list[bytes]:
+        """Return the hashes of values by plain names, in their order; plain values stand in one, since they are many.
+
+        ``spared`` leaves out values that can not be told.
+        """
+        plain: list[tuple[Any, ...]] = []
+        parts = []
+        for name, value in held.items():
+            if type(value) in PLAIN or (type(value) is tuple and all(type(part) in PLAIN for part in value)):
+                plain.append((name, value))
+                continue
+            plain.append((name,))
+            try:
+                parts.append(self.of(value, place.format(name)))
+            except Untold:
+                if not spared:
+                    raise
+                plain.append(())
+        return [written(plain), *parts]
 
     def _array(self, value: Any) -> bytes:
         if id(value) in self.known:
@@ -264,12 +286,8 @@ class _Walk:
         if described:
             parts.append(self.of(dict(value.describe()), f"describe() of {cls.__qualname__}"))
         # a library's object says itself what it is, when it is copied; of a user's, every attribute counts
-        for name, held in (attributes(value) if origin_of(cls) is not Origin.LIBRARY else {}).items():
-            try:
-                parts.append(hashed(name, self.of(held, f".{name}")))
-            except Untold:
-                if not described:
-                    raise
+        if origin_of(cls) is not Origin.LIBRARY:
+            parts += self._pairs(attributes(value), spared=described)
         parts += self._content(value)
         if not is_plain(cls) and not (described and origin_of(cls) is Origin.USER):
             parts += [self.of(part) for part in reduced(value)]
@@ -302,18 +320,11 @@ class _Walk:
         described = origin_of(type(module)) is Origin.USER and callable(getattr(type(module), "describe", None))
         if described:
             parts.append(self.of(dict(module.describe()), "describe()"))
-        for name, value in tensors.items():
-            if self.weights or value is None:
-                parts.append(hashed(name, self.of(value, f".{name}")))
-            else:
-                parts.append(hashed(name, str((tuple(value.shape), str(value.dtype), value.requires_grad)).encode()))
-        for name, value in held.items():
-            try:
-                parts.append(hashed(name, self.of(value, f".{name}")))
-            except Untold:
-                if not described:
-                    raise
-        return hashed("network", *parts)
+        if not self.weights:
+            shapes = [(n, v if v is None else (*v.shape, str(v.dtype), v.requires_grad)) for n, v in tensors.items()]
+            parts.append(written(shapes))
+        parts += self._pairs(tensors) if self.weights else []
+        return hashed("network", *parts, *self._pairs(held, spared=described))
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -344,6 +355,11 @@ class _Walk:
 
     def _scalar(self, value: Any) -> bytes:
         return hashed("scalar", value.dtype.str.encode(), repr(value).encode())
+
+
+def written(value: Any) -> bytes:
+    """Return the text of plain values."""
+    return repr(value).encode("utf-8", "surrogatepass")
 
 
 # by name, so that the law's saboteurs can put a wrong one in its place

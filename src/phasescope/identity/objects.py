@@ -97,11 +97,11 @@ def reduced(value: Any) -> list[Any]:
     ]
 
 
-_seen_patches: dict[type, tuple[tuple[int, ...], list[Any], list[tuple[str, Any]]]] = {}
+_seen_patches: dict[Any, tuple[tuple[int, ...], list[Any], list[tuple[str, Any]]]] = {}
 
 
-def patches(base: type) -> list[tuple[str, Any]]:
-    """Return the user's functions that were put into a class of a library or of the house."""
+def patches(base: Any) -> list[tuple[str, Any]]:
+    """Return the user's functions that were put into a class or module of a library or of the house, by name."""
     now = tuple(map(id, vars(base).values()))
     before = _seen_patches.get(base)
     if before is None or before[0] != now:
