@@ -654,18 +654,24 @@ class TestWhatLiesInTheWay:
             with pytest.raises(BadInput, match="it is a folder"):
                 store.load_results()
 
+    @pytest.mark.parametrize("instead", ["folder", "link"])
     @pytest.mark.parametrize("kept", ["record", "checkpoint"])
-    def test_a_folder_in_place_of_a_record_is_no_record(self, tmp_path: Path, kept: str) -> None:
-        """A reader leaves it, a writer moves it aside and keeps the record anew."""
+    def test_a_folder_or_a_circle_in_place_of_a_record_is_no_record(
+        self, tmp_path: Path, kept: str, instead: str
+    ) -> None:
+        """A reader leaves it, a writer moves it aside, also at the opening, and keeps the record anew."""
         root = tmp_path / "run"
         with Store(root) as store:
             save, load = getattr(store, SAVES[kept]), getattr(store, LOADS[kept])
             save({"a": 1}, {"x": np.zeros(2)}, {})
             (path,) = root.glob("records/*/*" if kept == "record" else "checkpoints/*")
             path.unlink()
-            path.mkdir()
+            path.mkdir() if instead == "folder" else path.symlink_to(path.name)
             assert getattr(Store(root, read_only=True), LOADS[kept])({"a": 1}) is None
-            assert load({"a": 1}) is None and not path.exists()
+        (root / "journal.jsonl").unlink(missing_ok=True)
+        with Store(root) as store:
+            save, load = getattr(store, SAVES[kept]), getattr(store, LOADS[kept])
+            assert load({"a": 1}) is None and not os.path.lexists(path)
             save({"a": 1}, {"x": np.ones(2)}, {})
             assert load({"a": 1})[0]["x"].tolist() == [1, 1]
 

@@ -75,7 +75,7 @@ class Ledger:
 
     def _seconds(self, key: str) -> float:
         """Return when a record was written, after the epoch."""
-        return self.records.path(key).stat().st_mtime
+        return self.records.path(key).lstat().st_mtime
 
     def _append(self, line: bytes) -> None:
         """Append a line, one thread at a time."""

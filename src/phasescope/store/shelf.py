@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -44,7 +45,7 @@ class Shelf:
     def read(self, key: str) -> Sealed | None:
         """Return identity, arrays and facts, or None where there is no file.
 
-        Raises ``Damaged``, also for a folder in its place; ``BadInput`` for a file that can not be read.
+        Raises ``Damaged``, also for a folder or a link to itself; ``BadInput`` for a file that can not be read.
         """
         path = self.path(key)
         try:
@@ -54,6 +55,8 @@ class Shelf:
         except (IsADirectoryError, NotADirectoryError) as error:
             raise Damaged(f"no file is there ({error.strerror})") from error
         except OSError as error:
+            if error.errno == errno.ELOOP:
+                raise Damaged("a link to itself is in its place") from error
             raise BadInput(told(error, path)) from error
         if address(sealed[0]) != key:
             raise Damaged("the file lies under the hash of another identity")
@@ -78,7 +81,7 @@ class Shelf:
         source = self.path(key)
         make_folder(self.attic)
         number, target = 0, self.attic / source.name
-        while target.exists():
+        while os.path.lexists(target):
             number += 1
             target = self.attic / f"{key}.{number}{END}"
         os.replace(source, target)
