@@ -199,6 +199,15 @@ def outcome(call: Any, arguments: dict[str, Any]) -> tuple[Any, str]:
         return None, str(error)
 
 
+def test_a_function_that_takes_no_array_is_refused() -> None:
+    functions = [(name, a) for name, arguments in CALLS.items() for a, given in arguments.items() if callable(given)]
+    assert len(functions) >= 4
+    for name, argument in functions:
+        for bad in (lambda: 1.0, lambda values, other: values):
+            _, said = outcome(getattr(theory, name), {**CALLS[name], argument: bad})
+            assert said.startswith(argument) and "must be a function of" in said, (name, argument)
+
+
 @pytest.mark.parametrize(("name", "argument"), list(cases()))
 def test_outside_its_domain_it_refuses(name: str, argument: str) -> None:
     call, right = getattr(theory, name), CALLS[name]

@@ -138,6 +138,11 @@ def takes(name: str, value: Any, *arguments: str, **keywords: Any) -> Any:
     return call
 
 
+def pointwise(name: str, value: Any) -> Any:
+    """Read a function of one array."""
+    return takes(name, value, "values")
+
+
 def kind(*classes: type, say: str) -> Domain:
     """Return the domain of objects of ``classes``, which a sentence calls ``say``."""
 

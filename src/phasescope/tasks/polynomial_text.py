@@ -17,7 +17,7 @@ from phasescope.vocabulary import BadInput
 
 TOKEN = re.compile(r"\s*(?:([0-9]+)|([A-Za-z_]\w*)|(\*\*|[-+*^()]))")
 MOST_CHARACTERS = 2_000
-MOST_DIGITS = 300
+MOST_DIGITS = 1_234  # of a coefficient of MOST_BITS bits, so that what is written can be read
 MOST_DEPTH = 40
 
 
@@ -124,7 +124,7 @@ class _Reader:
     def atom(self) -> Polynomial:
         if self.kind == "number":
             if len(self.word) > MOST_DIGITS:
-                self.refuse(f"a number may have at most {MOST_DIGITS} digits; take it modulo p")
+                self.refuse(f"a number may have at most {MOST_DIGITS:,} digits; take it modulo p")
             found = Polynomial.constant(int(self.word))
         elif self.kind == "name":
             found = self.variable()

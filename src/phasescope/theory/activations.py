@@ -16,7 +16,7 @@ import numpy as np
 from scipy.special import erf as _erf
 from scipy.special import expit, ndtr
 
-from phasescope.theory.domains import a_kernel, checked, function, number, numbers, places, real, shown, text
+from phasescope.theory.domains import a_kernel, checked, number, numbers, places, pointwise, real, shown, text
 from phasescope.theory.gaussian_moments import ROUNDING, Function, gaussian_mean, gaussian_pair_mean
 from phasescope.vocabulary import Array, BadInput, nearest
 
@@ -216,7 +216,7 @@ def activation(name: str | Activation) -> Activation:
     return ACTIVATIONS[name]
 
 
-@checked(name=text, value=function, slope=function, kinks=places)
+@checked(name=text, value=pointwise, slope=pointwise, kinks=places)
 def custom_activation(name: str, value: Function, slope: Function, kinks: Sequence[float] = ()) -> Activation:
     """Return an activation of your own from phi, its derivative, and the points where either is not smooth.
 

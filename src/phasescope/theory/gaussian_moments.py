@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import roots_hermitenorm, roots_legendre
 
-from phasescope.theory.domains import checked, function, number, places, scale, sequence
+from phasescope.theory.domains import checked, number, places, pointwise, scale, sequence
 from phasescope.vocabulary import Array, BadInput
 
 Function = Callable[[Array], Array]
@@ -88,7 +88,7 @@ def _agreed(f: Function, scale: float) -> Estimate | None:
     return Estimate(fine, error + ROUNDING * size) if np.isfinite(size) and error <= ACCEPTED * size else None
 
 
-@checked(f=function, scale=scale, kinks=places)
+@checked(f=pointwise, scale=scale, kinks=places)
 def gaussian_mean(f: Function, scale: float = 1.0, kinks: Sequence[float] = ()) -> Estimate:
     """Return E[f(scale z)], z ~ N(0, 1), for a vectorized ``f`` that is smooth between its ``kinks``.
 
@@ -118,7 +118,7 @@ def gaussian_mean(f: Function, scale: float = 1.0, kinks: Sequence[float] = ()) 
     return Estimate(value, abs(value - coarse) + ROUNDING * size)
 
 
-@checked(f=function, g=function, scales=_two_scales, correlation=number(-1, 1), kinks=places)
+@checked(f=pointwise, g=pointwise, scales=_two_scales, correlation=number(-1, 1), kinks=places)
 def gaussian_pair_mean(
     f: Function, g: Function, scales: tuple[float, float], correlation: float, kinks: Sequence[float] = ()
 ) -> Estimate:

@@ -15,12 +15,12 @@ from scipy.special import ndtr
 from phasescope.theory.domains import (
     checked,
     count,
-    function,
     generator,
     modulus,
     not_negative,
     open_share,
     optional,
+    pointwise,
     real,
     shown,
     whole,
@@ -50,7 +50,12 @@ def wave(p: int, width: int, residues: Array, phase: Array) -> Array:
 
 
 @checked(
-    p=modulus, width=width_of, generator=generator, f=optional(function), g=optional(function), phase_error=not_negative
+    p=modulus,
+    width=width_of,
+    generator=generator,
+    f=optional(pointwise),
+    g=optional(pointwise),
+    phase_error=not_negative,
 )
 def addition_weights(
     p: int,
@@ -76,7 +81,7 @@ def addition_weights(
     return amplitude * embed, amplitude * wave(p, width, np.arange(p), third)
 
 
-@checked(p=modulus, width=width_of, generator=generator, outer=function, branches=word("one", "all"))
+@checked(p=modulus, width=width_of, generator=generator, outer=pointwise, branches=word("one", "all"))
 def composed_addition_weights(
     p: int,
     width: int,
