@@ -269,7 +269,7 @@ def _reading(instrument: Instrument, value: Any, batch: int) -> Reading:
             f"{where} has shape {tuple(found.shape)}: give ({wanted}), one reading per network, and name further axes "
             "with dims=."
         )
-    return Reading(found if found.is_floating_point() else found.double())
+    return Reading(found if found.is_floating_point() or found.is_complex() else found.double())
 
 
 def instrument(

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.optimizers import NUMBERS
-from phasescope.ensemble.reading import read, running, subject, tensors
-from phasescope.ensemble.schedule import Watcher, groups, record_steps, scores
-from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
+from phasescope.ensemble.reading import finite, read, running, scores, subject, tensors
+from phasescope.ensemble.schedule import Watcher, groups, record_steps
+from phasescope.ensemble.streams import batch_order, dropout_keys
 from phasescope.vocabulary import Array, BadInput, Compiled, Draw, Fused, Keeper, Subject, Trajectory
 
 OPTIMIZERS = {"sgd": 0.0, "adam": 1.0, "adamw": 2.0}
@@ -77,7 +77,7 @@ class FusedMember:
         self.dtype = np.dtype(job.recipe.dtype)
         self.torch_dtype = getattr(torch, job.recipe.dtype)
         self.draw: Draw = job.draw()
-        self.module: nn.Module = initialized(job.module, job.member.seed).to(self.torch_dtype)
+        self.module: nn.Module = job.begun().to(self.torch_dtype)
         self.parameters = dict(self.module.named_parameters())
         self.buffers = dict(self.module.named_buffers())
         self.running = running(self.buffers)
@@ -159,8 +159,9 @@ class FusedMember:
         return subject(self.module, parameters, buffers, data, self.job.recipe.loss)
 
     def _read(self, steps: Array, thetas: Array, states: Array) -> bool:
-        readings = read(self.job.watch, self._subject(thetas, states))
-        train, test = scores(readings, len(steps), None, self.job.recipe.loss)
+        seen = self._subject(thetas, states)
+        readings = read(self.job.watch, seen)
+        train, test = scores(seen, [None] * len(steps))
         for i, step in enumerate(steps.tolist()):
             if self.watcher.see(step, float(train[i]), float(test[i])):
                 self.now.seen.append({name: value[: i + 1] for name, value in readings.items()})
@@ -178,7 +179,13 @@ class FusedMember:
         readings = _joined(self.now.seen)
         count = len(next(iter(readings.values()))) if readings else 1
         theta, state = self.now.theta[None].copy(), self.now.state[None].copy()
-        ends = {name: value[0] for name, value in read(self.job.at_end, self._subject(theta, state)).items()}
+        seen = self._subject(theta, state)
+        # the last update is followed by no step whose loss would show what it did
+        if self.watcher.diverged_at < 0 and not bool(finite(seen)[0]):
+            self.watcher.diverged_at = int(self.steps[count - 1]) if readings else self.now.done
+            count = max(count - 1, 1)
+            readings = {name: value[:count] for name, value in readings.items()}
+        ends = {name: value[0] for name, value in read(self.job.at_end, seen).items()}
         final = {k: v[0].numpy() for k, v in (unflat(theta, self.parameters) | unflat(state, self.running)).items()}
         fate, settled = self.watcher.fate()
         return Trajectory(self.job.member, self.steps[:count], readings, ends, final, fate, settled, self.now.seconds)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from torch import nn
 
 from phasescope.checks import takes
+from phasescope.ensemble.given import check_given
 from phasescope.ensemble.marks import (
     Marks,
     drawn_mark,
@@ -22,7 +23,7 @@ from phasescope.ensemble.marks import (
     structure,
     task_mark,
 )
-from phasescope.ensemble.streams import streams
+from phasescope.ensemble.streams import initialized, made, streams
 from phasescope.errors import shown
 from phasescope.identity import house_fingerprint, surroundings
 from phasescope.samples import checked
@@ -30,6 +31,7 @@ from phasescope.vocabulary import (
     Array,
     BadInput,
     Draw,
+    Drawn,
     Grid,
     Instrument,
     Knob,
@@ -47,6 +49,8 @@ LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
 MOST_MEMBERS = 1_000_000
+#: What a dataset of trained networks has besides readings.
+TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed")
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,8 @@ class Sample:
 class Job:
     """One network to train: who, what, how, and what to read. ``module`` carries the member's own numbers.
 
-    ``marks`` are the fingerprints of all that, ``sample`` what the member's data look like.
+    ``marks`` are the fingerprints of all that, ``sample`` what the member's data look like. A user's function ``make``
+    makes the network, whose weights are kept; without one they are drawn anew, by the member's seed.
     """
 
     member: Member
@@ -84,6 +89,22 @@ class Job:
     engine: str
     marks: Marks
     sample: Sample
+    make: Callable[[Member], nn.Module] | None = None
+
+    def begun(self) -> nn.Module:
+        """Return the member's network as training begins: drawn anew from ``module``, or made by the user's function.
+
+        Raises ``BadInput`` where the function makes another network than it made before.
+        """
+        if self.make is None:
+            return initialized(self.module, self.member.seed)
+        module = self.make(self.member)
+        if learner_marks(module, module, given=False)[0] != self.marks.learner:
+            raise BadInput(
+                "the function that makes the networks made another one when it was asked again for the same member: "
+                "let it depend on the member alone, and its random weights on torch's, numpy's or Python's generator."
+            )
+        return module
 
     def draw(self) -> Draw:
         """Return what this member learns from, checked. Raises ``BadInput``."""
@@ -147,13 +168,14 @@ def jobs(
         if isinstance(read, Instrument | str) or not isinstance(read, Iterable) or hasattr(read, "shape"):
             raise BadInput(f"{name} is {shown(read)}: give a list of instruments, such as ps.instruments.LEARNING.")
     watch, at_end = (tuple(as_instrument(thing) for thing in read) for read in (watch, at_end))
+    _check_names([i for read in (watch, at_end) for i in read], [[i.name for i in r] for r in (watch, at_end)], grid)
     if len(grid) > MOST_MEMBERS:
         raise BadInput(f"the grid has {len(grid):,} members: at most {MOST_MEMBERS:,} are allowed in one call.")
     making = _Making(learner, task)
     reads = tuple(tuple(reads_mark(i) for i in instruments) for instruments in (watch, at_end))
     found = []
     for member in grid:
-        module, marked = making.module(member)
+        module, marked, make = making.module(member)
         its_task = making.task(member)
         _check_axes(member, module, its_task, free=making.free)
         own = {name: member[name] for name in Recipe.model_fields if name in member.knobs}
@@ -162,8 +184,10 @@ def jobs(
         if sample.endless and its_recipe.batch is None:
             raise BadInput("batch is None: a task that samples fresh data needs a batch size in its recipe.")
         marks = Marks(*marked, its_mark, *reads)
-        found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample))
+        found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample, make))
     making.unchanged()
+    for module in {id(job.module): job.module for job in found if job.make is None}.values():
+        check_given(module, several=len({job.member.seed for job in found}) > 1)
     return found
 
 
@@ -176,6 +200,11 @@ class _Making:
         if not self.given:
             if isinstance(learner, type) or not callable(learner):
                 raise BadInput(f"the learner is {shown(learner)}: give a torch.nn.Module, or a function of the member.")
+            whole = learner.func if isinstance(learner, partial) else None
+            if isinstance(whole, type) and issubclass(whole, nn.Module):
+                raise BadInput(
+                    f"the learner is {whole.__name__} with some arguments: give lambda member: {whole.__name__}(...)."
+                )
             takes("the learner", learner, "member")
         if isinstance(task, type):
             raise BadInput(f"the task is {shown(task)}: make one, {task.__name__}(...), or a function of the member.")
@@ -183,6 +212,7 @@ class _Making:
         if not self.one_task and callable(task):
             takes("the task", task, "member")
         self.free = not (self.given and self.one_task)
+        self.fresh: bool | None = None
         self.modules: dict[tuple[str, str], nn.Module] = {}
         self.own: dict[str, tuple[nn.Module, tuple[str, str]]] = {}
         self.arrays: dict[int, tuple[Any, bytes]] = {}
@@ -190,25 +220,32 @@ class _Making:
         self.drawn: dict[int, tuple[Task, str]] = {}
         self.samples: dict[Any, Sample] = {}
 
-    def module(self, member: Member) -> tuple[nn.Module, tuple[str, str]]:
-        """Return the member's network, and its fingerprints."""
-        if not self.given:
-            module = self.learner(member)
-            if not isinstance(module, nn.Module):
-                raise BadInput(f"the learner made {type(module).__name__} of a member: make a torch.nn.Module.")
-            return self._kept(module, member)
-        own = {name: member[name] for name in _knobs(self.learner) if name in member.knobs}
-        key = repr(sorted(own.items()))
-        if key not in self.own:
-            self.own[key] = self._kept(self.learner, member)  # type: ignore[arg-type]
-        return self.own[key]
+    def module(self, member: Member) -> tuple[nn.Module, tuple[str, str], Callable[[Member], nn.Module] | None]:
+        """Return the member's network, its fingerprints, and the function that makes it where its weights are kept."""
+        if self.given:
+            own = {name: member[name] for name in _knobs(self.learner) if name in member.knobs}
+            key = repr(sorted(own.items()))
+            if key not in self.own:
+                self.own[key] = self._kept(self.learner, member)  # type: ignore[arg-type]
+            return *self.own[key], None
+        module = self.make(member)
+        if self.fresh is None:  # asked twice: it may give out one network again and again
+            self.fresh = self.make(member) is not module
+        if not self.fresh or isinstance(module, Drawn):
+            return *self._kept(module, member), None
+        module = _tuned(module, member)
+        marked = learner_marks(module, module, given=False)
+        return self.modules.setdefault(("made", marked[1]), module), marked, lambda who: _tuned(self.make(who), who)
+
+    def make(self, member: Member) -> nn.Module:
+        """Return what the user's function makes of a member. Raises ``BadInput``."""
+        module = made(self.learner, member)
+        if not isinstance(module, nn.Module):
+            raise BadInput(f"the learner made {type(module).__name__} of a member: make a torch.nn.Module.")
+        return module
 
     def _kept(self, module: nn.Module, member: Member) -> tuple[nn.Module, tuple[str, str]]:
-        own = {name: member[name] for name in _knobs(module) if name in member.knobs}
-        changed = module
-        if own and isinstance(module, Tunable):
-            changed = copy.deepcopy(module)
-            changed.with_knobs(own)
+        changed = _tuned(module, member, copied=True)
         marked = learner_marks(changed, module)
         return self.modules.setdefault(marked, changed), marked
 
@@ -261,6 +298,34 @@ class _Making:
 
 def _knobs(module: Any) -> Mapping[str, Knob]:
     return module.knobs if isinstance(module, Tunable) else {}
+
+
+def _check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], grid: Grid | Scatter) -> None:
+    """Raise ``BadInput`` where a reading would take the place of something else in the dataset."""
+    axes = {*map(str, grid.dims), *map(str, grid.coords)}
+    for instrument in read:
+        if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in ("end", "final", "shape"):
+            raise BadInput(
+                f"an instrument is called {instrument.name!r}, which the dataset has already: choose another name."
+            )
+        for dim in instrument.dims:
+            if dim in {*TAKEN, *axes}:
+                raise BadInput(
+                    f"the instrument {instrument.name!r} reads along {dim!r}, which the dataset has already."
+                )
+    for several in names:
+        twice = [name for name in several if several.count(name) > 1]
+        if twice:
+            raise BadInput(f"two instruments are called {twice[0]!r}: give each a name of its own.")
+
+
+def _tuned(module: nn.Module, member: Member, *, copied: bool = False) -> nn.Module:
+    """Return a network with the member's own knobs set, where it has any."""
+    own = {name: member[name] for name in _knobs(module) if name in member.knobs}
+    if own and isinstance(module, Tunable):
+        module = copy.deepcopy(module) if copied else module
+        module.with_knobs(own)
+    return module
 
 
 def _check_axes(member: Member, module: nn.Module, task: Task, *, free: bool) -> None:

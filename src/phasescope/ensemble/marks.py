@@ -44,15 +44,17 @@ def structure(module: nn.Module) -> str:
     return fingerprint(module, weights=False)
 
 
-def learner_marks(module: nn.Module, template: nn.Module) -> tuple[str, str]:
+def learner_marks(module: nn.Module, template: nn.Module, *, given: bool = True) -> tuple[str, str]:
     """Return the hash of a network with its first weights, and that of what it shares with others of its tile.
 
     ``template`` is the network before a member's own numbers were set. One of ours keeps these in buffers, or reads
-    them only when it is initialized; of a user's it is not known, so that networks of other numbers are apart.
+    them only when it is initialized; of a user's it is not known, so that networks of other numbers are apart. Of one
+    that is not ``given``, but made for its member, the weights are those that it has.
     """
     shape = structure(module)
     shared = structure(template) if of_the_house(template) and template is not module else shape
-    return fingerprint(shape, _first_weights(module)), shared
+    first = _first_weights(module) if given else [*module.named_parameters(), *module.named_buffers()]
+    return fingerprint(shape, first), shared
 
 
 def _first_weights(module: nn.Module) -> list[tuple[str, Any]]:

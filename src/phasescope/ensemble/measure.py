@@ -13,7 +13,6 @@ from phasescope.ensemble.door import check_answers
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.results import to_dataset
-from phasescope.ensemble.streams import initialized
 from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Scatter, Trajectory
 
 
@@ -41,7 +40,7 @@ def measure(
     """
     found = []
     for job in to_measure(learner, task, grid, loss=loss):
-        module = initialized(job.module, job.member.seed)
+        module = job.begun()
         stacks = [
             {name: value.detach()[None] for name, value in part.items()}
             for part in (dict(module.named_parameters()), dict(module.named_buffers()))
@@ -50,6 +49,6 @@ def measure(
         seen = subject(module, stacks[0], stacks[1], {name: value[None] for name, value in data.items()}, loss)
         readings: dict[str, Array] = {name: value[0] for name, value in read(watch, seen).items()}
         found.append(Trajectory(job.member, torch.zeros(1).numpy(), {}, readings, {}, Fate.OUT_OF_STEPS, 0, 0.0))
-    data_set = to_dataset(grid, (), watch, found).drop_vars("fate")  # nothing was trained
+    data_set = to_dataset(grid, (), watch, found).drop_vars(["fate", "last_step"])  # nothing was trained
     kept = {f"end.{instrument.name}": instrument.name for instrument in watch}
     return data_set[list(kept)].rename(kept)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from phasescope.ensemble.losses import sample_losses, weighted_mean
-from phasescope.vocabulary import Array, Draw, Instrument, Subject
+from phasescope.ensemble.losses import sample_losses
+from phasescope.vocabulary import Array, BadInput, Draw, Instrument, Subject
 
 
 def tensors(draw: Draw, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -53,18 +53,17 @@ def subject(
         return out
 
     def train_loss(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], row: Mapping[str, Tensor]) -> Tensor:
-        losses = sample_losses(forward(weights, state, row["inputs"]), row["labels"], loss)
-        return weighted_mean(losses, row["weights"] * row["train"])
+        return train_mean(sample_losses(forward(weights, state, row["inputs"]), row["labels"], loss), row)
 
     def answers(changed: Mapping[str, Tensor]) -> Tensor:
         module.eval()
-        with torch.no_grad():
-            out: Tensor = vmap(forward, in_dims=over)(changed, buffers, rows["inputs"])
+        out: Tensor = vmap(forward, in_dims=over)(changed, buffers, rows["inputs"])
         return out
 
     @cache
     def logits() -> Tensor:
-        return answers(parameters)
+        with torch.no_grad():
+            return answers(parameters)
 
     @cache
     def losses() -> Tensor:
@@ -88,12 +87,57 @@ def subject(
     )
 
 
+def train_mean(losses: Tensor, data: Mapping[str, Tensor]) -> Tensor:
+    """Return the weighted mean of sample losses (..., N) over the training samples alone (...)."""
+    # chosen, not multiplied by 0: a test sample's loss may be infinite
+    chosen = torch.where(data["train"], losses * data["weights"], 0)
+    return chosen.sum(-1) / (data["weights"] * data["train"]).sum(-1)
+
+
+def finite(seen: Subject) -> Tensor:
+    """Return booleans (B,): whether a network's weights are finite, and its training loss with them."""
+    loss = train_mean(seen.sample_losses(), {"train": seen.train, "weights": seen.weights})
+    weights = [torch.isfinite(value.reshape(len(value), -1)).all(1) for value in seen.parameters.values()]
+    return torch.stack([torch.isfinite(loss), *weights]).all(0)
+
+
+def scores(seen: Subject, spreads: Sequence[tuple[float, float] | None]) -> tuple[Array, Array]:
+    """Return the training and test scores (B,) of B networks: what ``Watcher`` follows, whatever else is read.
+
+    ``spreads`` are the variances of each one's real targets, on training and on test rows; None for class labels.
+    """
+    found = []
+    for at, rows in enumerate((seen.train, seen.test)):
+        chosen = (seen.weights * rows).double()
+        total = chosen.sum(-1)
+        if spreads[0] is None:
+            largest, answers = seen.logits().max(-1)
+            right = (answers == seen.labels).double().masked_fill(~largest.isfinite(), torch.nan)
+            score = torch.where(rows, right * chosen, 0).sum(-1) / total
+        else:
+            variance = torch.tensor([pair[at] if pair else 0.0 for pair in spreads], device=total.device)
+            loss = torch.where(rows, seen.sample_losses().double() * chosen, 0).sum(-1) / total
+            score = 1 - loss / variance.masked_fill(variance <= 0, torch.nan)
+        found.append(score.cpu().numpy())
+    return found[0], found[1]
+
+
 def read(watch: Sequence[Instrument], seen: Subject) -> dict[str, Array]:
     """Return the readings name -> (B, ...) numpy arrays; what is not valid is NaN."""
     found: dict[str, Array] = {}
+    tensors_of = [*seen.parameters.values(), seen.inputs, seen.labels, seen.weights]
+    before = [value._version for value in tensors_of]
     for instrument in watch:
-        reading = instrument(seen)
+        try:
+            reading = instrument(seen)
+        except Exception as error:
+            error.add_note(f"raised by the instrument {instrument.name!r}")
+            raise
+        if [value._version for value in tensors_of] != before:
+            raise BadInput(f"the instrument {instrument.name!r} changes what it looks at: let it work on a copy.")
         value = reading.value
+        if value.is_complex():
+            raise BadInput(f"the instrument {instrument.name!r} reads complex numbers: give real and imaginary part.")
         if reading.valid is not None:
             value = value.masked_fill(~reading.valid, torch.nan)
         found[instrument.name] = value.detach().cpu().numpy()

@@ -74,12 +74,15 @@ def to_dataset(
         values = [t.ends[instrument.name] for t in found]
         add(f"end.{instrument.name}", instrument.dims, values, **_attributes(instrument))
     data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
-    data["last_step"] = (axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
     for name in sorted({name for t in found for name in t.final}):  # a record gives them in no order
         _add_final(add, data, axes, grid.shape, name, [t.final.get(name) for t in found])
-    # a coordinate: it stays beside every reading, so that ``last`` knows whose last reading is not a final one
-    return data.assign_coords(fate=(axes, np.array([str(t.fate) for t in found]).reshape(grid.shape)))
+    # coordinates: they stay beside every reading, so that ``last`` knows where a member's last reading stands, and
+    # whose is not a final one
+    return data.assign_coords(
+        fate=(axes, np.array([str(t.fate) for t in found]).reshape(grid.shape)),
+        last_step=(axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape)),
+    )
 
 
 def _add_final(
@@ -186,7 +189,8 @@ def padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:
 def last(values: xr.DataArray) -> xr.DataArray:
     """Return each member's last reading: at its release, or at the end. One that diverged has none: NaN.
 
-    The fates stand beside the readings of ``train`` as the coordinate ``fate``. How many readings are missing is in
+    What is NaN there is NaN, also where an earlier reading was a number. ``train`` sets ``fate`` and ``last_step``
+    beside its readings; without the latter, the last reading that is a number counts. How many are missing is in
     ``attrs["missing"]``; ``xarray`` leaves them out of a median unless told ``skipna=False``.
 
     >>> curves = xr.DataArray([[1.0, 2.0, np.nan], [5.0, np.nan, np.nan]], dims=("seed", "step"))
@@ -195,16 +199,24 @@ def last(values: xr.DataArray) -> xr.DataArray:
     >>> last(curves.assign_coords(fate=("seed", ["memorized", "diverged"]))).values
     array([ 2., nan])
     """
+    if not isinstance(values, xr.DataArray) or "step" not in values.dims:
+        raise BadInput(
+            f"last takes one reading over the steps, such as data.test_accuracy: got {type(values).__name__}."
+        )
     moved = values.transpose(..., "step")
     array = np.asarray(moved.values)
     valid = ~np.isnan(array)
     index = array.shape[-1] - 1 - np.argmax(valid[..., ::-1], axis=-1)
-    out = np.take_along_axis(array, index[..., None], axis=-1)[..., 0]
-    fates = [name for name in moved.coords if str(name).split(".")[-1] == "fate"]
-    found = xr.DataArray(
-        out, dims=moved.dims[:-1], coords={k: v for k, v in moved.coords.items() if "step" not in v.dims}
-    )
-    for name in fates:  # a reading of before the divergence is none of the end
-        found = found.where(moved.coords[name] != str(Fate.DIVERGED)).transpose(*found.dims).drop_vars([name])
+    coords = {k: v for k, v in moved.coords.items() if "step" not in v.dims}
+    ends = xr.DataArray(index, dims=moved.dims[:-1], coords=coords)
+    known = {kind: [n for n in coords if str(n).split(".")[-1] == kind] for kind in ("fate", "last_step")}
+    for name in known["last_step"] if "step" in moved.coords else ():
+        at = np.searchsorted(moved["step"].values, coords[name].values, side="right") - 1
+        ends = (xr.zeros_like(ends) + coords[name].copy(data=at.clip(0))).transpose(*ends.dims)
+    out = np.take_along_axis(array, ends.values[..., None], axis=-1)[..., 0]
+    found = xr.DataArray(out, dims=moved.dims[:-1], coords=coords)
+    for name in known["fate"]:  # a reading of before the divergence is none of the end
+        found = found.where(moved.coords[name] != str(Fate.DIVERGED)).transpose(*found.dims)
+    found = found.drop_vars([*known["fate"], *known["last_step"]])
     found.attrs = {**values.attrs, "missing": int(np.isnan(found.values).sum())}
     return found

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 
 import numpy as np
 
@@ -45,7 +43,7 @@ class Watcher:
     """Follows one member's scores and says when it may leave: the rule behind ``Fate``.
 
     A score is an accuracy, or, of real targets, the share of their variance that is explained, on the rows of either
-    set: 1 - loss / variance. NaN, where nothing was read that says it, settles nothing.
+    set: 1 - loss / variance. NaN settles nothing: an answer that is no number, an empty set, targets that do not vary.
     """
 
     recipe: Recipe
@@ -74,33 +72,19 @@ class Watcher:
         return Fate.OUT_OF_STEPS, self.recipe.steps
 
 
-def releases_early(recipe: Recipe) -> bool:
-    """Return whether early release was asked for, which needs what scores are made of among the watched instruments."""
-    return isfinite(recipe.overtime) or isfinite(recipe.patience)
-
-
-def scored_by(real: bool) -> tuple[str, str]:
-    """Return the names of the two readings, on training and test rows, that say how well a member has learnt."""
-    return ("train_loss", "test_loss") if real else ("train_accuracy", "test_accuracy")
-
-
 def spreads(draw: Draw) -> tuple[float, float] | None:
-    """Return the variance of real targets, the mean over outputs, on training and test rows; None for class labels."""
+    """Return the variance of real targets, the mean over outputs, on training and test rows; None for class labels.
+
+    Samples count as they do in the loss, by their weights.
+    """
     if draw.labels.ndim == 1:
         return None
-    train, test = (float(draw.labels[rows].astype(np.float64).var(0).mean()) for rows in (draw.train, draw.test))
+    train, test = (_variance(draw.labels[rows], draw.weights[rows]) for rows in (draw.train, draw.test))
     return train, test
 
 
-def scores(
-    readings: Mapping[str, Array], count: int, spread: tuple[float, float] | None, loss: str
-) -> tuple[Array, Array]:
-    """Return the training and test scores (count,) of one member's records; NaN where they were not read."""
-    found = []
-    for name, variance in zip(scored_by(spread is not None), spread or (0.0, 0.0), strict=True):
-        values = np.asarray(readings.get(name, np.full(count, np.nan)), dtype=np.float64)
-        if spread is not None:
-            explained = loss == "mse" and variance > 0
-            values = 1 - values / variance if explained else np.full(count, np.nan)
-        found.append(values)
-    return found[0], found[1]
+def _variance(values: Array, weights: Array) -> float:
+    if not weights.sum() > 0:
+        return 0.0
+    values, parts = values.astype(np.float64), weights.astype(np.float64) / weights.sum(dtype=np.float64)
+    return float((parts @ (values - parts @ values) ** 2).mean())

@@ -19,9 +19,9 @@ from torch.func import functional_call, grad_and_value, vmap
 from phasescope.ensemble import optimizers
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import sample_losses, weighted_mean
-from phasescope.ensemble.reading import read, running, subject, tensors
-from phasescope.ensemble.schedule import Watcher, groups, record_steps, scores, spreads
-from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, layer_key, streams
+from phasescope.ensemble.reading import finite, read, running, scores, subject, tensors
+from phasescope.ensemble.schedule import Watcher, groups, record_steps, spreads
+from phasescope.ensemble.streams import batch_order, dropout_keys, layer_key, streams
 from phasescope.vocabulary import Array, Keeper, KeyedRest, Sampler, Trajectory
 
 Tensors = dict[str, Tensor]
@@ -36,7 +36,7 @@ class Tile:
         self.dtype = getattr(torch, self.recipe.dtype)
         self.steps = record_steps(self.recipe)
         self.active = list(range(len(jobs)))
-        modules = [initialized(job.module, job.member.seed).to(device, self.dtype) for job in jobs]
+        modules = [job.begun().to(device, self.dtype) for job in jobs]
         self.module = modules[0]
         self.parameters = _stack([_tensors(m, learnt=True) for m in modules])
         self.frozen = _stack([_tensors(m, learnt=False) for m in modules])
@@ -126,9 +126,10 @@ class Tile:
 
     def read(self, broken: Tensor) -> list[int]:
         """Read the active members at the current step; return the places of those that are settled."""
-        loss = self.recipe.loss
         weights = {**self.parameters, **self.frozen}
-        readings = read(self.jobs[0].watch, subject(self.module, weights, self.buffers, self.data, loss))
+        seen = subject(self.module, weights, self.buffers, self.data, self.recipe.loss)
+        readings = read(self.jobs[0].watch, seen)
+        train, test = scores(seen, [self.spreads[i] for i in self.active])
         leaving = []
         for place, i in enumerate(self.active):
             if int(broken[place]):
@@ -137,8 +138,7 @@ class Tile:
                 continue
             mine = {name: value[place] for name, value in readings.items()}
             self.seen[i].append(mine)
-            train, test = scores(mine, 1, self.spreads[i], loss)
-            if self.watchers[i].see(self.done, float(train.item()), float(test.item())):
+            if self.watchers[i].see(self.done, float(train[place]), float(test[place])):
                 leaving.append(place)
         return leaving
 
@@ -147,8 +147,13 @@ class Tile:
         i = self.active[place]
         weights = {**self.parameters, **self.frozen}
         alone = [{n: v[place : place + 1] for n, v in stack.items()} for stack in (weights, self.buffers, self.data)]
-        ends = read(self.jobs[i].at_end, subject(self.module, alone[0], alone[1], alone[2], self.recipe.loss))
+        left = subject(self.module, alone[0], alone[1], alone[2], self.recipe.loss)
         seen = self.seen[i]
+        # the last update is followed by no step whose loss would show what it did
+        if self.watchers[i].diverged_at < 0 and not bool(finite(left)[0]):
+            self.watchers[i].diverged_at = self.done
+            seen = seen[:-1] if len(seen) > 1 else seen
+        ends = read(self.jobs[i].at_end, left)
         readings = {name: np.stack([part[name] for part in seen]) for name in (seen[0] if seen else ())}
         final = {name: value[place].cpu().numpy().copy() for name, value in weights.items()}
         final |= {name: value[place].cpu().numpy().copy() for name, value in running(self.buffers).items()}

@@ -9,13 +9,15 @@ import copy
 import hashlib
 import random
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from phasescope.vocabulary import Array, Drawn, Generators
+from phasescope.vocabulary import Array, Drawn, Generators, Member
 
 _global_generator = threading.Lock()  # members are initialized on several threads
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -69,11 +71,34 @@ def batch_order(seed: int, rows: Array, batch: int, first: int, count: int) -> A
     return order[offset : offset + count * batch].reshape(count, batch).astype(np.int32)
 
 
+@contextmanager
+def drawing(seed: int) -> Iterator[None]:
+    """Let the generators that torch, numpy and Python share draw from a member's "init" stream, and put them back."""
+    key = _key(seed, "init", 0)
+    state = torch.Generator().manual_seed(key % 2**63).get_state()
+    with _global_generator, torch.random.fork_rng(devices=[]):
+        numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
+        torch.default_generator.set_state(state)
+        np.random.seed(key % 2**32)  # noqa: NPY002
+        random.seed(key)
+        try:
+            yield
+        finally:
+            np.random.set_state(numpys)  # noqa: NPY002
+            random.setstate(pythons)
+
+
+def made(learner: Callable[[Member], Any], member: Member) -> Any:
+    """Return what a user's function makes of a member, its random weights drawn from the member's "init" stream."""
+    with drawing(member.seed):
+        return learner(member)
+
+
 def initialized(template: nn.Module, seed: int) -> nn.Module:
     """Return a copy of ``template`` with fresh weights drawn from the member's "init" stream.
 
-    A module with ``initialize(generator)`` draws its own; of any other every ``reset_parameters`` is called, with
-    torch's default generator set for the moment and put back after. A module that has neither keeps its weights, and
+    A module with ``initialize(generator)`` draws its own; of any other every ``reset_parameters`` is called, those of
+    its parts first, so that the outermost has the last word. A module that has neither keeps its weights, and
     parameters that need no gradient keep their values: they are given, not drawn.
     """
     module = copy.deepcopy(template)
@@ -81,10 +106,8 @@ def initialized(template: nn.Module, seed: int) -> nn.Module:
         module.initialize(streams(seed)("init"))
         return module
     frozen = [(p, p.detach().clone()) for p in module.parameters() if not p.requires_grad]
-    state = torch.Generator().manual_seed(_key(seed, "init", 0) % 2**63).get_state()
-    with _global_generator, torch.random.fork_rng(devices=[]):
-        torch.default_generator.set_state(state)
-        for part in module.modules():
+    with drawing(seed):
+        for part in _parts_first(module, set()):
             reset = getattr(part, "reset_parameters", None)  # torch's own word for it, in no base class
             if reset is not None:
                 reset()
@@ -92,6 +115,14 @@ def initialized(template: nn.Module, seed: int) -> nn.Module:
         for parameter, value in frozen:
             parameter.copy_(value)
     return module
+
+
+def _parts_first(module: nn.Module, met: set[nn.Module]) -> Iterator[nn.Module]:
+    if module not in met:
+        met.add(module)
+        for part in module.children():
+            yield from _parts_first(part, met)
+        yield module
 
 
 def global_state() -> tuple[Any, ...]:

@@ -17,7 +17,6 @@ from phasescope.ensemble import fused, plan, stacked
 from phasescope.ensemble.door import check_networks, whole_number
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.results import from_record, to_dataset, to_record
-from phasescope.ensemble.schedule import releases_early, scored_by
 from phasescope.errors import shown
 from phasescope.vocabulary import (
     BadInput,
@@ -160,10 +159,6 @@ def planned(
     if workers is not None:
         whole_number("workers", workers)
     chosen = jobs(learner, task, grid, recipe, watch, at_end)
-    names = {instrument.name for instrument in chosen[0].watch}
-    needed = scored_by(chosen[0].sample.real)
-    if any(releases_early(job.recipe) for job in chosen) and not set(needed) <= names:
-        raise BadInput(f"overtime or patience is finite: watch {needed[0]} and {needed[1]} for early release.")
     kind = _engine(engine, chosen, where)
     check_networks(chosen, stacked=kind == "stacked")
     plan.check_memory(chosen, kind, workers or plan.cores(), where)

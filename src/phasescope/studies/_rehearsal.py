@@ -122,9 +122,10 @@ def _trained(maker: _Maker, e: Experiment, jobs: Sequence[Job]) -> None:
         maker.read(instrument, dims=("step",), name=f"{instrument.name}_error")
     for instrument in e.at_end:
         maker.read(instrument, name=f"end.{instrument.name}")
-    for name in ("fate_step", "last_step", "seconds"):
+    for name in ("fate_step", "seconds"):
         maker.add(name)
     maker.coords["fate"] = (maker.dims, np.full(maker.shape, str(Fate.OUT_OF_STEPS)))
+    maker.coords["last_step"] = (maker.dims, np.full(maker.shape, steps[-1]))
     shapes: dict[str, set[tuple[int, ...]]] = {}
     for module in {id(job.module): job.module for job in jobs}.values():
         for name, value in (*module.named_parameters(), *module.named_buffers()):

@@ -140,4 +140,4 @@ def part(data: xr.Dataset, name: str) -> xr.Dataset:
     chosen = chosen.drop_vars([v for v in chosen.variables if not str(v).startswith(prefix)])
     names = {*mine, *(dim for dim in chosen.dims if str(dim).startswith(prefix))}
     plain = chosen.rename({old: str(old).removeprefix(prefix) for old in names})
-    return plain.set_coords("fate") if "fate" in plain else plain
+    return plain.set_coords([name for name in ("fate", "last_step") if name in plain])

@@ -264,7 +264,7 @@ def polynomial_table(
     from phasescope.tasks.polynomial_text import parse
 
     chosen = polynomial if isinstance(polynomial, Polynomial) else parse(polynomial)
-    whole(2, 10**12)("p", p)
+    p = whole(2, 10**12)("p", p)
     if arity is not None:
         arity = whole(1, 10**6)("arity", arity)
     variables = max(2, chosen.arity) if arity is None else arity

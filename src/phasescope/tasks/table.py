@@ -41,8 +41,8 @@ class Table:
 
     Arrays, tensors and lists are taken; floats (N,) are real targets (N, 1). A random ``train_fraction`` of the rows
     trains, the rest tests; the split of a larger fraction contains that of a smaller one with the same seed. A fraction
-    ``corruption`` of the training labels is replaced by labels uniform over all classes, so 1/K of them stay right by
-    accident (Doshi et al. 2023, arXiv:2310.13061, Sec. 1.1). Both numbers may differ per member.
+    ``corruption`` of the training labels, rounded down, is replaced by labels uniform over all classes, so 1/K of them
+    stay right by accident (Doshi et al. 2023, arXiv:2310.13061, Sec. 1.1). Both numbers may differ per member.
 
     Raises ``BadInput``, with row and value, for labels outside 0 to K - 1 and numbers that are not finite; for
     fractions outside (0, 1) and [0, 1] and for wrong shapes.
@@ -88,7 +88,9 @@ class Table:
         order = generators("data").permutation(len(self.inputs)).astype(np.int32)
         count = self.train_count(member)
         train, test = np.sort(order[:count]), np.sort(order[count:])
-        redrawn = order[: int(np.floor(self._fractions(member)[1] * count))]
+        redrawn = order[
+            : int(np.floor(round(self._fractions(member)[1] * count, 6)))
+        ]  # 0.29 * 100 is 28.999999999999996
         labels = self._corrupt(redrawn, generators)
         return Draw(self.inputs, labels, self.labels, train, test, np.ones(len(self.inputs)), np.sort(redrawn))
 
