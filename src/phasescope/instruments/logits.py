@@ -20,7 +20,8 @@ def mean_over(values: Tensor, mask: Tensor, weights: Tensor) -> Reading:
 
 def _sum(values: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted sum (B,) of ``values`` (B, N): what has weight 0 counts nothing, even if it is infinite."""
-    return (values.masked_fill(weights == 0, 0) * weights).sum(-1)
+    total = (values * weights).sum(-1)
+    return total if bool(total.isfinite().all()) else (values.masked_fill(weights == 0, 0) * weights).sum(-1)
 
 
 def no_classes(s: Subject) -> Reading | None:
@@ -129,13 +130,12 @@ def _deviation(s: Subject) -> Reading:
 def _wrong_squares(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted sum (B,) of squared distances of the wrong logits from their mean.
 
-    Summed in float64 row by row: no (N, K) array of doubles is made.
+    Rows are summed in float64: no (N, K) array of doubles is made.
     """
     wrong = logits.scatter(-1, labels, 0.0)  # a copy, in which the rest is done
     mean = _sum(wrong.sum(-1, dtype=torch.float64), weights) / (weights.sum(-1) * (logits.shape[-1] - 1))
     wrong -= mean[:, None, None].to(logits.dtype)
-    wrong.scatter_(-1, labels, 0.0).square_()
-    return _sum(wrong.sum(-1, dtype=torch.float64), weights)
+    return _sum(torch.linalg.vector_norm(wrong.scatter_(-1, labels, 0.0), dim=-1).double().square(), weights)
 
 
 wrong_logit_deviation = Instrument(
