@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from phasescope.checks import BadInput, as_points, number
+from phasescope.directions import unit
 
 Points = Any  # a tensor, an array of numpy's, or nested lists
 
@@ -58,16 +59,15 @@ def mmcr(embeddings: Points, *, local_weight: float = 0.0) -> Tensor:
 def contrastive(left: Points, right: Points, *, temperature: float = 0.07) -> Tensor:
     """Return the symmetric InfoNCE loss of paired embeddings (P, D), (P, D) in nats: what CLIP minimizes.
 
-    Rows are scaled to norm 1; the logits are their inner products over ``temperature``. log P where nothing is told
-    apart. Raises ``BadInput`` for unequal shapes and a temperature that is not positive. Source: Radford et al. 2021,
-    arXiv:2103.00020, Fig. 3.
+    Rows are scaled to norm 1, zeros stay zero; the logits are their inner products over ``temperature``. log P where
+    nothing is told apart. Raises ``BadInput`` for unequal shapes and a temperature that is not positive. Source:
+    Radford et al. 2021, arXiv:2103.00020, Fig. 3.
     """
     temperature = number(1e-30, 1e30)("temperature", temperature)
     left, right = (as_points("embeddings", x, finite=False) for x in (left, right))
     if left.shape != right.shape:
         raise BadInput(f"embeddings of shapes {tuple(left.shape)} and {tuple(right.shape)}: give two of shape (P, D).")
-    normal = torch.nn.functional.normalize
-    logits = normal(left, dim=1) @ normal(right, dim=1).T / temperature
+    logits = unit(left) @ unit(right).T / temperature
     of_itself = torch.arange(len(left), device=left.device)
     entropy = torch.nn.functional.cross_entropy
     return (entropy(logits, of_itself) + entropy(logits.T, of_itself)) / 2
@@ -75,4 +75,4 @@ def contrastive(left: Points, right: Points, *, temperature: float = 0.07) -> Te
 
 def _normal(embeddings: Points) -> Tensor:
     points = as_points("embeddings (..., data, views, dimensions)", embeddings, axes=(), least=3, finite=False)
-    return torch.nn.functional.normalize(points, dim=-1)
+    return unit(points)

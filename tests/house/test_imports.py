@@ -17,11 +17,12 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "phasescope"
 ROOMS = {"tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store"}
-NOUNS = {"errors", "checks", "vocabulary", "blocks", "identity", "samples"}
+NOUNS = {"errors", "checks", "directions", "vocabulary", "blocks", "identity", "samples"}
 MAY_IMPORT = {
     "errors": set(),
     "door": {"errors"},
     "checks": {"errors"},
+    "directions": set(),
     "members": {"checks"},
     "recipe": {"checks"},
     "vocabulary": {"errors", "checks", "members", "recipe"},
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "samples": {"errors", "vocabulary"},
     "blocks": {"errors", "checks", "vocabulary"},
     **{room: {room, *NOUNS} for room in ROOMS},
-    "losses": {"checks", "vocabulary"},
+    "losses": {"checks", "directions", "vocabulary"},
     "inspection": {"inspection", "losses", *ROOMS, *NOUNS},
     "layers": {"layers", "inspection", "losses", *ROOMS, *NOUNS},
     "studies": {"studies", "layers", "inspection", "losses", *ROOMS, *NOUNS},

@@ -296,7 +296,7 @@ def law_alignment_of_noise_is_nothing(instrument: Instrument) -> None:
 
 def hand_made(**changes: Any) -> Subject:
     """One network that answered four samples of three classes by hand; the last sample is in neither part."""
-    logits = torch.tensor([[[2.0, 1.0, 0.0], [0.0, 3.0, 1.0], [0.5, 0.0, 4.0], [9.0, 0.0, 0.0]]])
+    logits = torch.tensor([[[2.0, 1, 0], [0, 3, 1], [0.5, 0, 4], [9, 0, 0]]], dtype=torch.float64)
     labels = torch.tensor([[0, 2, 2, 1]])
     parts = {
         "train": torch.tensor([[True, True, False, False]]),
@@ -321,7 +321,8 @@ HAND_MADE = {
     "table_loss": (1 * 0.5 + 3 * 1.5 + 2 * 0.25) / 6,
     "correct_logit": (1 * 2.0 + 3 * 1.0 + 2 * 4.0) / 6,
     "logit_margin": 4.0 - 0.5,
-    "wrong_logit_deviation": float(np.std([1.0, 0.0, 0.0, 3.0, 0.5, 0.0], ddof=1)),
+    # weights 1, 1, 3, 3, 2, 2: mean 11/12, squares 28.5 - 12 (11/12)^2, over 12 - 28/12 for an unbiased variance
+    "wrong_logit_deviation": ((28.5 - 121 / 12) / (12 - 28 / 12)) ** 0.5,
 }
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from phasescope.checks import as_labels, as_points, shown
+from phasescope.directions import unit
 from phasescope.instruments.neighbours import Points
 from phasescope.vocabulary import BadInput
 
@@ -20,6 +21,7 @@ class NeuralCollapse:
     ``cosine`` and ``cosine_spread``: mean and standard deviation of the cosines between centred class means (NC2; -1/(K
     - 1) and 0 for a simplex). ``length_spread``: standard deviation over mean of their norms (NC2; 0). ``duality``: the
     distance between readout and class means, each centred and of Frobenius norm 1 (NC3; 0 to 2; NaN without a readout).
+    None depends on the scale of the features. NaN where a class mean, or all, have no direction from the mean of all.
     """
 
     variability: Tensor
@@ -47,14 +49,18 @@ def neural_collapse(features: Points, labels: Points, readout: Points | None = N
             f"{None if readout is None else tuple(readout.shape)}: give at least two classes, a sample of each, and a "
             "readout (K, F)."
         )
+    features = _summable(features)
     hot = torch.nn.functional.one_hot(labels, classes).to(features.dtype)
     means = hot.T @ features / counts[:, None]
     centred = means - means.mean(0)
-    within = (features - means[labels]).square().sum(1).mean()
-    between = centred.square().sum(1).mean()
-    norms = centred.norm(dim=1)
-    unit = centred / norms[:, None]
-    cosines = (unit @ unit.T)[~torch.eye(classes, dtype=torch.bool, device=features.device)]
+    # nothing here depends on a common scale: with the largest entry taken out no square leaves the floats
+    largest = centred.detach().abs().max()
+    largest = torch.where(largest > 0, largest, 1.0)
+    within = ((features - means[labels]) / largest).square().sum(1).mean()
+    between = (centred / largest).square().sum(1).mean()
+    norms = (centred / largest).norm(dim=1)
+    directed = unit(centred, zeros=torch.nan)
+    cosines = (directed @ directed.T)[~torch.eye(classes, dtype=torch.bool, device=features.device)]
     return NeuralCollapse(
         within / between,
         cosines.mean(),
@@ -67,6 +73,13 @@ def neural_collapse(features: Points, labels: Points, readout: Points | None = N
 def _duality(centred: Tensor, readout: Tensor | None) -> Tensor:
     if readout is None:
         return torch.full((), torch.nan, dtype=centred.dtype, device=centred.device)
-    weights = readout - readout.mean(0)
-    apart: Tensor = weights / weights.norm() - centred / centred.norm()
-    return apart.square().sum().sqrt()
+    readout = _summable(readout)
+    weights, means = (unit(x.flatten(), zeros=torch.nan) for x in (readout - readout.mean(0), centred))
+    apart: Tensor = (weights - means).square().sum().sqrt()
+    return apart
+
+
+def _summable(rows: Tensor) -> Tensor:
+    """Return ``rows``, divided by their largest entry if that is so large that a sum might leave the floats."""
+    largest = rows.detach().abs().max()
+    return rows / torch.where(largest > torch.finfo(rows.dtype).max * 1e-8, largest, 1.0)

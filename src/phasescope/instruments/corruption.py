@@ -8,53 +8,46 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from phasescope.instruments.logits import INFINITY, mean_over, right
+from phasescope.instruments.logits import INFINITY, accuracy, mean_over, no_classes
 from phasescope.vocabulary import Instrument, Reading, Subject
 
 PAPER = "Doshi et al. 2023, arXiv:2310.13061"
 SYMMETRIES = ("neuron permutation", "sample permutation")
 
 
-def _classes(labels: Tensor) -> Tensor:
-    # targets of real numbers (B, N, K) name the class of their largest entry
-    return labels.argmax(-1) if labels.ndim == 3 else labels.long()
-
-
 def _corrupted(s: Subject) -> Tensor:
     return s.train & s.corrupted
 
 
-def _corrected(s: Subject) -> Reading:
-    return mean_over(s.logits().argmax(-1) == _classes(s.truth), _corrupted(s), s.weights)
-
-
-def _wrong(s: Subject) -> Tensor:
-    return _corrupted(s) & (_classes(s.labels) != _classes(s.truth))
+def _accidental(s: Subject) -> Reading:
+    return no_classes(s) or mean_over(s.labels == s.truth, _corrupted(s), s.weights)
 
 
 def _logit_of(labels: Tensor, s: Subject) -> Reading:
-    chosen = s.logits().gather(-1, _classes(labels)[..., None])[..., 0]
-    return mean_over(chosen, _wrong(s), s.weights)
+    if (nothing := no_classes(s)) is not None:
+        return nothing
+    chosen = s.logits().gather(-1, labels.long()[..., None])[..., 0]
+    return mean_over(chosen, _corrupted(s) & (s.labels != s.truth), s.weights)
 
 
 corrupted_accuracy = Instrument(
-    "corrupted_accuracy", lambda s: mean_over(right(s), _corrupted(s), s.weights), "1",
+    "corrupted_accuracy", lambda s: accuracy(s, _corrupted(s)), "1",
     f"share of corrupted training samples answered with the label that they were given; {PAPER}, Sec. 2.1, Fig. 6",
     "forward", (0.0, 1.0), "1/K", (), SYMMETRIES,
 )  # fmt: skip
 corrected_accuracy = Instrument(
-    "corrected_accuracy", _corrected, "1",
+    "corrected_accuracy", lambda s: accuracy(s, _corrupted(s), s.truth), "1",
     f"share of corrupted training samples answered with their true label; {PAPER}, Sec. 2", "forward", (0.0, 1.0),
     "1/K", (), SYMMETRIES,
 )  # fmt: skip
 uncorrupted_accuracy = Instrument(
-    "uncorrupted_accuracy", lambda s: mean_over(right(s), s.train & ~s.corrupted, s.weights), "1",
+    "uncorrupted_accuracy", lambda s: accuracy(s, s.train & ~s.corrupted), "1",
     f"share of the other training samples answered with their label; {PAPER}, Sec. 2.1, Fig. 6", "forward", (0.0, 1.0),
     "1/K", (), SYMMETRIES,
 )  # fmt: skip
 accidental_share = Instrument(
-    "accidental_share", lambda s: mean_over(_classes(s.labels) == _classes(s.truth), _corrupted(s), s.weights),
-    "1", f"share of corrupted training samples whose new label is the true one; {PAPER}, Sec. 1.1", "weights",
+    "accidental_share", _accidental, "1",
+    f"share of corrupted training samples whose new label is the true one; {PAPER}, Sec. 1.1", "weights",
     (0.0, 1.0), "1/K", (), SYMMETRIES,
 )  # fmt: skip
 given_logit = Instrument(

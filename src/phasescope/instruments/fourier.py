@@ -26,8 +26,15 @@ def _vectors(s: Subject) -> tuple[Tensor, Tensor]:
     return s.parameters["embed"].double(), s.parameters["readout"].double()
 
 
+def _finite(s: Subject) -> Tensor:
+    """Return where (B,) all vectors are finite: neurons of others have no frequencies to count, and no mean."""
+    embed, readout = _vectors(s)
+    return embed.isfinite().flatten(1).all(1) & readout.isfinite().flatten(1).all(1)
+
+
 def _ratio(vectors: Tensor) -> Tensor:
-    power = torch.fft.rfft(vectors, dim=-2).abs().square()
+    # the ratio does not depend on the largest entry, which is taken out so that fourth powers stay floats; 0/0 is NaN
+    power = torch.fft.rfft(vectors / vectors.abs().amax(-2, keepdim=True), dim=-2).abs().square()
     ratio: Tensor = power.square().sum(-2) / power.sum(-2).square()
     return ratio
 
@@ -39,8 +46,7 @@ def _participation(s: Subject) -> Reading:
 
 
 def _mean_participation(s: Subject) -> Reading:
-    each = _participation(s)
-    return Reading(torch.nanmean(each.value, dim=-1))
+    return Reading(torch.nanmean(_participation(s).value, dim=-1), valid=_finite(s))
 
 
 participation = Instrument(
@@ -93,13 +99,16 @@ def participation_in_basis(order: list[int], name: str) -> Instrument:
 
 
 def _spectrum(s: Subject) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the complex amplitudes (B, S + 1, F, H) without DC, the strongest bin (B, H) of their joint power, and
-    whether that bin stands above rounding (a neuron of constant vectors has no frequency).
+    """Return the complex amplitudes (B, S + 1, F, H) without DC, up to a scale of each neuron's own, the strongest
+    bin (B, H) of their joint power, and whether that bin stands above rounding (a neuron of constant vectors has no
+    frequency).
     """
     embed, readout = _vectors(s)
     if readout.shape[1] != embed.shape[2]:
         raise BadInput(f"outputs K = {readout.shape[1]} and p = {embed.shape[2]} differ: phases need K = p.")
-    spectrum = torch.fft.rfft(torch.cat([embed, readout[:, None]], dim=1), dim=-2)
+    vectors = torch.cat([embed, readout[:, None]], dim=1)
+    largest = vectors.abs().amax((1, 2), keepdim=True)  # of a neuron, whose phases do not depend on it
+    spectrum = torch.fft.rfft(vectors / torch.where(largest > 0, largest, 1.0), dim=-2)
     power = spectrum.abs().square().sum(1)
     strength, strongest = power[:, 1:].max(1)
     return spectrum[..., 1:, :], strongest, strength > 1e-10 * power.sum(1)
@@ -145,7 +154,8 @@ phase_alignment = Instrument(
 def _census(s: Subject) -> Reading:
     amplitudes, strongest, valid = _spectrum(s)
     bins = torch.arange(amplitudes.shape[2], device=strongest.device)
-    return Reading(((strongest[..., None] == bins) & valid[..., None]).double().sum(1))
+    counts = ((strongest[..., None] == bins) & valid[..., None]).double().sum(1)
+    return Reading(counts, valid=_finite(s)[:, None].expand_as(counts))
 
 
 frequency_census = Instrument(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, jacrev, vmap
 
 from phasescope.checks import as_points
+from phasescope.directions import unit
 from phasescope.instruments.neighbours import Points
 from phasescope.instruments.passage import BATCH_NORMS, batch_of, module_of, refusing, tensor_of
 from phasescope.vocabulary import BadInput
@@ -118,9 +119,8 @@ def kernel_distance(one: Points, other: Points) -> Tensor:
     Raises ``BadInput`` for kernels of unlike shape.
     """
     one, other = _pair("kernels", "(..., N, N)", one, other)
-    one, other = (k.double() / _unit(k.double().abs().amax((-2, -1), keepdim=True)) for k in (one, other))
-    a, b = (k / torch.linalg.matrix_norm(k, keepdim=True) for k in (one, other))
-    apart: Tensor = (a - b).square().sum((-2, -1)) / 2
+    a, b = (unit(k.double().flatten(-2), zeros=torch.nan) for k in (one, other))
+    apart: Tensor = (a - b).square().sum(-1) / 2
     return apart
 
 
@@ -135,11 +135,6 @@ def pattern_distance(one: Points, other: Points) -> Tensor:
     flipped: Tensor = ((one > 0) != (other > 0)).double().mean(-2).sum(-1)
     unknown = (one.isnan() | other.isnan()).any(-1).any(-1)
     return flipped.masked_fill(unknown, torch.nan)
-
-
-def _unit(largest: Tensor) -> Tensor:
-    """Return what a kernel is divided by so that its squares stay floats: 1 but for enormous and tiny ones."""
-    return torch.where((largest > 1e100) | (largest < 1e-100), largest, 1.0)
 
 
 def _pair(name: str, shape: str, one: Points, other: Points) -> tuple[Tensor, Tensor]:

@@ -15,21 +15,50 @@ def mean_over(values: Tensor, mask: Tensor, weights: Tensor) -> Reading:
     # float64 sums: a mean over 10^4 samples in float32 would be off in the fifth digit
     chosen = (weights * mask).double()
     total = chosen.sum(-1)
-    return Reading((values.double() * chosen).sum(-1) / total, valid=total > 0)
+    return Reading(_sum(values.double(), chosen) / total, valid=total > 0)
 
 
-def right(s: Subject, logits: Tensor | None = None) -> Tensor:
-    """Return (B, N): whether the largest of ``logits``, by default the subject's own, is the label as it was given."""
-    answers = (s.logits() if logits is None else logits).argmax(-1)
-    return answers == (s.labels.argmax(-1) if s.labels.ndim == 3 else s.labels)
+def _sum(values: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sum (B,) of ``values`` (B, N): what has weight 0 counts nothing, even if it is infinite."""
+    total = (values * weights).sum(-1)
+    return total if bool(total.isfinite().all()) else (values.masked_fill(weights == 0, 0) * weights).sum(-1)
 
 
-def _accuracy(s: Subject, rows: Tensor) -> Reading:
-    # real targets have no accuracy: the largest of several real numbers is no answer, and of one no question
-    if s.labels.ndim == 3:
-        nothing = torch.full((len(rows),), torch.nan, dtype=torch.float64, device=rows.device)
-        return Reading(nothing, valid=nothing.isfinite())
-    return mean_over(right(s), rows, s.weights)
+def no_classes(s: Subject) -> Reading | None:
+    """Return the reading of what asks for classes where the targets are real numbers: NaN (B,), not valid; or None.
+
+    The largest of several real numbers is no answer, and of one no question.
+    """
+    if s.labels.ndim < 3:
+        return None
+    nothing = torch.full((len(s.train),), torch.nan, dtype=torch.float64, device=s.train.device)
+    return Reading(nothing, valid=nothing.isfinite())
+
+
+def right(s: Subject, labels: Tensor, logits: Tensor | None = None) -> Tensor:
+    """Return (B, N): 1 where the largest of ``logits``, by default the subject's own, is that of ``labels``, else 0.
+
+    NaN where that largest one is not finite, or some logit is NaN: such an output answers nothing.
+    """
+    logits = s.logits() if logits is None else logits
+    largest, answers = logits.max(-1)  # NaN counts as the largest
+    return torch.where(largest.isfinite(), (answers == labels).to(logits.dtype), torch.nan)
+
+
+def accuracy(s: Subject, rows: Tensor, labels: Tensor | None = None) -> Reading:
+    """Return the share (B,) of the samples ``rows`` (B, N) that are ``right`` by ``labels``, by default those given.
+
+    Not valid without such samples, where one of them is not answered, and for targets of real numbers.
+    """
+    if (nothing := no_classes(s)) is not None:
+        return nothing
+    return answered(mean_over(right(s, s.labels if labels is None else labels), rows, s.weights))
+
+
+def answered(mean: Reading) -> Reading:
+    """Return the mean of what ``right`` says, not valid where a sample was not answered."""
+    assert mean.valid is not None
+    return Reading(mean.value, valid=mean.valid & ~mean.value.isnan())
 
 
 def _everything(s: Subject) -> Tensor:
@@ -37,26 +66,25 @@ def _everything(s: Subject) -> Tensor:
 
 
 def _correct(s: Subject) -> Tensor:
-    return s.logits().gather(-1, s.labels.long()[..., None])[..., 0]
+    return s.logits().gather(-1, s.labels.long()[..., None])[..., 0].double()
 
 
-def _wrong_mask(s: Subject) -> Tensor:
-    mask = torch.ones_like(s.logits(), dtype=torch.bool)
-    return mask.scatter(-1, s.labels.long()[..., None], value=False)
+def _correct_logit(s: Subject) -> Reading:
+    return no_classes(s) or mean_over(_correct(s), _everything(s), s.weights)
 
 
 train_accuracy = Instrument(
-    "train_accuracy", lambda s: _accuracy(s, s.train), "1",
+    "train_accuracy", lambda s: accuracy(s, s.train), "1",
     "share of training samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 test_accuracy = Instrument(
-    "test_accuracy", lambda s: _accuracy(s, s.test), "1",
+    "test_accuracy", lambda s: accuracy(s, s.test), "1",
     "share of held-out samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 table_accuracy = Instrument(
-    "table_accuracy", lambda s: _accuracy(s, _everything(s)), "1",
+    "table_accuracy", lambda s: accuracy(s, _everything(s)), "1",
     "share of all samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
@@ -76,33 +104,51 @@ table_loss = Instrument(
     "1/K for MSE of the zero function", (), ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 correct_logit = Instrument(
-    "correct_logit", lambda s: mean_over(_correct(s), _everything(s), s.weights), "logit",
+    "correct_logit", _correct_logit, "logit",
     "mean logit of the label over all samples", "forward", (-INFINITY, INFINITY), "0", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 
 
 def _deviation(s: Subject) -> Reading:
-    # all logits less the correct ones, summed in float64 row by row: no (N, K) array of doubles is made
-    rows = _everything(s).double()
-    count = rows.sum(-1) * (s.logits().shape[-1] - 1)
-    total = s.logits().sum(-1, dtype=torch.float64) - _correct(s).double()
-    mean = (total * rows).sum(-1) / count
-    apart = s.logits() - mean[..., None, None].to(s.logits().dtype)
-    of_label = apart.gather(-1, s.labels.long()[..., None])[..., 0].double()
-    square = apart.square_().sum(-1, dtype=torch.float64) - of_label.square()
-    return Reading(((square * rows).sum(-1) / (count - 1)).sqrt(), valid=count > 1)
+    if (nothing := no_classes(s)) is not None:
+        return nothing
+    labels, weights = s.labels.long()[..., None], (s.weights * _everything(s)).double()
+    total, classes = weights.sum(-1), s.logits().shape[-1]
+    # N (K - 1) - 1 for equal weights; unbiased for any, and the same for any common scale of them
+    freedom = total * (classes - 1) - weights.square().sum(-1) / total
+    variance = _wrong_squares(s.logits(), labels, weights) / freedom
+    scale = torch.ones_like(variance)
+    beyond = (variance < 1e-20) | (variance > 1e20)
+    if bool(beyond.any()):  # squares left the floats, or nearly so: again, with the largest entry taken out
+        largest = s.logits().scatter(-1, labels, 0.0).abs().amax(-1).masked_fill(weights == 0, 0).amax(-1).double()
+        scale = torch.where(beyond & largest.isfinite() & (largest > 0), largest, 1.0)
+        variance = _wrong_squares(s.logits() / scale[:, None, None].to(s.logits().dtype), labels, weights) / freedom
+    return Reading(scale * variance.sqrt(), valid=freedom > 1e-9 * total)
+
+
+def _wrong_squares(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted sum (B,) of squared distances of the wrong logits from their mean.
+
+    Rows are summed in float64: no (N, K) array of doubles is made.
+    """
+    wrong = logits.scatter(-1, labels, 0.0)  # a copy, in which the rest is done
+    mean = _sum(wrong.sum(-1, dtype=torch.float64), weights) / (weights.sum(-1) * (logits.shape[-1] - 1))
+    wrong -= mean[:, None, None].to(logits.dtype)
+    return _sum(torch.linalg.vector_norm(wrong.scatter_(-1, labels, 0.0), dim=-1).double().square(), weights)
 
 
 wrong_logit_deviation = Instrument(
     "wrong_logit_deviation", _deviation, "logit",
-    "standard deviation of the wrong logits over all samples and classes", "forward", (0.0, INFINITY), "0", (),
+    "weighted standard deviation of the wrong logits over all samples and classes", "forward", (0.0, INFINITY), "0", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 
 
 def _margin(s: Subject) -> Reading:
-    best_wrong = s.logits().masked_fill(~_wrong_mask(s), -torch.inf).amax(-1)
+    if (nothing := no_classes(s)) is not None:
+        return nothing
+    best_wrong = s.logits().scatter(-1, s.labels.long()[..., None], -torch.inf).amax(-1)
     return mean_over(_correct(s) - best_wrong, s.test, s.weights)
 
 

@@ -6,7 +6,9 @@ import torch
 from torch import Tensor
 
 from phasescope.checks import as_points, number
+from phasescope.directions import unit
 from phasescope.instruments.neighbours import Points
+from phasescope.instruments.signal import mean_cosine
 
 
 def _matrices(centroids: Points) -> Tensor:
@@ -42,27 +44,29 @@ def spectral_flatness(centroids: Points) -> Tensor:
 def alignment(embeddings: Points) -> Tensor:
     """Return the mean squared distance (...) between different views in ``embeddings`` (..., P, K, D), at norm 1.
 
-    2 - 2 cosine, in [0, 4]; 0 where all views of a datum agree, 2 for unrelated ones. Wang and Isola 2020,
+    2 - 2 cosine, in [0, 4]; 0 where all views of a datum agree, 2 for unrelated ones. Zeros have no direction: such
+    views, and data with fewer than two others, are left out; NaN where nothing is left. Wang and Isola 2020,
     arXiv:2005.10242, Sec. 4.1, with alpha = 2. Raises ``BadInput`` for fewer than two views.
     """
     points = as_points("embeddings (..., data, views, dimensions)", embeddings, axes=(), least=3, fewest=2)
-    views = points.shape[-2]
-    total = torch.nn.functional.normalize(points, dim=-1).sum(-2).square().sum(-1)
-    cosine = (total - views) / (views * (views - 1))
-    return 2 - 2 * cosine.mean(-1)
+    return 2 - 2 * mean_cosine(points).nanmean(-1)
 
 
 def uniformity(embeddings: Points, t: float = 2.0) -> Tensor:
     """Return log mean exp(-t |x - y|^2) (...) over pairs of different rows of ``embeddings`` (..., N, D), at norm 1.
 
-    0 where all are the same; about ``theory.uniform_potential(D, t)`` for rows uniform on the sphere. In nats. Wang and
-    Isola 2020, arXiv:2005.10242, Sec. 4.1. Raises ``BadInput`` for fewer than two rows or t <= 0.
+    Rows of zeros have no direction and are left out; NaN for fewer than two others. 0 where all are the same; about
+    ``theory.uniform_potential(D, t)`` for rows uniform on the sphere. In nats. Wang and Isola 2020, arXiv:2005.10242,
+    Sec. 4.1. Raises ``BadInput`` for fewer than two rows or t <= 0.
     """
     t = number(0, open_low=True)("t", t)
     points = as_points("embeddings (..., rows, dimensions)", embeddings, axes=(), fewest=2)
-    unit = torch.nn.functional.normalize(points, dim=-1)
-    exponents = -2 * t * (1 - unit @ unit.mT)
-    rows = unit.shape[-2]
-    itself = torch.eye(rows, dtype=torch.bool, device=unit.device)
-    others = exponents.masked_fill(itself, -torch.inf)
-    return torch.logsumexp(others.flatten(-2), -1) - torch.log(torch.tensor(float(rows * (rows - 1))))
+    directed = unit(points)
+    there = directed.detach().norm(dim=-1) > 0
+    exponents = -2 * t * (1 - directed @ directed.mT)
+    itself = torch.eye(points.shape[-2], dtype=torch.bool, device=points.device)
+    others = exponents.masked_fill(itself | ~(there[..., None] & there[..., None, :]), -torch.inf)
+    rows = there.sum(-1)
+    # without a pair this is -inf less -inf
+    mean: Tensor = torch.logsumexp(others.flatten(-2), -1) - (rows * (rows - 1)).to(points.dtype).log()
+    return mean

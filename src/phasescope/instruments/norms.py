@@ -7,13 +7,21 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from phasescope.directions import unit
 from phasescope.instruments.fourier import participation
 from phasescope.vocabulary import Instrument, Reading, Subject
 
 
 def _norm(tensors: Iterable[Tensor]) -> Reading:
-    squares = [value.double().square().flatten(1).sum(1) for value in tensors]
-    return Reading(torch.stack(squares).sum(0).sqrt())
+    parts = [value.double().reshape(len(value), -1) for value in tensors if value.numel()]
+    squares = torch.stack([part.square().sum(1) for part in parts]).sum(0)
+    beyond = (squares < 1e-200) | (squares > 1e200)
+    if not bool(beyond.any()):
+        return Reading(squares.sqrt())
+    # squares left the floats, or nearly so: again, with the largest entry taken out
+    largest = torch.stack([part.abs().amax(1) for part in parts]).amax(0)
+    scale = torch.where(beyond & largest.isfinite() & (largest > 0), largest, 1.0)
+    return Reading(scale * torch.stack([(part / scale[:, None]).square().sum(1) for part in parts]).sum(0).sqrt())
 
 
 weight_norm = Instrument(
@@ -39,8 +47,8 @@ def _norm_correlation(s: Subject) -> Reading:
     x, y = (torch.where(both, v.value, 0.0) for v in (ratio, scale))
     count = both.sum(-1, keepdim=True)
     x, y = (torch.where(both, v - v.sum(-1, keepdim=True) / count, 0.0) for v in (x, y))
-    size = (x.square().sum(-1) * y.square().sum(-1)).sqrt()
-    return Reading(((x * y).sum(-1) / size).clamp(-1, 1), valid=size > 0)
+    x, y = unit(x), unit(y)
+    return Reading((x * y).sum(-1).clamp(-1, 1), valid=(x != 0).any(-1) & (y != 0).any(-1))
 
 
 norm_scale = Instrument(

@@ -30,19 +30,19 @@ def signs(like: Tensor, generator: np.random.Generator) -> Tensor:
 def probe(
     found: Passage, end: str, starts: Sequence[str], generator: np.random.Generator, *, create_graph: bool = False
 ) -> list[Tensor]:
-    """Return one unbiased estimate of J^{start,end} per start, each a scalar tensor, from one backward sweep.
+    """Return one unbiased estimate of J^{start,end} per start, each a float64 scalar, from one backward sweep.
 
     With ``create_graph`` the estimates can be differentiated. A start that the end does not depend on gives 0.
     """
     h = found.values[end]
     if not h.requires_grad:
-        return [torch.zeros((), device=h.device) for _ in starts]
+        return [torch.zeros((), dtype=torch.float64, device=h.device) for _ in starts]
     gradients = torch.autograd.grad(
         h, [found.leaves[name] for name in starts], signs(h, generator), retain_graph=True, allow_unused=True,
         create_graph=create_graph,
     )  # fmt: skip
-    zero = torch.zeros((), device=h.device)
-    return [zero if g is None else g.float().square().sum() / h.numel() for g in gradients]
+    zero = torch.zeros((), dtype=torch.float64, device=h.device)  # squares of float32 gradients leave float32
+    return [zero if g is None else g.double().square().sum() / h.numel() for g in gradients]
 
 
 def partial_jacobians(
@@ -89,7 +89,7 @@ def transfer(
         (g,) = torch.autograd.grad(h, [leaf], v, retain_graph=True, allow_unused=True)
         if g is not None:
             norms[p] = (g.double().square().sum() / h.numel()).cpu()
-            diagonals[p] = (g.float() * v).sum().double().cpu() / h.numel() if alike else torch.nan
+            diagonals[p] = (g.double() * v).sum().cpu() / h.numel() if alike else torch.nan
     root = probes**0.5
     return (
         Reading(norms.mean(0), norms.std(0) / root),

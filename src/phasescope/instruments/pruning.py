@@ -14,7 +14,7 @@ from torch import Tensor
 
 from phasescope.checks import number, sequence, shown, word
 from phasescope.instruments.fourier import participation
-from phasescope.instruments.logits import mean_over, right
+from phasescope.instruments.logits import answered, mean_over, no_classes, right
 from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
 
 Order = Literal["lowest", "highest", "random"]
@@ -104,13 +104,16 @@ def _without(s: Subject, kept: Tensor, neurons: Mapping[str, int]) -> dict[str, 
         weights = s.parameters[name]
         shape = [1] * weights.ndim
         shape[0], shape[axis] = kept.shape
-        found[name] = weights * kept.reshape(shape).to(weights.dtype)
+        found[name] = torch.where(kept.reshape(shape), weights, 0)  # also of weights that are not finite
     return found
 
 
 def _accuracies(s: Subject, parameters: Mapping[str, Tensor]) -> Reading:
-    answered = right(s, s.answers(parameters))
     masks = (s.train, s.test, s.train & s.corrupted, s.train & ~s.corrupted)
-    found = [mean_over(answered, mask, s.weights) for mask in masks]
+    if (nothing := no_classes(s)) is not None:
+        found = [nothing] * len(masks)
+    else:
+        answers = right(s, s.labels, s.answers(parameters))
+        found = [answered(mean_over(answers, mask, s.weights)) for mask in masks]
     valid = [reading.valid for reading in found if reading.valid is not None]
     return Reading(torch.stack([reading.value for reading in found], -1), valid=torch.stack(valid, -1))

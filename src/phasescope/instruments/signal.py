@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from phasescope.checks import as_points, whole
+from phasescope.directions import unit
 from phasescope.instruments.neighbours import Points
 from phasescope.instruments.partial_jacobian import signs
 from phasescope.instruments.passage import Passage, module_of, passage, places, tensor_of
@@ -58,13 +59,11 @@ def mean_cosine(vectors: Points) -> Tensor:
 
 
 def _mean_cosine(vectors: Tensor) -> Tensor:
-    longest = vectors.abs().amax(-1, keepdim=True)
-    vectors = torch.where(longest > 0, vectors / longest, 0)  # whose squares neither overflow nor underflow
-    length = vectors.norm(dim=-1, keepdim=True)
-    directed = torch.where(length > 0, vectors / length, 0)
-    n = (length[..., 0] > 0).sum(-1)
+    directed = unit(vectors)
+    n = (directed.detach().norm(dim=-1) > 0).sum(-1)
     pairs = directed.sum(-2).square().sum(-1) - n
-    return torch.where(n > 1, pairs / (n * (n - 1)), math.nan)
+    # the divisor is never 0: its gradient would be NaN also where it does not count
+    return torch.where(n > 1, pairs / (n * (n - 1)).clamp(min=1), math.nan)
 
 
 def sample_cosines(found: Passage) -> Reading:
