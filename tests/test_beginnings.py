@@ -115,6 +115,7 @@ def test_a_network_as_it_was_made_is_drawn_anew_for_each_seed() -> None:
     assert (first(Constant(), Grid(seeds=2), "layer.weight") == 3).all(), "the outermost has the last word"
 
 
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
 @pytest.mark.parametrize("make", [Loose, Attention])
 def test_seeds_do_not_share_weights_in_silence(make: Any) -> None:
     name = "w" if make is Loose else "attention.in_proj_weight"

@@ -120,7 +120,7 @@ def test_a_last_reading_is_of_one_variable() -> None:
 @pytest.mark.parametrize(("name", "dims"), [("fate", ()), ("lr", ()), ("end.x", ()), ("x", ("step",)), ("x", ("lr",))])
 def test_no_reading_takes_the_place_of_something_else(name: str, dims: tuple[str, ...]) -> None:
     task = ps.tasks.Table("t", np.zeros((4, 3)), [0, 1, 0, 1], 2)
-    mine = ps.Instrument(name, lambda s: Reading(s.logits()[:, 0, 0]), "1", "here", dims=dims)
+    mine = ps.Instrument(name, lambda s: Reading(s.logits()[:, 0, 0]), "1", "here", "forward", (0, 1), "0", dims)
     with pytest.raises(ps.BadInput, match="which the dataset has already"):
         ps.train(Line(), task, Grid({"lr": [0.1]}), Recipe(steps=2), [mine])
     with pytest.raises(ps.BadInput, match="two instruments are called 'train_loss'"):
