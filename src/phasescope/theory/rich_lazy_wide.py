@@ -43,8 +43,12 @@ def hyperbolic_entropy(values: Array, delta: float) -> float:
     ends at the interpolator of least entropy; else this is an approximation, and ``product_flow`` is exact.
     """
     size = _nonzero(delta)
-    s = values
-    return float(np.sum(2 * s * np.arcsinh(2 * s / size) - np.sqrt(4 * s**2 + size**2) + size) / 4)
+    s = np.abs(values)
+    root = np.hypot(size, 2 * s)
+    with np.errstate(over="ignore"):
+        angle = np.where(2 * s < 1e8 * size, np.arcsinh(2 * s / size), np.log(2 * s + root) - math.log(size))
+    # sqrt(4 s^2 + delta^2) - |delta| as 4 s^2 over their sum: at large delta the difference has no digits
+    return float(np.sum(s * (angle - 2 * s / (root + size))) / 2)
 
 
 def _nonzero(delta: float) -> float:
@@ -66,7 +70,7 @@ def least_entropy(measurements: Array, values: Array, delta: float) -> Array:
     def primal(weights: Array) -> tuple[Array, float]:
         u, z, vt = np.linalg.svd(np.tensordot(weights, m, 1), full_matrices=False)
         z = np.minimum(z, 300)
-        return (u * (size / 2 * np.sinh(2 * z))) @ vt, float(size / 4 * np.sum(np.cosh(2 * z) - 1))
+        return (u * (size / 2 * np.sinh(2 * z))) @ vt, float(size / 2 * np.sum(np.sinh(z) ** 2))
 
     def dual(weights: Array) -> tuple[float, Array]:
         beta, height = primal(weights)
