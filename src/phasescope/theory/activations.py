@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import erf as _erf
-from scipy.special import expit, ndtr
+from scipy.special import expit, ndtr, spherical_jn
 
 from phasescope.theory.domains import a_kernel, checked, number, numbers, places, pointwise, real, shown, text
 from phasescope.theory.gaussian_moments import ROUNDING, Function, gaussian_mean, gaussian_pair_mean
@@ -135,10 +135,15 @@ def leaky_relu(negative_slope: float) -> Activation:
     even, odd, square = ((1 - a) / 2) ** 2, ((1 + a) / 2) ** 2, (1 + a * a) / 2
 
     def pair(k1: float, k2: float, c: float) -> float:
+        if c < -0.5:  # in the angle to the opposite input, t: as below, less what cancels for ReLU, c + |c|
+            t = _to_opposite(c)
+            return float(np.sqrt(k1) * np.sqrt(k2) * (a * c + even * 2 / np.pi * t**2 * spherical_jn(1, t)))
         arc = np.sqrt((1 - c) * (1 + c)) + c * np.arcsin(c)
         return float(np.sqrt(k1) * np.sqrt(k2) * (odd * c + even * 2 / np.pi * arc))
 
     def slope_pair(k1: float, k2: float, c: float) -> float:
+        if c < -0.5:
+            return float(a + even * 2 / np.pi * _to_opposite(c))
         return float(odd + even * 2 / np.pi * np.arcsin(c))
 
     return Activation(
@@ -148,6 +153,10 @@ def leaky_relu(negative_slope: float) -> Activation:
         () if a == 1 else (0.0,),
         ClosedForms(lambda k: (k * square, square, (1 - a) * float(np.sqrt(k)) / UNIT, square), pair, slope_pair),
     )
+
+
+def _to_opposite(c: float) -> float:
+    return float(2 * np.arcsin(np.sqrt((1 + c) / 2)))
 
 
 def _erf_moments(k: float) -> tuple[float, float, float, float]:
