@@ -7,6 +7,7 @@ dA/dK = E[phi'^2 + phi phi''], here as E[phi phi' z] / sqrt(K), which needs no s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import erf as _erf
-from scipy.special import expit, ndtr, spherical_jn
+from scipy.special import expit, ndtr
 
 from phasescope.theory.domains import a_kernel, checked, number, numbers, places, pointwise, real, shown, text
 from phasescope.theory.gaussian_moments import ROUNDING, Function, gaussian_mean, gaussian_pair_mean
@@ -137,7 +138,7 @@ def leaky_relu(negative_slope: float) -> Activation:
     def pair(k1: float, k2: float, c: float) -> float:
         if c < -0.5:  # in the angle to the opposite input, t: as below, less what cancels for ReLU, c + |c|
             t = _to_opposite(c)
-            return float(np.sqrt(k1) * np.sqrt(k2) * (a * c + even * 2 / np.pi * t**2 * spherical_jn(1, t)))
+            return float(np.sqrt(k1) * np.sqrt(k2) * (a * c + even * 2 / np.pi * _arc_rest(t)))
         arc = np.sqrt((1 - c) * (1 + c)) + c * np.arcsin(c)
         return float(np.sqrt(k1) * np.sqrt(k2) * (odd * c + even * 2 / np.pi * arc))
 
@@ -156,7 +157,18 @@ def leaky_relu(negative_slope: float) -> Activation:
 
 
 def _to_opposite(c: float) -> float:
-    return float(2 * np.arcsin(np.sqrt((1 + c) / 2)))
+    return 2 * math.asin(math.sqrt((1 + c) / 2))
+
+
+def _arc_rest(t: float) -> float:
+    """Return sin t - t cos t, by its series where both are nearly t."""
+    if t > 1:
+        return math.sin(t) - t * math.cos(t)
+    term, total = t**3, 0.0
+    for k in range(10):
+        total += term / (2 * k + 3)
+        term *= -t * t / ((2 * k + 2) * (2 * k + 3))
+    return total
 
 
 def _erf_moments(k: float) -> tuple[float, float, float, float]:

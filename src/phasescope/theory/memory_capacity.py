@@ -42,16 +42,18 @@ def bulk_capacity(dimension: int, square_bandwidth: float, reach: float = 0.3) -
     gives N at each r; its largest over r in [1 - reach, 1) is returned. Right where the crosstalk is a sum of many: in
     large D. Its exponent tends to ``capacity_exponent`` from below as alpha_c - 1/D.
     """
-    r = np.linspace(1 - reach, 1, 2001)[:-1]
+    # narrow bandwidths hold states so near their pattern that an even grid misses them all
+    close = 1 - reach / 2000 * np.geomspace(1e-6, 0.99, 300)
+    r = np.concatenate([np.linspace(1 - reach, 1, 2001)[:-1], close])
     kappa = dimension * r / square_bandwidth
-    mean, bessel = log_sphere_mean(kappa, dimension), special.ive(dimension / 2 - 1, kappa)
+    less, bessel = log_sphere_mean(kappa, dimension, peak=1.0), special.ive(dimension / 2 - 1, kappa)
     # where the Bessel functions underflow, kappa is small for D and the overlap kappa / D
     overlap = np.where(
         bessel > 1e-280, special.ive(dimension / 2, kappa) / np.maximum(bessel, 1e-280), kappa / dimension
     )
     others = np.where(r > overlap, (1 - r) / (1 - overlap), 0.0)  # 1 - w
     weight = np.maximum(1 - others, 1e-300)
-    return float(1 + np.max(np.where(r > overlap, others / weight * np.exp(kappa - mean), 0.0)))
+    return float(1 + np.max(np.where(r > overlap, others / weight * np.exp(-less), 0.0)))
 
 
 @checked(dimension=whole(3, 10**4), square_bandwidth=bandwidth)

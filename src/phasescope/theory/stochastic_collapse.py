@@ -111,7 +111,7 @@ def _bend(t: Array | float) -> Array:
     w = np.where(np.abs(t) < 0.5, t / (2 + t), 0.0)
     series = np.polynomial.polynomial.polyval(w**2, 2 / np.arange(3, 43, 2))
     with np.errstate(divide="ignore"):
-        return np.where(np.abs(t) < 0.5, w**3 * series - t * w, np.log1p(t) - t)
+        return np.asarray(np.where(np.abs(t) < 0.5, w**3 * series - t * w, np.log1p(t) - t))
 
 
 @checked(x=array(), mu=real, zeta=not_negative)
