@@ -7,6 +7,7 @@ dA/dK = E[phi'^2 + phi phi''], here as E[phi phi' z] / sqrt(K), which needs no s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -135,10 +136,15 @@ def leaky_relu(negative_slope: float) -> Activation:
     even, odd, square = ((1 - a) / 2) ** 2, ((1 + a) / 2) ** 2, (1 + a * a) / 2
 
     def pair(k1: float, k2: float, c: float) -> float:
+        if c < -0.5:  # in the angle to the opposite input, t: as below, less what cancels for ReLU, c + |c|
+            t = _to_opposite(c)
+            return float(np.sqrt(k1) * np.sqrt(k2) * (a * c + even * 2 / np.pi * _arc_rest(t)))
         arc = np.sqrt((1 - c) * (1 + c)) + c * np.arcsin(c)
         return float(np.sqrt(k1) * np.sqrt(k2) * (odd * c + even * 2 / np.pi * arc))
 
     def slope_pair(k1: float, k2: float, c: float) -> float:
+        if c < -0.5:
+            return float(a + even * 2 / np.pi * _to_opposite(c))
         return float(odd + even * 2 / np.pi * np.arcsin(c))
 
     return Activation(
@@ -148,6 +154,21 @@ def leaky_relu(negative_slope: float) -> Activation:
         () if a == 1 else (0.0,),
         ClosedForms(lambda k: (k * square, square, (1 - a) * float(np.sqrt(k)) / UNIT, square), pair, slope_pair),
     )
+
+
+def _to_opposite(c: float) -> float:
+    return 2 * math.asin(math.sqrt((1 + c) / 2))
+
+
+def _arc_rest(t: float) -> float:
+    """Return sin t - t cos t, by its series where both are nearly t."""
+    if t > 1:
+        return math.sin(t) - t * math.cos(t)
+    term, total = t**3, 0.0
+    for k in range(10):
+        total += term / (2 * k + 3)
+        term *= -t * t / ((2 * k + 2) * (2 * k + 3))
+    return total
 
 
 def _erf_moments(k: float) -> tuple[float, float, float, float]:

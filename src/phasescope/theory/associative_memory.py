@@ -168,13 +168,13 @@ def vmf_log_normalizer(concentration: float, dimension: int) -> float:
     return float(-area - log_sphere_mean(concentration, dimension))
 
 
-def log_sphere_mean(concentration: Array | float, dimension: int) -> Array:
-    """Return log E[exp(kappa x)] for each kappa >= 0, x the first coordinate of a uniform point on the unit sphere."""
+def log_sphere_mean(concentration: Array | float, dimension: int, *, peak: float = 0.0) -> Array:
+    """Return log E[exp(kappa (x - peak))], kappa >= 0, x the first coordinate of a uniform point on the unit sphere."""
     kappa, order = np.asarray(concentration, dtype=np.float64), dimension / 2 - 1
     with np.errstate(divide="ignore", invalid="ignore"):
         bessel = special.ive(order, kappa)
-        found = special.gammaln(order + 1) + order * np.log(2 / kappa) + np.log(bessel) + kappa
+        found = special.gammaln(order + 1) + order * np.log(2 / kappa) + np.log(bessel) + (1 - peak) * kappa
         n = np.arange(200)  # where kappa is small for its order: the series 0F1(; D/2; kappa^2/4), here all of it
         terms = special.xlogy(n, kappa[..., None] ** 2 / 4) - special.gammaln(n + 1) - special.gammaln(n + order + 1)
-    small: Array = special.logsumexp(terms, axis=-1) + special.gammaln(order + 1)
+    small: Array = special.logsumexp(terms, axis=-1) + special.gammaln(order + 1) - peak * kappa
     return np.where((bessel > 1e-280) & (kappa > 0), found, small)

@@ -32,12 +32,16 @@ def asymmetric_norm(parameters: Sequence[Array], rates: Sequence[float], *, high
     return math.sqrt(sum(rate * float(np.sum(np.square(p))) for p, rate in zip(parameters, kept, strict=True)))
 
 
-def _ball(parallel: float, transverse: float, radius: float) -> None:
-    if math.hypot(parallel, transverse) <= radius:
+def _gap(parallel: float, transverse: float, radius: float) -> float:
+    """Return |mu|^2 - radius^2, without the difference of near squares; ``BadInput`` where it is not above 0."""
+    large, small = max(parallel, transverse), min(parallel, transverse)
+    gap = (large - radius) * (large + radius) + small**2
+    if gap <= 0:
         raise BadInput(
             f"the centre lies {math.hypot(parallel, transverse):g} from the origin, the radius is {radius:g}: "
             "the domain is balls that do not touch, a distance above the radius."
         )
+    return gap
 
 
 @checked(parallel=not_negative, transverse=not_negative, radius=positive)
@@ -47,9 +51,8 @@ def homogeneous_ball(parallel: float, transverse: float, radius: float) -> tuple
     Along mu, at the distance |mu| - radius from each ball: the largest there is. Raises ``BadInput`` where the balls
     touch.
     """
-    _ball(parallel, transverse, radius)
-    size = math.hypot(parallel, transverse)
-    return parallel / size, transverse / size, size - radius
+    gap, size = _gap(parallel, transverse, radius), math.hypot(parallel, transverse)
+    return parallel / size, transverse / size, gap / (size + radius)
 
 
 @checked(parallel=not_negative, transverse=not_negative, radius=positive)
@@ -61,12 +64,12 @@ def quasi_homogeneous_ball(parallel: float, transverse: float, radius: float) ->
     the first coordinate is not needed and is dropped: (0, 1), transverse - radius. Raises ``BadInput`` where the balls
     touch.
     """
-    _ball(parallel, transverse, radius)
-    share = transverse / radius
-    if share >= 1:
+    gap = _gap(parallel, transverse, radius)
+    if transverse >= radius:
         return 0.0, 1.0, transverse - radius
-    along = math.sqrt(1 - share**2)
-    return along, share, along * parallel + share * transverse - radius
+    height = math.sqrt((radius - transverse) * (radius + transverse))
+    along = height / radius
+    return along, transverse / radius, along * gap / (parallel + height)  # along * (parallel - height)
 
 
 @checked(classes=whole(2))

@@ -41,7 +41,7 @@ def a_loss(name: str, value: Any) -> Loss:
 @checked(gain=positive, residual=below_one)
 def target_scale(gain: float, residual: float = 0.0) -> float:
     """Return a* = sqrt((1 - mu^2) / g), the scale at which J = 1; ``BadInput`` at mu = 1, where only a = 0 is."""
-    return float(np.sqrt((1 - residual**2) / gain))
+    return float(np.sqrt((1 - residual) * (1 + residual) / gain))
 
 
 @checked(scale=positive, rate=not_negative, gain=positive, loss=a_loss, residual=below_one)
@@ -59,7 +59,7 @@ def _stepped(scale: float, rate: float, gain: float, loss: Loss, residual: float
 @checked(rate=not_negative, gain=positive, residual=below_one)
 def contraction(rate: float, gain: float, residual: float = 0.0) -> float:
     """Return the linear factor 1 - 4 eta g (1 - mu^2) of both maps at the target; 0 is quadratic convergence."""
-    return 1 - 4 * rate * gain * (1 - residual**2)
+    return 1 - 4 * rate * gain * (1 - residual) * (1 + residual)
 
 
 @checked(gain=positive, residual=below_one)
@@ -70,7 +70,7 @@ def largest_rate(gain: float, residual: float = 0.0) -> float:
     least u (1 - e / 2.718). JSL needs ``largest_square_rate`` as well. At half of it convergence is quadratic.
     With a residual the condition is local: from far off, a step may overshoot past a = 0.
     """
-    return 1 / (2 * gain * (1 - residual**2))
+    return 1 / (2 * gain * (1 - residual) * (1 + residual))
 
 
 @checked(gain=positive, residual=below_one, scale=positive)
@@ -92,10 +92,11 @@ def one_step_rate(gain: float, residual: float = 0.0) -> float:
     (ReLU: from sigma_w^2 = 4.98 on): the step lands, but another step with the same rate would leave again.
     """
     jacobian = gain + residual**2
-    distance = jacobian - 1
-    if abs(distance) < 1e-8:
-        return 1 / (4 * gain * (1 - residual**2))
-    return (1 - target_scale(gain, residual)) * jacobian / (2 * gain * float(np.log(jacobian)))
+    distance = (gain - 1) + residual**2
+    # 1 - a* = (J - 1) / (g (1 + a*)), so that (J - 1) / log J is all that nears 0 / 0
+    log = float(np.log1p(distance) if abs(distance) < 0.5 else np.log(jacobian))
+    slope = distance / log if distance else 1.0
+    return slope / (1 + target_scale(gain, residual)) * jacobian / (2 * gain**2)
 
 
 @checked(rate=not_negative, gain=positive, loss=a_loss, residual=below_one, tolerance=positive, most=whole(0, 10**6))

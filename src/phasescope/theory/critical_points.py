@@ -21,6 +21,7 @@ from phasescope.theory.criticality import (
     Norm,
     a_block,
     a_norm,
+    added_power,
     chi_jacobian,
     chi_kernel,
     fixed_kernel,
@@ -38,7 +39,7 @@ Kind = Literal["every kernel", "attracting", "repelling", "attracts from below",
 def _below_one(residual: float) -> float:
     if not 0 <= residual < 1:
         raise BadInput(f"residual is {residual}: a critical set of its own needs 0 <= mu < 1; at mu = 1 see fixed_chi.")
-    return 1 - residual**2
+    return (1 - residual) * (1 + residual)
 
 
 @checked(phi=a_phi, kernel=a_kernel, norm=a_norm, residual=not_negative)
@@ -228,7 +229,7 @@ def _growth_power(block: Block) -> float:
 
 
 def _growth_at(block: Block, kernel: float) -> float:
-    added = kernel_step(block, 1.0) - block.residual**2 if block.norm != "none" else np.nan
+    added = added_power(block, 1.0) if block.norm != "none" else np.nan
     return block.weight_variance * kernel * jacobian_gain(block.phi, block.norm, kernel) / added
 
 

@@ -124,9 +124,13 @@ def kernel_step(block: Block, kernel: float) -> float:
 
 def next_kernel(block: Block, kernel: float) -> float:
     """Return ``kernel_step``, inside loops: the block has been looked at."""
+    return added_power(block, kernel) + block.residual**2 * kernel
+
+
+def added_power(block: Block, kernel: float) -> float:
+    """Return sigma_w^2 a(K) + sigma_b^2, the part of the next kernel that the residual does not carry."""
     bias = 0.0 if block.norm == "batch" else block.bias_variance
-    power = kernel_power(block.phi, block.norm, _checked(kernel, block.norm))
-    return block.weight_variance * power + bias + block.residual**2 * kernel
+    return block.weight_variance * kernel_power(block.phi, block.norm, _checked(kernel, block.norm)) + bias
 
 
 @checked(block=a_block, kernel=a_kernel)
@@ -186,8 +190,7 @@ def fixed_kernel(block: Block, start: float = 1.0) -> float:
     before the weights or on activations K' is affine and K* = (sigma_w^2 a + sigma_b^2) / (1 - mu^2).
     """
     if block.norm != "none":
-        rest = 1 - block.residual**2
-        added = kernel_step(block, 1.0) - block.residual**2
+        rest, added = (1 - block.residual) * (1 + block.residual), added_power(block, 1.0)
         return added / rest if rest > 0 else np.inf if added > 0 else start
 
     def excess(kernel: float) -> float:

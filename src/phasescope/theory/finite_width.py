@@ -9,12 +9,22 @@ import numpy as np
 
 from phasescope.theory.criticality import Block, a_block, chi_kernel, kernel_trajectory
 from phasescope.theory.domains import a_kernel, checked, depth
+from phasescope.theory.gaussian_moments import gaussian_mean
 from phasescope.vocabulary import Array, BadInput
 
 
 def _plain(block: Block, what: str) -> None:
     if block.norm != "none" or block.residual != 0:
         raise BadInput(f"norm {block.norm!r}, mu = {block.residual:g}: {what} is known for norm 'none' and mu = 0.")
+
+
+def _beyond_squares(block: Block, kernel: float) -> float:
+    """Return E phi^4 - A^2 - 2 (K dA/dK)^2 at K > 0: the mean square of phi^2 less its parts along 1 and z^2 - 1."""
+    phi, root, m = block.phi, float(np.sqrt(kernel)), block.phi.moments(kernel)
+    part = kernel * m.growth
+    return gaussian_mean(
+        lambda x: (phi.value(x) ** 2 - m.mean_square - part * ((x / root) ** 2 - 1)) ** 2, root, phi.kinks
+    ).value
 
 
 @checked(block=a_block, start=a_kernel, depth=depth)
@@ -37,9 +47,11 @@ def kernel_variance(block: Block, start: float, depth: int) -> Array:
     flow = [0.0]
     for kernel in kernels[:-1]:
         m = block.phi.moments(kernel)
-        fresh = block.phi.average(lambda phi, slope: phi**4, kernel) - m.mean_square**2
-        if orthogonal:
-            fresh -= 2 * (kernel * m.growth) ** 2
+        mean = m.mean_square
+        # the variance of phi^2 as a mean of squares: E phi^4 - A^2 keeps no digits where phi hardly varies
+        fresh = block.phi.average(lambda phi, slope, mean=mean: (phi**2 - mean) ** 2, kernel)  # type: ignore[misc]
+        if orthogonal and kernel > 0:  # less the part along z^2 - 1, again as a mean of squares
+            fresh = _beyond_squares(block, kernel)
         flow.append(block.weight_variance**2 * fresh + chi_kernel(block, kernel) ** 2 * flow[-1])
     return np.array(flow) + (0.0 if orthogonal else 2 * kernels**2)
 
@@ -56,6 +68,8 @@ def singular_value_spread(block: Block, start: float, depth: int) -> Array:
     each = 0.0 if block.weights == "orthogonal" else 1.0
     spread = [0.0]
     for kernel in kernel_trajectory(block, start, depth)[:-1]:
-        fourth = block.phi.average(lambda phi, slope: slope**4, kernel)
-        spread.append(spread[-1] + fourth / block.phi.moments(kernel).slope_square ** 2 - 1 + each)
+        mean = block.phi.moments(kernel).slope_square
+        # E[phi'^4] / B^2 - 1 as a mean of squares, for the difference has no digits where phi' hardly varies
+        varied = block.phi.average(lambda phi, slope, mean=mean: (slope**2 / mean - 1) ** 2, kernel)  # type: ignore[misc]
+        spread.append(spread[-1] + varied + each)
     return np.array(spread)

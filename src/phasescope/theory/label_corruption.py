@@ -49,7 +49,7 @@ def full_inversion_accuracy(corruption: Any, p: int) -> Array:
     It is 1 - xi (1 - 1/p): of the labels drawn again, 1/p are right by accident (Doshi et al. 2023, Secs. 1.1 and 2,
     who write 1 - xi). Raises ``BadInput`` for xi outside [0, 1] and p < 2.
     """
-    return 1 - np.asarray(corruption) * (1 - zero_function_loss(p))
+    return (1 - np.asarray(corruption)) + np.asarray(corruption) * zero_function_loss(p)
 
 
 @checked(p=whole(2))

@@ -36,7 +36,7 @@ def scratch_risk(samples: int, dimension: int, noise: float = 0.0) -> float:
             f"{n} samples in {d} dimensions: the mean risk is finite for samples <= dimension - 2 or "
             "samples >= dimension + 2."
         )
-    return 1 - n / d + noise**2 * n / (d - n - 1) if n < d else noise**2 * d / (n - d - 1)
+    return (d - n) / d + noise**2 * n / (d - n - 1) if n < d else noise**2 * d / (n - d - 1)
 
 
 @checked(gamma=positive, noise=not_negative)
@@ -70,13 +70,14 @@ def ridge_probe_risk(angle: float, penalty: float) -> float:
 
     The probe minimizes (1/n) sum (a z - y)^2 + lambda a^2.
     """
-    return 1 - (1 + 2 * penalty) / (1 + penalty) ** 2 * math.cos(angle) ** 2
+    # 1 - (1 + 2 l) / (1 + l)^2 = (l / (1 + l))^2; written so, nothing cancels at small angles and penalties
+    return math.sin(angle) ** 2 + (penalty / (1 + penalty) * math.cos(angle)) ** 2
 
 
 @checked(gamma=positive, angle=radians, noise=not_negative)
 def linear_transferability(gamma: float, angle: float, noise: float = 0.0) -> float:
     """Return what a linear probe wins over scratch for d -> infinity (Eq. 11), for gamma != 1."""
-    return scratch_risk_limit(gamma, noise) - (1 - math.cos(angle) ** 2)
+    return scratch_risk_limit(gamma, noise) - math.sin(angle) ** 2
 
 
 @checked(angle=radians, noise=not_negative)
@@ -87,15 +88,16 @@ def negative_transfer(angle: float, noise: float = 0.0) -> tuple[tuple[float, fl
     angle > arccos(1 - noise). Above 1: from 1 + noise^2 / sin^2(angle) on. The band around 1 between them is the
     anomalous positive transfer, which double descent makes. At angle 0 or pi nothing is lost.
     """
-    square = math.cos(angle) ** 2
+    cosine, sine = abs(math.cos(angle)), math.sin(angle)
     found = []
-    b = 1 + square - noise**2
-    inside = b**2 - 4 * square
-    if inside > 0 and b > 0:
-        root = math.sqrt(inside)
-        found.append(((b - root) / 2, (b + root) / 2))
-    if math.sin(angle) ** 2 > 1e-30:
-        found.append((1 + noise**2 / (1 - square), math.inf))
+    gap = 2 * math.sin(min(angle, math.pi - angle) / 2) ** 2  # 1 - cosine
+    if noise < gap:
+        # b^2 - 4 cos^2 in its four factors, and the lower root as cos^2 over the upper one
+        root = math.sqrt((gap - noise) * (gap + noise)) * math.sqrt((1 + cosine - noise) * (1 + cosine + noise))
+        high = (1 + (cosine - noise) * (cosine + noise) + root) / 2
+        found.append((cosine**2 / high, high))
+    if sine**2 > 1e-30:
+        found.append((1 + (noise / sine) ** 2, math.inf))
     return tuple(found)
 
 
@@ -125,14 +127,18 @@ def kept_share(kept: float, learnt: float, *, source: float = 1.0, layers: int =
         raise BadInput(f"source is {source:g}, kept is {kept:g}: a projection is no longer than its vector, above 0.")
     if learnt == 0:
         return float((kept / source) ** ((layers - 1) / 2))
-    # in x = c^(2/(L-1)): source x^L - kept x^(L-1) - learnt, one change of sign, so one positive root
+    # in x = c^(2/(L-1)): source x^L - kept x^(L-1) - learnt, one change of sign, so one positive root; it lies between
+    # the larger and the sum of the roots without ``learnt`` and without ``kept``
     top = (kept + learnt) / source + 1
     if layers * math.log10(top) + abs(math.log10(source)) > 300:
         raise BadInput(f"learnt is {learnt:g} with source {source:g} and {layers} layers: floats do not hold it.")
-    root = float(
-        brentq(lambda x: source * x**layers - kept * x ** (layers - 1) - learnt, 0.0, top, xtol=1e-15, maxiter=10_000)
-    )
-    return float(root ** ((layers - 1) / 2))
+    roots = kept / source, (learnt / source) ** (1 / layers)
+    low, high = max(roots) * (1 - 1e-14), sum(roots) * (1 + 1e-14)
+
+    def excess(x: float) -> float:
+        return (source * x - kept) * x ** (layers - 1) - learnt
+
+    return float(brentq(excess, low, high, xtol=1e-300, rtol=1e-15) ** ((layers - 1) / 2))
 
 
 @checked(gamma=positive, noise=not_negative, layers=layer_count)
@@ -191,8 +197,8 @@ def finite_source_break_even(source_gamma: float, source_noise: float) -> float:
     cos = (1 + noise^2 / (1 - source_gamma)) / 2 below source_gamma = 1, (1 + noise^2 / (source_gamma - 1)) / 2 above.
     """
     _ratio(source_gamma)
-    cosine = (1 + source_noise**2 / abs(1 - source_gamma)) / 2
-    return math.acos(cosine) if cosine <= 1 else math.nan
+    ratio = source_noise**2 / abs(1 - source_gamma)
+    return 2 * math.asin(math.sqrt(1 - ratio) / 2) if ratio <= 1 else math.nan
 
 
 @checked(angle=radians, noise=not_negative)
@@ -201,5 +207,7 @@ def task_divergence(angle: float, noise: float) -> float:
 
     Infinite without noise unless the angle is 0. It knows nothing of gamma, so it can not tell the sign of transfer.
     """
-    difference = 1 - math.cos(angle)
-    return difference / noise**2 if noise**2 > 0 else (math.inf if difference > 0 else 0.0)
+    half = math.sin(angle / 2)  # 1 - cos = 2 sin^2 of half the angle
+    if noise == 0:
+        return math.inf if angle > 0 else 0.0
+    return 2 * (half / noise) * (half / noise)

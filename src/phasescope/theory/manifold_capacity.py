@@ -48,7 +48,13 @@ def uniform_percent_error(data: float, dimension: float) -> float:
     1 - 2F1(1/2, -1/2; 2; c) (derived here). About c / 8 for small c, the O(P / D) and O(D / P) of Thm. 2.5, and largest
     at P = D: 1 - 8 / (3 pi) = 0.1512. Raises ``BadInput`` for sizes that are not positive.
     """
-    return float(1 - special.hyp2f1(0.5, -0.5, 2, min(data, dimension) / max(data, dimension)))
+    c = min(data, dimension) / max(data, dimension)
+    if c > 0.25:
+        return float(1 - special.hyp2f1(0.5, -0.5, 2, c))
+    # the series without its first term, the 1: at small c nothing would be left of the difference
+    n = np.arange(1, 30)
+    ratios = (n - 0.5) * (n + 0.5) / ((n + 1) * (n + 2)) * c
+    return float(c / 8 * (1 + np.cumprod(ratios).sum()))
 
 
 @checked(angle=real)
@@ -70,7 +76,8 @@ def free_percent_error(start: float, time: Array | float, data: int, dimension: 
     """
     times = np.asarray(time)
     speed = math.sqrt(min(data, dimension) / data)
-    return np.asarray(1 - np.tanh(np.arctanh(1 - start) + speed * times))
+    left = np.exp(-2 * speed * times)  # 1 - tanh without the difference: tanh is 1 long before the error is 0
+    return np.asarray(2 * start * left / (start * left + (2 - start)))
 
 
 @checked(dimension=whole(2, 10**6), t=number(0, 100, open_low=True))
@@ -80,9 +87,7 @@ def uniform_potential(dimension: int, t: float = 2.0) -> float:
     -2t + log 0F1(D/2; t^2), since E exp(2t x.y) = 0F1(D/2; t^2). Wang and Isola 2020, arXiv:2005.10242, Sec. 4.1.2;
     the closed form is derived here. Raises ``BadInput`` for D < 2 and t outside (0, 100].
     """
-    order = dimension / 2 - 1
-    # 0F1(D/2; t^2) = Gamma(D/2) t^-order I_order(2t); the series is used where the Bessel function underflows
-    scaled = special.ive(order, 2 * t)
-    if scaled > 1e-280:
-        return float(special.gammaln(dimension / 2) - order * math.log(t) + math.log(scaled))
-    return float(-2 * t + math.log(special.hyp0f1(dimension / 2, t * t)))
+    # the series of 0F1 less its first term, the 1, which would hide the others at small t; for t <= 100 it is all here
+    n = np.arange(1, 400)
+    terms = np.cumprod(t / n * (t / (dimension / 2 + n - 1)))
+    return float(np.log1p(terms.sum()) - 2 * t)

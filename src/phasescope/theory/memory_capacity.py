@@ -26,8 +26,11 @@ def capacity_exponent(square_bandwidth: float) -> float:
     with this overlap exist in exponential number: the mean of the crosstalk is its typical value, and alpha_c exact.
     """
     h2 = square_bandwidth
-    x = 2 / (np.sqrt(h2**2 + 4) + h2)
-    return float((1 - x) / h2 - np.log1p(-(x**2)) / 2)
+    root = np.sqrt(h2**2 + 4)
+    x = 2 / (root + h2)
+    # where x nears 1: (1 - x) / h^2 without the difference, and 1 - x^2 = x h^2, which the maximum obeys
+    near = np.log(x * h2) if x > 0.5 else np.log1p(-(x**2))
+    return float((1 + h2 / (root + 2)) / (root + h2) - near / 2)
 
 
 @checked(dimension=whole(3, 10**4), square_bandwidth=bandwidth, reach=open_share)
@@ -39,16 +42,18 @@ def bulk_capacity(dimension: int, square_bandwidth: float, reach: float = 0.3) -
     gives N at each r; its largest over r in [1 - reach, 1) is returned. Right where the crosstalk is a sum of many: in
     large D. Its exponent tends to ``capacity_exponent`` from below as alpha_c - 1/D.
     """
-    r = np.linspace(1 - reach, 1, 2001)[:-1]
+    # narrow bandwidths hold states so near their pattern that an even grid misses them all
+    close = 1 - reach / 2000 * np.geomspace(1e-6, 0.99, 300)
+    r = np.concatenate([np.linspace(1 - reach, 1, 2001)[:-1], close])
     kappa = dimension * r / square_bandwidth
-    mean, bessel = log_sphere_mean(kappa, dimension), special.ive(dimension / 2 - 1, kappa)
+    less, bessel = log_sphere_mean(kappa, dimension, peak=1.0), special.ive(dimension / 2 - 1, kappa)
     # where the Bessel functions underflow, kappa is small for D and the overlap kappa / D
     overlap = np.where(
         bessel > 1e-280, special.ive(dimension / 2, kappa) / np.maximum(bessel, 1e-280), kappa / dimension
     )
     others = np.where(r > overlap, (1 - r) / (1 - overlap), 0.0)  # 1 - w
     weight = np.maximum(1 - others, 1e-300)
-    return float(1 + np.max(np.where(r > overlap, others / weight * np.exp(kappa - mean), 0.0)))
+    return float(1 + np.max(np.where(r > overlap, others / weight * np.exp(-less), 0.0)))
 
 
 @checked(dimension=whole(3, 10**4), square_bandwidth=bandwidth)
@@ -58,11 +63,11 @@ def pair_capacity(dimension: int, square_bandwidth: float) -> float:
     (N - 1) P(distance < 2 h) = log 2 on the sphere of radius sqrt(D). It grows as D^(D/2), so that pairs limit the
     memory in small D only. Raises ``BadInput`` where 2 h reaches the sphere's diameter.
     """
-    overlap = 1 - 2 * square_bandwidth / dimension
-    if overlap <= -1:
+    apart = 2 * square_bandwidth / dimension  # 1 - the overlap of such neighbours
+    if apart >= 2:
         raise BadInput(f"square_bandwidth is {square_bandwidth}: on this sphere give less than D = {dimension}.")
-    half = special.betainc((dimension - 1) / 2, 0.5, 1 - overlap**2) / 2
-    share = half if overlap >= 0 else 1 - half
+    half = special.betainc((dimension - 1) / 2, 0.5, apart * (2 - apart)) / 2
+    share = half if apart <= 1 else 1 - half
     return float(1 + np.log(2) / share)
 
 

@@ -115,5 +115,9 @@ def typical_variances(fits: int, samples: int) -> Array:
     T var_{n+1}/var_n is chi-square with T - 1 degrees of freedom, so that log var falls by -(digamma((T - 1)/2) +
     log(2/T)) per fit, exactly. The mean (1 - 1/T)^n is carried by few chains.
     """
-    step = special.digamma((samples - 1) / 2) + np.log(2 / samples)
+    k = (samples - 1) / 2
+    # digamma(k) - log k by its series where both are large, and log k less log(T / 2)
+    r = 1 / k**2
+    near = -0.5 / k - r / 12 * (1 - r / 10 * (1 - r * (10 / 21 - r / 2)))
+    step = (special.digamma(k) - np.log(k) if k < 30 else near) + np.log1p(-1 / samples)
     return np.asarray(np.exp(step * np.arange(1, fits + 1)))

@@ -18,6 +18,21 @@ from phasescope.vocabulary import Array, BadInput
 some_axes = array(1, 2, 3, 4)
 
 
+def split_lengths(delta: float, size: Array | float) -> tuple[Array, Array]:
+    """Return a = sqrt((S + delta) / 2) and |w| = sqrt((S - delta) / 2), S = sqrt(delta^2 + 4 size^2), of |a w| = size.
+
+    The smaller is size over the larger: as the difference it is, it would lose all its digits at large delta.
+    """
+    large = np.sqrt((np.hypot(delta, 2 * np.asarray(size)) + abs(delta)) / 2)
+    small = np.divide(size, large, out=np.zeros_like(large), where=large > 0)
+    return (large, small) if delta >= 0 else (small, large)
+
+
+def _length(vector: Array) -> float:
+    # scaled, so that neither the squares of tiny entries vanish nor those of huge ones overflow
+    return math.hypot(*vector)
+
+
 @checked(a=real, w=array(1), rate_a=positive, rate_w=positive)
 def conserved_delta(a: float, w: Array, rate_a: float = 1.0, rate_w: float = 1.0) -> float:
     """Return delta = rate_w a^2 - rate_a |w|^2, which gradient flow conserves. Rates are above 0."""
@@ -31,11 +46,11 @@ def split_function(beta: Array, delta: float) -> tuple[float, Array]:
     Raises ``BadInput`` where there is none: beta = 0 with delta < 0, for then a is 0 and w unknown, or delta = 0.
     """
     b = beta
-    square = (math.hypot(delta, 2 * float(np.linalg.norm(b))) + delta) / 2
-    if not square > 0:
+    size = _length(b)
+    if size == 0 and delta <= 0:
         raise BadInput(f"beta is 0 and delta is {delta:g}: the direction of w is known for beta != 0 or delta > 0.")
-    a = math.sqrt(square)
-    return a, b / a
+    a, w = split_lengths(delta, size)
+    return float(a), w * b / size if size > 0 else b
 
 
 @checked(x=array(2), a=real, w=array(1), rate_a=positive, rate_w=positive)
@@ -54,25 +69,27 @@ def function_flow(beta: Array, delta: float, gram: Array, moment: Array) -> Arra
     """
     b = beta
     agree(beta=(b, ("D",)), gram=(gram, ("D", "D")), moment=(moment, ("D",)))
-    square = float(b @ b)
-    if square == 0:
+    size = _length(b)
+    if size == 0:
         raise BadInput("beta is 0: its flow depends on the direction of w there; begin elsewhere.")
-    s = math.sqrt(delta**2 + 4 * square)
-    slope = gram @ b - moment
-    return np.asarray(-((s + delta) / 2 * slope + (s - delta) / 2 * b * (b @ slope) / square))
+    a, w = split_lengths(delta, size)
+    slope, unit = gram @ b - moment, b / size
+    return np.asarray(-(a**2 * slope + w**2 * unit * (unit @ slope)))
 
 
 @checked(times=array(1, low=0), a0=real, w0=array(1), target=array(1))
 def whitened_flow(times: Array, a0: float, w0: Array, target: Array) -> tuple[Array, Array]:
     """Return a (T,) and w (T, D) at ``times`` for whitened data, X^T X = I and X^T y = ``target``, in closed form.
 
-    nu = w . target / a obeys a Riccati equation, nu = (S tanh Q - delta) / 2 with Q = Q0 + S t / 2 and
-    S = sqrt(delta^2 + 4 |target|^2); a^2 = e^(delta t) cosh^2 Q / (cosh^2 Q0 / a0^2 + 2 I(t)) (derived). At delta < 0 a
-    may cross 0. Domain: a0 != 0, target != 0, times >= 0 with (|delta| + S) t <= 600, or the exponentials overflow.
+    nu = w . target / a obeys a Riccati equation between its fixed points M = (S - delta) / 2 and -P = -(S + delta) / 2,
+    S = sqrt(delta^2 + 4 |target|^2). With n = w0 . target, E = e^(-S t) and A = n + a0 P, B = a0 M - n, the numbers
+    a, w . target and the rest of w are e^(P t) (A + B E) / S, e^(P t) (A M - B P E) / S and that of w0, each over
+    sqrt(1 + 2 I), I = int e^(2 P u) (A + B e^(-S u))^2 du / S^2 (derived). At delta < 0 a may cross 0. Domain: a0 != 0,
+    target != 0, times >= 0 with (|delta| + S) t <= 600, or the exponentials overflow.
     """
     t = times
     agree(w0=(w0, ("D",)), target=(target, ("D",)))
-    delta, length = conserved_delta(a0, w0), float(np.linalg.norm(target))
+    delta, length = conserved_delta(a0, w0), _length(target)
     s = math.hypot(delta, 2 * length)
     if abs(a0) < 1e-75 or length == 0:
         raise BadInput(f"a0 is {a0:g} and |target| is {length:g}: the closed form needs |a0| >= 1e-75 and a target.")
@@ -80,26 +97,21 @@ def whitened_flow(times: Array, a0: float, w0: Array, target: Array) -> tuple[Ar
         raise BadInput(
             f"times reach from {t.min():g} to {t.max():g}: they must lie in [0, {600 / (abs(delta) + s):g}]."
         )
-    ratio = (delta + 2 * float(w0 @ target) / a0) / s
-    if abs(ratio) == 1:  # nu rests; the closed form is continuous there
-        ratio *= 1 - 1e-15
-    # |ratio| > 1 makes tanh a coth: a shift of Q by i pi / 2, and the result is real
-    q0 = np.arctanh(complex(ratio))
-    q = q0 + s * t / 2
+    unit = target / length
+    p, m = (float(share) ** 2 / s for share in split_lengths(delta, length))  # of S
+    n = float(w0 @ unit) * (length / s)
+    first, second = n + a0 * p, a0 * m - n
 
-    def grown(u: Array, at: Array) -> Array:
-        return np.asarray(np.exp(delta * u) * (delta * np.cosh(2 * at) - s * np.sinh(2 * at)) / (-4 * length**2))
+    def grown(rate: float) -> Array:
+        return np.asarray(t if rate == 0 else np.expm1(rate * t) / rate)  # int e^(rate u) du
 
-    flat = t / 2 if delta == 0 else np.expm1(delta * t) / (2 * delta)
-    integral = flat + (grown(t, q) - grown(np.zeros(1), np.array([q0]))) / 2
-    square = np.real(np.exp(delta * t) * np.cosh(q) ** 2 / (np.cosh(q0) ** 2 / a0**2 + 2 * integral))
-    crossed = (ratio < -1) & (t > -2 * q0.real / s)
-    a = np.where(crossed, -1.0, 1.0) * math.copysign(1.0, a0) * np.sqrt(np.maximum(square, 0))
-    along = np.real((s * np.tanh(q) - delta) / 2) * a / length
-    across = w0 - (w0 @ target) * target / length**2
-    size = float(np.linalg.norm(across))
-    left = np.sqrt(np.maximum(square - delta - along**2, 0)) if size > 0 else np.zeros_like(t)
-    return a, along[:, None] * target / length + left[:, None] * across / (size or 1.0)
+    area = first**2 * grown(2 * p * s) + 2 * first * second * grown(delta) + second**2 * grown(-2 * m * s)
+    shrunk = np.sqrt(1 + 2 * area)
+    rise, part = np.exp(p * s * t), -np.expm1(-s * t)  # E = 1 - part
+    a = rise * (a0 + (n - a0 * m) * part) / shrunk
+    along = rise * (float(w0 @ unit) + (a0 * (length / s) - float(w0 @ unit) * p) * part) / shrunk
+    across = w0 - (w0 @ unit) * unit
+    return a, along[:, None] * unit + across / shrunk[:, None]
 
 
 @checked(a=positive, delta=real, target=array(1))
@@ -107,7 +119,7 @@ def basin_edge(a: float, delta: float, target: Array) -> float:
     """Return the w . target below which a neuron with this a > 0 and delta < 0 flips its sign: -a (delta + S) / 2."""
     if not delta < 0:
         raise BadInput(f"a is {a:g} and delta is {delta:g}: basins are parted for a > 0 and delta < 0.")
-    return -a * (delta + math.hypot(delta, 2 * float(np.linalg.norm(target)))) / 2
+    return -a * float(split_lengths(delta, _length(target))[0]) ** 2
 
 
 @checked(beta=some_axes, delta=real)
@@ -117,14 +129,14 @@ def bias_potential(beta: Array, delta: float) -> Array:
     Trained on y = X beta without a unique solution, the neuron ends at the interpolator that minimizes
     Psi(beta) - psi beta0 . beta / |beta0| (``bias_tilt`` gives psi).
     """
-    s = np.sqrt(delta**2 + 4 * np.sum(beta**2, axis=-1))
-    return np.asarray((s - 2 * delta) * np.sqrt(np.maximum(s + delta, 0)) / 3)
+    size = np.hypot.reduce(beta, axis=-1, initial=0.0)
+    return np.asarray((np.hypot(delta, 2 * size) - 2 * delta) * math.sqrt(2) * split_lengths(delta, size)[0] / 3)
 
 
 @checked(beta0=array(1), delta=real)
 def bias_tilt(beta0: Array, delta: float) -> float:
     """Return psi = sqrt(sqrt(delta^2 + 4 |beta0|^2) - delta), how much the first direction weighs."""
-    return math.sqrt(max(math.hypot(delta, 2 * float(np.linalg.norm(beta0))) - delta, 0.0))
+    return math.sqrt(2) * float(split_lengths(delta, _length(beta0))[1])
 
 
 @checked(beta0=array(1), delta=real, null=array(1), solution=not_negative)
@@ -136,9 +148,12 @@ def null_coordinate(beta0: Array, delta: float, null: Array, solution: float) ->
     """
     b, direction = beta0, null
     agree(beta0=(b, ("D",)), null=(direction, ("D",)))
-    lengths = float(np.linalg.norm(b)), float(np.linalg.norm(direction))
+    lengths = _length(b), _length(direction)
     if lengths[0] == 0 or abs(lengths[1] - 1) > 1e-9:
         raise BadInput(f"|beta0| is {lengths[0]:g} and |null| is {lengths[1]:g}: give beta0 != 0 and a unit vector.")
-    k = bias_tilt(b, delta) / math.sqrt(2) * float(b @ direction) / lengths[0]
-    half = (k**2 + delta) / 2
-    return k * math.sqrt(half + math.hypot(half, solution))
+    a, w = (float(part) for part in split_lengths(delta, lengths[0]))
+    unit = b / lengths[0]
+    cosine = float(unit @ direction)
+    # k = |w| cos; K as (k^2 + delta) / 2 would cancel where beta0 is along null
+    twice = a**2 - (w * _length(unit - cosine * direction)) ** 2
+    return w * cosine * float(split_lengths(twice, solution)[0])

@@ -43,8 +43,12 @@ def hyperbolic_entropy(values: Array, delta: float) -> float:
     ends at the interpolator of least entropy; else this is an approximation, and ``product_flow`` is exact.
     """
     size = _nonzero(delta)
-    s = values
-    return float(np.sum(2 * s * np.arcsinh(2 * s / size) - np.sqrt(4 * s**2 + size**2) + size) / 4)
+    s = np.abs(values)
+    root = np.hypot(size, 2 * s)
+    with np.errstate(over="ignore"):
+        angle = np.where(2 * s < 1e8 * size, np.arcsinh(2 * s / size), np.log(2 * s + root) - math.log(size))
+    # sqrt(4 s^2 + delta^2) - |delta| as 4 s^2 over their sum: at large delta the difference has no digits
+    return float(np.sum(s * (angle - 2 * s / (root + size))) / 2)
 
 
 def _nonzero(delta: float) -> float:
@@ -60,13 +64,16 @@ def least_entropy(measurements: Array, values: Array, delta: float) -> Array:
     By its dual, a smooth convex problem: the singular values of beta are |delta| / 2 sinh(2 z), z those of
     sum_i l_i M_i. Raises ``BadInput`` where the measurements contradict each other.
     """
-    m, y, size = measurements, values, _nonzero(delta)
-    agree(measurements=(m, ("n", "D", "K")), values=(y, ("n",)))
+    m = measurements
+    agree(measurements=(m, ("n", "D", "K")), values=(values, ("n",)))
+    unit = float(np.abs(values).max()) or 1.0  # the search knows one size; delta and beta scale as the values
+    y, size = values / unit, _nonzero(delta) / unit
+    large = max(size, 1.0)  # times the l_i, which are as small as 1 / delta at large delta
 
     def primal(weights: Array) -> tuple[Array, float]:
-        u, z, vt = np.linalg.svd(np.tensordot(weights, m, 1), full_matrices=False)
+        u, z, vt = np.linalg.svd(np.tensordot(weights / large, m, 1), full_matrices=False)
         z = np.minimum(z, 300)
-        return (u * (size / 2 * np.sinh(2 * z))) @ vt, float(size / 4 * np.sum(np.cosh(2 * z) - 1))
+        return (u * (size / 2 * np.sinh(2 * z))) @ vt, float(large * size / 2 * np.sum(np.sinh(z) ** 2))
 
     def dual(weights: Array) -> tuple[float, Array]:
         beta, height = primal(weights)
@@ -79,9 +86,9 @@ def least_entropy(measurements: Array, values: Array, delta: float) -> Array:
         beta = primal(start)[0]
     except np.linalg.LinAlgError:  # the weights have grown beyond floats
         raise BadInput(f"{contradicted}: give independent ones of ordinary size.") from None
-    if not np.abs(np.tensordot(m, beta, 2) - y).max() <= 1e-6 * max(1.0, float(np.abs(y).max())):
+    if not np.abs(np.tensordot(m, beta, 2) - y).max() <= 1e-6:
         raise BadInput(f"{contradicted}: give independent ones.")
-    return beta
+    return np.asarray(unit * beta)
 
 
 @checked(beta0=array(1), layers=whole(1, 1000), null=array(1), solution=not_negative)
@@ -110,4 +117,4 @@ def deep_null_coordinate(beta0: Array, layers: int, null: Array, solution: float
         high *= 2
         if high > 1e100:
             raise BadInput(f"|beta0| is {length:g} with {layers} layers: the end lies beyond 1e100; give fewer layers.")
-    return math.copysign(float(brentq(gap, 0.0, high, xtol=1e-13)), right)
+    return math.copysign(float(brentq(gap, 0.0, high, xtol=1e-300, rtol=1e-15, maxiter=1000)), right)

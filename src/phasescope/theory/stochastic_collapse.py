@@ -41,18 +41,32 @@ def collapse_rate(drift: float, noise: float, step: float = 0.0) -> float:
     """
     if step == 0:
         return drift - noise**2 / 2
-    a, b = 1 + drift * step, noise * math.sqrt(step)
+    move, b = drift * step, noise * math.sqrt(step)
+    a = 1 + move
     if a == 0 and b == 0:
         return -math.inf
-    if b == 0 or abs(a) > 300 * b:  # where the series needs many terms; what is left out is 5/2 (b / a)^6
-        r = (b / a) ** 2
-        return (math.log(abs(a)) - r / 2 - 3 * r**2 / 4) / step
+    if abs(a) > 12 * b:  # where the series needs many terms and their sum has lost digits
+        # log |a| / step, where 1 + move has lost the move; |1 + m| = 1 + max(m, -2 - m)
+        grown = drift * (math.log1p(max(move, -2 - move)) / move if move else 1.0)
+        return grown - (noise / a) ** 2 * _log_loss((b / a) ** 2)
     half = (a / b) ** 2 / 2
     reach = 12 * math.sqrt(half + 12) + 40
     j = np.arange(max(0, math.floor(half - reach)), math.ceil(half + reach))
     weights = np.exp(j * math.log(half) - half - gammaln(j + 1)) if half > 0 else (j == 0).astype(float)
     mean = weights @ (math.log(2) + digamma(j + 0.5)) / weights.sum()
     return float(mean / 2 + math.log(b)) / step
+
+
+def _log_loss(r: float) -> float:
+    """Return -E[log |1 + sqrt(r) N|] / r = sum_n (2 n - 1)!! r^(n - 1) / (2 n) for r <= 1/144, N normal.
+
+    The series is asymptotic; its terms fall until n = 1 / (2 r) and are below rounding at n = 20.
+    """
+    total, moment = 0.0, 1.0
+    for n in range(1, 21):
+        total += moment / (2 * n)
+        moment *= (2 * n + 1) * r
+    return total
 
 
 @checked(drift=positive, step=not_negative)
@@ -68,11 +82,8 @@ def collapse_threshold(drift: float, step: float = 0.0) -> float:
     most = min(2 * guess, 1 / math.sqrt(step))  # beyond noise sqrt(step) = 1 the steps overshoot and noise drives out
     if collapse_rate(drift, most, step) >= 0:
         raise BadInput(f"drift {drift} with step {step}: no noise makes the walk collapse; take a smaller step.")
-    if collapse_rate(drift, 1e-3 * guess, step) <= 0:
-        raise BadInput(
-            f"drift {drift} with step {step}: one step changes too little for floats; take a longer one, or 0."
-        )
-    return float(brentq(lambda noise: collapse_rate(drift, noise, step), 1e-3 * guess, most, xtol=1e-12))
+    found = brentq(lambda noise: collapse_rate(drift, noise, step), 1e-3 * guess, most, xtol=1e-12 * guess)
+    return float(found)
 
 
 # -- dx = (mu x - x^3) dt + zeta x dB ----------------------------------------------------------------------------------
@@ -82,7 +93,25 @@ def _shape(mu: float, zeta: float) -> float:
     """Return the shape k of the stationary law x^2 ~ Gamma(k, scale zeta^2). Domain: zeta^2 < 2 mu."""
     if not 0 < zeta**2 < 2 * mu:
         raise BadInput(f"mu {mu}, zeta {zeta}: the stationary density needs 0 < zeta^2 < 2 mu; beyond, all collapses.")
-    return mu / zeta**2 - 0.5
+    return (2 * mu - zeta**2) / (2 * zeta**2)
+
+
+FLAT_SHAPE = 20.0  # from here on Stirling's series for log Gamma is exact to rounding
+
+
+def _stirling(k: float) -> float:
+    """Return log Gamma(k) - [(k - 1/2) log k - k + log(2 pi) / 2] for k >= ``FLAT_SHAPE``."""
+    r = 1 / k / k
+    return (1 / 12 - r * (1 / 360 - r * (1 / 1260 - r * (1 / 1680 - r / 1188)))) / k
+
+
+def _bend(t: Array | float) -> Array:
+    """Return log(1 + t) - t for t >= -1, also where both are nearly equal: 2 artanh(w) - t, w = t / (2 + t)."""
+    t = np.asarray(t, dtype=np.float64)
+    w = np.where(np.abs(t) < 0.5, t / (2 + t), 0.0)
+    series = np.polynomial.polynomial.polyval(w**2, 2 / np.arange(3, 43, 2))
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.where(np.abs(t) < 0.5, w**3 * series - t * w, np.log1p(t) - t))
 
 
 @checked(x=array(), mu=real, zeta=not_negative)
@@ -92,6 +121,12 @@ def quartic_density(x: Array, mu: float, zeta: float) -> Array:
     Chen et al. 2023, Fig. 1. Infinite at 0 where zeta^2 > mu. Raises ``BadInput`` outside 0 < zeta^2 < 2 mu.
     """
     k = _shape(mu, zeta)
+    if k >= FLAT_SHAPE:
+        # the law of x^2 as its distance from the mean, k zeta^2: all large terms of the logarithm have gone
+        root = math.sqrt(k) * zeta
+        off = (np.abs(x) - root) / root * ((np.abs(x) + root) / root)
+        log = (k - 0.5) * _bend(off) - off / 2
+        return np.asarray(np.exp(log - _stirling(k)) / (math.sqrt(2 * math.pi) * zeta))
     with np.errstate(divide="ignore", invalid="ignore"):
         log = np.where((x == 0) & (k == 0.5), 0.0, (2 * k - 1) * np.log(np.abs(x) / zeta))
     return np.asarray(np.exp(log - (x / zeta) ** 2 - gammaln(k)) / zeta)
@@ -109,7 +144,9 @@ def quartic_share_below(x: float, mu: float, zeta: float) -> float:
 def quartic_mean_absolute(mu: float, zeta: float) -> float:
     """Return the stationary E|x| = zeta Gamma(k + 1/2) / Gamma(k), k = mu / zeta^2 - 1/2, in the density's domain."""
     k = _shape(mu, zeta)
-    return zeta * math.exp(math.lgamma(k + 0.5) - math.lgamma(k))
+    if k < FLAT_SHAPE:
+        return zeta * math.exp(math.lgamma(k + 0.5) - math.lgamma(k))
+    return math.sqrt(k) * zeta * math.exp(k * float(_bend(1 / (2 * k))) + _stirling(k + 0.5) - _stirling(k))
 
 
 @checked(mu=real, zeta=not_negative)
@@ -135,7 +172,8 @@ def quartic_path(start: Array, increments: Array, mu: float, zeta: float, dt: fl
         raise BadInput(f"log x moves by {np.abs(log).max():.3g}: floats hold 300; give shorter times.")
     growth = np.exp(np.concatenate([np.zeros_like(log[:1]), log]))
     areas = np.cumsum((growth[1:] ** 2 + growth[:-1] ** 2) * dt / 2, 0)
-    return np.asarray(start * growth / np.sqrt(1 + 2 * start**2 * np.concatenate([np.zeros_like(areas[:1]), areas])))
+    areas = np.concatenate([np.zeros_like(areas[:1]), areas])
+    return np.asarray(start * growth / np.hypot(1, start * np.sqrt(2 * areas)))
 
 
 # -- linear teacher and student, one singular mode ---------------------------------------------------------------------

@@ -71,7 +71,7 @@ class TransformerBlock:
 
     def keeps(self, strength: float) -> float:
         """Return c^2, the share of the squared size that a skip connection passes on."""
-        return 1 - strength**2 if self.skip == "preserving" else 1.0
+        return (1 - strength) * (1 + strength) if self.skip == "preserving" else 1.0
 
     def overlap(self, correlation: float) -> float:
         """Return F(r), the covariance of two tokens' perceptron outputs at input correlation r in [-1, 1]."""
@@ -110,10 +110,17 @@ def _attended(block: TransformerBlock, size: float, overlap: float) -> tuple[flo
     rho = _state(size, overlap)
     if block.skip == "reset":
         size, overlap = 1.0, rho
-    kept, added, score = block.keeps(block.attention), block.attention**2, block.score_scale**2
+    kept, added = block.keeps(block.attention), block.attention**2
+    alone, shared = _attention(block, rho)
+    return float(kept * size + added * alone), float(kept * overlap + added * shared)
+
+
+def _attention(block: TransformerBlock, rho: float) -> tuple[float, float]:
+    """Return the mean square of what attention adds to a token, and the mean product of what it adds to two."""
+    score = block.score_scale**2
     alone = rho + (1 - rho) * np.exp(score * (1 - rho)) / block.tokens
     shared = rho + (1 - rho) * np.exp(score * rho * (1 - rho)) / block.tokens
-    return float(kept * size + added * alone), float(kept * overlap + added * shared)
+    return float(alone), float(shared)
 
 
 @checked(block=a_transformer, size=scale, overlap=real)
@@ -150,15 +157,23 @@ def collapsed_size(block: TransformerBlock) -> float:
     """
     if block.skip == "reset":
         return 1.0
-    kept = block.keeps(block.attention) * block.keeps(block.mlp)
-    if kept >= 1:
+    lost = _lost(block)
+    if lost <= 0:
         raise BadInput(
             f"skip is {block.skip!r} with strengths {block.attention}, {block.mlp}: the size has no fixed point."
         )
     added = block.keeps(block.mlp) * block.attention**2 + block.mlp**2 * block.power
     if added == 0:
         raise BadInput("the perceptron gives nothing and attention is off: the size shrinks to 0.")
-    return added / (1 - kept)
+    return added / lost
+
+
+def _lost(block: TransformerBlock) -> float:
+    """Return 1 - c_A^2 c_M^2, also for strengths whose squares a 1 hides."""
+    if block.skip != "preserving":
+        return 0.0
+    one, two = block.attention**2, block.mlp**2
+    return one + two - one * two
 
 
 def _sizes(block: TransformerBlock, size: float | None) -> tuple[float, float, float]:
@@ -179,12 +194,20 @@ def angle_exponent(block: TransformerBlock, size: float | None = None) -> float:
     ((1 + alpha_A^2) (1 + alpha_M^2 F(1)))]. ``size`` is q where it is not the stationary one; ``growing`` needs it.
     """
     q, q1, q2 = _sizes(block, size)
+    attention, mlp = block.attention**2, block.mlp**2
     if block.skip == "reset":
-        factor = (1 + block.mlp**2 * block.gain) / (q1 * q2)
-    else:
-        factor = q / q2 * block.keeps(block.attention) * (block.keeps(block.mlp) + block.mlp**2 * block.gain / q1)
+        return float(np.log1p(mlp * block.gain) - np.log1p(attention) - np.log1p(mlp * block.power))
+    # q2 / q - 1, which is 0 at a stationary size
+    grown = (block.keeps(block.mlp) * attention + mlp * block.power) / q - _lost(block)
+    size = np.log1p(grown) if abs(grown) < 0.5 else np.log(q2 / q)
+    return float(_log_kept(block, block.attention, 0.0) + _log_kept(block, block.mlp, block.gain / q1) - size)
+
+
+def _log_kept(block: TransformerBlock, strength: float, added: float) -> float:
+    """Return log(c^2 + strength^2 added), the log of a sub-block's factor, which is near 1 for weak ones."""
+    change = strength**2 * (added - (block.skip == "preserving"))
     with np.errstate(divide="ignore"):  # alpha_A = 1 without skip collapses at once
-        return float(np.log(factor))
+        return float(np.log1p(change) if change > -0.5 else np.log(block.keeps(strength) + strength**2 * added))
 
 
 @checked(block=a_transformer, size=optional(scale))
@@ -195,11 +218,10 @@ def mean_gradient_exponent(block: TransformerBlock, size: float | None = None) -
     F(1))]. Its identification with the paper's lambda_g at large depth is a guess. The part that differs between tokens
     grows as lambda_a + log(q2/q): at a stationary size, as ``angle_exponent``.
     """
-    q, q1, q2 = _sizes(block, size)
+    q, q1, _ = _sizes(block, size)
     if block.skip == "reset":
-        return float(np.log((1 + block.mlp**2 * block.gain) / q2))
-    attended = block.keeps(block.attention) + block.attention**2 / q
-    return float(np.log(attended * (block.keeps(block.mlp) + block.mlp**2 * block.gain / q1)))
+        return float(np.log1p(block.mlp**2 * block.gain) - np.log1p(block.mlp**2 * block.power))
+    return _log_kept(block, block.attention, 1 / q) + _log_kept(block, block.mlp, block.gain / q1)
 
 
 @checked(block=a_transformer, depth=whole(1, 10**9))
@@ -211,6 +233,8 @@ def gradient_exponent(block: TransformerBlock, depth: int) -> float:
     """
     share = 1 / block.tokens
     parts = [depth * angle_exponent(block), depth * mean_gradient_exponent(block)]
+    if parts[1] - parts[0] < 1:
+        return float(parts[0] + np.log1p(share * np.expm1(parts[1] - parts[0]))) / depth
     with np.errstate(divide="ignore"):
         logs = np.log([1 - share, share])
     return float(np.logaddexp(parts[0] + logs[0], parts[1] + logs[1]) / depth)
@@ -274,11 +298,21 @@ def settled_correlation(block: TransformerBlock) -> float:
 
 
 def _drift(block: TransformerBlock, rho: float) -> float:
-    """Return rho' - rho over one block, entered with the size that one block at this rho gives back."""
-    size = 1.0
+    """Return (rho' - rho) q' over one block, entered with the size that one block at this rho gives back.
+
+    p' - rho q' of what the sub-blocks add, for what the skips keep adds nothing to it and would hide weak ones.
+    """
+    alone, shared = _attention(block, rho)
+    size, added = 1.0, block.attention**2
+    kept = block.keeps(block.mlp)
     if block.skip == "preserving":
         # the new size is linear in the old one; its slope is the share that both skips keep
-        kept = block.keeps(block.attention) * block.keeps(block.mlp)
-        size = (_perceived(block, *_attended(block, 1.0, rho))[0] - kept) / (1 - kept)
-    after = _perceived(block, *_attended(block, size, rho * size))
-    return after[1] / after[0] - rho
+        size = (kept * added * alone + block.mlp**2 * block.power) / _lost(block)
+    entered = block.keeps(block.attention) * size + added * alone
+    between = rho + added * (shared - rho * alone) / entered
+    if block.skip == "reset":
+        kept /= entered
+    drift = kept * added * (shared - rho * alone)
+    if block.mlp == 0:  # the integrals behind F are the whole cost
+        return drift
+    return drift + block.mlp**2 * (block.overlap(min(between, 1.0)) - rho * block.power)
