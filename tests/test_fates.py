@@ -136,7 +136,7 @@ def test_an_instrument_changes_nothing_and_says_who_failed() -> None:
 
     with pytest.raises(ps.BadInput, match="'mine' changes what it looks at"):
         train(lambda s: s.parameters["out.weight"].mul_(0).sum((1, 2)))
-    with pytest.raises(ps.BadInput, match="'mine' reads complex numbers"):
+    with pytest.raises(ps.BadInput, match="'mine' gives are complex numbers"):
         train(lambda s: torch.fft.fft(s.logits())[:, 0, 0])
     with pytest.raises(KeyError) as failed:
         train(lambda s: s.parameters["nope"])

@@ -7,7 +7,7 @@ T recorded times, P modulus ``p``, B any leading batch of networks (members, or 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args, runtime_checkable
 
@@ -254,11 +254,12 @@ class Instrument:
     def __call__(self, subject: Subject) -> Reading:
         """Read ``subject``."""
         found = self.measure(subject)
-        return found if isinstance(found, Reading) else _reading(self, found, len(subject.train))
+        given = found if isinstance(found, Reading) else Reading(found)
+        return replace(given, value=_checked_value(self, given.value, len(subject.train)))
 
 
-def _reading(instrument: Instrument, value: Any, batch: int) -> Reading:
-    """Return what a measure gave without its ``Reading``, checked: B numbers, with the axes that were declared."""
+def _checked_value(instrument: Instrument, value: Any, batch: int) -> Tensor:
+    """Return what a measure gave: B numbers, with the axes that were declared. Raises ``BadInput``."""
     import torch
 
     where = f"what instrument {instrument.name!r} gives"
@@ -269,7 +270,12 @@ def _reading(instrument: Instrument, value: Any, batch: int) -> Reading:
             f"{where} has shape {tuple(found.shape)}: give ({wanted}), one reading per network, and name further axes "
             "with dims=."
         )
-    return Reading(found if found.is_floating_point() or found.is_complex() else found.double())
+    for dim, places in instrument.coords.items():
+        if dim in instrument.dims and len(places) != found.shape[1 + list(instrument.dims).index(dim)]:
+            raise BadInput(f"{where} has shape {tuple(found.shape)}, and {dim!r} has {len(places)} coordinates.")
+    if found.is_complex():
+        raise BadInput(f"{where} are complex numbers: give real and imaginary part.")
+    return found if found.is_floating_point() else found.double()
 
 
 def instrument(

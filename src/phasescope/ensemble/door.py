@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from phasescope.ensemble.jobs import Job
-from phasescope.ensemble.streams import global_state
+from phasescope.ensemble.streams import copied, global_state
+from phasescope.identity import fingerprint, network_parts
 from phasescope.vocabulary import BadInput
 
 
@@ -33,8 +33,12 @@ def check_networks(jobs: Sequence[Job], *, stacked: bool) -> None:
         _check_precision(job)
         if not any(p.requires_grad for p in job.module.parameters()):
             raise BadInput(f"{_named(job)} has no parameter that learns: leave requires_grad of some at True.")
-        _check_output(job, _passed(job))
+        out = _passed(job)
+        _check_output(job, out)
+        if not out.requires_grad:
+            raise BadInput(f"what {_named(job)} answers has no gradient: is it detached, or taken without one?")
         if stacked:
+            _refuse_unstackable(job)
             _check_stacked(job)
 
 
@@ -66,14 +70,15 @@ def _ready(job: Job) -> tuple[nn.Module, Tensor]:
     """Return a copy of the network in training, and two or more rows for it, both in the recipe's precision."""
     dtype, first = getattr(torch, job.recipe.dtype), job.sample.first
     rows = torch.from_numpy(first if len(first) > 1 else np.repeat(first, 2, 0))  # batch normalization needs two
-    return copy.deepcopy(job.module).to(dtype).train(), rows.to(dtype) if rows.is_floating_point() else rows
+    return copied(job.module).to(dtype).train(), rows.to(dtype) if rows.is_floating_point() else rows
 
 
 def _passed(job: Job) -> Tensor:
     """Return what the network makes of the first rows, as in training."""
     refuse_stateful_dropout(job.module)
     module, rows = _ready(job)
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
+    held = _kept(module)
+    with torch.random.fork_rng(devices=[]):
         before = global_state()
         try:
             out: Any = module(rows)
@@ -88,9 +93,47 @@ def _passed(job: Job) -> Tensor:
                 f"{_named(job)} draws random numbers in forward from a global generator, which no stream can replay: "
                 "use phasescope.learners.KeyedDropout, or put the noise into the data."
             )
+    changed = sorted(name for name, mark in _kept(module).items() if held.get(name) != mark)
+    if changed:
+        raise BadInput(
+            f"{_named(job)} sets {', '.join(changed[:3])} in its forward pass, which members trained together would "
+            "share or lose: keep what changes in a buffer, changed in place (self.name.copy_(...)), results nowhere."
+        )
     if not isinstance(out, Tensor):
         raise BadInput(f"{_named(job)} returns {type(out).__name__}: it must return one tensor (N, K), the outputs.")
+    if not out.is_floating_point():
+        raise BadInput(f"{_named(job)} returns {out.dtype}: its outputs must be real numbers, before any argmax.")
     return out
+
+
+def _kept(module: nn.Module) -> dict[str, Any]:
+    """Return what a network keeps beside its parameters, by name: buffers by which they are, the rest by content."""
+    found: dict[str, Any] = {}
+    for path, part in module.named_modules():
+        tensors, held = network_parts(part)
+        dot = f"{path}." if path else ""
+        found |= {f"{dot}{name}": id(value) for name, value in tensors.items()}
+        for name, value in held.items():
+            if not isinstance(value, nn.Module):
+                found[f"{dot}{name}"] = fingerprint(value, weights=False)
+    return found
+
+
+def _refuse_unstackable(job: Job) -> None:
+    """Raise ``BadInput`` for what training side by side would leave out in silence, or what torch can not swap."""
+    for name, parameter in job.module.named_parameters():
+        if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
+            raise BadInput(
+                f"{name} of {_named(job)} has a hook on its gradient, which is not called here: take it off."
+            )
+    first: dict[int, str] = {}
+    for name, part in job.module.named_modules(remove_duplicate=False):
+        other = first.setdefault(id(part), name)
+        if other != name and any(True for _ in part.parameters()):
+            raise BadInput(
+                f"{_named(job)} has one layer under two names, {other!r} and {name!r}: keep it under one and call it "
+                "twice, or share its weight (b.weight = a.weight)."
+            )
 
 
 def _check_output(job: Job, out: Tensor) -> None:

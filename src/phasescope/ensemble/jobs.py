@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
 
@@ -23,7 +22,7 @@ from phasescope.ensemble.marks import (
     structure,
     task_mark,
 )
-from phasescope.ensemble.streams import initialized, made, streams
+from phasescope.ensemble.streams import copied, initialized, made, streams
 from phasescope.errors import shown
 from phasescope.identity import house_fingerprint, surroundings
 from phasescope.samples import checked
@@ -49,6 +48,7 @@ LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
 MOST_MEMBERS = 1_000_000
+MADE = "made for each member"  # in place of a mark: of such networks only one is kept
 #: What a dataset of trained networks has besides readings.
 TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed")
 
@@ -98,7 +98,7 @@ class Job:
         """
         if self.make is None:
             return initialized(self.module, self.member.seed)
-        module = self.make(self.member)
+        module = copied(self.make(self.member))  # at once: another call may fill the same array anew
         if learner_marks(module, module, given=False)[0] != self.marks.learner:
             raise BadInput(
                 "the function that makes the networks made another one when it was asked again for the same member: "
@@ -138,13 +138,18 @@ class Job:
 
 def drawn(task: Task, member: Member) -> Draw:
     """Return what a task draws for a member, checked at the door. Raises ``BadInput`` with row and value."""
-    return checked(task.draw(member, streams(member.seed)), task.classes, task.name)
+    draw = checked(task.draw(member, streams(member.seed)), task.classes, task.name)
+    if of_the_house(task):
+        return draw
+    # copies: a user's task may fill the same arrays anew for the next member
+    return replace(draw, **{part: np.array(getattr(draw, part)) for part in ("inputs", "labels", "truth")})
 
 
 def plain(value: Any) -> Any:
     """Return a knob as records have it: numbers as floats."""
     # a grid over (0, 1) and one over (0.0, 1.0) hold the same members
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+    whole = isinstance(value, int | float) and not isinstance(value, bool) and float(value) == value
+    return float(value) if whole else value
 
 
 def jobs(
@@ -186,6 +191,7 @@ def jobs(
         marks = Marks(*marked, its_mark, *reads)
         found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample, make))
     making.unchanged()
+    _check_free(found, grid)
     for module in {id(job.module): job.module for job in found if job.make is None}.values():
         check_given(module, several=len({job.member.seed for job in found}) > 1)
     return found
@@ -216,8 +222,7 @@ class _Making:
         self.modules: dict[tuple[str, str], nn.Module] = {}
         self.own: dict[str, tuple[nn.Module, tuple[str, str]]] = {}
         self.arrays: dict[int, tuple[Any, bytes]] = {}
-        self.tasks: dict[int, tuple[Task, str]] = {}
-        self.drawn: dict[int, tuple[Task, str]] = {}
+        self.tasks: list[tuple[Task, str]] = []
         self.samples: dict[Any, Sample] = {}
 
     def module(self, member: Member) -> tuple[nn.Module, tuple[str, str], Callable[[Member], nn.Module] | None]:
@@ -235,7 +240,7 @@ class _Making:
             return *self._kept(module, member), None
         module = _tuned(module, member)
         marked = learner_marks(module, module, given=False)
-        return self.modules.setdefault(("made", marked[1]), module), marked, lambda who: _tuned(self.make(who), who)
+        return self.modules.setdefault((MADE, marked[1]), module), marked, lambda who: _tuned(self.make(who), who)
 
     def make(self, member: Member) -> nn.Module:
         """Return what the user's function makes of a member. Raises ``BadInput``."""
@@ -245,7 +250,7 @@ class _Making:
         return module
 
     def _kept(self, module: nn.Module, member: Member) -> tuple[nn.Module, tuple[str, str]]:
-        changed = _tuned(module, member, copied=True)
+        changed = _tuned(module, member, copy=True)
         marked = learner_marks(changed, module)
         return self.modules.setdefault(marked, changed), marked
 
@@ -261,9 +266,11 @@ class _Making:
 
     def data(self, task: Task, member: Member) -> tuple[str, Sample]:
         """Return the fingerprint of the member's data, and what they look like."""
-        if id(task) not in self.tasks:
-            self.tasks[id(task)] = (task, task_mark(task, self.arrays))
-        mark = self.tasks[id(task)][1]
+        if self.one_task and self.tasks:
+            mark = self.tasks[0][1]
+        else:  # of a function's tasks each is looked at: they may be one, changed in between
+            mark = task_mark(task, self.arrays if self.one_task else {})
+            self.tasks.append((task, mark))
         house, knobs = of_the_house(task), {name: member.get(name, v) for name, v in task.knobs.items()}
         key = (mark, repr(sorted(knobs.items())))
         if house and key in self.samples:
@@ -272,25 +279,30 @@ class _Making:
         if key not in self.samples and not house:
             refuse_moods(task, member, draw)
         if not house and not self.one_task:  # anew: a task may keep what it has once worked out
-            self.drawn[id(task)] = (task, task_mark(task, self.arrays))
+            self.tasks[-1] = (task, task_mark(task, {}))
         rows = draw.inputs[draw.train[:3]]
         real = draw.labels.ndim == 2
         self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, isinstance(task, Sampler), np.array(rows))
-        return (mark if house else drawn_mark(mark, task, member, draw, self.arrays)), self.samples[key]
+        return (mark if house else drawn_mark(mark, task, member, draw, {})), self.samples[key]
 
     def unchanged(self) -> None:
-        """Raise ``BadInput`` where making one member changed what another one is: by a global, or a class attribute."""
+        """Raise ``BadInput`` where making one member changed what another one is: by a global, or a shared array."""
         networks = [] if self.given or len(self.modules) < 2 else list(self.modules.items())
-        for (_, shape), module in networks:
+        for (marked, shape), module in networks:
             if not of_the_house(module) and structure(module) != shape:
                 raise BadInput(
                     "the networks of two members share something that was changed after the first was made, such as a "
                     "global or an attribute of their class: keep each member's numbers on its own network."
                 )
-        arrays: dict[int, tuple[Any, bytes]] = {}
-        now = {**self.tasks, **self.drawn}
-        for task, mark in [] if self.one_task or len(now) < 2 else list(now.values()):
-            if task_mark(task, arrays) != mark:
+            if marked != MADE and learner_marks(module, module)[0] != marked and not isinstance(module, Tunable):
+                raise BadInput(
+                    "the function that makes the networks gives out one network for several members and changes its "
+                    "numbers in between: make a network for each."
+                )
+        known: dict[int, tuple[Task, str]] = {}
+        for task, mark in [] if self.one_task else self.tasks:
+            now = known.setdefault(id(task), (task, task_mark(task, {})))[1]
+            if now != mark:
                 raise BadInput(
                     f"the task {task.name!r} of one member changed when another's was made: give each its own arrays."
                 )
@@ -300,9 +312,29 @@ def _knobs(module: Any) -> Mapping[str, Knob]:
     return module.knobs if isinstance(module, Tunable) else {}
 
 
+def _check_free(found: Sequence[Job], grid: Grid | Scatter) -> None:
+    """Raise ``BadInput`` for an axis that only a user's functions can read, where it changes nothing that they make."""
+    known = {*Recipe.model_fields, *found[0].task.knobs, *_knobs(found[0].module)}
+    for axis in {name for job in found for name in job.member.knobs} - known:
+        made_of: dict[Any, dict[Any, set[tuple[str, str]]]] = {}  # of members alike but for it, what each value made
+        for job in found:
+            others = tuple(pair for pair in job.member.knobs.items() if pair[0] != axis)
+            alike = (job.member.seed, () if isinstance(grid, Scatter) else others)
+            values = made_of.setdefault(alike, {})
+            values.setdefault(job.member[axis], set()).add((job.marks.learner, job.marks.task))
+        varied = [values for values in made_of.values() if len(values) > 1]
+        if varied and all(len(set().union(*values.values())) == 1 for values in varied):
+            raise BadInput(
+                f"the grid axis {axis!r} changes neither networks nor data: let a function of the member read it, or "
+                f"leave it out{nearest(axis, sorted(known - set(FIXED)))}"
+            )
+
+
 def _check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], grid: Grid | Scatter) -> None:
     """Raise ``BadInput`` where a reading would take the place of something else in the dataset."""
     axes = {*map(str, grid.dims), *map(str, grid.coords)}
+    for name in sorted(axes & {"fate", "fate_step", "last_step", "seconds"}):
+        raise BadInput(f"a grid axis is called {name!r}, which the dataset has already: choose another name.")
     for instrument in read:
         if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in ("end", "final", "shape"):
             raise BadInput(
@@ -319,13 +351,13 @@ def _check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], gri
             raise BadInput(f"two instruments are called {twice[0]!r}: give each a name of its own.")
 
 
-def _tuned(module: nn.Module, member: Member, *, copied: bool = False) -> nn.Module:
+def _tuned(module: nn.Module, member: Member, *, copy: bool = False) -> nn.Module:
     """Return a network with the member's own knobs set, where it has any."""
     own = {name: member[name] for name in _knobs(module) if name in member.knobs}
-    if own and isinstance(module, Tunable):
-        module = copy.deepcopy(module) if copied else module
-        module.with_knobs(own)
-    return module
+    changed = copied(module) if own and copy else module
+    if own and isinstance(changed, Tunable):
+        changed.with_knobs(own)
+    return changed
 
 
 def _check_axes(member: Member, module: nn.Module, task: Task, *, free: bool) -> None:

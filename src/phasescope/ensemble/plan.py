@@ -12,6 +12,7 @@ from torch.func import functional_call
 from phasescope.ensemble.fused import fused_of
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.schedule import record_steps
+from phasescope.ensemble.streams import copied
 from phasescope.vocabulary import BadInput
 
 SHARE = 0.7
@@ -37,12 +38,11 @@ def free_memory(device: torch.device) -> int:
 
 
 def activation_bytes(job: Job, rows: int) -> int:
-    """Return the bytes that autograd saves in a forward pass of ``rows`` samples, from passes of one and of three."""
-    first = job.sample.first
-    if len(first) < 3:
-        first = np.concatenate([first] * 3)[:3]
-    one, three = (_saved_bytes(job, torch.from_numpy(first[:few])) for few in (1, 3))
-    return one + (three - one) // 2 * (rows - 1)
+    """Return the bytes that autograd saves in a forward pass of ``rows`` samples, from passes of two and of four."""
+    first = np.concatenate([job.sample.first] * 4)[:4]
+    two, four = (_saved_bytes(job, torch.from_numpy(first[:few])) for few in (2, 4))
+    each = (four - two) // 2
+    return max(two + each * (rows - 2), each)
 
 
 def _saved_bytes(job: Job, x: torch.Tensor) -> int:
@@ -53,15 +53,13 @@ def _saved_bytes(job: Job, x: torch.Tensor) -> int:
         saved += tensor.numel() * tensor.element_size()
         return tensor
 
-    weights: dict[str, torch.Tensor] = dict(job.module.named_parameters())
-    state = {name: buffer.clone() for name, buffer in job.module.named_buffers()}
+    module = copied(job.module).eval()  # a copy: what a forward pass leaves on a network is none of the user's
+    weights: dict[str, torch.Tensor] = dict(module.named_parameters())
+    state = {name: buffer.clone() for name, buffer in module.named_buffers()}
     real = [weight.dtype for weight in weights.values() if weight.is_floating_point()]
     x = x.to(real[0]) if x.is_floating_point() and real else x
-    was_training = job.module.training
-    job.module.eval()  # batch normalization refuses a single sample while training
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        functional_call(job.module, (weights, state), (x,))
-    job.module.train(was_training)
+        functional_call(module, (weights, state), (x,))
     return saved
 
 

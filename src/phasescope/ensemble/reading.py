@@ -136,8 +136,6 @@ def read(watch: Sequence[Instrument], seen: Subject) -> dict[str, Array]:
         if [value._version for value in tensors_of] != before:
             raise BadInput(f"the instrument {instrument.name!r} changes what it looks at: let it work on a copy.")
         value = reading.value
-        if value.is_complex():
-            raise BadInput(f"the instrument {instrument.name!r} reads complex numbers: give real and imaginary part.")
         if reading.valid is not None:
             value = value.masked_fill(~reading.valid, torch.nan)
         found[instrument.name] = value.detach().cpu().numpy()

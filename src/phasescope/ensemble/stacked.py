@@ -94,7 +94,8 @@ class Tile:
             assert isinstance(job.task, Sampler)
             assert self.recipe.batch is not None
             fresh = job.task.batch(job.member, streams(job.member.seed), step, self.recipe.batch)
-            pairs.append((torch.from_numpy(np.asarray(fresh[0])), torch.from_numpy(np.asarray(fresh[1]))))
+            # copies: it may fill the same arrays anew for the next member
+            pairs.append((torch.from_numpy(np.array(fresh[0])), torch.from_numpy(np.array(fresh[1]))))
         x, y = (torch.stack(part).to(self.device) for part in zip(*pairs, strict=True))
         x, y = (value.to(self.dtype) if value.is_floating_point() else value for value in (x, y))
         return x, y, torch.ones(x.shape[:2], dtype=self.dtype, device=self.device)

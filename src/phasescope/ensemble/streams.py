@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from phasescope.vocabulary import Array, Drawn, Generators, Member
+from phasescope.vocabulary import Array, BadInput, Drawn, Generators, Member
 
 _global_generator = threading.Lock()  # members are initialized on several threads
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -94,6 +94,18 @@ def made(learner: Callable[[Member], Any], member: Member) -> Any:
         return learner(member)
 
 
+def copied(module: nn.Module) -> nn.Module:
+    """Return a copy of a network. Raises ``BadInput`` for one that torch can not copy."""
+    try:
+        return copy.deepcopy(module)
+    except (RuntimeError, TypeError) as error:  # torch's and Python's words for what is no plain data
+        said = " ".join(str(error).split())[:120]
+        raise BadInput(
+            f"the network {type(module).__name__} can not be copied: {said}; keep no results on it, and use "
+            "torch.nn.utils.parametrizations in place of the old weight_norm, spectral_norm and prune."
+        ) from error
+
+
 def initialized(template: nn.Module, seed: int) -> nn.Module:
     """Return a copy of ``template`` with fresh weights drawn from the member's "init" stream.
 
@@ -101,7 +113,7 @@ def initialized(template: nn.Module, seed: int) -> nn.Module:
     its parts first, so that the outermost has the last word. A module that has neither keeps its weights, and
     parameters that need no gradient keep their values: they are given, not drawn.
     """
-    module = copy.deepcopy(template)
+    module = copied(template)
     if isinstance(module, Drawn):
         module.initialize(streams(seed)("init"))
         return module

@@ -13,6 +13,7 @@ import torch
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
+from phasescope.checks import function
 from phasescope.ensemble import fused, plan, stacked
 from phasescope.ensemble.door import check_networks, whole_number
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
@@ -127,7 +128,9 @@ def train(
         whole_number("tile", tile)
     if not (isinstance(checkpoint_every, int | float) and checkpoint_every >= 0):
         raise BadInput(f"checkpoint_every is {checkpoint_every!r}: give seconds, a number of at least 0.")
-    if keeper is not None and not isinstance(keeper, Keeper):
+    if on_progress is not None:
+        function("on_progress", on_progress)
+    if keeper is not None and (isinstance(keeper, type) or not isinstance(keeper, Keeper)):
         raise BadInput(f"keeper is {shown(keeper)}: give a phasescope.store.Store, or leave it out.")
     count = workers or plan.cores()
     chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)

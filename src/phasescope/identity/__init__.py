@@ -6,7 +6,17 @@ trained again, and nothing is wrong); it must never take two things that act dif
 """
 
 from phasescope.identity.fingerprint import fingerprint
+from phasescope.identity.networks import network_parts
 from phasescope.identity.objects import patches
 from phasescope.identity.origins import Origin, files_of, house_fingerprint, origin_of, surroundings
 
-__all__ = ["Origin", "files_of", "fingerprint", "house_fingerprint", "origin_of", "patches", "surroundings"]
+__all__ = [
+    "Origin",
+    "files_of",
+    "fingerprint",
+    "house_fingerprint",
+    "network_parts",
+    "origin_of",
+    "patches",
+    "surroundings",
+]

@@ -88,9 +88,8 @@ class Table:
         order = generators("data").permutation(len(self.inputs)).astype(np.int32)
         count = self.train_count(member)
         train, test = np.sort(order[:count]), np.sort(order[count:])
-        redrawn = order[
-            : int(np.floor(round(self._fractions(member)[1] * count, 6)))
-        ]  # 0.29 * 100 is 28.999999999999996
+        # rounded first: 0.29 * 100 is 28.999999999999996
+        redrawn = order[: int(np.floor(round(self._fractions(member)[1] * count, 6)))]
         labels = self._corrupt(redrawn, generators)
         return Draw(self.inputs, labels, self.labels, train, test, np.ones(len(self.inputs)), np.sort(redrawn))
 
@@ -139,7 +138,8 @@ class Sampler:
             raise BadInput(
                 f"{self.name!r} was asked for {size} rows and gave {len(inputs)} inputs and {len(labels)} labels."
             )
-        return inputs, labels
+        # copies: the function may fill the same arrays anew when it is called again
+        return np.array(inputs), np.array(labels)
 
     def draw(self, member: Member, generators: Generators) -> Draw:
         """Return the two fixed samples on which this member is read."""

@@ -1,0 +1,208 @@
+"""Networks and data that share what changes: refused, or copied in time; and networks that change themselves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import phasescope as ps
+from phasescope.instruments import LEARNING
+from phasescope.store import Store
+from phasescope.vocabulary import BadInput, Draw, Grid, Member, Recipe
+
+X = np.random.default_rng(0).normal(size=(40, 8)).astype(np.float32)
+Y = (X[:, 0] > 0).astype(np.int32)
+TASK = ps.tasks.Table("t", X, Y, 2)
+SCALES = Grid({"s": [0.01, 1.0, 10.0]})
+
+
+def losses(learner: Any, task: Any = TASK, grid: Grid | None = None, **how: Any) -> list[float]:
+    """Return the last training loss of every member."""
+    recipe = Recipe(**{"steps": 20, "lr": 0.05, "records": 4, **how})
+    data = ps.train(learner, task, grid or Grid(), recipe, LEARNING)
+    return list(np.ravel(ps.last(data.train_loss).values))
+
+
+class Scaled(nn.Module):
+    """A network with a number in a buffer."""
+
+    def __init__(self, scale: Any = None) -> None:
+        super().__init__()
+        self.register_buffer("scale", torch.ones(1) if scale is None else scale)
+        self.out = nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 2)."""
+        found: torch.Tensor = self.out(x) * self.scale
+        return found
+
+
+class Drawing:
+    """A task that fills one array for every member, or copies of it."""
+
+    name, classes, knobs, scale = "mine", 2, {"s": 1.0}, 1.0
+
+    def __init__(self, copied: bool = True) -> None:
+        self.copied, self.x = copied, np.empty_like(X)
+
+    def draw(self, member: Member, generators: Any) -> Draw:
+        """Return rows scaled by the member's knob."""
+        self.x[:] = X * float(member.get("s", 1.0)) * self.scale
+        rows = np.arange(40, dtype=np.int32)
+        return Draw(self.x.copy() if self.copied else self.x, Y, Y, rows[:20], rows[20:], np.ones(40))
+
+    def describe(self) -> dict[str, Any]:
+        """Return nothing more."""
+        return {}
+
+
+def test_a_number_that_is_set_on_what_members_share() -> None:
+    base, shared, task = Scaled(), torch.ones(1), Drawing()
+
+    def one_network(member: Member) -> nn.Module:
+        base.scale.fill_(float(member["s"]))
+        return base
+
+    def one_task(member: Member) -> Drawing:
+        task.scale = float(member["s"])
+        return task
+
+    with pytest.raises(BadInput, match="gives out one network for several members"):
+        losses(one_network, grid=SCALES)
+    with pytest.raises(BadInput, match="changed when another's was made"):
+        losses(lambda member: nn.Linear(8, 2), one_task, SCALES)
+    # networks of their own that share a buffer: each is copied while it has its member's number
+    found = losses(lambda member: Scaled(shared.fill_(float(member["s"]))), grid=SCALES)
+    assert found == losses(lambda member: Scaled(torch.tensor([float(member["s"])])), grid=SCALES)
+    assert len(set(found)) == 3
+
+
+def test_arrays_that_are_filled_anew() -> None:
+    assert losses(nn.Linear(8, 2), Drawing(False), SCALES) == losses(nn.Linear(8, 2), Drawing(), SCALES)
+
+    def sampler(copied: bool) -> ps.tasks.Sampler:
+        kept = np.empty((200, 8), np.float32)
+
+        def sample(generator: np.random.Generator, n: int) -> Any:
+            kept[:n] = generator.standard_normal((n, 8))
+            x = kept[:n].copy() if copied else kept[:n]
+            return x, (x[:, 0] > 0).astype(np.int32)
+
+        return ps.tasks.Sampler("s", sample, 2, 64)
+
+    found = [losses(nn.Linear(8, 2), sampler(copied), Grid(seeds=3), batch=16) for copied in (True, False)]
+    assert found[0] == found[1]
+
+
+def test_an_axis_that_changes_nothing_is_refused() -> None:
+    with pytest.raises(BadInput, match=r"'weigth_decay' changes neither networks nor data.*mean 'weight_decay'"):
+        losses(lambda member: nn.Linear(8, 2), grid=Grid({"weigth_decay": [0.0, 50.0]}))
+    with pytest.raises(BadInput, match="'scale' changes neither networks nor data"):
+        losses(nn.Linear(8, 2), lambda member: TASK, Grid({"scale": [1, 2], "lr": [0.1, 0.2]}))
+    read = losses(lambda member: Scaled(torch.tensor([float(member["s"])])), grid=Grid({"s": [1.0, 2.0], "lr": [0.1]}))
+    assert read[0] != read[1]
+
+
+class Running(nn.Module):
+    """A network that changes what it keeps in its forward pass, in the way that is asked for."""
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.count, self.last, self.out = way, 0, None, nn.Linear(8, 2)
+        self.register_buffer("mean", torch.zeros(8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 2)."""
+        if self.training and self.way == "a buffer is another":
+            self.mean = 0.5 * self.mean + 0.5 * x.detach().mean(0)
+        if self.training and self.way == "a buffer in place":
+            self.mean.copy_(0.5 * self.mean + 0.5 * x.detach().mean(0))
+        if self.way == "a number":
+            self.count += 1
+        out: torch.Tensor = self.out(x - self.mean)
+        if self.way == "a result":
+            self.last = out
+        return (
+            out.detach()
+            if self.way == "detached"
+            else out.argmax(1)[:, None].expand(-1, 2)
+            if self.way == "whole"
+            else out
+        )
+
+
+REFUSED = {
+    "a buffer is another": "sets mean in its forward pass",
+    "a number": "sets count in its forward pass",
+    "a result": "sets last in its forward pass",
+    "detached": "has no gradient",
+    "whole": "must be real numbers",
+}
+
+
+@pytest.mark.parametrize("way", REFUSED)
+def test_what_a_forward_pass_keeps_would_be_lost(way: str) -> None:
+    net = Running(way)
+    with pytest.raises(BadInput, match=REFUSED[way]):
+        losses(net)
+    assert net.count == 0 and net.last is None and (net.mean == 0).all(), "the user's own network is left alone"
+
+
+def test_a_buffer_that_is_changed_in_place_is_kept() -> None:
+    data = ps.train(Running("a buffer in place"), TASK, Grid(), Recipe(steps=3), LEARNING)
+    assert np.isfinite(data.train_loss.values).all()
+    net = nn.Sequential(nn.BatchNorm1d(8, track_running_stats=False), nn.Linear(8, 2))
+    assert np.isfinite(losses(net)).all()
+
+
+class Twice(nn.Module):
+    """One layer under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(8, 8)
+        self.other, self.out = self.one, nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 2)."""
+        found: torch.Tensor = self.out(torch.tanh(self.other(torch.tanh(self.one(x)))))
+        return found
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm.*:FutureWarning")
+def test_what_can_not_be_stacked_is_refused() -> None:
+    hooked = nn.Linear(8, 2)
+    hooked.weight.register_hook(lambda gradient: gradient * 0)  # type: ignore[no-untyped-call]
+    with pytest.raises(BadInput, match="has a hook on its gradient"):
+        losses(hooked)
+    with pytest.raises(BadInput, match="one layer under two names, 'one' and 'other'"):
+        losses(Twice())
+    with pytest.raises(BadInput, match="can not be copied"):
+        losses(nn.utils.weight_norm(nn.Linear(8, 2)))
+
+
+def test_doors_of_train() -> None:
+    for how in ({"keeper": Store}, {"on_progress": 3}):
+        with pytest.raises(BadInput, match=f"{next(iter(how))} is"):
+            ps.train(nn.Linear(8, 2), TASK, Grid(), Recipe(steps=2), **how)  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="axis is called 'fate'"):
+        losses(lambda member: Scaled(torch.tensor([float(member["fate"])])), grid=Grid({"fate": [1.0, 2.0]}))
+    big = Grid({"n": [2**60, 2**60 + 1]})
+    found = losses(lambda member: Scaled(torch.tensor([float(int(member["n"]) % 10 + 1)])), grid=big)
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("wrong", ["shape", "coords"])
+def test_readings_fit_what_is_declared(wrong: str) -> None:
+    def measure(s: Any) -> Any:
+        return s.logits()[:, 0] if wrong == "coords" else s.logits()[:, 0, 0][:, None]
+
+    coords = {"k": [0, 1, 2]} if wrong == "coords" else {}
+    mine = ps.Instrument("mine", lambda s: ps.Reading(measure(s)), "1", "here", "forward", (0, 1), "0",
+                         ("k",) if coords else (), (), coords)  # fmt: skip
+    with pytest.raises(BadInput, match="'mine' gives has shape"):
+        ps.train(nn.Linear(8, 2), TASK, Grid(), Recipe(steps=2), [mine])
