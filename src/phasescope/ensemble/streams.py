@@ -79,8 +79,8 @@ def drawing(seed: int) -> Iterator[None]:
     with _global_generator, torch.random.fork_rng(devices=[]):
         numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.default_generator.set_state(state)
-        np.random.seed(key % 2**32)  # noqa: NPY002
-        random.seed(key)
+        np.random.set_state(np.random.RandomState(key % 2**32).get_state())  # noqa: NPY002
+        random.setstate(random.Random(key).getstate())
         try:
             yield
         finally:
