@@ -206,3 +206,10 @@ def test_readings_fit_what_is_declared(wrong: str) -> None:
                          ("k",) if coords else (), (), coords)  # fmt: skip
     with pytest.raises(BadInput, match="'mine' gives has shape"):
         ps.train(nn.Linear(8, 2), TASK, Grid(), Recipe(steps=2), [mine])
+
+
+def test_data_that_float32_can_not_hold_are_not_called_divergence() -> None:
+    for rows, targets in ((X.astype(np.float64) * 1e39, Y), (X, X[:, 0].astype(np.float64) * 1e39)):
+        task = ps.tasks.Table("wide", rows, targets, 2 if targets is Y else 1)
+        with pytest.raises(BadInput, match=r"more than float32 can hold"):
+            losses(nn.Linear(8, 2 if targets is Y else 1), task)

@@ -176,7 +176,7 @@ def jobs(
     _check_names([i for read in (watch, at_end) for i in read], [[i.name for i in r] for r in (watch, at_end)], grid)
     if len(grid) > MOST_MEMBERS:
         raise BadInput(f"the grid has {len(grid):,} members: at most {MOST_MEMBERS:,} are allowed in one call.")
-    making = _Making(learner, task)
+    making = _Making(learner, task, recipe.dtype)
     reads = tuple(tuple(reads_mark(i) for i in instruments) for instruments in (watch, at_end))
     found = []
     for member in grid:
@@ -200,8 +200,8 @@ def jobs(
 class _Making:
     """Makes the networks and the data of one call. What is made twice alike, by its fingerprint, is kept once."""
 
-    def __init__(self, learner: LearnerLike, task: TaskLike) -> None:
-        self.learner, self.task_like = learner, task
+    def __init__(self, learner: LearnerLike, task: TaskLike, dtype: str) -> None:
+        self.learner, self.task_like, self.dtype = learner, task, dtype
         self.given = isinstance(learner, nn.Module)
         if not self.given:
             if isinstance(learner, type) or not callable(learner):
@@ -282,6 +282,8 @@ class _Making:
             self.tasks[-1] = (task, task_mark(task, {}))
         rows = draw.inputs[draw.train[:3]]
         real = draw.labels.ndim == 2
+        if self.dtype == "float32":
+            _check_float32(draw, task.name)
         self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, isinstance(task, Sampler), np.array(rows))
         return (mark if house else drawn_mark(mark, task, member, draw, {})), self.samples[key]
 
@@ -310,6 +312,24 @@ class _Making:
 
 def _knobs(module: Any) -> Mapping[str, Knob]:
     return module.knobs if isinstance(module, Tunable) else {}
+
+
+def _check_float32(draw: Draw, name: str) -> None:
+    """Raise ``BadInput`` for numbers that are finite, but not in the precision of training."""
+    for what in ("inputs", "labels"):
+        values = getattr(draw, what)
+        with np.errstate(over="ignore"):
+            wide = values.dtype == np.float64 and not np.isfinite(values.astype(np.float32)).all()
+        if wide:
+            raise BadInput(
+                f"the {what} of {name!r} reach {np.abs(values).max():.3g}, more than float32 can hold: scale them, or "
+                'give the recipe dtype="float64".'
+            )
+    weights = draw.weights[draw.train].astype(np.float32)
+    if not np.isfinite(weights.sum()) or not weights.max() >= np.finfo(np.float32).tiny:
+        raise BadInput(
+            f"the weights of {name!r} on training rows are too large or too small for float32: give them mean 1."
+        )
 
 
 def _check_free(found: Sequence[Job], grid: Grid | Scatter) -> None:
