@@ -110,8 +110,8 @@ def dropped_member(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train_module, "to_dataset", lambda g, w, e, found: right(g, w, e, [*found[1:], found[1]]))
 
 
-def swapped_seeds(module: Any) -> Spoil:
-    return lambda monkeypatch: monkeypatch.setattr(module, "initialized", lambda t, seed: initialized(t, 1 - seed))
+def swapped_seeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Job, "begun", lambda job: initialized(job.module, 1 - job.member.seed))
 
 
 def one_order_for_all(module: Any) -> Spoil:
@@ -201,8 +201,8 @@ TRAINING = (
     Saboteur("momentum ignored, stacked", loop("sgd", "stacked"), number("momentum", 0.0)),
     Saboteur("a dropped member, fused", loop("sgd", "fused"), dropped_member),
     Saboteur("a dropped member, stacked", loop("cross-entropy", "stacked"), dropped_member),
-    Saboteur("swapped seeds, fused", loop("adamw", "fused"), swapped_seeds(fused)),
-    Saboteur("swapped seeds, stacked", loop("adamw", "stacked"), swapped_seeds(stacked)),
+    Saboteur("swapped seeds, fused", loop("adamw", "fused"), swapped_seeds),
+    Saboteur("swapped seeds, stacked", loop("adamw", "stacked"), swapped_seeds),
     Saboteur("test rows leak into training, fused", loop("sgd", "fused"), tests_on_train_rows(fused.FusedMember)),
     Saboteur("test rows leak into training, stacked", loop("sgd", "stacked"), tests_on_train_rows(stacked.Tile)),
     Saboteur("one batch order for all members, fused", loop("batches", "fused"), one_order_for_all(fused)),

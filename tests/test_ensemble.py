@@ -28,7 +28,6 @@ from phasescope.instruments import (
     mean_participation,
     participation,
     table_accuracy,
-    train_accuracy,
     train_loss,
     weight_norm,
 )
@@ -485,10 +484,6 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "steps as an axis": ({"grid": Grid({"steps": [1, 2]})}, "grid axis 'steps' can not differ within one grid"),
     "records as an axis": ({"grid": Grid({"records": [2, 3]})}, "grid axis 'records' can not differ"),
-    "early release": ({"recipe": {"overtime": 2.0}}, "watch train_accuracy and test_accuracy for early release"),
-    "early release by half": (
-        {"recipe": {"patience": 2.0}, "watch": (train_accuracy,)}, "watch train_accuracy and test_accuracy",
-    ),
     "sampler without batch": ({"task": noise_task()}, "batch is None: a task that samples fresh data needs a batch size"),
     "sampler in the fused engine": (
         {"task": noise_task(), "recipe": {"batch": 4}, "engine": "fused"}, "engine is 'fused', which needs",

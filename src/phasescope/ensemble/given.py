@@ -34,7 +34,7 @@ def check_given(module: nn.Module, *, several: bool) -> None:
     draws = [dict(initialized(module, seed).named_parameters()) for seed in range(times)]
     for name, own in learnt.items():
         fresh = torch.stack([draw[name].detach() for draw in draws])
-        drawn = bool((fresh != fresh[0]).any())
+        drawn = not torch.allclose(fresh, fresh[:1].expand_as(fresh), 0, 0, equal_nan=True)
         if _unlike(own, fresh) if drawn else not torch.allclose(own, fresh[0], 0, 0, equal_nan=True):
             raise BadInput(
                 f"{name} of {type(module).__name__} comes with weights (root mean square {_size(own):.3g}) that its "
