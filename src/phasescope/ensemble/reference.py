@@ -11,7 +11,7 @@ import torch
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import sample_losses, weighted_mean
 from phasescope.ensemble.reading import tensors
-from phasescope.ensemble.streams import batch_order, dropout_keys, layer_key
+from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, layer_key
 from phasescope.vocabulary import Array, Recipe
 
 
@@ -27,7 +27,8 @@ def optimizer(parameters: list[torch.nn.Parameter], recipe: Recipe) -> torch.opt
 def train_reference(job: Job, steps: int) -> dict[str, Array]:
     """Train one member for ``steps`` steps; return its parameters and buffers as numpy arrays."""
     recipe, draw, seed = job.recipe, job.draw(), job.member.seed
-    module = job.begun().to(getattr(torch, recipe.dtype))
+    begun = initialized(job.module, seed) if job.make is None else job.make(job.member)
+    module = begun.to(getattr(torch, recipe.dtype))
     data = tensors(draw, torch.device("cpu"), getattr(torch, recipe.dtype))
     rows = torch.from_numpy(draw.train).long()
     learnt = [p for p in module.parameters() if p.requires_grad]
