@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 # kept by torch itself: hooks around state dicts and handles of compilation change no forward pass, and whether a
@@ -36,5 +37,12 @@ def refused_network(module: Any) -> tuple[Any, str]:
         return "a scripted network, whose code is hidden", "pass the module that it was made from"
     if any(isinstance(p, torch.nn.UninitializedParameter) for p in module._parameters.values()):
         return "a lazy network, whose weights have no shape yet", "pass a batch through it first"
-    inner = getattr(module, "_orig_mod", None)
-    return (inner if isinstance(inner, torch.nn.Module) else module), ""
+    compiled = getattr(sys.modules.get("torch._dynamo.eval_frame"), "OptimizedModule", ())
+    return (module._orig_mod if isinstance(module, compiled) else module), ""
+
+
+def own_hooks(module: Any) -> list[Any]:
+    """Return the hooks of a compiled module that are not those of the module inside."""
+    return [
+        list(held.values()) for name, held in vars(module).items() if "_hooks" in name and held and name not in _IDLE
+    ]
