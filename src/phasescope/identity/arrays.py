@@ -61,10 +61,8 @@ def tensor_hash(walk: Walk, value: Any) -> bytes:
 
 def place(walk: Walk, value: Any) -> tuple[Any, ...]:
     """Return what a tensor is but for its values: its form, its order in memory, and whose memory it shares."""
-    import torch
-
     head = (type(value).__name__, str(value.dtype), *value.shape, value.requires_grad)
-    if value.layout is not torch.strided or value.is_nested:
+    if value.is_nested or "strided" not in str(value.layout):
         return head
     memory = value.untyped_storage().data_ptr()
     shared = walk.storages.setdefault(memory, len(walk.storages)) if memory else -1

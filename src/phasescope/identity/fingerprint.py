@@ -79,6 +79,7 @@ class _Walk:
     def __init__(self, weights: bool, known: dict[int, tuple[Any, bytes]]) -> None:
         self.weights, self.known = weights, known
         self.met: dict[int, tuple[int, Any]] = {}
+        self.root: Any = None  # the first network, whose tensors have all been met
         self.read: set[str] = set()
         self.storages: dict[int, int] = {}
 
@@ -263,10 +264,14 @@ class _Walk:
             raise Untold(inner, mend)
         if inner is not module:
             return hashed("compiled", self.of(inner), *(self.of(hooks) for hooks in own_hooks(module)))
-        if not self.weights:  # a list of parameters beside the parameters says no more than which they are
+        tensors, held = network_parts(module)
+        if not self.weights and (
+            self.root is None or any(t is not None and id(t) not in self.met for t in tensors.values())
+        ):
+            # a list of parameters beside the parameters says no more than which they are
+            self.root = module
             for tensor in (*module.parameters(), *module.buffers()):
                 self.met.setdefault(id(tensor), (len(self.met), tensor))
-        tensors, held = network_parts(module)
         parts = [self.of(type(module))]
         described = origin_of(type(module)) is Origin.USER and callable(getattr(type(module), "describe", None))
         if described:
