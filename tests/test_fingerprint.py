@@ -293,7 +293,7 @@ DIFFERENT: dict[str, Callable[[], tuple[Any, Any]]] = {
     ),
     "an integer of many digits": lambda: (Net(10**5000), Net(10**5000 + 1)),
     "integers of many digits": lambda: (Net({10**5000: (10**5000,)}), Net({10**5000: (10**5000 + 1,)})),
-    "a constant of many digits": lambda: (lambda x: 0x1000 << 20000, lambda x: 0x1001 << 20000),
+    "a constant of many digits": lambda: tuple(coded(f"def f(): return {hex(k)}")["f"] for k in (10**5000, 10**5000 + 1)),
     "categories": lambda: (Net(pd.Categorical(["a", "b"])), Net(pd.Categorical(["b", "a"]))),
 }  # fmt: skip
 
@@ -332,7 +332,7 @@ FILES: dict[str, dict[str, str]] = {
         "cfg.py": "_V = dict(gain=@@)\ndef __getattr__(n): return _V[n]", "main.py": "import cfg\ndef f(): return cfg.gain",
     },
     "a module that makes its names, handed on": {
-        "cfg.py": "_V = dict(gain=@@)\ndef __getattr__(n): return _V[n]",
+        "cfg.py": "def __getattr__(n): return @@",
         "main.py": "import cfg\ndef f(): return getattr(cfg, 'gain')",
     },
     "a package that loads its parts when asked": {
@@ -387,7 +387,7 @@ PUT: dict[str, tuple[Any, str, Any, Any, Any]] = {
         torch, "cfg", types.SimpleNamespace(a=1), types.SimpleNamespace(a=3), lambda: torch.cfg.a,  # type: ignore[attr-defined]
     ),
     "a dictionary in a part of torch": (F, "cfg", {"gain": 1}, {"gain": 3}, lambda: F.cfg["gain"]),  # type: ignore[attr-defined]
-    "a number in Python's": (sys, "gain", 1, 3, lambda: sys.gain),  # type: ignore[attr-defined]
+    "a dictionary in Python's": (sys, "cfg", {"gain": 1}, {"gain": 3}, lambda: sys.cfg["gain"]),  # type: ignore[attr-defined]
     "a built-in function": (np, "abs", np.sin, np.cos, lambda x: np.abs(x)),
     "a function of torch": (torch, "tanh", torch.relu, torch.sigmoid, lambda x: torch.tanh(x)),
     "a partial in torch": (torch, "tanh", functools.partial(pow, 1), functools.partial(pow, 3), lambda x: torch.tanh(x)),

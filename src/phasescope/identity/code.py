@@ -61,9 +61,20 @@ def named(code: CodeType) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def _steps(code: CodeType) -> Iterator[dis.Instruction]:
+    # dis writes every constant out, which Python refuses for integers of many digits
+    return dis.get_instructions(code.replace(co_consts=tuple(c if _short(c) else 0 for c in code.co_consts)))
+
+
+def _short(value: Any) -> bool:
+    if isinstance(value, tuple | frozenset):
+        return all(map(_short, value))
+    return not isinstance(value, int) or value.bit_length() < 2000
+
+
 def _named(code: CodeType) -> Iterator[Path]:
     path: list[str] = []
-    for step in dis.get_instructions(code):
+    for step in _steps(code):
         if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and path:
             path.append(str(step.argval))
             continue
@@ -86,7 +97,7 @@ def imported(code: CodeType) -> tuple[Import, ...]:
     """
     found: dict[Import, None] = {}
     constants: list[Any] = []  # the dots and the names are the two constants put down before
-    for step in dis.get_instructions(code):
+    for step in _steps(code):
         if step.opname == "IMPORT_NAME":
             level, names = constants[-2:]
             found[int(level), str(step.argval or ""), tuple(names or ())] = None

@@ -21,7 +21,7 @@ import numpy as np
 
 from phasescope.identity import arrays, modules
 from phasescope.identity import code as codes
-from phasescope.identity.networks import network_parts, own_hooks, refused_network
+from phasescope.identity.networks import backend, network_parts, of_compiling, refused_network
 from phasescope.identity.objects import (
     Untold,
     attributes,
@@ -174,7 +174,8 @@ class _Walk:
         origin = origin_of(f)
         compiled = f.__dict__.get("_torchdynamo_orig_callable")
         if compiled is not None and origin is Origin.LIBRARY:
-            return hashed("compiled", self.of(compiled))
+            cells = dict(zip(f.__code__.co_freevars, map(cell_of, f.__closure__ or ()), strict=True))
+            return hashed("compiled", self.of(compiled), self.of(backend(cells.get("self"))))
         name = f"`{f.__qualname__}`"
         held = [cell_of(cell) for cell in f.__closure__ or ()]
         inner = [
@@ -230,6 +231,8 @@ class _Walk:
         if cls.__module__ == "typing" or isinstance(value, types.GenericAlias | types.UnionType):
             kind, held = typing.get_origin(value), typing.get_args(value)
             return hashed("typing", self.of(kind) + self.of(held) if kind is not None else repr(value).encode())
+        if cls.__module__.startswith("numba.") and hasattr(value, "py_func"):  # what it compiled so far says no more
+            return hashed("compiled", self.of(value.py_func), self.of(dict(getattr(value, "targetoptions", {}))))
         if cls.__module__ == "torch._ops":
             modules.refuse_operator(str(getattr(value, "_qualified_op_name", value)).split("::")[0])
             return hashed("operator", str(value).encode())
@@ -263,7 +266,7 @@ class _Walk:
         if mend:
             raise Untold(inner, mend)
         if inner is not module:
-            return hashed("compiled", self.of(inner), *(self.of(hooks) for hooks in own_hooks(module)))
+            return hashed("compiled", self.of(inner), self.of(of_compiling(module)))
         tensors, held = network_parts(module)
         if not self.weights and (
             self.root is None or any(t is not None and id(t) not in self.met for t in tensors.values())

@@ -41,8 +41,17 @@ def refused_network(module: Any) -> tuple[Any, str]:
     return (module._orig_mod if isinstance(module, compiled) else module), ""
 
 
-def own_hooks(module: Any) -> list[Any]:
-    """Return the hooks of a compiled module that are not those of the module inside."""
-    return [
+def of_compiling(module: Any) -> list[Any]:
+    """Return what a compiled module adds to the one inside: its own hooks, and a backend that the user wrote."""
+    hooks = [
         list(held.values()) for name, held in vars(module).items() if "_hooks" in name and held and name not in _IDLE
     ]
+    return [*hooks, backend(module.dynamo_ctx)]
+
+
+def backend(context: Any) -> Any:
+    """Return the function that compiles for torch, or None where torch's own does."""
+    found: Any = getattr(context, "callback", None)
+    while (inner := getattr(found, "_torchdynamo_orig_backend", None)) is not None:
+        found = inner
+    return getattr(found, "compiler_fn", None)
