@@ -49,6 +49,7 @@ from phasescope.vocabulary import Draw, Instrument, Reading, Subject
 from truths import test_polynomial_weights
 
 walk = import_module("phasescope.identity.fingerprint")
+arrays = import_module("phasescope.identity.arrays")
 train_module = import_module("phasescope.ensemble.train")  # the package's name ``train`` is the function
 
 Spoil = Callable[[pytest.MonkeyPatch], None]
@@ -860,6 +861,13 @@ IDENTITY = (
     Saboteur("classes by name", lambda: ways("a method"), forgets_a_method("_class", lambda c: c.__qualname__)),
     Saboteur("arrays by shape", lambda: ways("an array"), forgets_a_method("_array", lambda a: str(a.shape))),
     Saboteur("tensors by shape", lambda: ways("a tensor"), forgets_a_method("_tensor", lambda t: str(t.shape))),
+    Saboteur(
+        "weights in any order of memory", lambda: ways("a weight's order in memory"),
+        put(arrays, "place", lambda walk, tensor: (tuple(tensor.shape),)),
+    ),
+    Saboteur(
+        "weights without hooks", lambda: ways("a hook on a weight"), put(arrays, "more_of_tensor", lambda walk, tensor: [])
+    ),
     Saboteur("dicts in any order", lambda: ways("the order of a dict"), forgets_a_method("_mapping", lambda d: str(sorted(d)))),
     Saboteur("objects by class", lambda: ways("a slot"), forgets_a_method("_object", lambda o: type(o).__qualname__)),
     Saboteur("networks without hooks", lambda: ways("a hook"), without_hooks),

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import ctypes
+import dataclasses
+import decimal
 import functools
+import importlib
 import io
+import multiprocessing
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
+import time
 import types
+import typing
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import mpmath
 import numpy as np
+import pandas as pd
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from phasescope.identity import files_of, fingerprint
+import phasescope
+from phasescope.identity import files_of, fingerprint, surroundings
 from phasescope.instruments import ALL
 from phasescope.learners import PowerMLP
 from phasescope.vocabulary import BadInput
@@ -122,6 +135,60 @@ def with_class(**attributes: Any) -> Any:
     return type("Made", (nn.Module,), {"__module__": __name__, **attributes})()
 
 
+class Tied(nn.Module):
+    """Three layers, two of which share their weights, or the memory of them."""
+
+    def __init__(self, tie: str, memory: bool = False) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(3, 3, bias=False) for _ in "abc")
+        one, other = (getattr(self, name) for name in tie)
+        other.weight = nn.Parameter(one.weight.data) if memory else one.weight
+
+
+class Named(np.ndarray):
+    gain: float
+
+
+def gained(gain: float, array: Any = None) -> Any:
+    held = np.zeros(3).view(Named) if array is None else array
+    held.gain = gain
+    return held
+
+
+def named(held: Any, name: str, value: Any) -> Any:
+    setattr(held, name, value)
+    return held
+
+
+def weight_hooked(factor: float) -> nn.Module:
+    net = Net()
+    net.inner[0].weight.register_hook(scaled(factor))
+    return net
+
+
+def weight_gained(gain: float) -> nn.Module:
+    net = Net()
+    gained(gain, net.inner[0].weight)
+    return net
+
+
+def quiet(make: Callable[..., Any], *arguments: Any) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return make(*arguments)
+
+
+def weighted(weight: torch.Tensor) -> nn.Module:
+    net = nn.Linear(*reversed(weight.shape), bias=False)
+    net.weight = nn.Parameter(weight)
+    return net
+
+
+@functools.cache
+def annotated(value: Any) -> type:
+    return type("Made", (), {"__module__": __name__, "__annotations__": {"x": value}})
+
+
 METHOD = "class A:\n    {}\n    def f(self, x): return {} * x\na = A()"
 
 # each pair acts differently, in one way that a user can change a number
@@ -191,6 +258,43 @@ DIFFERENT: dict[str, Callable[[], tuple[Any, Any]]] = {
     "a module that is an attribute": lambda: (Net(made(1)), Net(made(2))),
     "a text stream's content": lambda: (Net(io.StringIO("a")), Net(io.StringIO("b"))),
     "an argument's name in the exact network": lambda: (PowerMLP(5, 4), PowerMLP(5, 4, activation="relu")),
+    "which weights are tied": lambda: (Tied("ab"), Tied("bc")),
+    "which weights share memory": lambda: (Tied("ab", memory=True), Tied("ac", memory=True)),
+    "weights that share memory": lambda: (Tied("ab", memory=True), Tied("aa")),
+    "a weight's order in memory": lambda: (weighted(torch.ones(8, 16)), weighted(torch.ones(16, 8).t())),
+    "channels last": lambda: (nn.Conv2d(2, 3, 3), nn.Conv2d(2, 3, 3).to(memory_format=torch.channels_last)),
+    "an array's order in memory": lambda: (Net(np.ones((2, 3))), Net(np.ones((3, 2)).T)),
+    "a mask": lambda: tuple(Net(np.ma.array([1.0, 2.0], mask=[0, k])) for k in (0, 1)),
+    "an attribute of an array": lambda: (Net(gained(1.0)), Net(gained(3.0))),
+    "an attribute of a tensor": lambda: tuple(Net(gained(k, torch.ones(2))) for k in (1.0, 3.0)),
+    "an attribute of a weight": lambda: (weight_gained(1.0), weight_gained(3.0)),
+    "a hook on a weight": lambda: (weight_hooked(1.0), weight_hooked(3.0)),
+    "a sparse tensor": lambda: (Net(torch.eye(3)), Net(torch.eye(3).to_sparse())),
+    "nested tensors": lambda: tuple(Net(quiet(torch.nested.nested_tensor, [torch.full((2,), k)])) for k in (1.0, 3.0)),
+    "a scale of integers": lambda: tuple(
+        Net(quiet(torch.quantize_per_tensor, torch.zeros(2), k, 0, torch.qint8)) for k in (1.0, 3.0)
+    ),
+    "a network that says it is compiled": lambda: tuple(Net(k, _orig_mod=nn.Linear(2, 2)) for k in (1, 3)),
+    "what a wrapper stands for": lambda: tuple(named(lambda x: x, "__wrapped__", scaled(k)) for k in (1.0, 3.0)),
+    "a wrapper that says it is compiled": lambda: tuple(
+        named(scaled(k), "_torchdynamo_orig_callable", helper) for k in (1.0, 3.0)
+    ),
+    "a class of classes": lambda: tuple(
+        coded(f"class M(type): gain = {k}\nclass A(metaclass=M): pass\na = A()")["a"] for k in (1, 3)
+    ),
+    "a property of classes": lambda: tuple(
+        coded(f"class M(type):\n    @property\n    def gain(cls): return {k}\nclass A(metaclass=M): pass\na = A()")["a"]
+        for k in (1, 3)
+    ),
+    "a value in an annotation": lambda: (annotated(typing.Annotated[int, 1]), annotated(typing.Annotated[int, 3])),
+    "a field's metadata": lambda: tuple(
+        dataclasses.make_dataclass("Made", [("x", int, dataclasses.field(default=0, metadata={"gain": k}))])
+        for k in (1, 3)
+    ),
+    "an integer of many digits": lambda: (Net(10**5000), Net(10**5000 + 1)),
+    "integers of many digits": lambda: (Net({10**5000: (10**5000,)}), Net({10**5000: (10**5000 + 1,)})),
+    "a constant of many digits": lambda: tuple(coded(f"def f(): return {hex(k)}")["f"] for k in (10**5000, 10**5000 + 1)),
+    "categories": lambda: (Net(pd.Categorical(["a", "b"])), Net(pd.Categorical(["b", "a"]))),
 }  # fmt: skip
 
 
@@ -204,6 +308,135 @@ def law_difference(way: str, told: Callable[..., str] = fingerprint) -> None:
 @pytest.mark.parametrize("way", DIFFERENT)
 def test_what_acts_differently_has_another_fingerprint(way: str) -> None:
     law_difference(way)
+
+
+# files of a user's, in which @@ is 1 or 3; what is asked for is ``main.f``
+LAB = {"lab/__init__.py": "", "lab/consts.py": "GAIN = @@"}
+FILES: dict[str, dict[str, str]] = {
+    "a part imported later": {**LAB, "main.py": "import lab\ndef f():\n    from lab.consts import GAIN\n    return GAIN"},
+    "a package imported later": {**LAB, "main.py": "def f():\n    from lab.consts import GAIN\n    return GAIN"},
+    "a module of a package": {**LAB, "main.py": "def f():\n    from lab import consts\n    return consts.GAIN"},
+    "a dotted import later": {**LAB, "main.py": "def f():\n    import lab.consts\n    return lab.consts.GAIN"},
+    "a relative import later": {
+        **LAB, "lab/net.py": "def f():\n    from . import consts\n    return consts.GAIN", "main.py": "from lab.net import f",
+    },
+    "what a later import imports": {
+        "helper.py": "from consts import GAIN\ndef g(): return GAIN", "consts.py": "GAIN = @@",
+        "main.py": "def f():\n    from helper import g\n    return g()",
+    },
+    "what a later import imports beside it": {
+        **LAB, "lab/helper.py": "def g():\n    from .consts import GAIN\n    return GAIN",
+        "main.py": "def f():\n    from lab.helper import g\n    return g()",
+    },
+    "a module that makes its names": {
+        "cfg.py": "_V = dict(gain=@@)\ndef __getattr__(n): return _V[n]", "main.py": "import cfg\ndef f(): return cfg.gain",
+    },
+    "a module that makes its names, handed on": {
+        "cfg.py": "def __getattr__(n): return @@",
+        "main.py": "import cfg\ndef f(): return getattr(cfg, 'gain')",
+    },
+    "a package that loads its parts when asked": {
+        **LAB, "lab/__init__.py": "import importlib\ndef __getattr__(n): return importlib.import_module('lab.' + n)",
+        "main.py": "import lab\ndef f(): return lab.consts.GAIN",
+    },
+    "a file with the name of one of Python's": {
+        "sched.py": "CFG = {'gain': @@}", "main.py": "import sched\ndef f(): return sched.CFG['gain']",
+    },
+    "a module of another class": {
+        "cfg.py": "import sys, types\nclass M(types.ModuleType):\n    @property\n    def gain(self): return @@\n"
+        "sys.modules[__name__].__class__ = M",
+        "main.py": "import cfg\ndef f(): return cfg.gain",
+    },
+}  # fmt: skip
+
+
+def told_of_files(way: str, value: int) -> str:
+    """The fingerprint of ``main.f`` where the files stand in a folder and nothing of them was loaded before."""
+    names = {name.split("/")[0].removesuffix(".py") for name in FILES[way]}
+    before = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] in names}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in FILES[way].items():
+            (Path(folder) / name).parent.mkdir(exist_ok=True)
+            (Path(folder) / name).write_text(text.replace("@@", str(value)))
+        sys.path.insert(0, folder)
+        importlib.invalidate_caches()
+        try:
+            return fingerprint(importlib.import_module("main").f)
+        finally:
+            sys.path.remove(folder)
+            for name in [name for name in sys.modules if name.split(".")[0] in names]:
+                del sys.modules[name]
+            sys.modules.update(before)
+
+
+@pytest.mark.parametrize("way", FILES)
+def test_a_constant_in_a_file_counts_however_it_is_reached(way: str) -> None:
+    assert told_of_files(way, 1) != told_of_files(way, 3)
+    assert told_of_files(way, 1) == told_of_files(way, 1)
+
+
+# what can be put into a library, and what then acts differently
+PUT: dict[str, tuple[Any, str, Any, Any, Any]] = {
+    "a number on a class of torch's": (nn.Linear, "gain", 1, 3, nn.Linear(1, 1)),
+    "a tuple on a class of torch's": (nn.Linear, "gain", (1,), (3,), nn.Linear(1, 1)),
+    "a tensor on a class of torch's": (nn.Module, "gain", torch.ones(1), torch.zeros(1), nn.Linear(1, 1)),
+    "a rule on a class of torch's": (nn.Linear, "rule", {"gain": 1}, {"gain": 3}, nn.Linear(1, 1)),
+    "another class's method": (nn.ReLU, "forward", nn.Tanh.forward, nn.GELU.forward, nn.ReLU()),
+    "a dictionary in torch": (torch, "cfg", {"gain": 1}, {"gain": 3}, lambda: torch.cfg["gain"]),  # type: ignore[attr-defined]
+    "a namespace in torch": (
+        torch, "cfg", types.SimpleNamespace(a=1), types.SimpleNamespace(a=3), lambda: torch.cfg.a,  # type: ignore[attr-defined]
+    ),
+    "a dictionary in a part of torch": (F, "cfg", {"gain": 1}, {"gain": 3}, lambda: F.cfg["gain"]),  # type: ignore[attr-defined]
+    "a dictionary in Python's": (sys, "cfg", {"gain": 1}, {"gain": 3}, lambda: sys.cfg["gain"]),  # type: ignore[attr-defined]
+    "a built-in function": (np, "abs", np.sin, np.cos, lambda x: np.abs(x)),
+    "a function of torch": (torch, "tanh", torch.relu, torch.sigmoid, lambda x: torch.tanh(x)),
+    "a partial in torch": (torch, "tanh", functools.partial(pow, 1), functools.partial(pow, 3), lambda x: torch.tanh(x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", PUT)
+def test_what_is_put_into_a_library_is_noticed(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, one, other, acts = PUT[way]
+    seen = []
+    for value in (one, other, one):
+        monkeypatch.setattr(owner, name, value, raising=False)
+        seen.append(fingerprint(acts))
+    assert seen[0] == seen[2] != seen[1]
+
+
+@pytest.mark.parametrize(
+    "owner, name, one, other",
+    [
+        (F, "gelu", lambda x, **how: 1 * x, lambda x, **how: 3 * x),
+        (F, "gelu", F.relu, F.silu),
+        (nn.init, "kaiming_uniform_", *(functools.partial(nn.init.uniform_, b=b) for b in (1.0, 3.0))),
+        (torch, "tanh", torch.relu, torch.sigmoid),
+        (torch.Tensor, "relu", lambda x: x, lambda x: 3 * x),
+        (torch.Tensor, "__rsub__", lambda x, y: x, lambda x, y: 3 * x),
+        *((nn.modules.module, f"_global_{w}_hooks", *({7: scaled(k)} for k in (1.0, 3.0)))
+          for w in ("forward", "forward_pre", "backward", "parameter_registration")),
+        (decimal.getcontext(), "prec", 5, 7),
+        (mpmath.mp, "dps", 3, 4),
+    ],
+)  # fmt: skip
+def test_what_is_changed_around_all_networks_is_noticed(
+    owner: Any, name: str, one: Any, other: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = surroundings(), []
+    with monkeypatch.context() as patch:
+        for value in (one, other):
+            patch.setattr(owner, name, value, raising=False)
+            seen.append(surroundings())
+    assert before not in seen and seen[0] != seen[1]
+    assert surroundings() == before
+
+
+def test_what_lies_around_is_told_fast() -> None:
+    surroundings()
+    start = time.perf_counter()
+    for _ in range(100):
+        surroundings()
+    assert time.perf_counter() - start < 0.1  # a tenth of that where nothing else runs
 
 
 @pytest.mark.parametrize(
@@ -276,6 +509,8 @@ class Told(Alive):
         return {"version": self.held["version"]}
 
 
+blindly = exec
+
 LIVE: dict[str, Callable[[], Any]] = {
     "an open file": lambda: open(__file__),  # noqa: SIM115
     "a lock": threading.Lock,
@@ -286,15 +521,23 @@ LIVE: dict[str, Callable[[], Any]] = {
     "a meta tensor": lambda: torch.zeros(2, device="meta"),
     "a scripted network": lambda: _scripted(),
     "a thread": lambda: threading.Thread(),
+    "a lock of processes": multiprocessing.Lock,
+    "a C function": lambda: ctypes.CDLL(None).abs,
+    "a function as a ufunc": lambda: np.frompyfunc(helper, 1, 1),
+    "an operator": lambda: lambda x: torch.ops.a_users.mul(x),
+    "operators by a name": lambda: lambda x, name: getattr(torch.ops, name)(x),
+    "a text that is run": lambda: lambda x: eval("FACTOR * x"),
+    "a text that is run, aliased": lambda: lambda x: blindly("FACTOR = x"),
+    "all globals": lambda: lambda x: globals()["FACTOR"] * x,
+    "another's globals": lambda: lambda x: helper.__globals__["FACTOR"] * x,
+    "all modules": lambda: lambda x: sys.modules["lab"].GAIN * x,
+    "a module by a name": lambda: lambda name: importlib.import_module(name).GAIN,
+    "all subclasses": lambda: lambda x: Alive.__subclasses__()[0].gain * x,
 }
 
 
 def _scripted() -> Any:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return torch.jit.script(nn.Linear(1, 1))
+    return quiet(torch.jit.script, nn.Linear(1, 1))
 
 
 @pytest.mark.parametrize("what", LIVE)
@@ -315,18 +558,21 @@ def test_what_can_not_be_told_is_refused_with_the_mend(what: str) -> None:
 def test_it_is_the_same_in_a_fresh_process() -> None:
     """Another order of hashing, of sets and of memory: the same fingerprint."""
     code = """
-    import sys; sys.path.insert(0, %r)
+    import sys; sys.path[:0] = %r
     import numpy as np, torch
     from torch import nn
     import test_fingerprint as t
     from phasescope.identity import fingerprint
     things = [make()[0] for name, make in t.DIFFERENT.items()]
-    print(fingerprint(*things, weights=False), fingerprint({"a", "b", "c", ("d", 1)}, lambda x: x in {"p", "q", "r"}))
+    print([t.told_of_files(way, 1) for way in t.FILES], t.surroundings()["torch's functions"])
+    print([fingerprint(acts, weights=False) for _, _, _, _, acts in list(t.PUT.values())[:4]])
+    print([fingerprint(thing, weights=False) for thing in things], fingerprint({"a", "b", "c", ("d", 1)}, lambda x: x in {"p", "q", "r"}))
     """
+    places = [str(Path(__file__).parent), str(Path(phasescope.__file__).parent.parent)]
     seen = set()
     for seed in ("0", "1"):
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code) % str(Path(__file__).parent)],
+            [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code) % (places,)],
             capture_output=True, text=True, check=True, env={"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
         )  # fmt: skip
         seen.add(done.stdout)

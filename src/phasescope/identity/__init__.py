@@ -7,8 +7,9 @@ trained again, and nothing is wrong); it must never take two things that act dif
 
 from phasescope.identity.fingerprint import fingerprint
 from phasescope.identity.networks import network_parts
-from phasescope.identity.objects import patches
-from phasescope.identity.origins import Origin, files_of, house_fingerprint, origin_of, surroundings
+from phasescope.identity.origins import Origin, files_of, house_fingerprint, origin_of
+from phasescope.identity.spaces import patches
+from phasescope.identity.surroundings import surroundings
 
 __all__ = [
     "Origin",

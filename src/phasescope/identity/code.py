@@ -10,6 +10,7 @@ from types import CodeType
 from typing import Any
 
 Path = tuple[str, ...]
+Import = tuple[int, str, Path]
 
 
 def constant(value: Any) -> str:
@@ -20,7 +21,17 @@ def constant(value: Any) -> str:
         return f"({','.join(constant(part) for part in value)})"
     if isinstance(value, frozenset):  # its order is another one in every process
         return f"set({','.join(sorted(constant(part) for part in value))})"
-    return f"{type(value).__name__} {value!r}"
+    return f"{type(value).__name__} {spelled(value)}"
+
+
+def spelled(value: Any) -> str:
+    """Return the text of a plain value, or of a list of them; of integers that Python does not write, in base 16."""
+    try:
+        return repr(value)
+    except ValueError:
+        if isinstance(value, list | tuple):
+            return f"{type(value).__name__}({','.join(map(spelled, value))})"
+        return hex(value)
 
 
 @lru_cache(maxsize=100_000)
@@ -50,9 +61,20 @@ def named(code: CodeType) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def _steps(code: CodeType) -> Iterator[dis.Instruction]:
+    # dis writes every constant out, which Python refuses for integers of many digits
+    return dis.get_instructions(code.replace(co_consts=tuple(c if _short(c) else 0 for c in code.co_consts)))
+
+
+def _short(value: Any) -> bool:
+    if isinstance(value, tuple | frozenset):
+        return all(map(_short, value))
+    return not isinstance(value, int) or value.bit_length() < 2000
+
+
 def _named(code: CodeType) -> Iterator[Path]:
     path: list[str] = []
-    for step in dis.get_instructions(code):
+    for step in _steps(code):
         if step.opname in ("LOAD_ATTR", "LOAD_METHOD") and path:
             path.append(str(step.argval))
             continue
@@ -61,28 +83,45 @@ def _named(code: CodeType) -> Iterator[Path]:
         if path:
             yield tuple(path)
             path = []
-        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+        if step.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
             path = [str(step.argval)]
     if path:
         yield tuple(path)
 
 
 @lru_cache(maxsize=100_000)
-def imported(code: CodeType) -> tuple[tuple[str, Path], ...]:
-    """Return the modules that the code imports while it runs, each with the names taken from it."""
-    found: dict[tuple[str, Path], None] = {}
-    module, names = "", []
-    for step in dis.get_instructions(code):
-        if step.opname == "IMPORT_FROM":
-            names.append(str(step.argval))
-            continue
-        if module and step.opname == "IMPORT_NAME":
-            found[module, tuple(names)] = None
+def imported(code: CodeType) -> tuple[Import, ...]:
+    """Return what the code imports while it runs: dots before the module's name, the name, the names taken from it.
+
+    ``from ..lab import GAIN`` gives (2, "lab", ("GAIN",)), ``import a.b`` (0, "a.b", ()).
+    """
+    found: dict[Import, None] = {}
+    constants: list[Any] = []  # the dots and the names are the two constants put down before
+    for step in _steps(code):
         if step.opname == "IMPORT_NAME":
-            module, names = str(step.argval), []
-    if module:
-        found[module, tuple(names)] = None
+            level, names = constants[-2:]
+            found[int(level), str(step.argval or ""), tuple(names or ())] = None
+        if step.opname in ("LOAD_CONST", "LOAD_SMALL_INT"):
+            constants.append(step.argval)
     for value in code.co_consts:
         if isinstance(value, CodeType):
             found |= dict.fromkeys(imported(value))
     return tuple(found)
+
+
+# what these lead to depends on what else has been defined or called
+_BLIND = {"__subclasses__", "__globals__", "f_globals", "f_locals", "f_back", "__builtins__"}
+
+
+@lru_cache(maxsize=100_000)
+def blind_spots(code: CodeType) -> tuple[str, ...]:
+    """Return the attributes that code asks for whose answer is seen in no code: all subclasses, another's globals."""
+    return tuple(sorted(_BLIND & words(code)))
+
+
+@lru_cache(maxsize=100_000)
+def words(code: CodeType) -> frozenset[str]:
+    """Return all names and texts in the code and in the functions inside it."""
+    texts = {value for value in code.co_consts if isinstance(value, str)}
+    inner = [words(value) for value in code.co_consts if isinstance(value, CodeType)]
+    return frozenset(texts.union(code.co_names, *inner))

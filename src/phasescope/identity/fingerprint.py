@@ -7,35 +7,34 @@ told by its version, the house's by the files that it imports. What can not be t
 
 from __future__ import annotations
 
+import abc
 import functools
 import hashlib
-import importlib.util
 import sys
 import types
+import typing
 import weakref
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from phasescope.identity import arrays, modules
 from phasescope.identity import code as codes
-from phasescope.identity.networks import network_parts, refused_network
+from phasescope.identity.networks import backend, network_parts, of_compiling, refused_network
 from phasescope.identity.objects import (
     Untold,
     attributes,
-    cell_of,
     class_token,
     hashed,
     is_plain,
-    patches,
     reduced,
     token,
 )  # fmt: skip
-from phasescope.identity.origins import NAME, Origin, origin_of, origin_of_module
+from phasescope.identity.origins import Origin, origin_of
+from phasescope.identity.spaces import PLAIN, cell_of, space
 from phasescope.vocabulary import BadInput
 
-PLAIN = (type(None), bool, int, float, complex, str, bytes, bytearray, type(...), type(NotImplemented), range)
 # of a class: what Python and its helpers keep there, which no method reads as a number
 _KEPT = {
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
@@ -80,6 +79,9 @@ class _Walk:
     def __init__(self, weights: bool, known: dict[int, tuple[Any, bytes]]) -> None:
         self.weights, self.known = weights, known
         self.met: dict[int, tuple[int, Any]] = {}
+        self.root: Any = None  # the first network, whose tensors have all been met
+        self.read: set[str] = set()
+        self.storages: dict[int, int] = {}
 
     def of(self, value: Any, place: str = "") -> bytes:
         """Return the hash of ``value``; ``place`` is how a sentence names it."""
@@ -136,10 +138,10 @@ class _Walk:
     def _mapping(self, value: Mapping[Any, Any]) -> bytes:
         # in its order, which a network that goes through its layers follows
         if all(type(key) in PLAIN for key in value):
-            return hashed("dict", *self._pairs(value, "[{!r}]"))
+            return hashed("dict", *self.pairs(value, "[{!r}]"))
         return hashed("pairs", *(self.of(part, f"[{key!r}]") for key, held in value.items() for part in (key, held)))
 
-    def _pairs(self, held: Mapping[Any, Any], place: str = ".{}", spared: bool = False) -> list[bytes]:
+    def pairs(self, held: Mapping[Any, Any], place: str = ".{}", spared: bool = False) -> list[bytes]:
         """Return the hashes of values by plain names, in their order; plain values stand in one, since they are many.
 
         ``spared`` leaves out values that can not be told.
@@ -160,134 +162,87 @@ class _Walk:
         return [written(plain), *parts]
 
     def _array(self, value: Any) -> bytes:
-        if id(value) in self.known:
-            return self.known[id(value)][1]
-        if value.dtype.hasobject:
-            found = hashed(
-                "array", str((type(value).__name__, value.shape)).encode(), self._list(value.ravel().tolist())
-            )
-        else:
-            head = str((type(value).__name__, value.dtype.str, value.dtype.descr, value.shape)).encode()
-            found = hashed("array", head, memoryview(np.ascontiguousarray(value).reshape(-1).view(np.uint8)))  # type: ignore[arg-type]
-        self.known[id(value)] = (value, found)
-        return found
+        return arrays.array_hash(self, value)
 
     def _tensor(self, value: Any) -> bytes:
-        import torch
-
-        if value.is_meta:
-            raise Untold("a tensor on the meta device, which has no values", "put it on the CPU first")
-        if value.layout is not torch.strided:
-            value = value.detach().to_dense()
-        if value.is_quantized:
-            value = value.detach().dequantize()
-        head = (type(value).__name__, str(value.dtype), tuple(value.shape), value.requires_grad)
-        flat = value.detach().cpu().resolve_conj().resolve_neg().contiguous().reshape(-1).view(torch.uint8)
-        return hashed("tensor", str(head).encode(), memoryview(flat.numpy()))  # type: ignore[arg-type]
+        return arrays.tensor_hash(self, value)
 
     # -- code ----------------------------------------------------------------------------------------------------------
 
     def _function(self, f: types.FunctionType) -> bytes:
+        modules.refuse_hidden(f)
+        origin = origin_of(f)
         compiled = f.__dict__.get("_torchdynamo_orig_callable")
-        if compiled is not None:
-            return hashed("compiled", self.of(compiled))
+        if compiled is not None and origin is Origin.LIBRARY:
+            cells = dict(zip(f.__code__.co_freevars, map(cell_of, f.__closure__ or ()), strict=True))
+            return hashed("compiled", self.of(compiled), self.of(backend(cells.get("self"))))
         name = f"`{f.__qualname__}`"
         held = [cell_of(cell) for cell in f.__closure__ or ()]
         inner = [
             *(self.of(value, f"what {name} holds") for value in held),
             self.of(f.__defaults__, f"the defaults of {name}"),
             self._mapping(f.__kwdefaults__ or {}),
-            self._mapping({k: v for k, v in f.__dict__.items() if k != "__wrapped__"}),
+            self._mapping(f.__dict__),
         ]
-        origin = origin_of(f)
         if origin is not Origin.USER:
             # the code too: two lambdas of one file have one name
             return hashed(
                 "function", token(origin, f.__module__ or "", f.__qualname__), codes.digest(f.__code__), *inner
             )
-        parts = [self._named(f, path) for path in codes.named(f.__code__)]
-        parts += [self._imported(f, module, names) for module, names in codes.imported(f.__code__)]
+        modules.refuse_blind(f.__code__)
+        parts = [modules.named(self, f, path) for path in codes.named(f.__code__)]
+        parts += [
+            modules.imported(self, modules.package_of(f.__globals__), what) for what in codes.imported(f.__code__)
+        ]
         return hashed("function", codes.digest(f.__code__), *inner, *parts)
 
-    def _named(self, f: types.FunctionType, path: codes.Path) -> bytes:
-        """Return the hash of a global that a function names, by the last thing that is no module."""
-        builtin = f.__globals__.get("__builtins__", {})
-        builtin = builtin if isinstance(builtin, dict) else vars(builtin)
-        missing = object()
-        value = f.__globals__.get(path[0], builtin.get(path[0], missing))
-        if value is missing:
-            return hashed("undefined", path[0].encode())
-        return self._reached(value, path, f"`{path[0]}`, which `{f.__qualname__}` uses,")
-
-    def _reached(self, value: Any, path: codes.Path, place: str) -> bytes:
-        steps = list(path)
-        taken = [steps.pop(0)]
-        home = ""
-        while isinstance(value, types.ModuleType) and steps:
-            home, name = value.__name__, steps.pop(0)
-            taken.append(name)
-            if name not in vars(value) and home.split(".")[0] != NAME:
-                return hashed("undefined", ".".join(taken).encode())
-            value = getattr(value, name, None)
-        told = hashed("name", ".".join(taken).encode())
-        if isinstance(value, types.ModuleType):
-            return told + self.of(value)
-        # a library's own objects are told by its version; its functions may have been replaced by the user's
-        code = isinstance(value, (types.FunctionType, type, np.ndarray, *PLAIN))
-        if home and origin_of_module(home) is Origin.LIBRARY and not code:
-            return told + token(Origin.LIBRARY, home, taken[-1])
-        return told + self.of(value, place)
-
-    def _imported(self, f: types.FunctionType, module: str, names: Iterable[str]) -> bytes:
-        package = str(f.__globals__.get("__package__") or "")
-        above = [".".join(package.split(".")[:n]) for n in range(len(package.split(".")), 0, -1)] if package else []
-        known = [name for name in (module, *(f"{p}.{module}".strip(".") for p in above)) if name in sys.modules]
-        if known:
-            home = sys.modules[known[0]]
-            if not list(names):
-                return self.of(home)
-            return hashed("imports", *(self._reached(home, (known[0], name), f"`{name}`") for name in names))
-        spec = importlib.util.find_spec(module) if module and "." not in module else None
-        if spec is None or not spec.origin or not Path(spec.origin).is_file():
-            return hashed("not there", module.encode())
-        return hashed("file", module.encode(), Path(spec.origin).read_bytes())
-
     def _module(self, module: types.ModuleType) -> bytes:
-        """Return the hash of a module that is named as a whole: of the user's, all that it holds."""
-        origin = origin_of_module(module.__name__)
-        if origin is not Origin.USER:
-            return token(origin, module.__name__, "")
-        held = {k: v for k, v in vars(module).items() if not (k.startswith("__") and k.endswith("__"))}
-        parts = [self._reached(v, (k,), f"`{k}` of {module.__name__}") for k, v in sorted(held.items())]
-        return hashed("module", module.__name__.encode(), *parts)
+        return modules.module_hash(self, module)
 
     def _class(self, cls: type) -> bytes:
         parts = [hashed("class", f"{cls.__module__!s}.{cls.__qualname__}".encode())]
         for base in cls.__mro__:
             if origin_of(base) is not Origin.USER:
-                parts.append(class_token(base))
-                parts += [
-                    hashed(name, self.of(value, f"`{base.__qualname__}.{name}`")) for name, value in patches(base)
-                ]
+                held = space(base)
+                parts += [class_token(base), held.told]
+                parts += [hashed(name, self.of(value, f"`{base.__qualname__}.{name}`")) for name, value in held.own]
+                parts += self.pairs(dict(held.kept), spared=True) if held.kept else []
             elif id(base) in self.met and base is not cls:
                 parts.append(self._again(base))
             else:
                 self.met.setdefault(id(base), (len(self.met), base))
-                held = {k: v for k, v in vars(base).items() if k not in _KEPT and not k.startswith(_KEPT_BEGIN)}
-                parts += [hashed(k, self.of(v, f"`{base.__qualname__}.{k}`")) for k, v in sorted(held.items())]
+                parts += self._own_class(base)
+        if type(cls) not in (type, abc.ABCMeta):
+            parts.append(self.of(type(cls)))
         return hashed("type", *parts)
+
+    def _own_class(self, cls: type) -> list[bytes]:
+        """Return the hashes of what a user's class holds itself."""
+        held = {k: v for k, v in vars(cls).items() if k not in _KEPT and not k.startswith(_KEPT_BEGIN)}
+        parts = [hashed(k, self.of(v, f"`{cls.__qualname__}.{k}`")) for k, v in sorted(held.items())]
+        parts += self.pairs(dict(vars(cls).get("__annotations__", {})), spared=True)
+        more = {name: field.metadata for name, field in vars(cls).get("__dataclass_fields__", {}).items()}
+        return [*parts, self._mapping(more)] if any(more.values()) else parts
 
     # -- objects -------------------------------------------------------------------------------------------------------
 
     def _object(self, value: Any) -> bytes:
         cls: Any = type(value)
+        if cls.__module__ == "typing" or isinstance(value, types.GenericAlias | types.UnionType):
+            kind, held = typing.get_origin(value), typing.get_args(value)
+            return hashed("typing", self.of(kind) + self.of(held) if kind is not None else repr(value).encode())
+        if cls.__module__.startswith("numba.") and hasattr(value, "py_func"):  # what it compiled so far says no more
+            return hashed("compiled", self.of(value.py_func), self.of(dict(getattr(value, "targetoptions", {}))))
+        if cls.__module__ == "torch._ops":
+            modules.refuse_operator(str(getattr(value, "_qualified_op_name", value)).split("::")[0])
+            return hashed("operator", str(value).encode())
         parts = [self.of(cls)]
-        described = callable(getattr(cls, "describe", None))
+        described = origin_of(cls) is not Origin.LIBRARY and callable(getattr(cls, "describe", None))
         if described:
             parts.append(self.of(dict(value.describe()), f"describe() of {cls.__qualname__}"))
         # a library's object says itself what it is, when it is copied; of a user's, every attribute counts
         if origin_of(cls) is not Origin.LIBRARY:
-            parts += self._pairs(attributes(value), spared=described)
+            parts += self.pairs(attributes(value), spared=described)
         parts += self._content(value)
         if not is_plain(cls) and not (described and origin_of(cls) is Origin.USER):
             parts += [self.of(part) for part in reduced(value)]
@@ -303,7 +258,7 @@ class _Walk:
             return [self._set(value)]
         for base in (bool, int, float, complex, str, bytes):
             if isinstance(value, base):
-                return [hashed(base.__name__, base.__repr__(value).encode("utf-8", "surrogatepass"))]
+                return [hashed(base.__name__, _spelled_as(base, value))]
         return []
 
     def _network(self, module: Any) -> bytes:
@@ -311,20 +266,32 @@ class _Walk:
         if mend:
             raise Untold(inner, mend)
         if inner is not module:
-            return hashed("compiled", self.of(inner))
-        if not self.weights:  # a list of parameters beside the parameters says no more than which they are
+            return hashed("compiled", self.of(inner), self.of(of_compiling(module)))
+        tensors, held = network_parts(module)
+        if not self.weights and (
+            self.root is None or any(t is not None and id(t) not in self.met for t in tensors.values())
+        ):
+            # a list of parameters beside the parameters says no more than which they are
+            self.root = module
             for tensor in (*module.parameters(), *module.buffers()):
                 self.met.setdefault(id(tensor), (len(self.met), tensor))
-        tensors, held = network_parts(module)
         parts = [self.of(type(module))]
         described = origin_of(type(module)) is Origin.USER and callable(getattr(type(module), "describe", None))
         if described:
             parts.append(self.of(dict(module.describe()), "describe()"))
-        if not self.weights:
-            shapes = [(n, v if v is None else (*v.shape, str(v.dtype), v.requires_grad)) for n, v in tensors.items()]
-            parts.append(written(shapes))
-        parts += self._pairs(tensors) if self.weights else []
-        return hashed("network", *parts, *self._pairs(held, spared=described))
+        if self.weights:
+            parts += self.pairs(tensors)
+        else:
+            parts += self._forms(tensors)
+        return hashed("network", *parts, *self.pairs(held, spared=described))
+
+    def _forms(self, tensors: dict[str, Any]) -> list[bytes]:
+        """Return the hashes of tensors without their values; which they are says what is tied to what."""
+        there = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        forms = [
+            (name, t if t is None else (self.met[id(t)][0], *arrays.place(self, t))) for name, t in tensors.items()
+        ]
+        return [written(forms), *(part for t in there.values() for part in arrays.more_of_tensor(self, t))]
 
     # -- the rest ------------------------------------------------------------------------------------------------------
 
@@ -347,6 +314,7 @@ class _Walk:
         return hashed("weak", self.of(value()))
 
     def _compiled_name(self, value: Any) -> bytes:
+        modules.refuse_hidden(value)
         owner = getattr(value, "__self__", None)
         held = b"" if owner is None or isinstance(owner, types.ModuleType) else self.of(owner)
         home = str(getattr(value, "__module__", None) or "builtins")
@@ -357,9 +325,14 @@ class _Walk:
         return hashed("scalar", value.dtype.str.encode(), repr(value).encode())
 
 
+def _spelled_as(base: Any, value: Any) -> bytes:
+    text = format(int.__pos__(value), "x") if base is int else base.__repr__(value)  # not by a method of its own
+    return str(text).encode("utf-8", "surrogatepass")
+
+
 def written(value: Any) -> bytes:
     """Return the text of plain values."""
-    return repr(value).encode("utf-8", "surrogatepass")
+    return codes.spelled(value).encode("utf-8", "surrogatepass")
 
 
 # by name, so that the law's saboteurs can put a wrong one in its place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 # kept by torch itself: hooks around state dicts and handles of compilation change no forward pass, and whether a
@@ -36,5 +37,21 @@ def refused_network(module: Any) -> tuple[Any, str]:
         return "a scripted network, whose code is hidden", "pass the module that it was made from"
     if any(isinstance(p, torch.nn.UninitializedParameter) for p in module._parameters.values()):
         return "a lazy network, whose weights have no shape yet", "pass a batch through it first"
-    inner = getattr(module, "_orig_mod", None)
-    return (inner if isinstance(inner, torch.nn.Module) else module), ""
+    compiled = getattr(sys.modules.get("torch._dynamo.eval_frame"), "OptimizedModule", ())
+    return (module._orig_mod if isinstance(module, compiled) else module), ""
+
+
+def of_compiling(module: Any) -> list[Any]:
+    """Return what a compiled module adds to the one inside: its own hooks, and a backend that the user wrote."""
+    hooks = [
+        list(held.values()) for name, held in vars(module).items() if "_hooks" in name and held and name not in _IDLE
+    ]
+    return [*hooks, backend(module.dynamo_ctx)]
+
+
+def backend(context: Any) -> Any:
+    """Return the function that compiles for torch, or None where torch's own does."""
+    found: Any = getattr(context, "callback", None)
+    while (inner := getattr(found, "_torchdynamo_orig_backend", None)) is not None:
+        found = inner
+    return getattr(found, "compiler_fn", None)

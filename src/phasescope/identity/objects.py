@@ -5,9 +5,11 @@ from __future__ import annotations
 import copyreg
 import functools
 import hashlib
-from typing import Any
+import sys
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from phasescope.identity.origins import Origin, house_fingerprint, origin_of, patched, version
+from phasescope.identity.origins import Origin, house_fingerprint, origin_of, origin_of_module, version
 
 
 class Untold(Exception):
@@ -18,20 +20,30 @@ class Untold(Exception):
         self.what, self.mend, self.places = what, mend, list[str]()
 
 
+class Walk(Protocol):
+    """The walk over things, as the rules for some of them see it.
+
+    ``known`` are hashes of arrays by their identity, ``read`` the modules that are told by their files, ``storages``
+    in what order memory of tensors was met.
+    """
+
+    known: dict[int, tuple[Any, bytes]]
+    read: set[str]
+    storages: dict[int, int]
+
+    def of(self, value: Any, place: str = "") -> bytes:
+        """Return the hash of ``value``, which a sentence names by ``place``."""
+
+    def pairs(self, held: Mapping[Any, Any], place: str = ".{}", spared: bool = False) -> list[bytes]:
+        """Return the hashes of values by names."""
+
+
 def hashed(tag: str, *parts: bytes) -> bytes:
     """Return one hash (16 bytes) of a tag and of parts, each with its length, so that no two lists of parts meet."""
     total = hashlib.blake2b(tag.encode(), digest_size=16)
     for part in parts:
         total.update(len(part).to_bytes(8, "little") + part)
     return total.digest()
-
-
-def cell_of(cell: Any) -> Any:
-    """Return what a closure's cell holds."""
-    try:
-        return cell.cell_contents
-    except ValueError:  # a name that is not bound yet
-        return "(empty cell)"
 
 
 @functools.cache
@@ -74,13 +86,19 @@ def _abstract(base: type) -> bool:
 def reduced(value: Any) -> list[Any]:
     """Return what would make the object again, as copying it would, or raise ``Untold`` where nothing would."""
     rule = copyreg.dispatch_table.get(type(value))
+    mend = "keep a plain value in its place, or give its owner a describe() that returns all that it changes"
+    name = f"{type(value).__module__!s}.{type(value).__qualname__}"
     try:
         found = rule(value) if rule else value.__reduce_ex__(4)
-    except TypeError:  # how Python says that an object is alive: a file, a lock, an iterator, a connection
-        name = f"{type(value).__module__!s}.{type(value).__qualname__}"
-        mend = "keep a plain value in its place, or give its owner a describe() that returns all that it changes"
+    except RecursionError:
+        raise
+    except (TypeError, ValueError, RuntimeError, AttributeError):
+        # how Python and libraries say that an object is alive: a file, a lock, an iterator, a connection
         raise Untold(f"a live object ({name})", mend) from None
     if isinstance(found, str):
+        if not _at_home(value, found):
+            mend = "call the Python function that it was made from, or keep a plain value in its place"
+            raise Untold(f"an object known by its name only ({name})", mend)
         return [found]
     made, arguments, *rest = found
     state, items, pairs = (*rest, None, None, None)[:3]
@@ -97,15 +115,20 @@ def reduced(value: Any) -> list[Any]:
     ]
 
 
-_seen_patches: dict[Any, tuple[tuple[int, ...], list[Any], list[tuple[str, Any]]]] = {}
+_homes: dict[int, tuple[Any, bool]] = {}
 
 
-def patches(base: Any) -> list[tuple[str, Any]]:
-    """Return the user's functions that were put into a class or module of a library or of the house, by name."""
-    now = tuple(map(id, vars(base).values()))
-    before = _seen_patches.get(base)
-    if before is None or before[0] != now:
-        # the values are kept beside their identities, so that no other object can take one over
-        found = sorted(patched(vars(base)), key=lambda pair: pair[0])
-        before = _seen_patches[base] = (now, list(vars(base).values()), found)
-    return before[2]
+def _at_home(value: Any, name: str) -> bool:
+    """Return whether a library's module has the object under the name that stands for it."""
+    if id(value) not in _homes:
+        own, kind = str(getattr(value, "__module__", "")), type(value).__module__
+        places = [own, kind, kind.split(".")[0], *sys.modules]
+        _homes[id(value)] = (value, any(_has(place, name, value) for place in places))
+    return _homes[id(value)][1]
+
+
+def _has(place: str, name: str, value: Any) -> bool:
+    held = getattr(sys.modules.get(place), "__dict__", {})
+    for part in name.split(".")[:-1]:
+        held = getattr(held.get(part), "__dict__", {})
+    return held.get(name.split(".")[-1]) is value and origin_of_module(place) is not Origin.USER

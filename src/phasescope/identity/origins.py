@@ -8,7 +8,6 @@ import platform
 import site
 import sys
 import sysconfig
-from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from functools import cache
 from importlib import metadata
@@ -26,6 +25,10 @@ _LIBRARIES = tuple(
         for folder in (*(_PATHS[k] for k in ("purelib", "platlib", "stdlib", "platstdlib")), *site.getsitepackages())
     }
 )
+
+
+# a class that one of these made for somebody may say that it is at home there
+_MAKERS = {"types", "dataclasses", "collections", "typing", "enum"}
 
 
 class Origin(StrEnum):
@@ -50,16 +53,28 @@ def origin_of_file(filename: str) -> Origin | None:
     return Origin.LIBRARY if str(path).startswith(_LIBRARIES) else Origin.USER
 
 
-@cache
 def origin_of_module(name: str) -> Origin:
     """Return whose the module ``name`` is, by its file; a module of the user's where that can not be told."""
     if name == "__main__" or not name:
         return Origin.USER
     top = name.split(".")[0]
-    if top in sys.builtin_module_names or top in sys.stdlib_module_names:
-        return Origin.LIBRARY
-    file = getattr(sys.modules.get(name), "__file__", None) or getattr(sys.modules.get(top), "__file__", None)
-    return (origin_of_file(file) if file else None) or Origin.USER
+    # its file first: a user's file may have the name of a module of Python's
+    file = _file_in(name) or _file_in(top)
+    return _origin_of_module(top, file if isinstance(file, str) else None)
+
+
+def _file_in(name: str) -> Any:
+    # not asked as an attribute, which a module may answer by code of its own
+    return getattr(sys.modules.get(name), "__dict__", {}).get("__file__")
+
+
+@cache
+def _origin_of_module(top: str, file: str | None) -> Origin:
+    if file is None:
+        # classes that Cython shares between the libraries that it compiled say so by their module
+        known = top in sys.builtin_module_names or top in sys.stdlib_module_names or top.startswith("_cython_")
+        return Origin.LIBRARY if known else Origin.USER
+    return origin_of_file(file) or Origin.USER
 
 
 def origin_of(thing: Any) -> Origin:
@@ -67,7 +82,10 @@ def origin_of(thing: Any) -> Origin:
     if isinstance(thing, FunctionType):
         found = origin_of_file(thing.__code__.co_filename)
         return found or origin_of_module(thing.__globals__.get("__name__", ""))
-    return origin_of_module(thing.__module__ if isinstance(thing.__module__, str) else "")
+    home = thing.__module__ if isinstance(thing.__module__, str) else ""
+    if home in _MAKERS and vars(sys.modules[home]).get(thing.__name__) is not thing and "<" not in thing.__qualname__:
+        return Origin.USER
+    return origin_of_module(home)
 
 
 @cache
@@ -180,34 +198,3 @@ def house_fingerprint(*modules: str) -> str:
     for file in files_of(*modules):
         total.update(str(file.relative_to(HOUSE)).encode() + b"\0" + _bytes_digest(file))
     return total.hexdigest()
-
-
-def patched(space: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the functions of the user's that stand in a library's or the house's namespace."""
-    for name, value in space.items():
-        inner = value.__func__ if isinstance(value, staticmethod | classmethod) else value
-        if isinstance(inner, FunctionType) and origin_of(inner) is Origin.USER and not _generated(inner):
-            yield name, value
-
-
-def _generated(function: FunctionType) -> bool:
-    # made by exec, as the methods of dataclasses are: whose it is can not be read off a file
-    return function.__code__.co_filename.startswith("<") and origin_of_module(function.__module__) is not Origin.USER
-
-
-def surroundings() -> dict[str, Any]:
-    """Return what lies outside all code and still decides bits: versions of libraries, settings of torch."""
-    import torch
-
-    return {
-        **_versions(),
-        "default dtype": str(torch.get_default_dtype()),
-        "matmul": torch.get_float32_matmul_precision(),
-        "autocast": [torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")],
-    }
-
-
-@cache
-def _versions() -> dict[str, str]:
-    # once for all members: each look-up reads the library's files
-    return {name: metadata.version(name) for name in ("torch", "numpy", "numba")}

@@ -1,0 +1,113 @@
+"""What lies outside all code and still decides numbers: versions, settings, and what was changed in torch itself."""
+
+from __future__ import annotations
+
+import operator
+import sys
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from phasescope.identity.fingerprint import fingerprint
+from phasescope.identity.spaces import Space, read_space, space
+
+# hooks that torch calls for every module and for every parameter
+_HOOKS = (
+    "_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks",
+    "_global_module_registration_hooks", "_global_parameter_registration_hooks", "_global_buffer_registration_hooks",
+)  # fmt: skip
+_DECIMAL = (28, "ROUND_HALF_EVEN", -999999, 999999, 0)
+
+
+def surroundings() -> dict[str, Any]:
+    """Return what lies outside all code and still decides bits: versions of libraries, settings of torch.
+
+    Also torch's functions as they stand (somebody may have put others in their place), its hooks for every module,
+    and the precision of ``mpmath`` and ``decimal`` where it is not the usual one.
+    """
+    import torch
+
+    return {
+        **_versions(),
+        "default dtype": str(torch.get_default_dtype()),
+        "matmul": torch.get_float32_matmul_precision(),
+        "autocast": [torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")],
+        "torch's functions": _functions(),
+        **_hooks(),
+        **_precision(),
+    }
+
+
+@cache
+def _versions() -> dict[str, str]:
+    # once for all members: each look-up reads the library's files
+    return {name: metadata.version(name) for name in ("torch", "numpy", "numba")}
+
+
+def _hooks() -> dict[str, str]:
+    import torch
+
+    space = vars(torch.nn.modules.module)
+    found = {name: list(space[name].values()) for name in _HOOKS if space.get(name)}
+    return {"hooks of all modules": fingerprint(found)} if found else {}
+
+
+def _precision() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    mpmath, decimal = sys.modules.get("mpmath"), sys.modules.get("decimal")
+    if mpmath is not None and (mpmath.mp.prec, mpmath.iv.prec) != (53, 53):
+        found["mpmath"] = [mpmath.mp.prec, mpmath.iv.prec]
+    if decimal is not None:
+        context = decimal.getcontext()
+        told = (context.prec, context.rounding, context.Emin, context.Emax, context.clamp)
+        if told != _DECIMAL:
+            found["decimal"] = list(told)
+    return found
+
+
+# -- torch's functions, which somebody may have put others in place of -------------------------------------------------
+
+
+class _Torch:
+    """The functions that ``torch`` itself offers: its private names, which are a thousand more, are left out."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.home = vars(torch)
+        self.names = [n for n, v in self.home.items() if n[0] != "_" and callable(v) and not isinstance(v, type)]
+        self.take = operator.itemgetter(*self.names)
+        self.values: tuple[Any, ...] = ()
+        self.space = Space(b"", [], [])
+
+    def read(self) -> Space:
+        """Return what stands there, read anew only where one of them was replaced."""
+        try:
+            now = self.take(self.home)
+        except KeyError:  # one was deleted
+            now = tuple(self.home.get(name) for name in self.names)
+        if now != self.values:  # functions are equal only to themselves
+            self.values, self.space = now, read_space(dict(zip(self.names, now, strict=True)))
+        return self.space
+
+
+_torch = cache(_Torch)
+
+
+@cache
+def _parts() -> tuple[Any, ...]:
+    from torch import _C, Tensor, fft, linalg, nn, special
+
+    return (nn.functional, nn.init, Tensor, _C._nn, linalg, special, fft)
+
+
+@cache
+def _joined(*told: bytes) -> str:
+    return fingerprint(told)
+
+
+def _functions() -> str:
+    spaces = [_torch().read(), *map(space, _parts())]
+    told = _joined(*(s.told for s in spaces))
+    own = [s.own for s in spaces]
+    return fingerprint(told, own) if any(own) else told
