@@ -1,0 +1,204 @@
+"""Doors: what comes in wrong is told in one sentence, and what can be taken is taken as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import phasescope as ps
+from phasescope.checks import as_labels, as_points, numbers
+from phasescope.store import Store
+from phasescope.vocabulary import BadInput, Generators, Grid, Member
+
+X = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
+Y = np.arange(6) % 2
+TENSOR = torch.from_numpy(X)
+HIDDEN = np.zeros(X.shape, bool)
+HIDDEN[3, 1] = True
+
+
+def inputs(values: Any) -> Any:
+    return ps.tasks.Table("m", values, Y, 2).inputs
+
+
+# -- data ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: inputs(np.ma.array(X, mask=HIDDEN)),
+        lambda: inputs([np.ma.array(row, mask=hidden) for row, hidden in zip(X, HIDDEN, strict=True)]),
+        lambda: ps.tasks.Table("m", X, np.ma.array(Y, mask=HIDDEN[:, 1]), 2),
+        lambda: numbers("x", np.ma.array(X, mask=HIDDEN)),
+        lambda: as_points("points", np.ma.array(X, mask=HIDDEN)),
+        lambda: Grid({"lr": np.ma.array([0.1, 0.2, 0.3, 0.4], mask=[0, 0, 0, 1])}),  # type: ignore[dict-item]
+    ],
+)
+def test_masked_entries_are_refused_by_row(read: Callable[[], Any]) -> None:
+    with pytest.raises(BadInput, match=r"row 3.*masked"):
+        read()
+
+
+def test_a_mask_that_hides_nothing_is_none() -> None:
+    np.testing.assert_array_equal(inputs(np.ma.array(X)), X)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        TENSOR.to_sparse(),
+        torch._neg_view(-TENSOR),
+        TENSOR.clone().requires_grad_(),
+        [row.clone().requires_grad_() for row in TENSOR],
+        [[number.clone().requires_grad_() for number in row] for row in TENSOR],
+    ],
+)
+def test_tensors_of_any_layout_are_taken(tensor: Any) -> None:
+    np.testing.assert_array_equal(inputs(tensor), X)
+    np.testing.assert_array_equal(numbers("x", tensor), X)
+
+
+@pytest.mark.filterwarnings("ignore")  # torch calls such tensors a prototype
+@pytest.mark.parametrize("read", [inputs, lambda t: numbers("x", t), lambda t: as_points("points", t)])
+def test_tensors_without_numbers_are_refused(read: Callable[[Any], Any]) -> None:
+    rows = torch.nested.nested_tensor([TENSOR[0], TENSOR[1]])
+    for kind, tensor in {"meta": TENSOR.to("meta"), "nested": rows, "quantized": _quantized()}.items():
+        with pytest.raises(BadInput, match=f"a {kind} tensor"):
+            read(tensor)
+    with pytest.raises(BadInput, match="a meta tensor"):
+        as_labels("labels", torch.zeros(2).to("meta"), count=2)
+
+
+def _quantized() -> torch.Tensor:
+    return torch.quantize_per_tensor(TENSOR, 0.1, 0, torch.qint8)  # type: ignore[no-any-return]
+
+
+# -- simulations ---------------------------------------------------------------------------------------------------------
+
+ONE = (ps.Quantity("v", "1", "test"),)
+
+
+def last_digits(member: Member, generators: Generators) -> Mapping[str, Any]:
+    return {"v": int(member["n"]) % 1000}
+
+
+def nothing(member: Member, generators: Generators) -> Any:
+    return None
+
+
+def ragged(member: Member, generators: Generators) -> Any:
+    return {"v": [[1, 2], [3]]}
+
+
+def words(member: Member, generators: Generators) -> Any:
+    return {"v": "much"}
+
+
+def with_gradient(member: Member, generators: Generators) -> Any:
+    return {"v": torch.tensor(2.0, requires_grad=True)}
+
+
+def of_one(member: Member) -> Any:
+    return {"v": 1.0}
+
+
+def failing(member: Member, generators: Generators) -> Any:
+    raise KeyError("mine")
+
+
+def lengths(member: Member, generators: Generators) -> Any:
+    return {"a": np.zeros(3), "b": np.zeros(4)}
+
+
+def test_whole_numbers_beyond_floats_are_told_apart(tmp_path: Path) -> None:
+    """2^60 and 2^60 + 1 are one float, and were one record."""
+    for place, made in enumerate(
+        (
+            lambda n: ps.Simulation("t", last_digits, Grid({"n": [n]}), ONE),
+            lambda n: ps.Simulation("t", last_digits, Grid(), ONE, {"n": n}),
+        )
+    ):
+        with Store(tmp_path / str(place)) as store:
+            found = [ps.simulate(made(n), keeper=store).v.item() for n in (2**60, 2**60 + 1)]
+        assert found == [2**60 % 1000, (2**60 + 1) % 1000]
+
+
+def test_a_whole_float_and_its_integer_are_one_member(tmp_path: Path) -> None:
+    reused = []
+    with Store(tmp_path) as store:
+        for n in (3, 3.0):
+            simulation = ps.Simulation("t", last_digits, Grid({"n": [n]}), ONE)
+            ps.simulate(simulation, keeper=store, on_progress=lambda p: reused.append(p.reused))
+    assert (reused[0], reused[-1]) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("measure", "sentence"),
+    [
+        (nothing, "returned None: return a mapping"),
+        (ragged, "'v' of 't' is ragged"),
+        (words, "'v' of 't' is 'much': give a number"),
+        (of_one, "must be a function of .member, generators."),
+    ],
+)
+def test_what_measure_must_give(measure: Any, sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        ps.simulate(ps.Simulation("t", measure, Grid(), ONE))
+
+
+def test_measures_own_exception_is_passed_on() -> None:
+    with pytest.raises(KeyError, match="mine"):
+        ps.simulate(ps.Simulation("t", failing, Grid(), ONE))
+
+
+def test_gradients_are_left_out() -> None:
+    assert ps.simulate(ps.Simulation("t", with_gradient, Grid(), ONE)).v.item() == 2.0
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: ps.simulate(None), "simulation is None"),  # type: ignore[arg-type]
+        (lambda: ps.Simulation("t", lengths, {"a": 1}, ONE), "grid is {'a': 1}"),  # type: ignore[arg-type]
+        (lambda: ps.Simulation("t", lengths, Grid(), ["v"]), r"quantities is \['v'\]"),  # type: ignore[list-item]
+        (lambda: ps.Simulation("t", lengths, Grid(), ONE[0]), "quantities is Quantity"),  # type: ignore[arg-type]
+        (lambda: ps.Simulation("t", lengths, Grid({"v": [1]}), ONE), "'v' twice"),
+        (lambda: ps.Quantity("v", "1", "test", "time"), "dims of 'v'"),  # type: ignore[arg-type]
+        (lambda: ps.simulate(_walk(), workers="2"), "workers is '2'"),  # type: ignore[arg-type]
+        (lambda: ps.simulate(_walk(), keeper="s"), "keeper is 's'"),  # type: ignore[arg-type]
+        (lambda: ps.simulate(_walk()), "'b' has 4 entries along 'x', which has 3"),
+    ],
+)
+def test_what_simulations_refuse(call: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        call()
+
+
+def _walk() -> ps.Simulation:
+    return ps.Simulation("t", lengths, Grid(), [ps.Quantity(name, "1", "test", ("x",)) for name in "ab"])
+
+
+# -- final parameters ----------------------------------------------------------------------------------------------------
+
+
+def test_an_axis_may_begin_with_a_parameters_name() -> None:
+    """The axis weight_decay is none of the parameter weight."""
+    task = ps.tasks.Table("t", X, Y, 2)
+    grid = Grid({"weight_decay": [0.0, 0.1]}, seeds=2)
+    data = ps.train(nn.Linear(4, 2, bias=False), task, grid, ps.Recipe(steps=2, records=2))
+    assert ps.final(data, weight_decay=0.1, seed=1)["weight"].shape == (2, 4)
+    for cell in ({}, {"seed": 0}, {"weight_decay": 0.1}):
+        with pytest.raises(BadInput, match="more than one value"):
+            ps.final(data, **cell)
+    for wrong in ({"step": 2}, {"weight_0": 1}, {"seed": [0, 1]}, {"seed": slice(0, 1)}):
+        with pytest.raises(BadInput, match="there is no member"):
+            ps.final(data, **{"weight_decay": 0.1, "seed": 0, **wrong})
+    with pytest.raises(BadInput, match="no final parameters"):
+        ps.final(3)  # type: ignore[arg-type]
