@@ -202,3 +202,68 @@ def test_an_axis_may_begin_with_a_parameters_name() -> None:
             ps.final(data, **{"weight_decay": 0.1, "seed": 0, **wrong})
     with pytest.raises(BadInput, match="no final parameters"):
         ps.final(3)  # type: ignore[arg-type]
+
+
+# -- studies and maps ----------------------------------------------------------------------------------------------------
+
+MAP = {"what": "grokking", "x": "weight_decay=0:1", "y": "train_fraction=0.2:0.8"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"x": None, "y": None}, "axis is None"),
+        ({"x": ("lr", 0, 1)}, r"axis is \('lr', 0, 1\)"),
+        ({"what": None}, "what is mapped is None"),
+        ({"what": lambda: 1}, "what is mapped is the function"),
+        ({"settings": [1]}, r"settings is \[1\]: give a mapping"),
+        ({"settings": {1: 2}}, "settings is {1: 2}"),
+        ({"scale": []}, r"there is no scale \[\]"),
+        ({"by": ""}, "there is no order parameter ''"),
+        ({"tolerance": "x"}, "tolerance is 'x'"),
+        ({"seeds": True}, "seeds is True"),
+        ({"on_progress": 3}, "on_progress is 3"),
+        ({"out": 3}, "out is 3: give the path"),
+        ({"out": ""}, "out is '': give the path"),
+    ],
+)
+def test_what_phase_map_refuses(changed: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        ps.phase_map(**{**MAP, **changed})
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"study": None}, "the study is None"),
+        ({"study": ps.Study}, "the study is the class Study"),
+        ({"settings": 3}, "settings is 3"),
+        ({"seeds": "3"}, "seeds is '3': give a whole number from 1"),
+        ({"scale": []}, r"there is no scale \[\]"),
+        ({"on_progress": 3}, "on_progress is 3"),
+        ({"out": 3}, "out is 3"),
+        ({"out": " "}, "out is ' '"),
+    ],
+)
+def test_what_run_refuses(given: dict[str, Any], sentence: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=sentence):
+        ps.run(**{"study": "grokking", **given})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: ps.load(""), "directory is ''"),
+        (lambda: ps.Experiment("t", nn.Linear(4, 2), inputs, 3), "the grid of 't' is 3"),  # type: ignore[arg-type]
+        (lambda: ps.Experiment("t", nn.Linear(4, 2), inputs, Grid(), 3), "the recipe of 't'"),  # type: ignore[arg-type]
+        (lambda: ps.Experiment("t", nn.Linear(4, 2), inputs, Grid(), watch=3), "watch of 't'"),  # type: ignore[arg-type]
+        (lambda: ps.OrderParameter("o", 3), "read of the order parameter 'o' is 3"),  # type: ignore[arg-type]
+        (lambda: ps.OrderParameter("o", np.asarray, level="x"), "the level of 'o'"),  # type: ignore[arg-type]
+        (lambda: ps.OrderParameter("o", np.asarray, phases=3), "the phases of 'o'"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_the_parts_of_studies_refuse(make: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(BadInput, match=sentence):
+        make()

@@ -17,6 +17,7 @@ import torch
 import xarray as xr
 
 from phasescope.blocks import Diagram, Figure
+from phasescope.checks import function, optional, whole
 from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.measure import to_measure
@@ -27,9 +28,16 @@ from phasescope.identity import house_fingerprint
 from phasescope.store import Store
 from phasescope.studies._diagrams import diagrams
 from phasescope.studies._neurons import opened
-from phasescope.studies._registry import study_named
+from phasescope.studies._registry import study_of
 from phasescope.studies._rehearsal import fitting, rehearse
-from phasescope.studies._settings import changed_settings, default_directory, settings_of
+from phasescope.studies._settings import (
+    MOST_SEEDS,
+    changed_settings,
+    changes_of,
+    default_directory,
+    folder_of,
+    settings_of,
+)
 from phasescope.studies._study import Experiment, Paper, Study, join, part
 from phasescope.verdict import Claim, Verdicts, judge
 from phasescope.vocabulary import Settings
@@ -200,12 +208,15 @@ def run(
 
     Raises ``BadInput`` for an unknown study, scale or setting, or a folder that can not be written; ``Interrupted``.
     """
-    chosen = study_named(study) if isinstance(study, str) else study
-    changes = {**(settings or {}), **overrides, **({} if seeds is None else {"seeds": seeds})}
+    chosen = study_of(study)
+    changes = changes_of(settings, overrides)
+    if seeds is not None:
+        changes["seeds"] = whole(1, MOST_SEEDS)("seeds", seeds)
+    optional(function)("on_progress", on_progress)
     numbers = settings_of(chosen, scale, changes)
     where = device_named(device)
     experiments, claims, jobs = _planned(chosen, numbers, chosen.scales[scale], device, workers)
-    directory = Path(out) if out is not None else default_directory(chosen, scale, numbers)
+    directory = folder_of("out", out) if out is not None else default_directory(chosen, scale, numbers)
     started = time.monotonic()
     rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
     with resumable(), Store(directory) as store:
