@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 import phasescope as ps
-from phasescope.checks import as_labels, as_points, numbers
+from phasescope.checks import as_labels, as_points, nearest, numbers
+from phasescope.cli import app
+from phasescope.door import ended
+from phasescope.inspection.batches import users_code
 from phasescope.store import Store
 from phasescope.vocabulary import BadInput, Generators, Grid, Member
 
@@ -190,9 +195,9 @@ def _walk() -> ps.Simulation:
 
 def test_an_axis_may_begin_with_a_parameters_name() -> None:
     """The axis weight_decay is none of the parameter weight."""
-    task = ps.tasks.Table("t", X, Y, 2)
-    grid = Grid({"weight_decay": [0.0, 0.1]}, seeds=2)
-    data = ps.train(nn.Linear(4, 2, bias=False), task, grid, ps.Recipe(steps=2, records=2))
+    dims = ("weight_decay", "seed", "weight_0", "weight_1")
+    places = {"weight_decay": [0.0, 0.1], "seed": [0, 1]}
+    data = xr.Dataset({"final.weight": (dims, np.zeros((2, 2, 2, 4)))}, places)
     assert ps.final(data, weight_decay=0.1, seed=1)["weight"].shape == (2, 4)
     for cell in ({}, {"seed": 0}, {"weight_decay": 0.1}):
         with pytest.raises(BadInput, match="more than one value"):
@@ -267,3 +272,89 @@ def test_what_run_refuses(given: dict[str, Any], sentence: str, tmp_path: Path, 
 def test_what_the_parts_of_studies_refuse(make: Callable[[], Any], sentence: str) -> None:
     with pytest.raises(BadInput, match=sentence):
         make()
+
+
+# -- models of one's own -------------------------------------------------------------------------------------------------
+
+FACTORIES = """
+from torch import nn
+def lost(): return {}["hidden"]
+def chain(): return nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+class Breaks(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 4)
+    def forward(self, x): 1 / 0
+def breaks(): return Breaks()
+def named(*, width): return chain()
+"""
+
+
+def told_by_inspect(capsys: Any, model: str, batch: str, *more: str) -> str:
+    """Return the one sentence with which the command ends in code 2."""
+    assert ended(lambda: int(app(["inspect", model, "--batch", batch, *more], standalone_mode=False) or 0)) == 2
+    said: str = capsys.readouterr().err
+    assert said.count("\n") == 1
+    return said
+
+
+@pytest.mark.parametrize(
+    ("model", "batch", "more", "sentence"),
+    [
+        ("doors_made:lost", "good.npy", [], "doors_made:lost raises KeyError: 'hidden' (doors_made.py, line 3)"),
+        ("doors_made:breaks", "good.npy", [], "raises ZeroDivisionError: division by zero (doors_made.py, line 9)"),
+        ("doors_made:named", "good.npy", [], "needs width"),
+        ("doors_syntax:lost", "good.npy", [], "raises SyntaxError"),
+        ("doors_exit:lost", "good.npy", [], "raises SystemExit: 3 (doors_exit.py, line 1)"),
+        ("doors_made:chain", "empty.npy", [], "empty.npy is no array of numbers"),
+        ("doors_made:chain", "cut.npy", [], "cut.npy is no array of numbers"),
+        ("doors_made:chain", "nan.npy", [], "the batch holds nan in row 3"),
+        ("doors_made:chain", "good.npy", ["--out", ""], "'--out': it is empty"),
+    ],
+)
+def test_the_command_names_the_users_own_error(
+    tmp_path: Path, monkeypatch: Any, capsys: Any, model: str, batch: str, more: list[str], sentence: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "doors_made.py").write_text(FACTORIES)
+    (tmp_path / "doors_syntax.py").write_text("def lost(:\n")
+    (tmp_path / "doors_exit.py").write_text("raise SystemExit(3)\n")
+    (tmp_path / "empty.npy").write_bytes(b"")
+    (tmp_path / "cut.npy").write_bytes(b"PK\x03\x04")
+    np.save("good.npy", X)
+    np.save("nan.npy", np.where(HIDDEN, np.nan, X))
+    before = {path.name for path in tmp_path.iterdir()}
+    assert sentence in told_by_inspect(capsys, model, batch, *more)
+    assert {path.name for path in tmp_path.iterdir()} - before <= {"__pycache__"}
+    monkeypatch.delitem(sys.modules, "doors_made", raising=False)
+
+
+def chain() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 2))
+
+
+def test_arrays_and_other_precisions_are_inspected() -> None:
+    net, exact = chain(), ps.inspect(chain(), TENSOR).total
+    for batch in (X, X.astype("float64"), TENSOR.double(), (X,), {"input": X.astype(">f8")}, np.ma.array(X)):
+        assert ps.inspect(net, batch).total == exact
+    assert ps.autoinit(nn.Sequential(nn.Linear(4, 4)), X.astype("float64"), blocks=["0"]).converged
+
+
+def test_models_are_inspected_on_finite_numbers() -> None:
+    for batch, sentence in (
+        (np.where(HIDDEN, np.nan, X), "the batch holds nan in row 3"),
+        (np.where(HIDDEN, np.inf, X), "the batch holds inf in row 3"),
+        ({"input": np.where(HIDDEN, np.nan, X)}, "'input' of the batch holds nan in row 3"),
+        (np.ma.array(X, mask=HIDDEN), "row 3 is masked"),
+        (np.array(["a"]), "the batch is an array of type <U1"),
+        (TENSOR.to("meta"), "a meta tensor"),
+    ):
+        with pytest.raises(BadInput, match=sentence):
+            ps.inspect(chain(), batch)
+
+
+def test_a_fault_of_ours_is_not_called_the_users() -> None:
+    """What fails in a file of ours, called by the user's, is raised as it is."""
+    with pytest.raises(TypeError), users_code("m:f", always=False):
+        nearest("lr", 3)  # type: ignore[arg-type]

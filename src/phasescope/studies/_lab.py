@@ -213,10 +213,11 @@ def run(
     if seeds is not None:
         changes["seeds"] = whole(1, MOST_SEEDS)("seeds", seeds)
     optional(function)("on_progress", on_progress)
+    named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
     where = device_named(device)
     experiments, claims, jobs = _planned(chosen, numbers, chosen.scales[scale], device, workers)
-    directory = folder_of("out", out) if out is not None else default_directory(chosen, scale, numbers)
+    directory = named or default_directory(chosen, scale, numbers)
     started = time.monotonic()
     rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
     with resumable(), Store(directory) as store:

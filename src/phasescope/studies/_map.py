@@ -60,6 +60,7 @@ def phase_map(
     plan = plan_of(what, x, y, by, scale, changes, tolerance)
     seeds, cells = whole(1, MOST_SEEDS)("seeds", seeds), optional(whole())("cells", cells)
     optional(function)("on_progress", on_progress)
+    named = None if out is None else folder_of("out", out)
     ys, xs = plan.values
     search = Refinement(
         (len(ys), len(xs)),
@@ -71,7 +72,7 @@ def phase_map(
     )
     refuse_early(plan, device, workers)
     where = device_named(device)
-    directory = folder_of("out", out) if out is not None else default_directory(plan, cells, seeds, confidence)
+    directory = named or default_directory(plan, cells, seeds, confidence)
     asked = {"tolerance": plan.tolerance, "cells": cells, "seeds": seeds, "confidence": float(confidence)}
     with resumable(), Store(directory) if directory is not None else nullcontext() as store:
         run = _Run(plan, search, store, device, workers, on_progress or (lambda stage: None))
