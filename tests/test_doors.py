@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -19,6 +20,7 @@ from phasescope.cli import app
 from phasescope.door import ended
 from phasescope.inspection.batches import users_code
 from phasescope.store import Store
+from phasescope.verdict.numbers import pack
 from phasescope.vocabulary import BadInput, Generators, Grid, Member
 
 X = np.random.default_rng(0).standard_normal((6, 4)).astype("float32")
@@ -358,3 +360,33 @@ def test_a_fault_of_ours_is_not_called_the_users() -> None:
     """What fails in a file of ours, called by the user's, is raised as it is."""
     with pytest.raises(TypeError), users_code("m:f", always=False):
         nearest("lr", 3)  # type: ignore[arg-type]
+
+
+# -- claims of one's own ---------------------------------------------------------------------------------------------------
+
+
+def test_claims_are_judged_without_more_ado() -> None:
+    data = xr.Dataset({"v": ("seed", [1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.0, 1.0])})
+    control = ps.Control("nothing", lambda d: 0 * d.v)
+    claims = [ps.Claim("one", "v is one.", "test", lambda d: d.v, ps.Expectation.near(1, 0.5), control, "mean")]
+    verdicts = ps.judge(claims, data)
+    assert [verdict["verdict"] for verdict in verdicts.to_json()] == ["holds"]
+    assert verdicts.to_json() == ps.judge(claims, data, ps.streams(0)).to_json()
+    with pytest.raises(BadInput, match="data is 3"):
+        ps.judge(claims, 3)  # type: ignore[arg-type]
+
+
+def test_json_has_no_negative_zero() -> None:
+    assert str(pack(-0.0)) == "0.0"
+
+
+@pytest.mark.slow
+def test_the_tutorials_example_runs(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (Path(__file__).parents[1] / "docs" / "tutorial.md").read_text("utf-8")
+    found = re.search(r"## Judge a claim.*?```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found[1], names)
+    assert [verdict["verdict"] for verdict in names["verdicts"].to_json()] == ["holds"]
+    assert "learns" in capsys.readouterr().out

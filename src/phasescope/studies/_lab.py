@@ -6,7 +6,7 @@ import html
 import platform
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -39,8 +39,9 @@ from phasescope.studies._settings import (
     settings_of,
 )
 from phasescope.studies._study import Experiment, Paper, Study, join, part
-from phasescope.verdict import Claim, Verdicts, judge
-from phasescope.vocabulary import Settings
+from phasescope.verdict import Claim, Verdicts
+from phasescope.verdict import judge as judged
+from phasescope.vocabulary import Generators, Settings
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
 
@@ -223,10 +224,22 @@ def run(
     with resumable(), Store(directory) as store:
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         data = join(parts)
-        verdicts = judge(claims, data, streams(0))
+        verdicts = judge(claims, data)
         facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
         store.save_results(data, verdicts.to_json(), facts)
     return Results(chosen, numbers, data, verdicts, facts, directory.resolve())
+
+
+def judge(
+    claims: Iterable[Claim], data: xr.Dataset, generators: Generators | None = None, alpha: float = 0.05
+) -> Verdicts:
+    """Judge claims of your own together on a dataset, such as ``ps.train`` returns; print what comes of it.
+
+    At most ``alpha`` is the chance that any of them holds wrongly. Intervals that are resampled draw from
+    ``generators``, those of the seed 0 unless given: same claims and data, same verdicts. Raises ``BadInput`` like
+    ``phasescope.verdict.judge``.
+    """
+    return judged(claims, data, streams(0) if generators is None else generators, alpha)
 
 
 def _planned(
