@@ -124,8 +124,8 @@ def test_a_boundary_on_an_enormous_logarithmic_axis_has_a_length() -> None:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"seeds": 0}, "seeds is 0: a place needs at least 1 network"),
-        ({"seeds": 3.0}, "seeds is 3.0: give a whole number"),
+        ({"seeds": 0}, "seeds is 0: give a whole number from 1"),
+        ({"seeds": 3.5}, "seeds is 3.5: give a whole number"),
         ({"cells": 25.5}, "cells is 25.5: give a whole number"),
     ],
 )

@@ -26,9 +26,11 @@ if TYPE_CHECKING:
         last,
         measure,
         simulate,
+        streams,
         train,
     )
     from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
+    from phasescope.store import Store
     from phasescope.studies import (
         Experiment,
         MapResults,
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
         Paper,
         Results,
         Study,
+        judge,
         load,
         phase_map,
         run,
@@ -83,9 +86,11 @@ _HOMES = {
         "last",
         "measure",
         "simulate",
+        "streams",
         "train",
     ),
     "phasescope.inspection": ("AutoInit", "Inspection", "autoinit", "inspect"),
+    "phasescope.store": ("Store",),
     "phasescope.studies": (
         "Experiment",
         "MapResults",
@@ -93,6 +98,7 @@ _HOMES = {
         "Paper",
         "Results",
         "Study",
+        "judge",
         "load",
         "phase_map",
         "run",
@@ -124,6 +130,7 @@ __all__ = [
     "Scatter",
     "Simulation",
     "Span",
+    "Store",
     "Study",
     "Subject",
     "autoinit",
@@ -132,6 +139,7 @@ __all__ = [
     "inspect",
     "instrument",
     "instruments",
+    "judge",
     "last",
     "layers",
     "learners",
@@ -141,6 +149,7 @@ __all__ = [
     "phase_map",
     "run",
     "simulate",
+    "streams",
     "tasks",
     "theory",
     "train",

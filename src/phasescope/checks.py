@@ -25,6 +25,7 @@ R = TypeVar("R")
 Domain = Callable[[str, Any], Any]
 LARGE = 1e75  # the fourth power of what is at most so large, or one over it, is still a float64
 MOST_CLASSES = 10**6
+DEEPEST = 64  # axes of an array in numpy
 
 
 def plain(value: Any) -> Any:
@@ -164,16 +165,47 @@ def anything(name: str, value: Any) -> Any:
     return value
 
 
+def readable(name: str, values: Any, depth: int = 0) -> Any:
+    """Return ``values`` as numpy can read them: tensors on the CPU, dense, without gradients, also those in lists.
+
+    Raises ``BadInput`` for what hides its numbers: masked entries, with their row, and meta, nested, quantized tensors.
+    """
+    if isinstance(values, list | tuple) and depth < DEEPEST:
+        names = (name if depth else f"{name}, row {row}" for row in range(len(values)))
+        return [v if type(v) in (int, float) else readable(n, v, depth + 1) for n, v in zip(names, values, strict=True)]
+    if hasattr(values, "detach"):
+        refuse_strange(name, values)
+        values = values.detach().cpu()
+        values = (values if str(values.layout) == "torch.strided" else values.to_dense()).resolve_conj().resolve_neg()
+        # half precision has no counterpart in numpy
+        return (values.float() if values.is_floating_point() and values.dtype.itemsize < 4 else values).numpy()
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    hidden = np.argwhere(np.ma.getmaskarray(values))
+    if len(hidden):
+        place = f"row {hidden[0][0]} is masked" if values.ndim and not depth else "there is a masked entry"
+        raise BadInput(f"{name}: {place}, and what is masked has no number; leave such rows out, or fill them.")
+    return values.data
+
+
+def refuse_strange(name: str, tensor: Any) -> None:
+    """Raise ``BadInput`` for a torch tensor without numbers that can be read: nested, on meta, or quantized."""
+    for kind in ("nested", "meta", "quantized"):
+        if getattr(tensor, f"is_{kind}"):
+            raise BadInput(f"{name}: a {kind} tensor can not be read; give a plain one, dense and with its numbers.")
+
+
 def numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[Any]]:
     """Return ``values`` (lists, numpy, torch) as an array of integers or floats of any shape, without a copy if it can.
 
     Raises ``BadInput`` for what is not one array of real numbers: text, None, ragged lists, complex or boolean numbers.
     """
-    if hasattr(values, "detach"):  # torch
-        values = values.detach().cpu()
-        values = (values.double() if values.is_floating_point() else values).numpy()
     try:
-        found = np.asarray(values)
+        found = np.asarray(readable(name, values))
+        # of torch's numbers all become float64
+        found = found.astype(np.float64) if hasattr(values, "detach") and found.dtype.kind == "f" else found
+    except BadInput:
+        raise
     except (ValueError, TypeError, OverflowError, MemoryError, RecursionError):
         raise BadInput(f"{name} is {shown(values)}: give an array of numbers, with rows of equal length.") from None
     if found.dtype.kind not in "iuf":
@@ -220,6 +252,8 @@ def sequence(name: str, values: Any, most: int) -> list[Any]:
 
     Raises ``BadInput`` for text, mappings, sets (which have no order), single values, more axes, and a length outside.
     """
+    if hasattr(values, "detach") or isinstance(values, np.ma.MaskedArray):
+        values = readable(name, values)
     if isinstance(getattr(values, "shape", None), tuple) and hasattr(values, "tolist") and len(values.shape) == 1:
         few = values[: most + 1].tolist()
     elif isinstance(values, list | tuple | range):
@@ -244,7 +278,8 @@ def as_points(
     import torch
 
     found = points if isinstance(points, torch.Tensor) else torch.from_numpy(_own(numbers(name, points)))
-    if found.is_complex() or found.dtype == torch.bool or found.layout != torch.strided or found.is_meta:
+    refuse_strange(name, found)
+    if found.is_complex() or found.dtype == torch.bool or found.layout != torch.strided:
         raise BadInput(
             f"{name} have type {str(found.dtype).removeprefix('torch.')}: give a dense array of real numbers."
         )
@@ -288,10 +323,11 @@ def as_labels(name: str, labels: Any, *, count: int, classes: int | None = None)
     import torch
 
     found = labels if isinstance(labels, torch.Tensor) else torch.from_numpy(_own(numbers(name, labels)))
+    refuse_strange(name, found)
     if found.ndim != 1 or len(found) != count:
         raise BadInput(f"{name} have shape {tuple(found.shape)}: give one label for each of the {count} rows.")
-    if found.is_complex() or found.dtype == torch.bool:
-        raise BadInput(f"{name} have type {str(found.dtype).removeprefix('torch.')}: give whole numbers.")
+    if found.is_complex() or found.dtype == torch.bool or found.layout != torch.strided:
+        raise BadInput(f"{name} have type {str(found.dtype).removeprefix('torch.')}: give whole numbers, dense.")
     read = found.long()
     last = MOST_CLASSES if classes is None else classes - 1
     wrong = torch.nonzero((read < 0) | (read > last) | (read != found if found.is_floating_point() else read != read))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phasescope.door import ended, safe_point, training_is_over
+from phasescope.layers.options import PAGE, place
 from phasescope.layers.options import register as layer_commands
 
 if TYPE_CHECKING:
@@ -42,7 +43,9 @@ Tolerance = Annotated[float, typer.Option(help="How finely the boundary is follo
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
 Estimate = Annotated[bool, typer.Option("--estimate", help="Time a network of each part; may take minutes.")]
-Out = Annotated[Path | None, typer.Option(help="The run's folder; default runs/<study>-<scale>.")]
+Out = Annotated[
+    Path | None, typer.Option(parser=place, metavar="PATH", help="The run's folder; default runs/<study>-<scale>.")
+]
 
 
 def _console(*, stderr: bool = False) -> Console:
@@ -229,8 +232,10 @@ def show(study: str, estimate: Estimate = False) -> None:
 
 @app.command()
 def explore(
-    directory: Annotated[Path, typer.Argument(help="A run's folder.")],
-    out: Annotated[Path | None, typer.Option(help="Where the page goes; default report.html in the folder.")] = None,
+    directory: Annotated[Path, typer.Argument(parser=place, metavar="DIRECTORY", help="A run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default report.html in the folder.")
+    ] = None,
     open_: Open = False,
 ) -> None:
     """Make the page of a finished run again, one file that opens from disk, to explore and to send to others."""
@@ -246,7 +251,7 @@ def explore(
 
 @app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(help="A run's folder.")],
+    directory: Annotated[Path, typer.Argument(parser=place, metavar="DIRECTORY", help="A run's folder.")],
     open_: Open = False,
 ) -> None:
     """Tell a finished run again from its store: the claims, the figures, the page. Nothing is trained."""
@@ -282,7 +287,9 @@ def data(
 
 @app.command()
 def doctor(
-    directory: Annotated[Path | None, typer.Argument(help="A run's folder to check.")] = None,
+    directory: Annotated[
+        Path | None, typer.Argument(parser=place, metavar="[DIRECTORY]", help="A run's folder to check.")
+    ] = None,
 ) -> None:
     """Check the installation: versions, device, threads, measured matrix-multiply peak, and a store's health."""
     from phasescope.studies._doctor import examined
@@ -299,7 +306,9 @@ def inspect_(
     blocks: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
     probes: Annotated[int, typer.Option(help="Random vectors per Jacobian.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the random vectors.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Where the page goes; default runs/inspect-<model>.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/inspect-<model>.")
+    ] = None,
     as_json: AsJson = False,
     open_: Open = False,
 ) -> None:

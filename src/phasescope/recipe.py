@@ -35,14 +35,15 @@ def _sentence(error: Any, known: list[str]) -> str:
 
 
 class Recipe(Settings):
-    """How a network learns. Every number may differ per member: name it as an axis of the grid.
+    """How a network learns. Any number but those named last may differ per member, as an axis of the grid.
 
     Weight decay is decoupled (``theta *= 1 - lr * weight_decay``) except for ``adam``, where it is torch's L2 term in
-    the gradient. ``batch=None`` is full batch. MSE is the mean over samples and outputs of one-hot targets. Training
-    accuracy ``level`` is *memorized*, test accuracy ``level`` is *generalized*. A generalized member leaves the batch
-    at ``overtime`` times the steps it needed, a memorized one at ``patience`` times. ``records`` log-spaced steps are
-    recorded from ``first_record`` to ``steps``, and step 0. Raises ``BadInput`` for numbers out of range, and for those
-    that ``dtype`` can not hold: in float32 an ``eps`` of 1e-300 would be 0.
+    the gradient. ``batch=None`` is full batch, and so is a batch larger than the training set. MSE is the mean over
+    samples and outputs of one-hot targets. Training accuracy ``level`` is *memorized*, test accuracy ``level`` is
+    *generalized*. A generalized member leaves the batch at ``overtime`` times the steps it needed, a memorized one at
+    ``patience`` times. ``records`` log-spaced steps are recorded from ``first_record`` to ``steps``, and step 0. Raises
+    ``BadInput`` for numbers out of range, and for those that ``dtype`` can not hold: in float32 an ``eps`` of 1e-300
+    would be 0. ``steps``, ``records``, ``first_record`` and ``dtype`` are one for all members.
     """
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"

@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import readable
 from phasescope.vocabulary import Array, BadInput, Draw
 
 
 def as_array(values: Any, what: str) -> Array:
     """Return lists, tensors and arrays as one numpy array of numbers that torch takes; ``BadInput`` for anything else.
 
-    Half precision becomes float32 and long doubles float64; other bytes' orders and strides are laid out anew.
+    Sparse tensors are filled in, gradients left out, masked entries refused. Half precision becomes float32 and long
+    doubles float64; other bytes' orders and strides are laid out anew.
     """
-    if hasattr(values, "detach"):  # a tensor; half precision has no counterpart in numpy
-        values = values.detach().cpu()
-        values = (values.float() if values.dtype.itemsize < 4 and values.is_floating_point() else values).numpy()
+    values = readable(what, values)
     try:
         found = np.asarray(values)
     except ValueError:

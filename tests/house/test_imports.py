@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "recipe": {"checks"},
     "vocabulary": {"errors", "checks", "members", "recipe"},
     "identity": {"identity", "errors", "vocabulary"},
-    "samples": {"errors", "vocabulary"},
+    "samples": {"errors", "checks", "vocabulary"},
     "blocks": {"errors", "checks", "vocabulary"},
     **{room: {room, *NOUNS} for room in ROOMS},
     "losses": {"checks", "directions", "vocabulary"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from phasescope.checks import plain, shown
 from phasescope.vocabulary import (
     Array,
     BadInput,
@@ -130,11 +132,16 @@ def final(data: xr.Dataset, **cell: Any) -> dict[str, Array]:
     >>> final(grid, width=1)["w"]
     array([1.])
     """
+    if not isinstance(data, xr.Dataset) or not any(str(name).startswith("final.") for name in data.data_vars):
+        raise BadInput(
+            f"there are no final parameters in this {type(data).__name__}: give the dataset that ps.train returned."
+        )
+    axes = list(dict.fromkeys(dim for name in data.data_vars for dim in _axes_of_final(data, str(name))))
     for axis, value in cell.items():
-        if axis not in data.dims or value not in data[axis].values:
-            known = list(map(str, data[axis].values)) if axis in data.dims else sorted(map(str, data.dims))
+        known = list(map(str, data[axis].values)) if axis in axes else sorted(axes)
+        if axis not in axes or not isinstance(plain(value), int | float | str) or value not in data[axis].values:
             raise BadInput(
-                f"there is no member with {axis}={value!r}{nearest(str(value if axis in data.dims else axis), known)}"
+                f"there is no member with {axis}={shown(value)}{nearest(str(value if axis in axes else axis), known)}"
             )
     chosen = data.sel(cell)
     found = {}
@@ -143,7 +150,7 @@ def final(data: xr.Dataset, **cell: Any) -> dict[str, Array]:
             continue
         name, values = key.removeprefix("final."), chosen[key]
         own = chosen.get(f"shape.{name}")
-        wide = [str(d) for d in values.dims if not str(d).startswith(f"{name}_")]
+        wide = _axes_of_final(chosen, key)
         if any(values.sizes[d] > 1 for d in wide):
             raise BadInput(f"{', '.join(wide)} have more than one value: name one of each, for example {wide[0]}=...")
         array = np.asarray(values.squeeze(wide, drop=True).values)
@@ -155,6 +162,14 @@ def final(data: xr.Dataset, **cell: Any) -> dict[str, Array]:
             array = array[: int(np.prod(shape))].reshape(shape) if flat else array[tuple(slice(n) for n in shape)]
         found[name] = array
     return found
+
+
+def _axes_of_final(data: xr.Dataset, key: str) -> list[str]:
+    """Return the dimensions of a variable that are axes of the grid; none where it is no final parameter."""
+    name = re.escape(key.removeprefix("final."))
+    # an axis may be called weight_decay, and a parameter weight
+    own = re.compile(rf"{name}_(\d+|flat)")
+    return [str(d) for d in data[key].dims if not own.fullmatch(str(d))] if key.startswith("final.") else []
 
 
 def _places(instruments: Sequence[Instrument]) -> dict[str, list[Any]]:
@@ -180,7 +195,7 @@ def padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:
     if len(set(shapes)) == 1 and shapes[0][:1] == first[:1]:
         return np.stack(values)
     shape = tuple(int(n) for n in np.max([(*first, *s[len(first) :]) for s in shapes], axis=0)) if shapes[0] else ()
-    out = np.full((len(values), *shape), np.nan, dtype=np.result_type(values[0], np.float32))
+    out = np.full((len(values), *shape), np.nan, dtype=np.result_type(np.float32, *{v.dtype for v in values}))
     for row, value in zip(out, values, strict=True):
         row[tuple(slice(n) for n in value.shape)] = value
     return out

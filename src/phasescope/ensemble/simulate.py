@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from phasescope.checks import kind, readable, shown, takes, text
 from phasescope.ensemble import plan
+from phasescope.ensemble.door import whole_number
 from phasescope.ensemble.jobs import plain
 from phasescope.ensemble.results import padded
 from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import Progress, interrupted, on_cores
 from phasescope.identity import fingerprint, surroundings
-from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Knob, Member
+from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Knob, Member, Scatter
 
 Found = Mapping[str, Any]
 
@@ -33,6 +35,18 @@ class Quantity:
     source: str
     dims: tuple[str, ...] = ()
     coords: Mapping[str, Sequence[Knob]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        text("the name of a quantity", self.name)
+        for what in ("unit", "source"):
+            kind(str, say="a text")(f"the {what} of the quantity {self.name!r}", getattr(self, what))
+        if not isinstance(self.dims, tuple | list) or not all(isinstance(dim, str) and dim for dim in self.dims):
+            raise BadInput(f"dims of {self.name!r} is {shown(self.dims)}: give a tuple of names, such as ('time',).")
+        places = kind(Mapping, say="a mapping, such as {'time': [0, 1]}")(f"coords of {self.name!r}", self.coords)
+        other = [dim for dim in places if dim not in self.dims]
+        if other or len(set(self.dims)) < len(self.dims):
+            which = f"coords along {other[0]!r}" if other else "one dimension twice"
+            raise BadInput(f"the quantity {self.name!r} has {which}: its dims are {shown(self.dims)}; name each once.")
 
 
 @dataclass(frozen=True)
@@ -53,8 +67,20 @@ class Simulation:
     work: float = 0.0
 
     def __post_init__(self) -> None:
+        text("the title of a simulation", self.title)
         if getattr(self.measure, "__closure__", 0) is not None or "<" in self.measure.__qualname__:
-            raise BadInput(f"{self.title!r} measures by {self.measure!r}: give a plain function of a module.")
+            raise BadInput(f"{self.title!r} measures by {shown(self.measure)}: give a plain function of a module.")
+        takes(f"measure of {self.title!r}", self.measure, "member", "generators")
+        kind(Grid, Scatter, say="a ps.Grid, such as ps.Grid({'width': [8, 16]}, seeds=3)")("grid", self.grid)
+        kind(Mapping, say="a mapping of names to numbers")("fixed", self.fixed)
+        given = self.quantities
+        if not isinstance(given, tuple | list) or not given or not all(isinstance(q, Quantity) for q in given):
+            raise BadInput(f"quantities is {shown(given)}: give a list of ps.Quantity(name, unit, source).")
+        taken = [*self.grid.dims, *self.grid.coords]
+        for q in given:
+            for name in (q.name, *q.dims):
+                if name in taken or (name == q.name and [other.name for other in given].count(name) > 1):
+                    raise BadInput(f"{self.title!r} leaves {name!r} twice, as a quantity or an axis: rename one.")
 
     def member(self, member: Member) -> Member:
         """Return the member with the fixed numbers beside its own."""
@@ -68,10 +94,16 @@ class Simulation:
         return {
             "simulation": f"{self.measure.__module__}.{self.measure.__qualname__}",
             "is": mark or fingerprint(self.measure),
-            "knobs": {name: plain(value) for name, value in self.member(member).knobs.items()},
+            "knobs": {name: _plain(value) for name, value in self.member(member).knobs.items()},
             "seed": member.seed,
             "surroundings": surroundings(),
         }
+
+
+def _plain(value: Any) -> Any:
+    # a whole number beyond 2^53 is not always a float, and then stays what it is
+    number = plain(value)
+    return number if number == value else value
 
 
 def simulate(
@@ -84,8 +116,13 @@ def simulate(
     """Measure every member of the simulation's grid, and return the quantities as one labelled dataset.
 
     Members run on different cores, each on one, and a member sees only its own streams: same seed, same bits, whatever
-    runs beside it. A member that ``keeper`` knows is not measured again. Raises ``Interrupted`` after Ctrl-C.
+    runs beside it. A member that ``keeper`` knows is not measured again. Raises ``Interrupted`` after Ctrl-C,
+    ``BadInput`` where ``measure`` returns anything but its quantities; what it raises itself is passed on.
     """
+    kind(Simulation, say="a ps.Simulation(title, measure, grid, quantities)")("simulation", simulation)
+    if keeper is not None and not isinstance(keeper, Keeper):
+        raise BadInput(f"keeper is {shown(keeper)}: give a ps.Store(folder), or leave it out.")
+    workers = plan.cores() if workers is None else whole_number("workers", workers)
     members = list(simulation.grid)
     found: dict[int, Found] = {}
     progress, tell = Progress(len(members), len(members)), on_progress or (lambda progress: None)
@@ -114,22 +151,36 @@ def simulate(
         stopping = True
 
     try:
-        on_cores(work, left, workers or plan.cores(), lambda: tell(progress), stop)
+        on_cores(work, left, workers, lambda: tell(progress), stop)
     except KeyboardInterrupt:
         raise interrupted(progress, "measured", keeper) from None
     tell(progress)
     return _dataset(simulation, [found[i] for i in range(len(members))])
 
 
-def _arrays(simulation: Simulation, values: Found) -> dict[str, Array]:
-    names = [q.name for q in simulation.quantities]
+def _arrays(simulation: Simulation, values: Any) -> dict[str, Array]:
+    """Return what ``measure`` gave as arrays. Raises ``BadInput`` where that is not its quantities, as numbers."""
+    title, names = simulation.title, [q.name for q in simulation.quantities]
+    if not isinstance(values, Mapping):
+        raise BadInput(f"measure of {title!r} returned {shown(values)}: return a mapping with {shown(sorted(names))}.")
     if set(values) != set(names):
-        raise BadInput(f"{simulation.title!r} measured {sorted(values)}: its quantities are {sorted(names)}.")
-    arrays = {name: np.asarray(values[name]) for name in names}
+        raise BadInput(f"{title!r} measured {sorted(map(str, values))}: its quantities are {sorted(names)}.")
+    arrays = {name: _array(f"the quantity {name!r} of {title!r}", values[name]) for name in names}
     for q in simulation.quantities:
         if arrays[q.name].ndim != len(q.dims):
             raise BadInput(f"{q.name!r} has shape {arrays[q.name].shape}: its dimensions are {q.dims}.")
     return arrays
+
+
+def _array(name: str, values: Any) -> Array:
+    given = readable(name, values)
+    try:
+        found = np.asarray(given)
+    except ValueError:
+        raise BadInput(f"{name} is ragged: give rows of equal length.") from None
+    if found.dtype.kind not in "biufc":
+        raise BadInput(f"{name} is {shown(values)}: give a number, or an array of numbers.")
+    return found
 
 
 def _dataset(simulation: Simulation, found: Sequence[Found]) -> xr.Dataset:
@@ -137,6 +188,13 @@ def _dataset(simulation: Simulation, found: Sequence[Found]) -> xr.Dataset:
     data = xr.Dataset(coords=grid.coords)
     for q in simulation.quantities:
         values = padded([np.asarray(part[q.name]) for part in found])
+        for dim, size in zip(q.dims, values.shape[1:], strict=True):
+            known = len(q.coords[dim]) if dim in q.coords else data.sizes.get(dim, size)
+            if known != size:
+                raise BadInput(
+                    f"the quantity {q.name!r} has {size} entries along {dim!r}, which has {known}: give as many, or "
+                    "the dimension another name."
+                )
         attributes = {"units": q.unit, "source": q.source}
         data[q.name] = ((*grid.dims, *q.dims), values.reshape(*grid.shape, *values.shape[1:]), attributes)
         data = data.assign_coords({dim: list(places) for dim, places in q.coords.items()})

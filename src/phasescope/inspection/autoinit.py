@@ -30,6 +30,7 @@ from torch import nn
 
 from phasescope.inspection.autoinit_jacobians import Goal, Places, Scaled
 from phasescope.inspection.autoinit_report import AutoInit
+from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import blocks_of
 from phasescope.vocabulary import Array, BadInput, nearest
 
@@ -54,11 +55,12 @@ def autoinit(
 ) -> AutoInit:
     """Scale the weights of ``module`` in place so that the Jacobian between adjacent blocks is critical; return how.
 
-    ``batch`` is what the module takes: a tensor, a tuple of arguments, or a mapping of keywords; data or noise, as many
-    samples as make J sharp (32 will do). ``blocks`` are the names of the modules whose outputs are the places h^1, h^2,
-    ... (default: ``blocks_of``); h^0 is what the first one is given. Each weight inside a block (a parameter with two
-    axes or more) gets one scalar; with ``rate`` also each bias. Frozen parameters are left alone. The scalars end in
-    the weights: the module has the same parts as before and no hooks, its buffers, modes and gradients are untouched.
+    ``batch`` is what the module takes: a tensor or array, a tuple of arguments, or a mapping of keywords; data or
+    noise, as many samples as make J sharp (32 will do). ``blocks`` are the names of the modules whose outputs are the
+    places h^1, h^2, ... (default: ``blocks_of``); h^0 is what the first one is given. Each weight inside a block (a
+    parameter with two axes or more) gets one scalar; with ``rate`` also each bias. Frozen parameters are left alone.
+    The scalars end in the weights: the module has the same parts as before and no hooks, its buffers, modes and
+    gradients are untouched.
 
     Stops when every |log J| < ``tolerance``, after ``steps``, or when no scalar can help; where it does not converge
     the best scales found are kept, and ``reason`` says why. ``probes`` random vectors estimate J, the same at every
@@ -72,6 +74,7 @@ def autoinit(
     True
     """
     _check(loss, rate, steps, tolerance, growth, probes)
+    batch = fitted(batch, module)
     chosen = tuple(blocks) if blocks is not None else blocks_of(module, batch)
     if len(set(chosen)) != len(chosen) or not chosen:
         raise BadInput(f"blocks is {list(chosen)}: name at least one, each once.")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from phasescope.inspection.batches import fitted
 from phasescope.instruments.passage import call, refusing, swapped, tensor_of, untouched
 from phasescope.vocabulary import BadInput
 
@@ -43,7 +44,7 @@ def blocks_of(module: nn.Module, batch: Any) -> tuple[str, ...]:
     """
     if next(module.parameters(), None) is None:
         raise BadInput("the model has no parameters: there is nothing to inspect; give the network itself.")
-    trace = _traced(module, batch)
+    trace = _traced(module, fitted(batch, module))
     cuts = _cuts(trace.source, trace.sink)
     rows = [row for row in _rows(module, trace, cuts) if row.length >= 2]
     if not rows:

@@ -12,6 +12,7 @@ from typing import Any
 
 from phasescope.blocks import Figure, Table
 from phasescope.identity import surroundings
+from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_batch, load_model
 from phasescope.inspection.measure import inspect
 from phasescope.inspection.readings import Inspection
@@ -52,7 +53,8 @@ def inspected(
     def progress(what: str, done: int, total: int) -> None:
         tell(f"inspecting {type(module).__name__}: {what}, {done}/{total}")
 
-    found = inspect(module, inputs, blocks=blocks, probes=probes, seed=seed, on_progress=progress)
+    with users_code(model, always=False):
+        found = inspect(module, inputs, blocks=blocks, probes=probes, seed=seed, on_progress=progress)
     command = ["phasescope", "inspect", model, "--batch", str(batch), "--probes", str(probes), "--seed", str(seed)]
     command += ["--blocks", ",".join(blocks)] if blocks else []
     page = _page(found, model, str(batch), shlex.join(command))

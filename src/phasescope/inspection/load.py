@@ -13,11 +13,13 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasescope.inspection.batches import users_code
 from phasescope.inspection.folder import PICKLED, load_folder, load_tokenizer
 from phasescope.vocabulary import BadInput, nearest
 
@@ -47,11 +49,21 @@ def load_model(text: str) -> nn.Module:
 def _from_factory(module: str, name: str) -> nn.Module:
     sys.path.insert(0, str(Path.cwd()))  # a console script does not search the current folder
     try:
-        home = importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        raise BadInput(f"{module}:{name} can not be imported: {error}.") from error
+        with users_code(f"{module}, when it is imported,"):
+            home = _imported(module, name)
     finally:
         sys.path.remove(str(Path.cwd()))
+    return _made(home, module, name)
+
+
+def _imported(module: str, name: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise BadInput(f"{module}:{name} can not be imported: {error}.") from error
+
+
+def _made(home: Any, module: str, name: str) -> nn.Module:
     found = getattr(home, name, None)
     if found is None:
         raise BadInput(f"{module} has no {name!r}{nearest(name, [word for word in vars(home) if word[0] != '_'])}")
@@ -59,10 +71,15 @@ def _from_factory(module: str, name: str) -> nn.Module:
         return found
     if not callable(found):
         raise BadInput(f"{module}:{name} is a {type(found).__name__}: name a module or a function that returns one.")
-    needed = [p.name for p in signatures.signature(found).parameters.values() if p.default is p.empty and p.kind < 2]
+    try:
+        parameters = signatures.signature(found).parameters.values()
+    except ValueError:
+        raise BadInput(f"{module}:{name} does not tell its arguments: name a function without any.") from None
+    needed = [p.name for p in parameters if p.default is p.empty and (p.kind < 2 or p.kind == p.KEYWORD_ONLY)]
     if needed:
         raise BadInput(f"{module}:{name} needs {', '.join(needed)}: name a function without arguments.")
-    model = found()
+    with users_code(f"{module}:{name}"):
+        model = found()
     if not isinstance(model, nn.Module):
         raise BadInput(f"{module}:{name} gives a {type(model).__name__}: it must return a torch.nn.Module.")
     return model
@@ -96,9 +113,10 @@ def load_batch(path: Path, module: nn.Module, model: str) -> Any:
 
 def _array(path: Path) -> Tensor:
     try:
-        array = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            array = np.load(file, allow_pickle=False)
         return torch.from_numpy(np.ascontiguousarray(array))
-    except (ValueError, OSError, TypeError) as error:
+    except (ValueError, OSError, TypeError, EOFError, BadZipFile) as error:
         raise BadInput(f"{path} is no array of numbers: {error}. Save one with numpy.save.") from error
 
 

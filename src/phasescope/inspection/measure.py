@@ -11,6 +11,7 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from phasescope.ensemble import streams
+from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import blocks_of, first_not_finite, is_weight_layer
 from phasescope.inspection.judge import (
     BLOCK_TOLERANCE,
@@ -52,10 +53,10 @@ def inspect(
 ) -> Inspection:
     """Read how the signal and its gradients go through ``module``, block by block, and say what is not normal.
 
-    ``batch``: what the model takes, as a tensor, a tuple of arguments, or a mapping of keywords; its first axis is that
-    of the samples. ``blocks``: names of modules in the order of the signal; None finds them (``blocks_of``).
-    ``probes``: random vectors per Jacobian; ``seed``: of these. ``on_progress(what, done, total)`` is told of each
-    block.
+    ``batch``: what the model takes, as a tensor or array, a tuple of arguments, or a mapping of keywords; its first
+    axis is that of the samples; floats of another precision than the model's are cast to it. ``blocks``: names of
+    modules in the order of the signal; None finds them (``blocks_of``). ``probes``: random vectors per Jacobian;
+    ``seed``: of these. ``on_progress(what, done, total)`` is told of each block.
 
     The module is given back bit for bit: modes, buffers, gradients, hooks, torch's random numbers. It is read in
     evaluation mode (no dropout), but batch normalization that was training goes on normalizing by the batch. Works for
@@ -69,7 +70,7 @@ def inspect(
         raise BadInput("the model has no parameters: there is nothing to inspect; give the network itself.")
     if probes < 2:
         raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
-    batch = usable(batch)
+    batch = fitted(usable(batch), module)
     names = tuple(blocks) if blocks is not None else blocks_of(module, batch)
     if not names:
         raise BadInput("blocks is empty: name at least one module, or leave it out.")

@@ -8,6 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+
+def place(text: str) -> Path:
+    """Return the folder that an option names; an empty one would be the current folder, unasked."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty; give the path of a folder: the current one is '.'")
+    return Path(text)
+
+
 Folder = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A local Hugging Face folder of a decoder.")]
 Text = Annotated[Path | None, typer.Option(help="A text file, or a folder with some.")]
 Length = Annotated[int, typer.Option(help="Tokens of a sample.")]
@@ -16,6 +24,7 @@ Seed = Annotated[int, typer.Option(help="Of the samples taken from the text, and
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
+PAGE = "Where the page goes"
 Finish = Callable[[Callable[[Callable[[str], None]], Any], Path | None, bool, bool], None]
 
 
@@ -35,7 +44,9 @@ def register(app: typer.Typer, finish: Finish) -> None:
         batch: Batch = None,
         seed: Seed = 0,
         device: Device = "auto",
-        out: Annotated[Path | None, typer.Option(help="Where the page goes; default runs/layers-<model>.")] = None,
+        out: Annotated[
+            Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/layers-<model>.")
+        ] = None,
         as_json: AsJson = False,
         open_: Open = False,
     ) -> None:
@@ -49,7 +60,7 @@ def register(app: typer.Typer, finish: Finish) -> None:
     def prune_(
         model: Folder,
         layers: Annotated[int, typer.Option(help="How many layers to leave out.")],
-        out: Annotated[Path, typer.Option(help="The new folder of the shorter model.")],
+        out: Annotated[Path, typer.Option(parser=place, metavar="PATH", help="The new folder of the shorter model.")],
         start: Annotated[int | None, typer.Option(help="The first of them, counted from 0; found by itself.")] = None,
         text: Text = None,
         samples: Annotated[int, typer.Option(help="Samples held out, on which the block and losses are read.")] = 16,
@@ -63,7 +74,9 @@ def register(app: typer.Typer, finish: Finish) -> None:
         batch: Batch = None,
         seed: Seed = 0,
         device: Device = "auto",
-        run: Annotated[Path | None, typer.Option(help="Where the page goes; default runs/prune-<out>.")] = None,
+        run: Annotated[
+            Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/prune-<out>.")
+        ] = None,
         as_json: AsJson = False,
         open_: Open = False,
     ) -> None:

@@ -3,7 +3,7 @@
 To add one, copy ``grokking.py``, name it in ``pyproject.toml`` under ``phasescope.studies``, and run it.
 """
 
-from phasescope.studies._lab import Results, Stage, run
+from phasescope.studies._lab import Results, Stage, judge, run
 from phasescope.studies._load import load
 from phasescope.studies._map import phase_map
 from phasescope.studies._map_results import MapResults
@@ -19,6 +19,7 @@ __all__ = [
     "Results",
     "Stage",
     "Study",
+    "judge",
     "load",
     "part",
     "phase_map",

@@ -6,7 +6,7 @@ import html
 import platform
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -17,6 +17,7 @@ import torch
 import xarray as xr
 
 from phasescope.blocks import Diagram, Figure
+from phasescope.checks import function, optional, whole
 from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.measure import to_measure
@@ -27,12 +28,20 @@ from phasescope.identity import house_fingerprint
 from phasescope.store import Store
 from phasescope.studies._diagrams import diagrams
 from phasescope.studies._neurons import opened
-from phasescope.studies._registry import study_named
+from phasescope.studies._registry import study_of
 from phasescope.studies._rehearsal import fitting, rehearse
-from phasescope.studies._settings import changed_settings, default_directory, settings_of
+from phasescope.studies._settings import (
+    MOST_SEEDS,
+    changed_settings,
+    changes_of,
+    default_directory,
+    folder_of,
+    settings_of,
+)
 from phasescope.studies._study import Experiment, Paper, Study, join, part
-from phasescope.verdict import Claim, Verdicts, judge
-from phasescope.vocabulary import Settings
+from phasescope.verdict import Claim, Verdicts
+from phasescope.verdict import judge as judged
+from phasescope.vocabulary import Generators, Settings
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
 
@@ -200,21 +209,37 @@ def run(
 
     Raises ``BadInput`` for an unknown study, scale or setting, or a folder that can not be written; ``Interrupted``.
     """
-    chosen = study_named(study) if isinstance(study, str) else study
-    changes = {**(settings or {}), **overrides, **({} if seeds is None else {"seeds": seeds})}
+    chosen = study_of(study)
+    changes = changes_of(settings, overrides)
+    if seeds is not None:
+        changes["seeds"] = whole(1, MOST_SEEDS)("seeds", seeds)
+    optional(function)("on_progress", on_progress)
+    named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
     where = device_named(device)
     experiments, claims, jobs = _planned(chosen, numbers, chosen.scales[scale], device, workers)
-    directory = Path(out) if out is not None else default_directory(chosen, scale, numbers)
+    directory = named or default_directory(chosen, scale, numbers)
     started = time.monotonic()
     rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
     with resumable(), Store(directory) as store:
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         data = join(parts)
-        verdicts = judge(claims, data, streams(0))
+        verdicts = judge(claims, data)
         facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
         store.save_results(data, verdicts.to_json(), facts)
     return Results(chosen, numbers, data, verdicts, facts, directory.resolve())
+
+
+def judge(
+    claims: Iterable[Claim], data: xr.Dataset, generators: Generators | None = None, alpha: float = 0.05
+) -> Verdicts:
+    """Judge claims of your own together on a dataset, such as ``ps.train`` returns; print what comes of it.
+
+    At most ``alpha`` is the chance that any of them holds wrongly. Intervals that are resampled draw from
+    ``generators``, those of the seed 0 unless given: same claims and data, same verdicts. Raises ``BadInput`` like
+    ``phasescope.verdict.judge``.
+    """
+    return judged(claims, data, streams(0) if generators is None else generators, alpha)
 
 
 def _planned(

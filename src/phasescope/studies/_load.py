@@ -8,15 +8,16 @@ from phasescope.store import Store
 from phasescope.studies._lab import Results
 from phasescope.studies._map_results import MapResults
 from phasescope.studies._registry import study_named
-from phasescope.studies._settings import settings_of
+from phasescope.studies._settings import folder_of, settings_of
 from phasescope.verdict import Verdicts
 
 
 def load(directory: str | Path) -> Results | MapResults:
     """Return the results kept in the folder of a run or of a phase map. Raises ``BadInput`` when there are none."""
-    with Store(Path(directory), read_only=True) as store:
+    home = folder_of("directory", directory)
+    with Store(home, read_only=True) as store:
         data, verdicts, facts = store.load_results()
-    home = Path(directory).resolve()
+    home = home.resolve()
     if "map" in facts:
         return MapResults(data, facts, home)
     chosen = study_named(facts["study"])

@@ -13,13 +13,15 @@ import numpy as np
 import torch
 import xarray as xr
 
+from phasescope.checks import function, optional, readable, whole
 from phasescope.ensemble import Progress, Refinement, Span, device_named, train
 from phasescope.ensemble.refine import Place, certainty
 from phasescope.errors import resumable
 from phasescope.store import Store
 from phasescope.studies._lab import Stage, provenance
-from phasescope.studies._map_plan import TOLERANCE, Plan, command_of, default_directory, plan_of, refuse_early, whole
+from phasescope.studies._map_plan import TOLERANCE, Plan, command_of, default_directory, plan_of, refuse_early
 from phasescope.studies._map_results import MapResults
+from phasescope.studies._settings import MOST_SEEDS, changes_of, folder_of
 from phasescope.studies._study import Experiment, OrderParameter, Study
 from phasescope.vocabulary import Array, BadInput, Fate, Scatter
 
@@ -54,11 +56,11 @@ def phase_map(
 
     Raises ``BadInput`` for knobs, ranges and order parameters that do not fit; ``Interrupted``.
     """
-    changes = {**(settings or {}), **overrides}
-    plan = plan_of(what, x, y, by, scale, changes, float(tolerance))
-    seeds, cells = whole("seeds", seeds), None if cells is None else whole("cells", cells)
-    if seeds < 1:
-        raise BadInput(f"seeds is {seeds}: a place needs at least 1 network.")
+    changes = changes_of(settings, overrides)
+    plan = plan_of(what, x, y, by, scale, changes, tolerance)
+    seeds, cells = whole(1, MOST_SEEDS)("seeds", seeds), optional(whole())("cells", cells)
+    optional(function)("on_progress", on_progress)
+    named = None if out is None else folder_of("out", out)
     ys, xs = plan.values
     search = Refinement(
         (len(ys), len(xs)),
@@ -70,8 +72,8 @@ def phase_map(
     )
     refuse_early(plan, device, workers)
     where = device_named(device)
-    directory = Path(out) if out is not None else default_directory(plan, cells, seeds, confidence)
-    asked = {"tolerance": tolerance, "cells": cells, "seeds": seeds, "confidence": float(confidence)}
+    directory = named or default_directory(plan, cells, seeds, confidence)
+    asked = {"tolerance": plan.tolerance, "cells": cells, "seeds": seeds, "confidence": float(confidence)}
     with resumable(), Store(directory) if directory is not None else nullcontext() as store:
         run = _Run(plan, search, store, device, workers, on_progress or (lambda stage: None))
         run.to_the_end()
@@ -137,12 +139,18 @@ class _Run:
         """Return each network's phase, and its number where the order parameter is one."""
         order, count = self.plan.order, data.sizes["member"]
         try:
-            found = np.asarray(order.read(data))
+            read = order.read(data)
         except (KeyError, AttributeError) as error:
             raise BadInput(
                 f"the order parameter {order.name!r} looks for something that is not read ({error}); "
                 f"there are {', '.join(map(str, data.data_vars))}."
             ) from error
+        try:
+            found = np.asarray(readable(f"what the order parameter {order.name!r} gives", read))
+        except ValueError:
+            raise BadInput(
+                f"the order parameter {order.name!r} gives a ragged list: give one number for each."
+            ) from None
         if found.shape != (count,) or found.dtype.kind not in "biuf":
             raise BadInput(
                 f"the order parameter {order.name!r} gives {found.dtype} values of shape {found.shape} for {count} "

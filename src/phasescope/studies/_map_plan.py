@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import number
 from phasescope.ensemble import Span
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.refine import Place
 from phasescope.ensemble.train import planned
+from phasescope.errors import shown
 from phasescope.studies._readings import at_the_end
-from phasescope.studies._registry import study_named, study_points
+from phasescope.studies._registry import study_named, study_of, study_points
 from phasescope.studies._rehearsal import fitting
 from phasescope.studies._settings import changed_settings, folder_name, settings_of
 from phasescope.studies._study import Experiment, OrderParameter, Study
@@ -102,9 +103,10 @@ def plan_of(
     tolerance: float,
 ) -> Plan:
     """Return the plan that the arguments of ``phase_map`` ask for. Raises ``BadInput`` for what does not fit."""
+    tolerance = number()("tolerance", tolerance)
     if not FINEST * (1 - SLACK) <= tolerance <= 0.5:
         raise BadInput(f"tolerance is {tolerance:g} of an axis: it must lie between 1/512 and 0.5.")
-    across, up = (Span.parse(axis) if isinstance(axis, str) else axis for axis in (x, y))
+    across, up = (axis if isinstance(axis, Span) else Span.parse(axis) for axis in (x, y))
     if across.name == up.name:
         raise BadInput(f"x and y are both {across.name!r}: a map needs two different knobs.")
     for name in (across.name, up.name):
@@ -115,7 +117,9 @@ def plan_of(
         if changes:
             raise BadInput(f"settings {', '.join(changes)} belong to studies: change the experiment itself.")
         return Plan(_single(what, axes), across, up, _order(by, what, ()), tolerance)
-    study = study_named(what) if isinstance(what, str) else what
+    if not isinstance(what, str | Study):
+        raise BadInput(f"what is mapped is {shown(what)}: give a study's name, such as 'grokking', or an Experiment.")
+    study = study_of(what)
     if study.mapped is None:
         able = [name for name in study_points() if study_named(name).mapped is not None]
         raise BadInput(f"the study {study.name!r} names no order parameter to map by; these do: {', '.join(able)}.")
@@ -124,14 +128,6 @@ def plan_of(
     named = not isinstance(by, OrderParameter) or any(by is order for order in study.orders)
     order = _order(by, experiment, study.orders)
     return Plan(experiment, across, up, order, tolerance, study, scale, numbers, named)
-
-
-def whole(name: str, value: Any) -> int:
-    """Return ``value`` as an int. Raises ``BadInput`` when it is none."""
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise BadInput(f"{name} is {value!r}: give a whole number.") from None
 
 
 def _single(experiment: Experiment, axes: Sequence[str]) -> Experiment:
@@ -149,9 +145,9 @@ def _order(by: str | OrderParameter | None, e: Experiment, orders: Sequence[Orde
         return _checked(by)
     readings = [at_the_end(instrument.name) for instrument in e.watch if not instrument.dims]
     known = {order.name: order for order in (*readings, FATE, *orders)}
-    name = by or (orders[0].name if orders else "fate")
-    if name not in known:
-        raise BadInput(f"there is no order parameter {name!r}{nearest(name, known)}")
+    name = by if by is not None else orders[0].name if orders else "fate"
+    if not isinstance(name, str) or name not in known:
+        raise BadInput(f"there is no order parameter {shown(name)}{nearest(str(name), known)}")
     return _checked(known[name])
 
 

@@ -26,7 +26,9 @@ class MapResults:
 
     In ``data``, over (y, x): ``phase`` (index into the coordinate ``of_phase``, -1 unknown), ``sampled``,
     ``uncertain``, ``networks`` trained, ``certainty`` of the phase, ``count`` of each phase, and the median ``value``
-    of the order parameter where it is a number. Along ``network``: row, column, seed, outcome, value, steps, seconds.
+    of the order parameter where it is a number. Along ``network``, one entry for each network trained: ``network_row``
+    and ``network_column``, its place in the lattice, ``network_seed``, ``network_outcome`` (index into ``of_phase``),
+    ``network_value``, ``network_steps`` and ``network_seconds``.
     Along ``crossing``: where the phase changes between neighbours (``boundary_x``, ``boundary_y``), held between
     ``boundary_low`` and ``boundary_high`` on the line along x (``boundary_along`` 0) or y (1).
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
+from phasescope.errors import shown
 from phasescope.studies._study import Study
 from phasescope.vocabulary import BadInput, nearest
 
@@ -18,7 +19,14 @@ def study_points() -> dict[str, EntryPoint]:
 def study_named(name: str) -> Study:
     """Return the study called ``name``; raise ``BadInput`` with the nearest name when there is none."""
     points = study_points()
+    if not isinstance(name, str):
+        raise BadInput(f"the study is {shown(name)}: give its name, such as 'grokking', or a Study.")
     if name not in points:
         raise BadInput(f"there is no study {name!r}{nearest(name, points)}")
     found: Study = points[name].load()
     return found
+
+
+def study_of(study: str | Study) -> Study:
+    """Return the study itself, given it or its name. Raises ``BadInput``."""
+    return study if isinstance(study, Study) else study_named(study)

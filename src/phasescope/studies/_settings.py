@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,13 +21,28 @@ LONGEST_NAME = 200  # bytes of a folder's name; file systems end at 255
 
 def settings_of(study: Study, scale: str, overrides: Mapping[str, Any]) -> Settings:
     """Return the settings of ``scale`` with ``overrides`` (values may be strings). Raises ``BadInput``."""
-    if scale not in study.scales:
-        raise BadInput(f"there is no scale {scale!r}{nearest(scale, study.scales)}")
+    if not isinstance(scale, str) or scale not in study.scales:
+        raise BadInput(f"there is no scale {shown(scale)}{nearest(str(scale), study.scales)}")
     base = study.scales[scale]
     settings = type(base)(**{**base.model_dump(), **overrides})
     for name in overrides:
         _check_size(study, name, getattr(settings, name))
     return settings
+
+
+def changes_of(settings: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a call changes: ``settings``, a mapping or None, and its keywords. Raises ``BadInput``."""
+    given = {} if settings is None else settings
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise BadInput(f"settings is {shown(given)}: give a mapping of names to values, such as {{'p': 31}}.")
+    return {**given, **overrides}
+
+
+def folder_of(name: str, place: Any) -> Path:
+    """Return the folder that a call names. Raises ``BadInput`` for what is no path, and for an empty one."""
+    if not isinstance(place, str | os.PathLike) or not str(place).strip():
+        raise BadInput(f"{name} is {shown(place)}: give the path of a folder; the current one is '.'.")
+    return Path(place)
 
 
 def changed_settings(study: Study, scale: str, settings: Settings) -> dict[str, str]:

@@ -10,10 +10,11 @@ import xarray as xr
 from torch import nn
 
 from phasescope.blocks import Figure
+from phasescope.checks import BadInput, kind, number, optional, shown, takes, text
 from phasescope.ensemble import Simulation
 from phasescope.ensemble.jobs import LearnerLike, TaskLike
 from phasescope.verdict import Claim
-from phasescope.vocabulary import Grid, Instrument, Knob, Member, Recipe, Settings
+from phasescope.vocabulary import Grid, Instrument, Knob, Member, Recipe, Settings, as_instrument
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,21 @@ class Experiment:
     watch: Sequence[Instrument] = ()
     at_end: Sequence[Instrument] = ()
 
+    def __post_init__(self) -> None:
+        text("the title of an experiment", self.title)
+        kind(Grid, say="a ps.Grid, such as ps.Grid(seeds=3)")(f"the grid of {self.title!r}", self.grid)
+        optional(kind(Recipe, say="a ps.Recipe, or None to read networks untrained"))(
+            f"the recipe of {self.title!r}", self.recipe
+        )
+        for name, read in (("watch", self.watch), ("at_end", self.at_end)):
+            if not isinstance(read, tuple | list):
+                raise BadInput(
+                    f"{name} of {self.title!r} is {shown(read)}: give a list of instruments, such as "
+                    "ps.instruments.LEARNING."
+                )
+            for thing in read:
+                as_instrument(thing)
+
 
 @dataclass(frozen=True)
 class OrderParameter:
@@ -58,6 +74,13 @@ class OrderParameter:
     phases: Sequence[str] = ()
     unit: str = ""
     diverged: bool = False
+
+    def __post_init__(self) -> None:
+        text("the name of an order parameter", self.name)
+        takes(f"read of the order parameter {self.name!r}", self.read, "data")
+        object.__setattr__(self, "level", number()(f"the level of {self.name!r}", self.level))
+        if not isinstance(self.phases, tuple | list) or not all(isinstance(phase, str) for phase in self.phases):
+            raise BadInput(f"the phases of {self.name!r} are {shown(self.phases)}: give a list of their names.")
 
 
 @dataclass(frozen=True)

@@ -41,7 +41,7 @@ def pack(value: float) -> float | str | None:
         return None
     if math.isinf(value):
         return "Infinity" if value > 0 else "-Infinity"
-    return float(value)
+    return float(value) + 0.0  # no -0.0
 
 
 def unpack(value: Any) -> float:
