@@ -213,3 +213,15 @@ def test_data_that_float32_can_not_hold_are_not_called_divergence() -> None:
         task = ps.tasks.Table("wide", rows, targets, 2 if targets is Y else 1)
         with pytest.raises(BadInput, match=r"more than float32 can hold"):
             losses(nn.Linear(8, 2 if targets is Y else 1), task)
+
+
+def test_an_axis_is_not_called_as_a_dimension_of_a_parameter() -> None:
+    made = lambda member: Scaled(torch.tensor([float(member["out.weight_0"])]))  # noqa: E731
+    with pytest.raises(BadInput, match=r"as the dataset calls a dimension of 'out.weight'"):
+        losses(made, grid=Grid({"out.weight_0": [1.0, 2.0]}))
+
+
+def test_integers_into_a_network_of_floats_are_told_the_mend() -> None:
+    task = ps.tasks.Table("pixels", np.arange(320).reshape(40, 8) % 7, Y, 2)
+    with pytest.raises(BadInput, match=r'give inputs.astype\("float32"\)'):
+        losses(nn.Linear(8, 2), task)

@@ -85,6 +85,7 @@ def _passed(job: Job) -> Tensor:
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             # what a user's own forward raises about rows it was not made for
             said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
+            said += "" if rows.is_floating_point() else '; for numbers, give inputs.astype("float32")'
             raise BadInput(
                 f"{_named(job)} fails on inputs of {job.task.name!r}, {rows.dtype} of shape {tuple(rows.shape)}: {said}"
             ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -22,6 +23,7 @@ from phasescope.ensemble.marks import (
     structure,
     task_mark,
 )
+from phasescope.ensemble.reading import check_names
 from phasescope.ensemble.streams import copied, initialized, made, streams
 from phasescope.errors import shown
 from phasescope.identity import house_fingerprint, surroundings
@@ -49,8 +51,6 @@ TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "dtype")
 MOST_MEMBERS = 1_000_000
 MADE = "made for each member"  # in place of a mark: of such networks only one is kept
-#: What a dataset of trained networks has besides readings.
-TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def jobs(
         if isinstance(read, Instrument | str) or not isinstance(read, Iterable) or hasattr(read, "shape"):
             raise BadInput(f"{name} is {shown(read)}: give a list of instruments, such as ps.instruments.LEARNING.")
     watch, at_end = (tuple(as_instrument(thing) for thing in read) for read in (watch, at_end))
-    _check_names([i for read in (watch, at_end) for i in read], [[i.name for i in r] for r in (watch, at_end)], grid)
+    check_names([i for read in (watch, at_end) for i in read], [[i.name for i in r] for r in (watch, at_end)], grid)
     if len(grid) > MOST_MEMBERS:
         raise BadInput(f"the grid has {len(grid):,} members: at most {MOST_MEMBERS:,} are allowed in one call.")
     making = _Making(learner, task, recipe.dtype)
@@ -192,6 +192,7 @@ def jobs(
         found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample, make))
     making.unchanged()
     _check_free(found, grid)
+    _check_parameters(found)
     for module in {id(job.module): job.module for job in found if job.make is None}.values():
         check_given(module, several=len({job.member.seed for job in found}) > 1)
     return found
@@ -350,25 +351,18 @@ def _check_free(found: Sequence[Job], grid: Grid | Scatter) -> None:
             )
 
 
-def _check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], grid: Grid | Scatter) -> None:
-    """Raise ``BadInput`` where a reading would take the place of something else in the dataset."""
-    axes = {*map(str, grid.dims), *map(str, grid.coords)}
-    for name in sorted(axes & {"fate", "fate_step", "last_step", "seconds"}):
-        raise BadInput(f"a grid axis is called {name!r}, which the dataset has already: choose another name.")
-    for instrument in read:
-        if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in ("end", "final", "shape"):
-            raise BadInput(
-                f"an instrument is called {instrument.name!r}, which the dataset has already: choose another name."
-            )
-        for dim in instrument.dims:
-            if dim in {*TAKEN, *axes}:
+def _check_parameters(found: Sequence[Job]) -> None:
+    """Raise ``BadInput`` where an axis is called as the dataset calls a parameter's own dimension."""
+    axes = {name for job in found for name in job.member.knobs}
+    if not any(re.fullmatch(r".*_(\d+|flat|axis)", name) for name in axes):
+        return
+    for module in {id(job.module): job.module for job in found}.values():
+        for name, parameter in (*module.named_parameters(), *module.named_buffers()):
+            own = {f"{name}_{part}" for part in (*range(parameter.ndim), "flat", "axis")} & axes
+            if own:
                 raise BadInput(
-                    f"the instrument {instrument.name!r} reads along {dim!r}, which the dataset has already."
+                    f"a grid axis is called {min(own)!r}, as the dataset calls a dimension of {name!r}: rename it."
                 )
-    for several in names:
-        twice = [name for name in several if several.count(name) > 1]
-        if twice:
-            raise BadInput(f"two instruments are called {twice[0]!r}: give each a name of its own.")
 
 
 def _tuned(module: nn.Module, member: Member, *, copy: bool = False) -> nn.Module:

@@ -10,7 +10,10 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from phasescope.ensemble.losses import sample_losses
-from phasescope.vocabulary import Array, BadInput, Draw, Instrument, Subject
+from phasescope.vocabulary import Array, BadInput, Draw, Grid, Instrument, Scatter, Subject
+
+#: What a dataset of trained networks has besides readings.
+TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed")
 
 
 def tensors(draw: Draw, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -142,3 +145,24 @@ def read(watch: Sequence[Instrument], seen: Subject) -> dict[str, Array]:
         if reading.error is not None:
             found[f"{instrument.name}_error"] = reading.error.detach().cpu().numpy()
     return found
+
+
+def check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], grid: Grid | Scatter) -> None:
+    """Raise ``BadInput`` where a reading would take the place of something else in the dataset."""
+    axes = {*map(str, grid.dims), *map(str, grid.coords)}
+    for name in sorted(axes & {"fate", "fate_step", "last_step", "seconds"}):
+        raise BadInput(f"a grid axis is called {name!r}, which the dataset has already: choose another name.")
+    for instrument in read:
+        if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in ("end", "final", "shape"):
+            raise BadInput(
+                f"an instrument is called {instrument.name!r}, which the dataset has already: choose another name."
+            )
+        for dim in instrument.dims:
+            if dim in {*TAKEN, *axes}:
+                raise BadInput(
+                    f"the instrument {instrument.name!r} reads along {dim!r}, which the dataset has already."
+                )
+    for several in names:
+        twice = [name for name in several if several.count(name) > 1]
+        if twice:
+            raise BadInput(f"two instruments are called {twice[0]!r}: give each a name of its own.")

@@ -131,7 +131,7 @@ def train(
     if on_progress is not None:
         function("on_progress", on_progress)
     if keeper is not None and (isinstance(keeper, type) or not isinstance(keeper, Keeper)):
-        raise BadInput(f"keeper is {shown(keeper)}: give a phasescope.store.Store, or leave it out.")
+        raise BadInput(f"keeper is {shown(keeper)}: give a ps.Store(folder), or leave it out.")
     count = workers or plan.cores()
     chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)
     run = _Run(chosen, keeper, on_progress, checkpoint_every)
@@ -305,5 +305,6 @@ def on_cores(
 
 def interrupted(progress: Progress, done: str, keeper: Keeper | None) -> Interrupted:
     """Return what is raised after Ctrl-C: how many members are ``done``, and whether they are kept."""
-    kept = "they are kept; the same call resumes" if keeper else "nothing is kept without a store"
+    some = "they are kept; the same call resumes" if progress.finished else "the same call begins where it was"
+    kept = some if keeper else "nothing is kept without a store"
     return Interrupted(f"interrupted with {progress.finished} of {progress.members} members {done}; {kept}.")
