@@ -23,10 +23,10 @@ import xarray as xr
 import phasescope as ps
 from phasescope import theory
 from phasescope.ensemble import streams
+from phasescope.lab.diagrams import diagrams
+from phasescope.lab.neurons import opened
+from phasescope.lab.study import Experiment, Inside
 from phasescope.report import page
-from phasescope.studies._diagrams import diagrams
-from phasescope.studies._neurons import opened
-from phasescope.studies._study import Experiment, Inside
 
 P, WIDTH = 23, 128
 QUANTITIES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "mean_participation")

@@ -45,9 +45,9 @@ def tiny() -> dict[str, Any]:
 @pytest.fixture(scope="session")
 def tiny_results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The study at tiny scale, run through the Python API."""
-    from phasescope import studies
+    from phasescope import lab
 
-    return studies.run("grokking", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)
+    return lab.run("grokking", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import streams
+from phasescope.lab import study_named
 from phasescope.learners import ContextEnergy
-from phasescope.studies import _associative_memory_context as context
-from phasescope.studies import _associative_memory_worlds as worlds
-from phasescope.studies import study_named
-from phasescope.studies.associative_memory import SCALES
+from phasescope.studies.associative_memory import context, worlds
+from phasescope.studies.associative_memory.settings import SCALES
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Member
 
@@ -29,7 +28,7 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return studies.run("associative-memory", out=tmp_path_factory.mktemp("memory") / "run", seeds=2, settings=TINY)
+    return lab.run("associative-memory", out=tmp_path_factory.mktemp("memory") / "run", seeds=2, settings=TINY)
 
 
 # -- the worlds ----------------------------------------------------------------------------------------------
@@ -160,7 +159,7 @@ def test_it_runs_end_to_end(results: Any) -> None:
         assert {q.name for q in experiment.quantities} <= set(data.data_vars)
         assert all(len(q.dims) == data[q.name].ndim - len(experiment.grid.dims) for q in experiment.quantities)
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = studies.load(results.directory)
+    again = lab.load(results.directory)
     assert again.data.identical(results.data) and again.verdicts.to_json() == results.verdicts.to_json()
     ids = [figure.id for figure in results.figures()]
     assert len(set(ids)) == len(ids) == 5

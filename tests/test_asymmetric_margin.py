@@ -9,11 +9,11 @@ import pytest
 import torch
 from scipy import optimize
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import streams
 from phasescope.instruments import neural_collapse
-from phasescope.studies import study_named
-from phasescope.studies._asymmetric_margin_training import (
+from phasescope.lab import study_named
+from phasescope.studies.asymmetric_margin.training import (
     MODELS,
     circle,
     flow,
@@ -264,7 +264,7 @@ TINY: dict[str, Any] = {
 
 
 def test_the_study_runs_and_every_claim_is_judged(tmp_path: Any) -> None:
-    results = studies.run("asymmetric-margin", out=tmp_path / "run", **TINY)
+    results = lab.run("asymmetric-margin", out=tmp_path / "run", **TINY)
     found = results.verdicts.to_json()
     assert len(found) == len({claim["id"] for claim in found}) >= 15
     assert all(np.isfinite(claim["measured"]) for claim in found)

@@ -13,9 +13,9 @@ from torch.nn import functional
 
 import phasescope as ps
 from phasescope import theory
-from phasescope.blocks import Figure
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
+from phasescope.figures import Figure
 from phasescope.inspection.autoinit import loss_of, loss_slope
 from phasescope.inspection.autoinit_jacobians import Goal, Scaled
 from phasescope.instruments import exact_partial_norm, passage

@@ -10,22 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
 from phasescope.instruments import passage
+from phasescope.lab import study_named
 from phasescope.learners import VGG, ResMLP
 from phasescope.report import png
-from phasescope.studies import study_named
-from phasescope.studies._autoinit_claims import _fall
-from phasescope.studies._autoinit_networks import (
-    WAYS,
-    Initialized,
-    noise,
-    scalar_map,
-    tuned_network,
-    weight_layers,
-)
+from phasescope.studies.autoinit.claims import _fall
+from phasescope.studies.autoinit.networks import WAYS, Initialized, noise, scalar_map, tuned_network, weight_layers
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("autoinit")
@@ -175,7 +168,7 @@ class TestMeasures:
 
 
 def test_a_tiny_run_has_a_verdict_on_every_claim_and_draws_every_figure(tmp_path: Path) -> None:
-    results = studies.run("autoinit", out=tmp_path / "run", device="cpu", **TINY)
+    results = lab.run("autoinit", out=tmp_path / "run", device="cpu", **TINY)
     assert {verdict.id for verdict in results.verdicts} == {claim.id for claim in STUDY.claims(results.settings)}
     shown = {name for figure in results.figures() for name in figure.claims}
     assert shown == {claim.id for claim in STUDY.claims(results.settings)} - {"deep-same"}

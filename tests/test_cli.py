@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from phasescope import cli, studies
+from phasescope import lab
+from phasescope.commands import cli
 
 COMMAND = [sys.executable, "-m", "phasescope"]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
@@ -57,7 +58,7 @@ def test_the_same_command_resumes(finished: Any, tiny_results: Any) -> None:
     """Interrupted and resumed, the run holds the bits of one that was not."""
     home, _, done = finished
     assert done.returncode == 0, done.stderr
-    mine, whole = studies.load(home / "here").data, tiny_results.data
+    mine, whole = lab.load(home / "here").data, tiny_results.data
     assert set(mine.data_vars) == set(whole.data_vars)
     for name in whole.data_vars:
         if not str(name).endswith(".seconds"):
@@ -157,8 +158,8 @@ def test_every_study_is_shown(
     study: str, expected: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the cost of training estimated at both scales; that of reading is left out here, which takes long."""
-    monkeypatch.setattr("phasescope.studies._show._reading", lambda *_: 0.0)
-    monkeypatch.setattr("phasescope.studies._show.PROBE_SECONDS", 0.01)
+    monkeypatch.setattr("phasescope.commands.show.reading", lambda *_: 0.0)
+    monkeypatch.setattr("phasescope.lab.cost.PROBE_SECONDS", 0.01)
     code, out, err = in_process(["show", study], capsys, monkeypatch)
     assert code == 0, err
     assert all(text in out for text in expected), out
@@ -273,7 +274,7 @@ def test_help_is_quick(tmp_path: Path) -> None:
 
     Measured with bytecode: 1.1 to 1.3 (0.16 s against 0.13), without 0.98 to 1.10 (0.34 s).
     """
-    quickest = dict.fromkeys(("from phasescope.cli import main", BARE), float("inf"))
+    quickest = dict.fromkeys(("from phasescope.commands.cli import main", BARE), float("inf"))
     for made in [*quickest] * 5:
         code = START.format(made)
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV, cwd=tmp_path)

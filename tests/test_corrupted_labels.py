@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasescope import studies, theory
-from phasescope.blocks import PhaseMap
+from phasescope import lab, theory
 from phasescope.ensemble import streams, train
+from phasescope.figures import PhaseMap
+from phasescope.lab import study_named
 from phasescope.report.figures import render
-from phasescope.studies import study_named
-from phasescope.studies._corrupted_labels_neurons import pruned, shares
-from phasescope.studies._corrupted_labels_rows import ROWS, end, only, row, rows, truth_level
-from phasescope.studies.corrupted_labels import SCALES, CorruptedLabelsSettings, phase
+from phasescope.studies.corrupted_labels.experiments import phase
+from phasescope.studies.corrupted_labels.neurons import pruned, shares
+from phasescope.studies.corrupted_labels.rows import ROWS, end, only, row, rows, truth_level
+from phasescope.studies.corrupted_labels.settings import SCALES, CorruptedLabelsSettings
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Fate, Grid, Member, Scatter
 
@@ -34,7 +35,7 @@ TINY: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The study at tiny scale; it need not support a claim."""
-    return studies.run("corrupted-labels", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)
+    return lab.run("corrupted-labels", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -96,7 +97,7 @@ def test_it_runs_end_to_end(results: Any) -> None:
         assert {i.name for i in experiment.watch} <= set(data.data_vars)
         assert {f"end.{i.name}" for i in experiment.at_end} <= set(data.data_vars)
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = studies.load(results.directory)
+    again = lab.load(results.directory)
     assert again.data.identical(results.data)
     assert again.verdicts.to_json() == results.verdicts.to_json()
 

@@ -12,16 +12,15 @@ import pytest
 import torch
 import xarray as xr
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import streams
 from phasescope.instruments import exact_partial_norm, jacobian_profile, passage, push_forward
+from phasescope.lab import study_named
 from phasescope.learners import MLPMixer, ResidualConv, SignalNetwork
-from phasescope.studies import _criticality_claims as claims_
-from phasescope.studies import _criticality_networks as networks
-from phasescope.studies import _criticality_readings as readings
-from phasescope.studies import study_named
-from phasescope.studies._criticality_figures import critical_line
-from phasescope.studies.criticality import SCALES
+from phasescope.studies.criticality import claims as claims_
+from phasescope.studies.criticality import networks, readings
+from phasescope.studies.criticality.figures import critical_line
+from phasescope.studies.criticality.settings import SCALES
 from phasescope.theory import Block
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Member
@@ -373,7 +372,7 @@ def test_the_best_rate_is_chosen_by_training_accuracy() -> None:
     train = xr.DataArray([[[0.2], [np.nan], [0.9]]], dims=("seed", "lr", "step"), coords={"lr": [1, 2, 3], "step": [5]})
     test = xr.DataArray([[[0.8], [np.nan], [0.7]]], dims=("seed", "lr", "step"), coords={"lr": [1, 2, 3], "step": [5]})
     parts = {"x": xr.Dataset({"train_accuracy": train, "test_accuracy": test})}
-    from phasescope.studies._study import join
+    from phasescope.lab.study import join
 
     assert readings.trained(join(parts), "x").values.tolist() == [0.7]
 
@@ -398,7 +397,7 @@ def test_numbers_and_words_are_inverse() -> None:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return studies.run("criticality", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", settings=TINY)
+    return lab.run("criticality", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", settings=TINY)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -412,7 +411,7 @@ def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
 
 def test_it_runs_end_to_end(results: Any) -> None:
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = studies.load(results.directory)
+    again = lab.load(results.directory)
     assert again.data.identical(results.data)
     assert again.settings == results.settings
     ids = {claim.id for claim in STUDY.claims(results.settings)}
@@ -428,7 +427,7 @@ def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None
 
 def test_a_missing_folder_of_images_is_said(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="has no train-images"):
-        studies.run("criticality", out=tmp_path / "run", settings={**TINY, "folder": str(tmp_path)})
+        lab.run("criticality", out=tmp_path / "run", settings={**TINY, "folder": str(tmp_path)})
     assert not (tmp_path / "run").exists()
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from phasescope import cli, door
+from phasescope import door
+from phasescope.commands import cli
 from phasescope.errors import BadInput, Interrupted, shortened, shown, told
 
 HOUSE = Path(cli.__file__).parent
@@ -93,7 +94,7 @@ def test_a_run_ends_at_any_moment(delay: float, number: signal.Signals, tmp_path
 
 
 def test_importing_the_library_meets_no_signal() -> None:
-    code = "import signal; before = signal.getsignal(2); import phasescope.cli, phasescope.door\n"
+    code = "import signal; before = signal.getsignal(2); import phasescope.commands.cli, phasescope.door\n"
     code += "assert signal.getsignal(2) is before and signal.getsignal(15) == signal.SIG_DFL"
     subprocess.run([sys.executable, "-c", code], check=True, env=ENV)
 

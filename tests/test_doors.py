@@ -16,7 +16,7 @@ from torch import nn
 
 import phasescope as ps
 from phasescope.checks import as_labels, as_points, nearest, numbers
-from phasescope.cli import app
+from phasescope.commands.cli import app
 from phasescope.door import ended
 from phasescope.inspection.batches import users_code
 from phasescope.store import Store

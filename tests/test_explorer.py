@@ -15,10 +15,10 @@ import pytest
 
 import phasescope as ps
 from browsing import Seen
-from phasescope.blocks import Diagram, Recorded
+from phasescope.figures import Diagram, Recorded
+from phasescope.lab.diagrams import diagram
 from phasescope.report import page
 from phasescope.report.explorer import packed, scripts, thinned
-from phasescope.studies._diagrams import diagram
 
 EVIL = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
 

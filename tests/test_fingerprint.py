@@ -585,8 +585,8 @@ def test_every_instrument_of_ours_has_its_own() -> None:
 
 def test_the_house_is_followed_by_its_imports() -> None:
     """A study that initializes with autoinit depends on it; the engine depends on no study, no report and no theory."""
-    study = {file.name for file in files_of("phasescope.studies._autoinit_networks")}
+    study = {file.name for file in files_of("phasescope.studies.autoinit.networks")}
     assert {"autoinit.py", "autoinit_jacobians.py", "vgg.py"} <= study
     engine = {file.parent.name for file in files_of("phasescope.ensemble.train")}
     assert engine == {"phasescope", "ensemble", "identity"}
-    assert "adapters.py" in {file.name for file in files_of("phasescope.studies._layer_pruning_model")}
+    assert "adapters.py" in {file.name for file in files_of("phasescope.studies.layer_pruning.model")}

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from phasescope.blocks import Axis, Figure, Histogram, PhaseMap
-from phasescope.studies import load
+from phasescope.figures import Axis, Figure, Histogram, PhaseMap
+from phasescope.lab import load
 from phasescope.vocabulary import BadInput
 
 PLACE = Path(__file__).parents[1] / "docs" / "gallery"

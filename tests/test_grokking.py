@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasescope import studies
+from phasescope import lab
 from phasescope.ensemble import streams
-from phasescope.studies import study_named
-from phasescope.studies._readings import crossing, peak_step, value_at
-from phasescope.studies._study import join, part
-from phasescope.studies.grokking import SCALES, GrokkingSettings, gaussian_weights
+from phasescope.lab import study_named
+from phasescope.lab.readings import crossing, peak_step, value_at
+from phasescope.lab.study import join, part
+from phasescope.studies.grokking.experiments import gaussian_weights
+from phasescope.studies.grokking.settings import SCALES, GrokkingSettings
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Fate
 
@@ -98,7 +99,7 @@ def test_it_runs_end_to_end(tiny_results: Any, tiny: dict[str, Any]) -> None:
             assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
             assert {i.name for i in experiment.watch} <= set(data.data_vars)
     assert len(list(tiny_results.verdicts.to_json())) == len(STUDY.claims(tiny_results.settings))
-    again = studies.load(tiny_results.directory)
+    again = lab.load(tiny_results.directory)
     assert again.data.identical(tiny_results.data)
     assert again.settings == tiny_results.settings
     assert again.verdicts.to_json() == tiny_results.verdicts.to_json()
@@ -120,8 +121,8 @@ def test_figures_are_made_from_the_data(tiny_results: Any) -> None:
 
 def test_unknown_things_are_refused_with_the_nearest_name() -> None:
     with pytest.raises(BadInput, match="did you mean 'grokking'"):
-        studies.run("groking")
+        lab.run("groking")
     with pytest.raises(BadInput, match="did you mean 'pocket'"):
-        studies.run("grokking", "poket")
+        lab.run("grokking", "poket")
     with pytest.raises(BadInput, match="did you mean 'width'"):
-        studies.run("grokking", widht=3)
+        lab.run("grokking", widht=3)

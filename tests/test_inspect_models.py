@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 import phasescope as ps
-from phasescope import cli
+from phasescope.commands import cli
 from phasescope.inspection.load import load_batch, load_model
 from phasescope.vocabulary import BadInput
 

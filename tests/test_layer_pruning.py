@@ -16,12 +16,11 @@ from torch import nn
 import phasescope as ps
 from phasescope import layers
 from phasescope.ensemble import streams
-from phasescope.studies import _layer_pruning_claims as claims
-from phasescope.studies import _layer_pruning_model as models
-from phasescope.studies import _layer_pruning_readings as readings
-from phasescope.studies import _layer_pruning_small as smalls
-from phasescope.studies._layer_pruning_gpt import SmallConfig, SmallGPT, train, windows
-from phasescope.studies.layer_pruning import SCALES, STUDY, LayerSettings
+from phasescope.studies.layer_pruning import STUDY, claims, readings
+from phasescope.studies.layer_pruning import model as models
+from phasescope.studies.layer_pruning import small as smalls
+from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT, train, windows
+from phasescope.studies.layer_pruning.settings import SCALES, LayerSettings
 from phasescope.vocabulary import BadInput
 
 TINY = {

@@ -11,12 +11,12 @@ import pytest
 import torch
 
 import phasescope as ps
+from phasescope.commands.layers import Asked, layers
+from phasescope.commands.prune import Healing, pruned
 from phasescope.instruments.signal import mean_cosine
 from phasescope.layers.adapters import mlp_projections
 from phasescope.layers.angular import angles
 from phasescope.layers.checkpoint import check_promise
-from phasescope.layers.command import Asked, layers
-from phasescope.layers.prune_command import Healing, pruned
 from phasescope.layers.stack import stack_of
 from phasescope.vocabulary import BadInput
 

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 import phasescope as ps
-from phasescope import cli
+from phasescope.commands import cli
 from phasescope.layers import healing
 from phasescope.layers.adapters import Adapters, mlp_projections
 from phasescope.layers.healing import Numbers, rate_at

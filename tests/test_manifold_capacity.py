@@ -16,12 +16,12 @@ from PIL import Image
 from scipy import integrate
 
 import phasescope as ps
-from phasescope import losses, studies, theory
+from phasescope import lab, losses, theory
 from phasescope.ensemble import streams
 from phasescope.instruments import alignment, capacity_error, spectral_flatness, uniformity
-from phasescope.studies import study_named
-from phasescope.studies._manifold_capacity_claims import straightness
-from phasescope.studies._manifold_capacity_training import (
+from phasescope.lab import study_named
+from phasescope.studies.manifold_capacity.claims import straightness
+from phasescope.studies.manifold_capacity.training import (
     encoder,
     fit,
     measure_free,
@@ -336,13 +336,13 @@ TINY: dict[str, Any] = {
 
 
 def test_the_study_runs_and_every_claim_is_judged(tmp_path: Any) -> None:
-    results = studies.run("manifold-capacity", out=tmp_path / "run", **TINY)
+    results = lab.run("manifold-capacity", out=tmp_path / "run", **TINY)
     found = results.verdicts.to_json()
     assert len(found) == len({claim["id"] for claim in found}) >= 18
     assert all(np.isfinite(claim["measured"]) for claim in found)
     shown = {name for figure in results.figures() for name in figure.claims}
     assert shown <= {claim["id"] for claim in found}
-    again = studies.run("manifold-capacity", out=tmp_path / "run", **TINY)
+    again = lab.run("manifold-capacity", out=tmp_path / "run", **TINY)
     assert again.data.identical(results.data)
 
 
@@ -374,7 +374,7 @@ def test_pairs_of_pictures_and_names_are_learnt_and_judged(tmp_path: Path, monke
     found = [trained.measure(trained.member(m), streams(m.seed)) for m in list(trained.grid) if m.seed == 0]
     assert all(np.isfinite([float(value) for value in f.values()]).all() for f in found)
     assert found[0]["chance"] == 10 / 12 and min(f["recall"] for f in found) > 0.9
-    results = studies.run("manifold-capacity", out=tmp_path / "run", **TINY, pairs="emoji", pair_steps=4)
+    results = lab.run("manifold-capacity", out=tmp_path / "run", **TINY, pairs="emoji", pair_steps=4)
     assert {"pairs-found", "pairs-like-clip"} <= {claim["id"] for claim in results.verdicts.to_json()}
     assert "pairs" in {figure.id for figure in results.figures()}
 

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasescope import studies
+from phasescope import lab
 from phasescope.ensemble import Span, last, train
 from phasescope.instruments import LEARNING
+from phasescope.lab import Experiment, MapResults, OrderParameter, phase_map
 from phasescope.learners import PowerMLP
 from phasescope.store import Store
-from phasescope.studies import Experiment, MapResults, OrderParameter, phase_map
 from phasescope.tasks import addition
 from phasescope.vocabulary import BadInput, Grid, Interrupted, Recipe
 from test_cli import call
@@ -84,7 +84,7 @@ def test_a_map_is_kept_resumed_and_loaded(tmp_path: Path) -> None:
     again = phase_map(MINE, by="train_accuracy", out=tmp_path / "run", on_progress=heard.append, **SMALL)
     assert all(stage.progress.reused == stage.progress.finished for stage in heard)
     xr.testing.assert_identical(first.data, again.data)
-    loaded = studies.load(tmp_path / "run")
+    loaded = lab.load(tmp_path / "run")
     assert isinstance(loaded, MapResults)
     xr.testing.assert_identical(first.data, loaded.data)
     assert loaded.summary() == first.summary()

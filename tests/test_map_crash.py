@@ -44,7 +44,7 @@ def drawn(folder, name):
     with Store(folder, read_only=True) as store:
         assert store.health()["corrupt_records"] == store.health()["checkpoints"] == 0
         assert len(store.records()) == found.data.sizes["network"], "a network was trained twice, or lost"
-    assert ps.studies.load(folder).data.identical(found.data)
+    assert ps.lab.load(folder).data.identical(found.data)
     np.savez(name, **{str(n): v.values for n, v in found.data.variables.items() if n != "network_seconds"})
 
 def child(work):

@@ -12,13 +12,14 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasescope import cli, studies
-from phasescope.cli import _report
+from phasescope import lab
+from phasescope.commands import cli
+from phasescope.commands.cli import _report
 from phasescope.ensemble import Refinement, Span, last
 from phasescope.instruments import LEARNING
+from phasescope.lab import Experiment, MapResults, OrderParameter, phase_map
+from phasescope.lab.maps.plan import default_directory, plan_of
 from phasescope.learners import PowerMLP
-from phasescope.studies import Experiment, MapResults, OrderParameter, phase_map
-from phasescope.studies._map_plan import default_directory, plan_of
 from phasescope.tasks import addition
 from phasescope.vocabulary import BadInput, Fate, Grid, Recipe
 
@@ -147,7 +148,7 @@ def test_knobs_that_stay_may_be_words_and_numpys_numbers(tmp_path: Path) -> None
     )
     assert found.map["held"] == {"optimizer": "sgd", "batch": 8}
     assert json.dumps(found.findings(), allow_nan=False)
-    again = studies.load(tmp_path / "run")
+    again = lab.load(tmp_path / "run")
     assert isinstance(again, MapResults) and "Held: batch 8, optimizer sgd." in again.figures()[0].caption
     assert "Held: batch 8, optimizer sgd." in Path(_report(again)["report"]).read_text()
 
@@ -196,7 +197,7 @@ def test_the_printed_command_draws_the_same_map(tmp_path: Path, monkeypatch: pyt
     )  # fmt: skip
     cli.app(shlex.split(first.command)[1:], standalone_mode=False)
     assert [folder.name for folder in Path("runs").iterdir()] == [first.directory and first.directory.name]
-    again = studies.load(first.directory or "")
+    again = lab.load(first.directory or "")
     assert isinstance(again, MapResults) and again.map == first.map
     xr.testing.assert_identical(again.data, first.data)
 

@@ -10,12 +10,11 @@ import pytest
 import torch
 
 import phasescope as ps
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import feedback_loop, streams
-from phasescope.studies import _model_collapse_models as models
-from phasescope.studies import _model_collapse_worlds as worlds
-from phasescope.studies import study_named
-from phasescope.studies.model_collapse import SCALES
+from phasescope.lab import study_named
+from phasescope.studies.model_collapse import models, worlds
+from phasescope.studies.model_collapse.settings import SCALES
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Member
 
@@ -29,7 +28,7 @@ TINY: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return studies.run("model-collapse", out=tmp_path_factory.mktemp("collapse") / "run", seeds=2, settings=TINY)
+    return lab.run("model-collapse", out=tmp_path_factory.mktemp("collapse") / "run", seeds=2, settings=TINY)
 
 
 def measured(world: Any, seed: int = 0, **knobs: Any) -> Any:
@@ -265,7 +264,7 @@ def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
 def test_it_runs_end_to_end(results: Any) -> None:
     for name, experiment in STUDY.experiments(results.settings).items():
         assert {q.name for q in experiment.quantities} <= set(results[name].data_vars)
-    again = studies.load(results.directory)
+    again = lab.load(results.directory)
     assert again.data.identical(results.data) and again.verdicts.to_json() == results.verdicts.to_json()
     figures = results.figures()
     known = {claim.id for claim in STUDY.claims(results.settings)}

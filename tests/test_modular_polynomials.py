@@ -8,13 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import streams, train
 from phasescope.instruments import participation_in_basis
+from phasescope.lab import study_named
 from phasescope.report.figures import draw
-from phasescope.studies import study_named
-from phasescope.studies._modular_polynomials_claims import LEARNABLE, PERTURBED
-from phasescope.studies.modular_polynomials import SCALES, PolynomialSettings, mapped
+from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, SCALES, PolynomialSettings, mapped
 from phasescope.tasks import parse
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Fate, Member, Scatter
@@ -32,7 +31,7 @@ SMALL: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The study at a size that need not support a claim."""
-    return studies.run("modular-polynomials", out=tmp_path_factory.mktemp("small") / "run", device="cpu", **SMALL)
+    return lab.run("modular-polynomials", out=tmp_path_factory.mktemp("small") / "run", device="cpu", **SMALL)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -71,7 +70,7 @@ def test_it_runs_end_to_end(results: Any) -> None:
         if experiment.recipe:
             assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = studies.load(results.directory)
+    again = lab.load(results.directory)
     assert again.data.identical(results.data)
     assert again.verdicts.to_json() == results.verdicts.to_json()
 
@@ -129,7 +128,7 @@ def test_the_mapped_experiment_varies_by_member() -> None:
 )
 def test_settings_are_refused_before_anything_is_written(changes: dict[str, Any], sentence: str, tmp_path: Any) -> None:
     with pytest.raises(BadInput) as error:
-        studies.run("modular-polynomials", out=tmp_path / "run", **{**SMALL, **changes})
+        lab.run("modular-polynomials", out=tmp_path / "run", **{**SMALL, **changes})
     assert sentence in str(error.value)
     assert not (tmp_path / "run").exists()
 

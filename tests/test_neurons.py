@@ -17,18 +17,18 @@ import torch
 import phasescope as ps
 from browsing import Seen
 from phasescope import instruments, theory
-from phasescope.blocks import Diagram, Neurons, Opened
 from phasescope.ensemble import measure
 from phasescope.ensemble.streams import streams
+from phasescope.figures import Diagram, Neurons, Opened
 from phasescope.instruments.pruning import SHARES
+from phasescope.lab.diagrams import diagrams
+from phasescope.lab.neurons import NETWORKS, _chosen, neurons, opened
+from phasescope.lab.registry import study_named
+from phasescope.lab.study import Cell, Experiment, Inside
 from phasescope.learners import ExactMLP, PowerMLP
 from phasescope.report import opened as packing
 from phasescope.report import page
 from phasescope.report.explorer import packed
-from phasescope.studies._diagrams import diagrams
-from phasescope.studies._neurons import NETWORKS, _chosen, neurons, opened
-from phasescope.studies._registry import study_named
-from phasescope.studies._study import Cell, Experiment, Inside
 
 P, H = 11, 20
 EVIL = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\"><a href='https://example.org'>x</a>"
@@ -182,7 +182,7 @@ class TestPacking:
 
     def test_a_page_at_the_papers_size_with_heavy_figures_stays_below_15_MB(self) -> None:
         heavy = made(500, 97, 24, 1)
-        figure = ps.blocks.Figure("f", "t", "c", [])
+        figure = ps.figures.Figure("f", "t", "c", [])
         text = page(
             title="t", question="", paper=None, claims=(), figures=[(figure, b"x" * 5_000_000)], provenance={},
             notes="", settings={}, command="", diagrams=[heavy],

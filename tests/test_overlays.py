@@ -5,7 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 
-from phasescope.blocks import Axis, Curves, HeatMap, Line
+from phasescope.figures import Axis, Curves, HeatMap, Line
 from phasescope.report.curves import draw_curves
 from phasescope.report.heat import draw_heat_map
 

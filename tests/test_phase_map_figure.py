@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.colors import to_hex
 
-from phasescope.blocks import Axis, Figure, HeatMap, PhaseMap
+from phasescope.figures import Axis, Figure, HeatMap, PhaseMap
 from phasescope.report import draw, render
 from phasescope.report.figures import STYLE
 from phasescope.report.labels import _broken, label_regions

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from phasescope import instruments, theory
+from phasescope.commands.polynomial import document, examined, shown
 from phasescope.ensemble import measure, streams
 from phasescope.learners import PowerMLP
-from phasescope.studies._polynomial import document, examined, shown
 from phasescope.tasks import Polynomial, function, parse, polynomial_table
 from phasescope.tasks.polynomial_text import MOST_CHARACTERS
 from phasescope.theory.polynomial_forms import _integral

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasescope import Grid, Member, Simulation, studies
+from phasescope import Grid, Member, Simulation, lab
 from phasescope.ensemble import Quantity
 from phasescope.ensemble import Simulation as Simulated
 from phasescope.ensemble.train import planned
-from phasescope.studies import Study, _lab
-from phasescope.studies._rehearsal import rehearse
-from phasescope.studies._settings import folder_name, settings_of
+from phasescope.lab import Study
+from phasescope.lab import bench as _lab
+from phasescope.lab.rehearsal import rehearse
+from phasescope.lab.settings import folder_name, settings_of
 from phasescope.verdict import Claim, Control, Expectation
 from phasescope.vocabulary import BadInput, Generators, Interrupted, Settings
 
-GROKKING = studies.study_named("grokking")
+GROKKING = lab.study_named("grokking")
 
 
 class Planned(Exception):
@@ -34,7 +35,7 @@ def plan(monkeypatch: pytest.MonkeyPatch, study: Any, **changes: Any) -> None:
 
     monkeypatch.setattr(_lab, "Store", stop)
     with pytest.raises(Planned):
-        studies.run(study, settings=changes, device="cpu")
+        lab.run(study, settings=changes, device="cpu")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def plan(monkeypatch: pytest.MonkeyPatch, study: Any, **changes: Any) -> None:
 def test_a_cell_that_no_grid_has(changes: dict[str, Any], tmp_path: Path, tiny: dict[str, Any]) -> None:
     started = time.process_time()
     with pytest.raises(BadInput) as error:
-        studies.run("grokking", out=tmp_path / "run", device="cpu", settings={**tiny, **changes})
+        lab.run("grokking", out=tmp_path / "run", device="cpu", settings={**tiny, **changes})
     assert time.process_time() - started < 5
     assert "contradict each other" in str(error.value) and len(str(error.value)) <= 400
     assert next(iter(changes)) in str(error.value)
@@ -58,7 +59,7 @@ def test_a_scale_of_a_study_is_not_refused(study: str, monkeypatch: pytest.Monke
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("study", studies.study_points())
+@pytest.mark.parametrize("study", lab.study_points())
 def test_no_scale_is_refused(study: str, monkeypatch: pytest.MonkeyPatch) -> None:
     plan(monkeypatch, study)
 
@@ -107,7 +108,7 @@ def test_a_place_on_an_axis_of_unknown_length_is_left_to_the_run(monkeypatch: py
 def test_a_reading_that_is_not_there_is_refused() -> None:
     study = study_of(lambda d, s: d["walk.pth"].values[0, :, 0])
     with pytest.raises(BadInput, match="'end' looks for what"):
-        studies.run(study, device="cpu")
+        lab.run(study, device="cpu")
 
 
 def test_a_fault_of_a_study_is_not_renamed() -> None:
@@ -115,15 +116,15 @@ def test_a_fault_of_a_study_is_not_renamed() -> None:
     study = study_of(lambda d, s: d["walk.path"].values[0, :, 0])
     broken = Study(**{**study.__dict__, "claims": lambda s: [][s.length]})
     with pytest.raises(IndexError):
-        studies.run(broken, device="cpu")
+        lab.run(broken, device="cpu")
     with pytest.raises(BadInput, match="length = 7"):
-        studies.run(broken, settings={"length": 7}, device="cpu")
+        lab.run(broken, settings={"length": 7}, device="cpu")
 
 
 def test_the_made_up_data_have_the_names_and_axes_of_the_true_ones(tiny_results: Any) -> None:
     """Every variable of a run is there beforehand, over the same axes at the same places."""
     from phasescope.ensemble import Simulation
-    from phasescope.studies._rehearsal import _data
+    from phasescope.lab.rehearsal import _data
 
     experiments = GROKKING.experiments(tiny_results.settings)
     jobs = {
@@ -181,4 +182,4 @@ def test_ctrl_c_between_two_trainings_is_interrupted(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(_lab, "judge", stopped)
     with pytest.raises(Interrupted, match="the same call resumes"):
-        studies.run(study_of(lambda d, s: d["walk.path"].values[0, :, 0]), device="cpu", out=tmp_path / "run")
+        lab.run(study_of(lambda d, s: d["walk.path"].values[0, :, 0]), device="cpu", out=tmp_path / "run")

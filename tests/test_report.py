@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import phasescope.report
-from phasescope.blocks import Axis, Curves, Figure, HeatMap, Histogram, Line
+from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line
 from phasescope.report import draw, page, render, write_report
 from phasescope.report.claims import bar
 from phasescope.report.palette import COLOURS, contrast, lightness, styles

@@ -13,15 +13,13 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
+from phasescope.lab import study_named
 from phasescope.learners import PowerMLP
-from phasescope.studies import _rich_and_lazy_neurons as neurons
-from phasescope.studies import _rich_and_lazy_products as products
-from phasescope.studies import _rich_and_lazy_relu as relu
-from phasescope.studies import study_named
-from phasescope.studies._rich_and_lazy_claims import fitting_time, foreseen
+from phasescope.studies.rich_and_lazy import neurons, products, relu
+from phasescope.studies.rich_and_lazy.claims import fitting_time, foreseen
 from phasescope.vocabulary import Array, BadInput, Member
 
 STUDY = study_named("rich-and-lazy")
@@ -309,13 +307,13 @@ TINY: dict[str, Any] = {
 
 
 def test_the_study_runs_and_every_claim_is_judged(tmp_path: Path) -> None:
-    results = studies.run("rich-and-lazy", out=tmp_path / "run", **TINY)
+    results = lab.run("rich-and-lazy", out=tmp_path / "run", **TINY)
     found = {claim["id"]: claim for claim in results.verdicts.to_json()}
     assert len(found) >= 25
     shown = {name for figure in results.figures() for name in figure.claims}
     assert shown <= set(found)
     assert found["published-ends"]["measured"] < 1e-3
-    again = studies.run("rich-and-lazy", out=tmp_path / "run", **TINY)
+    again = lab.run("rich-and-lazy", out=tmp_path / "run", **TINY)
     assert again.verdicts.to_json() == results.verdicts.to_json()
 
 

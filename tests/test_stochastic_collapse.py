@@ -12,13 +12,12 @@ import torch
 import xarray as xr
 from torch import nn
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import simulate, streams
 from phasescope.instruments import independent_neurons
-from phasescope.studies import _stochastic_collapse_networks as networks
-from phasescope.studies import _stochastic_collapse_walks as walks
-from phasescope.studies import study_named
-from phasescope.studies._stochastic_collapse_claims import _threshold, slope
+from phasescope.lab import study_named
+from phasescope.studies.stochastic_collapse import networks, walks
+from phasescope.studies.stochastic_collapse.claims import _threshold, slope
 from phasescope.vocabulary import Member
 
 STUDY = study_named("stochastic-collapse")
@@ -221,7 +220,7 @@ def test_records_end_at_the_end() -> None:
 
 def test_the_study_runs(tmp_path: Any) -> None:
     """At the smallest sizes: every claim has a verdict, every figure is drawn from the data, names point at claims."""
-    results = studies.run(STUDY, settings=SMALL, out=tmp_path / "run")
+    results = lab.run(STUDY, settings=SMALL, out=tmp_path / "run")
     ids = {verdict.id for verdict in results.verdicts}
     assert len(ids) == len(STUDY.claims(results.settings))
     for figure in results.figures():

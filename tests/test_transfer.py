@@ -16,12 +16,11 @@ from phasescope import theory
 from phasescope.ensemble import streams, train
 from phasescope.ensemble.streams import initialized
 from phasescope.instruments import test_loss as loss_on_test
+from phasescope.lab import run, study_named
 from phasescope.learners import DeepLinear
 from phasescope.learners.linear import descend
-from phasescope.studies import _transfer_phase_diagram_draws as draws
-from phasescope.studies import _transfer_phase_diagram_relu as relu
-from phasescope.studies import run, study_named
-from phasescope.studies.transfer_phase_diagram import SCALES
+from phasescope.studies.transfer_phase_diagram import draws, relu
+from phasescope.studies.transfer_phase_diagram.settings import SCALES
 from phasescope.tasks import LinearTarget
 from phasescope.vocabulary import Array, BadInput, Grid, Member, Recipe
 

@@ -15,15 +15,16 @@ import xarray as xr
 from torch import nn
 from torch.func import functional_call, vmap
 
-from phasescope import studies, theory
+from phasescope import lab, theory
 from phasescope.ensemble import simulate, streams, train
 from phasescope.ensemble.streams import initialized
 from phasescope.instruments import LEARNING, passage
+from phasescope.lab import study_named
 from phasescope.learners import SignalTransformer
-from phasescope.studies import study_named
-from phasescope.studies import transformer_signal as study
-from phasescope.studies._transformer_signal_claims import crossing_of, exponent, first_crossing
-from phasescope.studies._transformer_signal_runs import _parts, backpropagate, numbers_of, propagate, simplex, state
+from phasescope.studies.transformer_signal import experiments as parts
+from phasescope.studies.transformer_signal import settings as study
+from phasescope.studies.transformer_signal.claims import crossing_of, exponent, first_crossing
+from phasescope.studies.transformer_signal.runs import _parts, backpropagate, numbers_of, propagate, simplex, state
 from phasescope.tasks.images import digits
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Grid, Member, Recipe
@@ -271,10 +272,10 @@ def test_parts_of_a_gradient() -> None:
 
 
 def test_forward_readings_agree_and_do_not_depend_on_company() -> None:
-    for skip in study.SKIPS:
+    for skip in parts.SKIPS:
         one = member(skip=skip, strengths="0.5 0.5 2")
         assert propagate(one, streams(0))["gap"].shape == backpropagate(one, streams(0))["size"].shape == (4,)
-    some = study.experiments(study.TransformerSignalSettings(**TINY))["path"]
+    some = parts.experiments(study.TransformerSignalSettings(**TINY))["path"]
     alone = simulate(replace(some, grid=Grid({"skip": ("reset",), "sigma_A": (2.0,)}, seeds=[1])), workers=1)  # type: ignore[type-var]
     among = simulate(some, workers=2)  # type: ignore[arg-type]
     np.testing.assert_array_equal(among.gap.sel(skip="reset", sigma_A=2.0, seed=1), alone.gap[0, 0, 0])
@@ -308,7 +309,7 @@ def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     place = Path(tmp_path_factory.mktemp("transformer")) / "run"
-    return studies.run("transformer-signal", out=place, device="cpu", settings=TINY)
+    return lab.run("transformer-signal", out=place, device="cpu", settings=TINY)
 
 
 def test_it_runs_end_to_end(results: Any) -> None:
@@ -317,7 +318,7 @@ def test_it_runs_end_to_end(results: Any) -> None:
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
     figures = STUDY.figures(results.data, results.settings)
     assert {claim for figure in figures for claim in figure.claims} <= {c.id for c in STUDY.claims(results.settings)}
-    again = studies.load(results.directory)
+    again = lab.load(results.directory)
     assert again.verdicts.to_json() == results.verdicts.to_json()
 
 
@@ -328,12 +329,12 @@ def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None
 
 def test_networks_that_obey_the_theory_exactly_make_its_claims_hold(results: Any) -> None:
     """The claims' arithmetic, without noise: readings replaced by what theory says. Wrong signs or axes would show."""
-    from phasescope.studies import _transformer_signal_claims as claims
+    from phasescope.studies.transformer_signal import claims
 
     data, s = results.data.copy(deep=True), results.settings
     run = data["exponents.gap"]
-    for skip in study.SKIPS:
-        for name in study.STRENGTHS:
+    for skip in parts.SKIPS:
+        for name in parts.STRENGTHS:
             block = claims.predicted(name, skip)
             at = {"exponents.skip": skip, "exponents.strengths": name}
             layers = np.arange(run.sizes["exponents.layer"])
@@ -344,5 +345,5 @@ def test_networks_that_obey_the_theory_exactly_make_its_claims_hold(results: Any
         data["path.gap"].loc[{"path.skip": skip, "path.sigma_A": 1.0}] = 1 - states[:, 1] / states[:, 0]
     exact = ("path", "angle-exponent", "gradient-total", "gradient-mean", "gradient-difference")
     verdicts = {v["id"]: v["verdict"] for v in judge(STUDY.claims(s), data, streams(0)).to_json()}
-    wanted = {f"{name}-{skip}" for name in exact for skip in study.SKIPS}
+    wanted = {f"{name}-{skip}" for name in exact for skip in parts.SKIPS}
     assert {name for name in wanted if verdicts[name] != "holds"} == set()

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.blocks import Figure
+from phasescope.figures import Figure
+from phasescope.lab import MapResults, Results, load
 from phasescope.report import describe, png, slug, summary
 from phasescope.store import Store
-from phasescope.studies import MapResults, Results, load
 from phasescope.vocabulary import BadInput
 
 HERE = Path(__file__).parent

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
         train,
     )
     from phasescope.inspection import AutoInit, Inspection, autoinit, inspect
-    from phasescope.store import Store
-    from phasescope.studies import (
+    from phasescope.lab import (
         Experiment,
         MapResults,
         OrderParameter,
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
         phase_map,
         run,
     )
+    from phasescope.store import Store
     from phasescope.verdict import Claim, Control, Expectation
     from phasescope.vocabulary import (
         BadInput,
@@ -91,7 +91,7 @@ _HOMES = {
     ),
     "phasescope.inspection": ("AutoInit", "Inspection", "autoinit", "inspect"),
     "phasescope.store": ("Store",),
-    "phasescope.studies": (
+    "phasescope.lab": (
         "Experiment",
         "MapResults",
         "OrderParameter",

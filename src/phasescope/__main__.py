@@ -9,7 +9,7 @@ import sys  # noqa: E402
 
 def main() -> None:
     """Run the command line: exit code 0 when complete, 2 for bad input, 3 when interrupted."""
-    from phasescope.cli import called
+    from phasescope.commands.cli import called
 
     sys.exit(finish(ended(called)))
 

@@ -17,7 +17,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "phasescope"
 ROOMS = {"tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store"}
-NOUNS = {"errors", "checks", "directions", "vocabulary", "blocks", "identity", "samples"}
+NOUNS = {"errors", "checks", "directions", "vocabulary", "figures", "identity", "samples"}
 MAY_IMPORT = {
     "errors": set(),
     "door": {"errors"},
@@ -27,20 +27,21 @@ MAY_IMPORT = {
     "recipe": {"checks"},
     "vocabulary": {"errors", "checks", "members", "recipe"},
     "identity": {"identity", "errors", "vocabulary"},
-    "samples": {"errors", "checks", "vocabulary"},
-    "blocks": {"errors", "checks", "vocabulary"},
+    "samples": {"checks", "errors", "vocabulary"},
+    "figures": {"errors", "checks", "vocabulary"},
     **{room: {room, *NOUNS} for room in ROOMS},
     "losses": {"checks", "directions", "vocabulary"},
     "inspection": {"inspection", "losses", *ROOMS, *NOUNS},
     "layers": {"layers", "inspection", "losses", *ROOMS, *NOUNS},
-    "studies": {"studies", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "lab": {"lab", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "studies": {"studies", "lab", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "report": {"report", *ROOMS, *NOUNS},
-    "cli": {"cli", "door", "report", "studies", "layers", "inspection", *ROOMS, *NOUNS},
-    "testing": {"testing", "report", "studies", "layers", "inspection", *ROOMS, *NOUNS},
-    "__init__": {"cli", "report", "studies", "layers", "inspection", "losses", *ROOMS, *NOUNS},
-    "__main__": {"cli", "door"},
+    "commands": {"commands", "door", "report", "lab", "layers", "inspection", *ROOMS, *NOUNS},
+    "testing": {"testing", "report", "studies", "lab", "layers", "inspection", *ROOMS, *NOUNS},
+    "__init__": {"report", "lab", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "__main__": {"commands", "door"},
 }
-STUDIES = {"grokking"} | {path.stem for path in (HOUSE / "studies").glob("[!_]*.py")}
+STUDIES = {path.parent.name for path in (HOUSE / "studies").glob("*/__init__.py")}
 MOST_LINES, MOST_BODY = 400, 60
 
 
@@ -121,18 +122,31 @@ def import_direction(m: Module) -> list[str]:
 
 
 def studies_stand_alone(m: Module) -> list[str]:
-    """A study imports no other study: what two of them share has a name with an underscore.
-
-    A file ``_grokking_claims.py`` is a part of the study ``grokking``.
-    """
-    stem = m.path.split("/")[-1].removesuffix(".py").removeprefix("_")
-    others = {name for name in STUDIES if m.room == "studies" and not f"{stem}_".startswith(f"{name}_")}
+    """A study imports no other study: what two of them share is in ``lab``."""
+    if m.room != "studies":
+        return []
     named = [(line, name.split(".")) for line, name in m.imports()]
     return [
         f"{m.path}:{line}: imports the study {parts[2]}"
         for line, parts in named
-        if parts[:2] == ["phasescope", "studies"] and len(parts) > 2 and parts[2] in others
+        if parts[:2] == ["phasescope", "studies"] and len(parts) > 2 and parts[2] != m.path.split("/")[1]
     ]
+
+
+#: Inside a study: what each part may import of the others. A part of its own, such as ``networks``, is imported by all
+#: but the settings.
+PARTS = {"settings": set(), "figures": {"settings", "claims"}, "claims": {"settings"}, "experiments": {"settings"}}
+
+
+def parts_of_a_study_go_one_way(m: Module) -> list[str]:
+    """``settings <- experiments, claims, figures <- __init__``: what is drawn or claimed changes no number."""
+    _, study, part = [*m.path.removesuffix(".py").split("/"), "", ""][:3]
+    if m.room != "studies" or part not in PARTS:
+        return []
+    home = f"phasescope.studies.{study}"
+    others = {name.split(".")[3] for _, name in m.imports() if name.startswith(f"{home}.")}
+    wrong = (others & {*PARTS, "__init__"}) - PARTS[part]
+    return [f"{m.path}: {part} imports {name}" for name in sorted(wrong)]
 
 
 DRAWS = "rand randn randint randperm rand_like randn_like randint_like normal bernoulli multinomial poisson"
@@ -279,8 +293,22 @@ def no_leftovers(m: Module) -> list[str]:
 
 
 Rule = Callable[[Module], list[str]]
+
+
+def circles(modules: dict[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules of which each imports, by way of others, itself."""
+    reached = {name: set(found) for name, found in modules.items()}
+    for middle in modules:
+        for found in reached.values():
+            if middle in found:
+                found |= reached[middle]
+    met = {name: sorted(other for other in found if name in reached.get(other, ())) for name, found in reached.items()}
+    return sorted({tuple(group) for name, group in met.items() if name in reached[name]})  # type: ignore[arg-type]
+
+
 RULES: tuple[Rule, ...] = (
-    import_direction, studies_stand_alone, one_source_of_randomness, global_state_is_left_alone,
+    import_direction, studies_stand_alone, parts_of_a_study_go_one_way, one_source_of_randomness,
+    global_state_is_left_alone,
     who_may_write, nothing_runs_from_data, nothing_is_swallowed, sense_of_proportion, no_leftovers,
 )  # fmt: skip
 
@@ -296,13 +324,15 @@ WRONG: Examples = {
         ("theory/a.py", "from phasescope import Grid"),
         ("theory/a.py", "from ..instruments import phases"),
         ("theory/a.py", "from .. import instruments"),
-        ("store/a.py", "from phasescope.studies._study import Study"),
-        ("vocabulary.py", "from phasescope.blocks import Axis"),
+        ("store/a.py", "from phasescope.lab.study import Study"),
+        ("vocabulary.py", "from phasescope.figures import Axis"),
         ("losses.py", "from phasescope.instruments import alignment"),
-        ("blocks.py", "from phasescope.report import draw"),
-        ("report/a.py", "from phasescope.studies import load"),
+        ("figures.py", "from phasescope.report import draw"),
+        ("lab/a.py", "from phasescope.studies.grokking import STUDY"),
+        ("commands/a.py", "from phasescope.studies import grokking"),
+        ("report/a.py", "from phasescope.lab import load"),
         ("studies/a.py", "from phasescope.report import write"),
-        ("inspection/a.py", "from phasescope.studies import load"),
+        ("inspection/a.py", "from phasescope.lab import load"),
         ("ensemble/a.py", "from phasescope.inspection import inspect"),
         ("inspection/a.py", "from phasescope.layers import distances"),
         ("layers/a.py", "from phasescope.report import write_report"),
@@ -310,9 +340,14 @@ WRONG: Examples = {
         ("attic/a.py", ""),
     ],
     studies_stand_alone: [
-        ("studies/other.py", "from phasescope.studies.grokking import SCALES"),
-        ("studies/other.py", "from phasescope.studies import grokking"),
-        ("studies/_bench.py", "from .grokking import SCALES"),
+        ("studies/other/claims.py", "from phasescope.studies.grokking.settings import SCALES"),
+        ("studies/other/__init__.py", "from phasescope.studies import grokking"),
+        ("studies/other/claims.py", "from ..grokking import STUDY"),
+    ],
+    parts_of_a_study_go_one_way: [
+        ("studies/other/settings.py", "from phasescope.studies.other.claims import LEVELS"),
+        ("studies/other/claims.py", "from phasescope.studies.other import experiments"),
+        ("studies/other/experiments.py", "def f():\n    from .figures import LEVELS"),
     ],
     one_source_of_randomness: [
         ("tasks/a.py", "import numpy as np\nnp.random.default_rng(0)"),
@@ -328,10 +363,10 @@ WRONG: Examples = {
     ],
     global_state_is_left_alone: [
         ("ensemble/streams.py", "import torch\ntorch.manual_seed(0)"),
-        ("cli.py", "import torch\ntorch.set_num_threads(1)"),
-        ("cli.py", "import torch as t\nt.use_deterministic_algorithms(True)"),
-        ("cli.py", "from torch import set_default_dtype\nset_default_dtype(None)"),
-        ("cli.py", "import torch\ntorch.backends.cudnn.deterministic = True"),
+        ("commands/cli.py", "import torch\ntorch.set_num_threads(1)"),
+        ("commands/cli.py", "import torch as t\nt.use_deterministic_algorithms(True)"),
+        ("commands/cli.py", "from torch import set_default_dtype\nset_default_dtype(None)"),
+        ("commands/cli.py", "import torch\ntorch.backends.cudnn.deterministic = True"),
     ],
     who_may_write: [
         ("studies/a.py", "open('x', 'w')"),
@@ -350,21 +385,21 @@ WRONG: Examples = {
         ("store/a.py", "import torch\ntorch.load('x')"),
         ("store/a.py", "import numpy as np\nnp.load('x', allow_pickle=True)"),
         ("store/a.py", "import pandas as pd\npd.read_pickle('x')"),
-        ("cli.py", "eval('1')"),
-        ("cli.py", "exec('1')"),
+        ("commands/cli.py", "eval('1')"),
+        ("commands/cli.py", "exec('1')"),
     ],
     nothing_is_swallowed: [
-        ("cli.py", "try:\n    f()\nexcept Exception:\n    pass"),
-        ("cli.py", "try:\n    f()\nexcept:\n    ..."),
-        ("cli.py", "for x in y:\n    try:\n        f()\n    except (OSError, Exception):\n        continue"),
-        ("cli.py", "import contextlib\nwith contextlib.suppress(Exception):\n    f()"),
+        ("commands/cli.py", "try:\n    f()\nexcept Exception:\n    pass"),
+        ("commands/cli.py", "try:\n    f()\nexcept:\n    ..."),
+        ("commands/cli.py", "for x in y:\n    try:\n        f()\n    except (OSError, Exception):\n        continue"),
+        ("commands/cli.py", "import contextlib\nwith contextlib.suppress(Exception):\n    f()"),
     ],
     sense_of_proportion: [
-        ("cli.py", "x = 1\n" * (MOST_LINES + 1)),
-        ("cli.py", LONG + "    x = 1\n" * MOST_BODY),
+        ("commands/cli.py", "x = 1\n" * (MOST_LINES + 1)),
+        ("commands/cli.py", LONG + "    x = 1\n" * MOST_BODY),
     ],
     no_leftovers: [
-        ("cli.py", "x = 1  # TO" + "DO: mend"),
+        ("commands/cli.py", "x = 1  # TO" + "DO: mend"),
         ("ensemble/utils.py", ""),
     ],
 }
@@ -373,12 +408,15 @@ RIGHT: Examples = {
         ("ensemble/a.py", "import torch\nfrom phasescope.ensemble import plan\nfrom . import jobs"),
         ("ensemble/a.py", "from phasescope.vocabulary import Grid\nfrom ..vocabulary import Law"),
         ("studies/a.py", "from phasescope import theory\nfrom phasescope.ensemble.jobs import TaskLike"),
-        ("cli.py", "from phasescope.report import write\nfrom phasescope.studies import load"),
+        ("commands/a.py", "from phasescope.report import write\nfrom phasescope.lab import load"),
     ],
     studies_stand_alone: [
-        ("studies/grokking.py", "from phasescope.studies._study import Study"),
-        ("studies/grokking.py", "from phasescope.studies import part"),
-        ("studies/_grokking_claims.py", "from phasescope.studies.grokking import SCALES"),
+        ("studies/grokking/claims.py", "from phasescope.lab.study import part"),
+        ("studies/grokking/claims.py", "from phasescope.studies.grokking.settings import SCALES"),
+    ],
+    parts_of_a_study_go_one_way: [
+        ("studies/other/__init__.py", "from phasescope.studies.other import claims, experiments, figures, settings"),
+        ("studies/other/claims.py", "from .settings import SCALES\nfrom phasescope.studies.other.networks import f"),
     ],
     one_source_of_randomness: [
         ("ensemble/streams.py", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
@@ -387,7 +425,7 @@ RIGHT: Examples = {
     ],
     global_state_is_left_alone: [
         ("ensemble/streams.py", "import torch\ntorch.Generator().manual_seed(1)"),
-        ("cli.py", "import torch\nn = torch.get_num_threads()\nx = torch.backends.cudnn.enabled"),
+        ("commands/cli.py", "import torch\nn = torch.get_num_threads()\nx = torch.backends.cudnn.enabled"),
     ],
     who_may_write: [
         ("ensemble/plan.py", "with open('/proc/meminfo') as file:\n    pass"),
@@ -402,14 +440,14 @@ RIGHT: Examples = {
         ("ensemble/a.py", "def f(module):\n    module.eval()"),
     ],
     nothing_is_swallowed: [
-        ("cli.py", "try:\n    f()\nexcept OSError:\n    pass"),
-        ("cli.py", "try:\n    f()\nexcept Exception:\n    g()\n    raise"),
+        ("commands/cli.py", "try:\n    f()\nexcept OSError:\n    pass"),
+        ("commands/cli.py", "try:\n    f()\nexcept Exception:\n    g()\n    raise"),
     ],
     sense_of_proportion: [
-        ("cli.py", LONG + "    x = 1\n" * (MOST_BODY - 1)),
+        ("commands/cli.py", LONG + "    x = 1\n" * (MOST_BODY - 1)),
     ],
     no_leftovers: [
-        ("cli.py", "x = 1  # in metres"),
+        ("commands/cli.py", "x = 1  # in metres"),
     ],
 }
 
@@ -439,3 +477,26 @@ def test_the_house_keeps_the_rule(rule: Rule) -> None:
     assert len(modules) > 30, f"no house at {HOUSE}"
     found = [violation for module in modules for violation in rule(module)]
     assert not found, "\n".join([rule.__doc__ or "", *found])
+
+
+def imported(modules: dict[str, Module]) -> dict[str, set[str]]:
+    """Return which modules of the house each module imports, hidden imports too; a package is its ``__init__``."""
+    found: dict[str, set[str]] = {name: set() for name in modules}
+    for name, module in modules.items():
+        for _, full in module.imports():
+            target = full if full in modules else full.rpartition(".")[0]
+            if target in modules and target != name:
+                found[name].add(target)
+    return found
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    named = {}
+    for file in HOUSE.rglob("*.py"):
+        path = file.relative_to(HOUSE).as_posix()
+        named[f"phasescope.{path.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")] = Module(
+            path, file.read_text("utf-8")
+        )
+    assert circles(imported(named)) == []
+    wrong = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}
+    assert circles(wrong) == [("a", "b", "c")]

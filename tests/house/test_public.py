@@ -21,7 +21,7 @@ PUBLIC = [
     *(
         f"phasescope.{room}"
         for room in (
-            "tasks", "learners", "losses", "ensemble", "theory", "instruments", "verdict", "store", "studies", "report",
+            "tasks", "learners", "losses", "ensemble", "theory", "instruments", "verdict", "store", "lab", "report",
             "layers",
         )
     ),
@@ -115,7 +115,7 @@ def run_python(code: str) -> subprocess.CompletedProcess[str]:
 HELP = """
 import sys
 sys.argv = ["phasescope", "--help"]
-from phasescope.cli import main
+from phasescope.commands.cli import main
 try:
     main()
 except SystemExit as end:
@@ -138,7 +138,7 @@ def test_importing_phasescope_does_not_import_torch() -> None:
 
 
 def test_the_check_sees_torch() -> None:
-    done = run_python(HELP.replace("from phasescope.cli import main", "import torch\ndef main(): pass"))
+    done = run_python(HELP.replace("from phasescope.commands.cli import main", "import torch\ndef main(): pass"))
     assert done.stderr.split()[-1] == "True", done.stderr
 
 
@@ -150,3 +150,11 @@ def test_one_version_everywhere() -> None:
     assert changes is not None
     assert citation is not None
     assert project == changes[1] == citation[1]
+
+
+def test_what_moved_to_the_lab_is_still_found() -> None:
+    studies = importlib.import_module("phasescope.studies")
+    with pytest.warns(DeprecationWarning, match=r"is phasescope\.lab\.Study now"):
+        assert studies.Study is importlib.import_module("phasescope.lab").Study
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        studies.nothing  # noqa: B018

@@ -17,7 +17,8 @@ from torch import nn
 import phasescope as ps
 from phasescope import instruments, losses, tasks, theory
 from phasescope.ensemble import streams
-from phasescope.studies import _lab, study_named, study_points
+from phasescope.lab import bench as _lab
+from phasescope.lab import study_named, study_points
 from phasescope.verdict import decide, estimate, interval, judge
 from phasescope.vocabulary import Draw
 
@@ -262,7 +263,7 @@ def instrumental(rng: random.Random) -> Call:
 
 def polynomial(rng: random.Random) -> Call:
     """Return a text to be read as a polynomial, its table, or what the command says of it."""
-    from phasescope.studies import _polynomial
+    from phasescope.commands import polynomial as _polynomial
 
     text = rng.choice(TEXTS)
     if rng.random() < 0.5:

@@ -34,7 +34,7 @@ from bad_values import words
 from sabotage import SABOTEURS
 
 import phasescope
-import phasescope.cli
+import phasescope.commands.cli
 from phasescope.errors import BadInput
 
 LONGEST = 450
@@ -44,9 +44,9 @@ SLOW = {"settings": 20.0, "process": 15.0}  # a plan of honest settings takes se
 DEAF = 60.0  # compiled code hears no alarm: so long after its input began, a child dies of it
 SHARES = {"grid": 1200, "recipe": 1200, "table": 1250, "claims": 1000, "theory": 2000, "instruments": 1100,
           "polynomial": 1000, "settings": 600, "command": 500, "process": 150}  # fmt: skip
-IMPORTED = ("phasescope.studies._polynomial", "phasescope.studies._doctor", "phasescope.inspection.command", "phasescope.layers.command",
-            "phasescope.layers.prune_command", "phasescope.report.told", "phasescope.report.writer", "torch._dynamo", "sympy",
-            "transformers", "sklearn.datasets", "sklearn.feature_extraction.text", "phasescope.studies._display", "rich.table")  # fmt: skip
+IMPORTED = ("phasescope.commands.polynomial", "phasescope.commands.doctor", "phasescope.commands.inspect", "phasescope.commands.layers",
+            "phasescope.commands.prune", "phasescope.report.told", "phasescope.report.writer", "torch._dynamo", "sympy",
+            "transformers", "sklearn.datasets", "sklearn.feature_extraction.text", "phasescope.commands.display", "rich.table")  # fmt: skip
 MEMORY = 12 * 2**30
 Found = tuple[str, str, str]  # kind, the call, and for a fault what went wrong and where
 
@@ -135,7 +135,7 @@ def forked(family: str, seed: int, number: int) -> Found:
                 os.dup2(said.fileno(), 2)
                 os.dup2(os.open(os.devnull, os.O_RDWR), 1)
                 sys.argv = ["phasescope", *asked]
-                phasescope.cli.main()
+                phasescope.commands.cli.main()
             except SystemExit as end:
                 code = int(end.code or 0)
             except BaseException:

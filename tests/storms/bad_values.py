@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from phasescope.errors import shown
-from phasescope.studies import study_points
+from phasescope.lab import study_points
 from phasescope.vocabulary import Grid
 
 NUMBERS: tuple[Any, ...] = (

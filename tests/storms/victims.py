@@ -12,7 +12,7 @@ import torch
 from storm import arrays_of
 
 import phasescope as ps
-from phasescope import report, studies
+from phasescope import lab, report
 from phasescope.instruments import LEARNING, mean_participation
 from phasescope.store import Store
 
@@ -120,7 +120,7 @@ def map_stacked(folder: Path) -> dict[str, Any]:
 
 def study(folder: Path) -> dict[str, Any]:
     """The whole of ``grokking`` at tiny settings: trained, measured, judged, drawn, the page written."""
-    results = studies.run("grokking", out=folder, device="cpu", workers=2, **TINY)
+    results = lab.run("grokking", out=folder, device="cpu", workers=2, **TINY)
     with Store(folder) as store:
         report.write_report(
             store, study_name="grokking", title=results.title, question=results.question, paper=results.paper,

@@ -15,15 +15,8 @@ from hypothesis import strategies as st
 
 from phasescope import theory
 from phasescope.ensemble import measure, streams
-from phasescope.instruments import (
-    correct_logit,
-    participation_in_basis,
-    phase_alignment,
-    table_accuracy,
-    table_loss,
-)
-from phasescope.learners import ExactMLP, ExpertsNetwork, PowerMLP
-from phasescope.studies._polynomial_networks import (
+from phasescope.instruments import correct_logit, participation_in_basis, phase_alignment, table_accuracy, table_loss
+from phasescope.lab.polynomial_networks import (
     POWERS,
     experts_network,
     form_network,
@@ -33,6 +26,7 @@ from phasescope.studies._polynomial_networks import (
     sum_network,
     table_of,
 )
+from phasescope.learners import ExactMLP, ExpertsNetwork, PowerMLP
 from phasescope.tasks import addition, multiplication, parse, polynomial_table
 from phasescope.vocabulary import BadInput, Grid
 

@@ -10,17 +10,7 @@ import numpy as np
 import xarray as xr
 
 from phasescope.checks import plain, shown
-from phasescope.vocabulary import (
-    Array,
-    BadInput,
-    Fate,
-    Grid,
-    Instrument,
-    Member,
-    Scatter,
-    Trajectory,
-    nearest,
-)
+from phasescope.vocabulary import Array, BadInput, Fate, Grid, Instrument, Member, Scatter, Trajectory, nearest
 
 
 def to_record(t: Trajectory) -> tuple[dict[str, Array], dict[str, Any]]:

@@ -22,15 +22,7 @@ import numpy as np
 from phasescope.identity import arrays, modules
 from phasescope.identity import code as codes
 from phasescope.identity.networks import backend, network_parts, of_compiling, refused_network
-from phasescope.identity.objects import (
-    Untold,
-    attributes,
-    class_token,
-    hashed,
-    is_plain,
-    reduced,
-    token,
-)  # fmt: skip
+from phasescope.identity.objects import Untold, attributes, class_token, hashed, is_plain, reduced, token
 from phasescope.identity.origins import Origin, origin_of
 from phasescope.identity.spaces import PLAIN, cell_of, space
 from phasescope.vocabulary import BadInput

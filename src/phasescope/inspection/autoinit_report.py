@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from phasescope.blocks import Axis, Curves, Figure, Line
+from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.inspection.autoinit_jacobians import Found, Goal
 from phasescope.vocabulary import Array
 

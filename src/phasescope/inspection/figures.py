@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import xarray as xr
 
-from phasescope.blocks import Axis, Curves, Figure, Line
-from phasescope.inspection.readings import Inspection
+from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.vocabulary import Array
 
 
-def figure_of(found: Inspection) -> Figure:
-    """Return four panels over the blocks: chi_J, J to the end, the kernel, and cosines with dead units."""
-    data = found.to_dataset()
+def figure_of(data: xr.Dataset, model: str, batch: str, summary: str) -> Figure:
+    """Return four panels over the blocks: chi_J, J to the end, the kernel, and cosines with dead units.
+
+    ``data`` is an inspection's dataset; the rest are its words about the model, the batch and what was found.
+    """
     n = np.arange(len(data.block))
     judged = data.verdict.values != "-"
 
@@ -37,9 +39,8 @@ def figure_of(found: Inspection) -> Figure:
         Curves("Signal", blocks, Axis("kernel K = mean of h^2", scale="log"), [line("kernel", "measured")]),
         Curves("Likeness and dead units", blocks, Axis("share"), shares),
     ]
-    summary = found.summary()
     caption = (
-        f"{found.model}, {found.batch}. {summary[0].upper()}{summary[1:]}. "
+        f"{model}, {batch}. {summary[0].upper()}{summary[1:]}. "
         "chi_J is J across one block: above 1 gradients grow on their way back, below 1 they shrink."
     )
     return Figure("inspection", "Signal and gradients through the model", caption, panels)

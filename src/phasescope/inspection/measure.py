@@ -13,13 +13,7 @@ from torch import Tensor, nn
 from phasescope.ensemble import streams
 from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import blocks_of, first_not_finite, is_weight_layer
-from phasescope.inspection.judge import (
-    BLOCK_TOLERANCE,
-    Depth,
-    findings_of,
-    scale_of,
-    verdict_of,
-)
+from phasescope.inspection.judge import BLOCK_TOLERANCE, Depth, findings_of, scale_of, verdict_of
 from phasescope.inspection.readings import NOTHING, BlockReading, Inspection, Interval
 from phasescope.instruments import (
     INPUT,

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from phasescope.blocks import Figure
+from phasescope.figures import Figure
+from phasescope.inspection.figures import figure_of
 from phasescope.verdict.numbers import pack
 
 if TYPE_CHECKING:
@@ -185,9 +186,7 @@ class Inspection:
 
     def figure(self) -> Figure:
         """Return the picture: chi_J per block, J to the end, kernel, and cosines and dead units, as blocks."""
-        from phasescope.inspection.figures import figure_of
-
-        return figure_of(self)
+        return figure_of(self.to_dataset(), self.model, self.batch, self.summary())
 
 
 def _plain(value: Any) -> Any:

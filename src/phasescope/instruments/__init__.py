@@ -26,12 +26,7 @@ from phasescope.instruments.independent_neurons import (
     neuron_groups,
     neuron_vectors,
 )
-from phasescope.instruments.intrinsic_dimension import (
-    IntrinsicDimension,
-    distinct,
-    likelihood_dimension,
-    two_nn,
-)
+from phasescope.instruments.intrinsic_dimension import IntrinsicDimension, distinct, likelihood_dimension, two_nn
 from phasescope.instruments.isotropy import effective_rank, isoscore, outlier_dimensions, participation_ratio
 from phasescope.instruments.jacobian_profile import jacobian_profile, push_forward
 from phasescope.instruments.kernel_distance import kernel_distance, pattern_distance, tangent_kernel

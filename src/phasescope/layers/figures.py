@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from phasescope.blocks import Axis, Curves, Figure, HeatMap, Line
+from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.layers.angular import Distances, Kind, deepest
 from phasescope.layers.perplexity import Losses
 from phasescope.layers.removal import CHOICES, Choice, Curve

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedFormatter, FixedLocator
 
-from phasescope.blocks import Axis
+from phasescope.figures import Axis
 from phasescope.vocabulary import Array
 
 from .scales import Scale, apply, edges

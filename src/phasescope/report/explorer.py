@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.blocks import Diagram, Recorded
+from phasescope.figures import Diagram, Recorded
 from phasescope.vocabulary import Array
 
 from . import opened

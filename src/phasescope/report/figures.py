@@ -10,7 +10,7 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from phasescope.blocks import Curves, Figure, HeatMap, Histogram, PhaseMap
+from phasescope.figures import Curves, Figure, HeatMap, Histogram, PhaseMap
 
 from .curves import draw_curves
 from .heat import draw_heat_map

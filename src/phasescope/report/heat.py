@@ -13,7 +13,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import MaxNLocator
 
-from phasescope.blocks import HeatMap, Line
+from phasescope.figures import HeatMap, Line
 from phasescope.vocabulary import Array, BadInput
 
 from .cells import apply_cells, cell_scale, centres

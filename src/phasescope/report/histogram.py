@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from phasescope.blocks import Axis, Histogram
+from phasescope.figures import Axis, Histogram
 from phasescope.vocabulary import Array
 
 from .palette import COLOURS, DASHES

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.blocks import Diagram, Neurons, Opened
+from phasescope.figures import Diagram, Neurons, Opened
 from phasescope.vocabulary import Array
 
 NEURONS = 3_000_000  # bytes of them on a page at most

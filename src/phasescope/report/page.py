@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from phasescope.blocks import Diagram, Figure, PhaseMap, Table
+from phasescope.figures import Diagram, Figure, PhaseMap, Table
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary

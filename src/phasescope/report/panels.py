@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.text import Text
 from matplotlib.transforms import ScaledTranslation
 
-from phasescope.blocks import Axis, Curves, HeatMap, Histogram, PhaseMap
+from phasescope.figures import Axis, Curves, HeatMap, Histogram, PhaseMap
 from phasescope.vocabulary import Array
 
 from .palette import MUTED

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from phasescope.blocks import PhaseMap
+from phasescope.figures import PhaseMap
 from phasescope.vocabulary import Array
 
 from .cells import apply_cells

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from phasescope.blocks import PhaseMap
+from phasescope.figures import PhaseMap
 from phasescope.vocabulary import Array, BadInput
 
 from .cells import cell_scale, centres, spans

@@ -22,7 +22,7 @@ from matplotlib.ticker import (
     ScalarFormatter,
 )
 
-from phasescope.blocks import Axis
+from phasescope.figures import Axis
 from phasescope.vocabulary import Array
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from phasescope.blocks import Diagram, Figure, Table
 from phasescope.errors import BadInput, told
+from phasescope.figures import Diagram, Figure, Table
 from phasescope.store.atomic import write_atomic
 from phasescope.store.folder import owned
 

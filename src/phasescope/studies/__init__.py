@@ -1,30 +1,16 @@
-"""One module per paper: settings, experiments, claims, figures. Each reads like the paper's method section.
+"""One package per paper, and nothing else: settings, experiments, claims, figures. ``phasescope.lab`` runs them."""
 
-To add one, copy ``grokking.py``, name it in ``pyproject.toml`` under ``phasescope.studies``, and run it.
-"""
+from __future__ import annotations
 
-from phasescope.studies._lab import Results, Stage, judge, run
-from phasescope.studies._load import load
-from phasescope.studies._map import phase_map
-from phasescope.studies._map_results import MapResults
-from phasescope.studies._registry import study_named, study_points
-from phasescope.studies._settings import settings_of
-from phasescope.studies._study import Experiment, OrderParameter, Paper, Study, part
+import warnings
+from typing import Any
 
-__all__ = [
-    "Experiment",
-    "MapResults",
-    "OrderParameter",
-    "Paper",
-    "Results",
-    "Stage",
-    "Study",
-    "judge",
-    "load",
-    "part",
-    "phase_map",
-    "run",
-    "settings_of",
-    "study_named",
-    "study_points",
-]
+
+def __getattr__(name: str) -> Any:
+    """Return what stood here before it moved to ``phasescope.lab``, with a ``DeprecationWarning``."""
+    from phasescope import lab
+
+    if name not in lab.__all__:
+        raise AttributeError(f"module 'phasescope.studies' has no attribute {name!r}")
+    warnings.warn(f"phasescope.studies.{name} is phasescope.lab.{name} now", DeprecationWarning, stacklevel=2)
+    return getattr(lab, name)

@@ -4,7 +4,8 @@ from phasescope.tasks.images import digits, fashion_mnist, images
 from phasescope.tasks.linear import LinearTarget, target_direction
 from phasescope.tasks.modular import ModularTable, addition, division, function, multiplication, subtraction
 from phasescope.tasks.pairs import Pairs, emoji
-from phasescope.tasks.polynomial import Polynomial, polynomial_table
+from phasescope.tasks.polynomial import Polynomial
+from phasescope.tasks.polynomial_tasks import polynomial_table
 from phasescope.tasks.polynomial_text import parse
 from phasescope.tasks.table import Sampler, Table
 

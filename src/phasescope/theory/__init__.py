@@ -164,12 +164,7 @@ from phasescope.theory.rich_lazy import (
     tangent_kernel,
     whitened_flow,
 )
-from phasescope.theory.rich_lazy_wide import (
-    deep_null_coordinate,
-    hyperbolic_entropy,
-    least_entropy,
-    product_flow,
-)
+from phasescope.theory.rich_lazy_wide import deep_null_coordinate, hyperbolic_entropy, least_entropy, product_flow
 from phasescope.theory.stochastic_collapse import (
     attractivity,
     collapse_rate,

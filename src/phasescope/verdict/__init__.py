@@ -3,7 +3,8 @@
 from .claims import Claim, Control, Effect, Expectation, Statistic
 from .intervals import estimate, interval, intervals
 from .judge import decide, judge
-from .verdicts import ControlResult, Outcome, Verdict, Verdicts
+from .verdict import ControlResult, Outcome, Verdict
+from .verdicts import Verdicts
 
 __all__ = [
     "Claim",

@@ -29,7 +29,8 @@ from phasescope.vocabulary import Array, BadInput, Generators
 from .claims import Claim, Effect, Expectation, Statistic
 from .intervals import estimate, interval
 from .numbers import show_interval
-from .verdicts import ControlResult, Outcome, Verdict, Verdicts
+from .verdict import ControlResult, Outcome, Verdict
+from .verdicts import Verdicts
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -5,17 +5,17 @@ from __future__ import annotations
 import html
 import io
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from .numbers import show, show_interval
+from .verdict import Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
     from rich.text import Text
 
-    from .verdicts import Verdict, Verdicts
 
 WIDE = 96  # columns from which a table reads better than a list
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -23,17 +23,19 @@ COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 HEADINGS = ("verdict", "claim", "measured", "expected", "control", "n")
 
 
-def as_text(verdicts: Verdicts) -> str:
+def as_text(verdicts: Sequence[Verdict], summary: str) -> str:
     """Return the verdicts as plain text, as wide as the terminal (100 columns where there is none)."""
-    from rich.console import Console
+    from rich.console import Console, Group
 
     page = io.StringIO()
     columns = shutil.get_terminal_size((100, 24)).columns
-    Console(file=page, width=columns, color_system=None, markup=False, emoji=False).print(verdicts, end="")
+    Console(file=page, width=columns, color_system=None, markup=False, emoji=False).print(
+        Group(*for_terminal(verdicts, summary, columns)), end=""
+    )
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
 
-def for_terminal(verdicts: Verdicts, width: int) -> Iterator[RenderableType]:
+def for_terminal(verdicts: Sequence[Verdict], summary: str, width: int) -> Iterator[RenderableType]:
     """Yield what rich prints at ``width`` columns: a table, or a list where narrow; reasons; the summary."""
     from rich.text import Text
 
@@ -43,14 +45,14 @@ def for_terminal(verdicts: Verdicts, width: int) -> Iterator[RenderableType]:
     else:
         for verdict in verdicts:
             yield _entry(verdict)
-    yield Text(verdicts.summary(), style="bold")
+    yield Text(summary, style="bold")
 
 
-def as_html(verdicts: Verdicts) -> str:
+def as_html(verdicts: Sequence[Verdict], summary: str) -> str:
     """Return the verdicts as an HTML table, with each reason as a tooltip on its verdict."""
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in HEADINGS)
     rows = "".join(_row(verdict) for verdict in verdicts)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{verdicts.summary()}</p>"
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{summary}</p>"
 
 
 def _measured(verdict: Verdict) -> str:
@@ -70,7 +72,7 @@ def _outcome(verdict: Verdict) -> Text:
     return Text(f"{MARKS[verdict.verdict]} {verdict.verdict}", style=f"bold {COLOURS[verdict.verdict]}")
 
 
-def _table(verdicts: Verdicts) -> Table:
+def _table(verdicts: Sequence[Verdict]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text

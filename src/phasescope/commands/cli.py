@@ -1,0 +1,368 @@
+"""The command line: the same words as the Python API."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from phasescope.commands.options import PAGE, place
+from phasescope.commands.options import register as layer_commands
+from phasescope.door import ended, safe_point, training_is_over
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from phasescope.commands.inspect import Told
+    from phasescope.lab import MapResults, Results, Stage
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A laboratory for the science of deep learning: phase diagrams of small networks, exact theory, verdicts.",
+)
+CTRL_C = 130
+MOST_CHARACTERS, MOST_BRACKETS = 20_000, 200  # of a setting
+
+Scale = Annotated[str, typer.Option(help="pocket: a minute or two on two cores; paper: the paper's own sizes.")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Change a setting, for example p=31; repeatable."),
+]
+Seeds = Annotated[int | None, typer.Option(help="Networks per cell.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in shares of an axis.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
+Estimate = Annotated[bool, typer.Option("--estimate", help="Time a network of each part; may take minutes.")]
+Out = Annotated[
+    Path | None, typer.Option(parser=place, metavar="PATH", help="The run's folder; default runs/<study>-<scale>.")
+]
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)  # what users write is text
+
+
+def _changes(pairs: list[str] | None) -> dict[str, Any]:
+    from phasescope.vocabulary import BadInput
+
+    changes: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise BadInput(f"--set {pair!r} is not NAME=VALUE: write, for example, --set p=31.")
+        if name in changes:
+            raise BadInput(f"--set {name}= is there more than once: give each setting one value.")
+        changes[name] = _value(name, text)
+    return changes
+
+
+def _value(name: str, text: str) -> Any:
+    """Return the value that JSON writes, or the text itself where it is no JSON. Raises ``BadInput``."""
+    from phasescope.vocabulary import BadInput
+
+    if len(text) > MOST_CHARACTERS or sum(map(text.count, "[{")) > MOST_BRACKETS:
+        raise BadInput(
+            f"--set {name}={text[:40]}... has {len(text):,} characters: at most {MOST_CHARACTERS:,}, and "
+            f"{MOST_BRACKETS} brackets, are read."
+        )
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    except ValueError:  # Python reads no whole number of so many digits
+        raise BadInput(f"--set {name}={text[:40]}... has too many digits: give a smaller number.") from None
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="The study's name; see phasescope list.")],
+    scale: Scale = "pocket",
+    set_: Changes = None,
+    seeds: Seeds = None,
+    device: Device = "auto",
+    out: Out = None,
+    as_json: AsJson = False,
+    open_: Open = False,
+) -> None:
+    """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
+    from phasescope import lab
+
+    common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
+    _carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_)
+
+
+@app.command("map")
+def map_(
+    study: Annotated[str, typer.Argument(help="A study that names an order parameter; see phasescope list.")],
+    x: Annotated[str, typer.Option(help="The knob across: NAME=LOW:HIGH, with :log or :int at the end if wanted.")],
+    y: Annotated[str, typer.Option(help="The knob upwards, likewise.")],
+    by: Annotated[str | None, typer.Option(help="What tells phases apart; the study's first order parameter.")] = None,
+    scale: Scale = "pocket",
+    set_: Changes = None,
+    tolerance: Tolerance = 1 / 32,
+    cells: Annotated[int | None, typer.Option(help="Train at most so many places.")] = None,
+    seeds: Annotated[int, typer.Option(help="Networks of a place at most; three where they agree.")] = 7,
+    confidence: Annotated[float, typer.Option(help="How well a place's phase is to be known.")] = 0.9,
+    device: Device = "auto",
+    out: Out = None,
+    as_json: AsJson = False,
+    open_: Open = False,
+) -> None:
+    """Draw a phase map: which phase reigns where over two knobs, with networks trained only where phases meet."""
+    from phasescope import lab
+
+    common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
+    asked: dict[str, Any] = {"x": x, "y": y, "by": by, "tolerance": tolerance, "cells": cells, "confidence": confidence}
+    _carry_out(lambda display: lab.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
+
+
+def _carry_out(work: Callable[[Callable[[Stage], None]], Results | MapResults], as_json: bool, open_: bool) -> None:
+    """Do the work with a live display, write its report, and tell of it."""
+    from phasescope.commands.display import Display
+
+    display, started = Display(_console(stderr=True)), time.monotonic()
+
+    def on_progress(stage: Stage) -> None:
+        safe_point()
+        display(stage)
+
+    try:
+        results = work(on_progress)
+        training_is_over()
+    finally:
+        display.close()
+    paths = _report(results)
+    seconds = round(time.monotonic() - started, 3)
+    if as_json:
+        print(json.dumps(_document(results, paths, seconds), allow_nan=False))
+    else:
+        _tell(results, paths, seconds)
+    if open_:
+        webbrowser.open(Path(paths["report"]).resolve().as_uri())
+
+
+def _report(results: Results | MapResults) -> dict[str, Any]:
+    """Write figures and page into the run's folder; return where they are."""
+    from phasescope.report import write_report
+    from phasescope.store import Store
+
+    assert results.directory is not None
+    with Store(results.directory) as store:
+        return write_report(store, **_parts(results))
+
+
+def _parts(results: Results | MapResults) -> dict[str, Any]:
+    return {
+        "study_name": results.provenance["study"],
+        "title": results.title,
+        "question": results.question,
+        "paper": results.paper,
+        "figures": results.figures(),
+        "claims": results.verdicts.to_json(),
+        "provenance": results.provenance,
+        "notes": results.notes,
+        "settings": dict(results.settings),
+        "command": results.command,
+        "diagrams": results.diagrams(),
+    }
+
+
+def _document(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> dict[str, Any]:
+    return {
+        "study": results.provenance["study"],
+        "scale": results.provenance["scale"],
+        "complete": True,
+        "seconds": seconds,
+        **results.findings(),
+        "report": str(paths["report"]),
+        "data": str(results.data_path),
+        "provenance": dict(results.provenance),
+    }
+
+
+def _tell(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> None:
+    from rich.text import Text
+
+    console = _console()
+    paper = f" ({results.paper.authors} {results.paper.year})" if results.paper else ""
+    console.print(Text.assemble((results.title, "bold"), paper))
+    print(results.summary())
+    if paths:
+        print(f"figures  {Path(paths['report']).parent / 'figures'}\npage     {paths['report']}")
+    print(f"data     {results.data_path}\n{seconds:.1f} s, report included")
+
+
+@app.command("list")
+def list_() -> None:
+    """List the studies."""
+    from rich.table import Column, Table
+
+    from phasescope.lab.registry import study_named, study_points
+
+    table = Table(
+        *(Column(name, overflow="fold", no_wrap=name == "study") for name in ("study", "title", "paper")), box=None
+    )
+    for name in study_points():
+        study = study_named(name)
+        first, *others = study.paper.authors.split(", ")
+        authors = f"{first} et al." if others else first
+        table.add_row(name, study.title, f"{authors} {study.paper.year}\n{study.paper.link}")
+    _console().print(table)
+
+
+@app.command()
+def show(study: str, estimate: Estimate = False) -> None:
+    """Show a study: question, paper, settings of each scale, claims with sources, and what it costs on this machine."""
+    from phasescope.commands.show import shown
+
+    _console().print(shown(study, estimate=estimate))
+
+
+@app.command()
+def explore(
+    directory: Annotated[Path, typer.Argument(parser=place, metavar="DIRECTORY", help="A run's folder.")],
+    out: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default report.html in the folder.")
+    ] = None,
+    open_: Open = False,
+) -> None:
+    """Make the page of a finished run again, one file that opens from disk, to explore and to send to others."""
+    from phasescope import lab
+    from phasescope.report.writer import write_page
+
+    results = lab.load(directory)
+    page = _report(results)["report"] if out is None else write_page(out, **_parts(results))
+    print(page)
+    if open_:
+        webbrowser.open(page.resolve().as_uri())
+
+
+@app.command()
+def report(
+    directory: Annotated[Path, typer.Argument(parser=place, metavar="DIRECTORY", help="A run's folder.")],
+    open_: Open = False,
+) -> None:
+    """Tell a finished run again from its store: the claims, the figures, the page. Nothing is trained."""
+    from phasescope import lab
+
+    results = lab.load(directory)
+    readable = not os.access(directory, os.W_OK)  # an archive: its page stays as it is
+    paths = {} if readable else _report(results)
+    _tell(results, paths, float(results.provenance["seconds"]))
+    if readable:
+        print(f"no page  {directory} can not be written: phasescope explore {directory} --out FILE makes one elsewhere")
+    elif open_:
+        webbrowser.open(Path(paths["report"]).resolve().as_uri())
+
+
+@app.command()
+def data(
+    name: Annotated[str | None, typer.Argument(help="A data set; without one, all are listed.")] = None,
+) -> None:
+    """Fetch a real data set into the cache, once, and check it; without a name, list the sets that are known."""
+    from rich.table import Column, Table
+
+    from phasescope.store.data import SETS, data_home, fetch
+
+    if name is not None:
+        print(fetch(name, lambda words: print(words, file=sys.stderr)))
+        return
+    table = Table(Column("data set", no_wrap=True), "what", "licence", "in the cache", box=None)
+    for known in SETS.values():
+        table.add_row(known.name, known.about, known.licence, "yes" if (data_home() / known.name).is_dir() else "no")
+    _console().print(table)
+
+
+@app.command()
+def doctor(
+    directory: Annotated[
+        Path | None, typer.Argument(parser=place, metavar="[DIRECTORY]", help="A run's folder to check.")
+    ] = None,
+) -> None:
+    """Check the installation: versions, device, threads, measured matrix-multiply peak, and a store's health."""
+    from phasescope.commands.doctor import examined
+
+    _console().print(examined(directory))
+
+
+@app.command("inspect")
+def inspect_(
+    model: Annotated[str, typer.Argument(help="A Hugging Face folder, or package.module:factory, whose code is run.")],
+    batch: Annotated[
+        Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
+    ] = None,
+    blocks: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
+    probes: Annotated[int, typer.Option(help="Random vectors per Jacobian.")] = 8,
+    seed: Annotated[int, typer.Option(help="Of the random vectors.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/inspect-<model>.")
+    ] = None,
+    as_json: AsJson = False,
+    open_: Open = False,
+) -> None:
+    """Inspect a model of your own: signal and gradients block by block, what is not normal, and what to do."""
+    from phasescope.commands.inspect import inspected
+
+    names = [name.strip() for name in blocks.split(",")] if blocks else None
+    _tell_of(lambda tell: inspected(model, batch, names, probes, seed, tell), out, as_json, open_)
+
+
+def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as_json: bool, open_: bool) -> None:
+    """Do work on a model of the user's, write its document and its page, and tell of it."""
+    from rich.text import Text
+
+    from phasescope.report.told import written
+
+    started = time.monotonic()
+    with _console(stderr=True).status("loading") as status:
+        told = work(lambda words: status.update(Text(words)))
+    page, text = written(told, out, time.monotonic() - started, as_json)
+    print(text)
+    if open_:
+        webbrowser.open(page.resolve().as_uri())
+
+
+layer_commands(app, _tell_of)
+
+
+@app.command(context_settings={"ignore_unknown_options": True})  # an expression may begin with a minus
+def polynomial(
+    text: Annotated[str, typer.Argument(metavar="EXPR", help="For example '(4*n1 + n2^2)^3 + n1*n2'.")],
+    p: Annotated[int, typer.Option("--p", help="The modulus, a prime.")] = 23,
+    train: Annotated[bool, typer.Option("--train", help="Train networks on half of the table, side by side.")] = False,
+    seeds: Annotated[int, typer.Option(help="Draws of each network.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout.")] = False,
+) -> None:
+    """Examine a polynomial modulo a prime: its table, whether it can be learnt, the networks that compute it."""
+    from phasescope.commands.polynomial import document, examined, shown
+
+    facts = examined(text, p, train_too=train, seeds=seeds)
+    if as_json:
+        print(json.dumps(document(facts), allow_nan=False))
+    else:
+        _console().print(shown(facts))
+
+
+def called() -> int:
+    """Do what the words of the command line say; return the exit code. Raises what the work raises."""
+    code = int(app(standalone_mode=False) or 0)
+    if code == CTRL_C:  # typer keeps the KeyboardInterrupt to itself
+        raise KeyboardInterrupt
+    return code
+
+
+def main() -> None:
+    """Run the command line in this process, whose signals are left alone: ``phasescope.__main__`` meets them too."""
+    sys.exit(ended(called))

@@ -1,0 +1,93 @@
+"""What ``phasescope inspect`` does, but for files and the terminal: load, inspect, and say what the page shows."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from phasescope.figures import Figure, Table
+from phasescope.identity import surroundings
+from phasescope.inspection.batches import users_code
+from phasescope.inspection.load import load_batch, load_model
+from phasescope.inspection.measure import inspect
+from phasescope.inspection.readings import Inspection
+from phasescope.vocabulary import BadInput
+
+QUESTION = "Do signal and gradients survive the way through this network, and where not?"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a command has to say: ``text`` for a terminal, a ``document`` in JSON and ``file``, its name in ``folder``.
+
+    ``page``: the page's parts as ``report.write_report`` takes them.
+    """
+
+    folder: str
+    file: str
+    text: str
+    document: dict[str, Any]
+    page: dict[str, Any]
+
+
+def inspected(
+    model: str, batch: Path | None, blocks: Sequence[str] | None, probes: int, seed: int, tell: Callable[[str], object]
+) -> Told:
+    """Load ``model`` and ``batch`` by name and inspect; ``tell`` is told what is being done.
+
+    Raises ``BadInput`` without a batch, and what ``load_model``, ``load_batch`` and ``inspect`` raise.
+    """
+    if batch is None:
+        raise BadInput(
+            "there is no --batch: save inputs of the model, for example with numpy.save('batch.npy', inputs)."
+        )
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported; this process looks up nothing
+    module = load_model(model)
+    inputs = load_batch(batch, module, model)
+
+    def progress(what: str, done: int, total: int) -> None:
+        tell(f"inspecting {type(module).__name__}: {what}, {done}/{total}")
+
+    with users_code(model, always=False):
+        found = inspect(module, inputs, blocks=blocks, probes=probes, seed=seed, on_progress=progress)
+    command = ["phasescope", "inspect", model, "--batch", str(batch), "--probes", str(probes), "--seed", str(seed)]
+    command += ["--blocks", ",".join(blocks)] if blocks else []
+    page = _page(found, model, str(batch), shlex.join(command))
+    folder = f"inspect-{folder_name(Path(model).name or model)}"
+    return Told(folder, "inspection.json", str(found), found.to_json(), page)
+
+
+def folder_name(name: str) -> str:
+    """Return ``name`` as it can stand in the name of a folder.
+
+    >>> folder_name("package.module:factory")
+    'package.module-factory'
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.")
+
+
+def page_of(
+    study: str, title: str, question: str, notes: Sequence[str], figures: Sequence[Figure], table: Table,
+    settings: dict[str, Any], command: str,
+) -> dict[str, Any]:  # fmt: skip
+    """Return the parts of a page on a user's own model, as ``report.write_report`` takes them."""
+    return {
+        "study_name": study, "title": title, "question": question, "paper": None, "figures": list(figures),
+        "claims": [], "provenance": {"libraries": surroundings()}, "notes": "\n\n".join(notes), "settings": settings,
+        "command": command, "tables": [table],
+    }  # fmt: skip
+
+
+def _page(found: Inspection, model: str, batch: str, command: str) -> dict[str, Any]:
+    header, rows = found.table()
+    told = [f"{i}. {finding}" for i, finding in enumerate(found.findings, 1)] or ["Nothing unusual was found."]
+    summary = found.summary()
+    notes = [f"{summary[0].upper()}{summary[1:]}.", *told]
+    settings = {"model": model, "batch": f"{batch}: {found.batch}", "probes": found.probes, "seed": found.seed}
+    table, title = Table("Block by block", header, rows), f"{found.model}: {found.verdict}"
+    return page_of("inspect", title, QUESTION, notes, [found.figure()], table, settings, command)

@@ -1,0 +1,90 @@
+"""The commands ``layers`` and ``prune`` as the command line knows them. Imports nothing that takes time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def place(text: str) -> Path:
+    """Return the folder that an option names; an empty one would be the current folder, unasked."""
+    if not text.strip():
+        raise typer.BadParameter("it is empty; give the path of a folder: the current one is '.'")
+    return Path(text)
+
+
+Folder = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A local Hugging Face folder of a decoder.")]
+Text = Annotated[Path | None, typer.Option(help="A text file, or a folder with some.")]
+Length = Annotated[int, typer.Option(help="Tokens of a sample.")]
+Batch = Annotated[int | None, typer.Option(help="Samples run at a time; default about 2,048 tokens.")]
+Seed = Annotated[int, typer.Option(help="Of the samples taken from the text, and of all that is random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
+PAGE = "Where the page goes"
+Finish = Callable[[Callable[[Callable[[str], None]], Any], Path | None, bool, bool], None]
+
+
+def register(app: typer.Typer, finish: Finish) -> None:
+    """Add the commands to ``app``; ``finish(work, out, as_json, open_)`` carries one out and tells of it."""
+
+    @app.command("layers")
+    def layers_(
+        model: Folder,
+        text: Text = None,
+        samples: Annotated[int, typer.Option(help="Samples on which distances are read.")] = 64,
+        length: Length = 512,
+        scored: Annotated[int, typer.Option(help="Of these, samples on which losses are read; 0: none.")] = 8,
+        draws: Annotated[int, typer.Option(help="Random blocks of each size, the control.")] = 3,
+        skip: Annotated[int, typer.Option(help="Tokens at the start of a sample left out of the mean.")] = 1,
+        tokens: Annotated[str, typer.Option(help="last or mean: whose distances choose the block.")] = "last",
+        batch: Batch = None,
+        seed: Seed = 0,
+        device: Device = "auto",
+        out: Annotated[
+            Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/layers-<model>.")
+        ] = None,
+        as_json: AsJson = False,
+        open_: Open = False,
+    ) -> None:
+        """Which layers of a language model can go: distances between layers, and losses without some of them."""
+        from phasescope.commands.layers import Asked, layers
+
+        asked = Asked(model, text, samples, length, batch, seed, device, tokens)
+        finish(lambda tell: layers(asked, scored=scored, draws=draws, skip=skip, tell=tell), out, as_json, open_)
+
+    @app.command("prune")
+    def prune_(
+        model: Folder,
+        layers: Annotated[int, typer.Option(help="How many layers to leave out.")],
+        out: Annotated[Path, typer.Option(parser=place, metavar="PATH", help="The new folder of the shorter model.")],
+        start: Annotated[int | None, typer.Option(help="The first of them, counted from 0; found by itself.")] = None,
+        text: Text = None,
+        samples: Annotated[int, typer.Option(help="Samples held out, on which the block and losses are read.")] = 16,
+        length: Length = 512,
+        tokens: Annotated[str, typer.Option(help="last or mean: whose distances choose the block.")] = "last",
+        heal: Annotated[int, typer.Option(help="Steps of healing.")] = 0,
+        rank: Annotated[int, typer.Option(help="Of the adapters.")] = 64,
+        rate: Annotated[float, typer.Option(help="The highest learning rate.")] = 3e-4,
+        heal_batch: Annotated[int, typer.Option(help="Samples of a step of healing.")] = 16,
+        four_bit: Annotated[bool, typer.Option("--four-bit", help="Heal over weights in 4 bits (CUDA).")] = False,
+        batch: Batch = None,
+        seed: Seed = 0,
+        device: Device = "auto",
+        run: Annotated[
+            Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/prune-<out>.")
+        ] = None,
+        as_json: AsJson = False,
+        open_: Open = False,
+    ) -> None:
+        """Write a language model without some of its layers as a new checkpoint, healed if asked. Resumes healing."""
+        from phasescope.commands.layers import Asked
+        from phasescope.commands.prune import Healing, pruned
+
+        asked = Asked(model, text, samples, length, batch, seed, device, tokens)
+        healing = Healing(heal, rank, rate, heal_batch, four_bit)
+        folder = run if run is not None else Path("runs") / f"prune-{out.absolute().name}"
+        finish(lambda tell: pruned(asked, layers, out, start, healing, folder, tell), folder, as_json, open_)

@@ -1,0 +1,88 @@
+"""What ``phasescope show`` prints of a study."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from phasescope.ensemble import Simulation
+from phasescope.lab.bench import steps_of
+from phasescope.lab.cost import Known, reading, training
+from phasescope.lab.registry import study_named
+from phasescope.lab.study import Study
+
+
+def shown(name: str, *, estimate: bool = False) -> RenderableType:
+    """Return a study's question, paper, settings, claims with sources, and its cost on this machine.
+
+    A study that trains is timed by a few steps. One that simulates is timed only to ``estimate``: a network of each
+    part is measured whole, which may take minutes.
+    """
+    study = study_named(name)
+    first = next(iter(study.scales.values()))
+    paper = study.paper
+    return Group(
+        Text(study.title, style="bold"),
+        Text(study.question),
+        Text(f"{paper.authors} {paper.year}, {paper.title}, {paper.link}"),
+        Text(study.notes),
+        Text(),
+        _settings(study),
+        Text(),
+        _costs(study, estimate),
+        Text(),
+        _claims(study, first),
+        Text(_maps(study, first)),
+    )
+
+
+def _maps(study: Study, settings: Any) -> str:
+    """Return what a phase map of the study can be drawn over and by."""
+    if study.mapped is None:
+        return "No phase maps: the study names no order parameter."
+    e = study.mapped(settings)
+    own = [name for part in (e.task, e.learner) for name in getattr(part, "knobs", {})]
+    knobs = dict.fromkeys([*e.grid.axes, *own, "lr", "weight_decay", "batch"])
+    orders = dict.fromkeys([*(order.name for order in study.orders), "fate"])
+    return (
+        f"Phase maps (phasescope map {study.name} --x KNOB=LOW:HIGH --y KNOB=LOW:HIGH --by ORDER) of: {e.title}. "
+        f"Knobs: {', '.join(knobs)}, and every other number of a recipe. Order parameters: {', '.join(orders)}."
+    )
+
+
+def _settings(study: Study) -> Table:
+    table = Table("setting", *study.scales, box=None)
+    dumps = [s.model_dump(mode="json") for s in study.scales.values()]
+    for name in dumps[0]:
+        table.add_row(name, *(str(dump[name]) for dump in dumps))
+    return table
+
+
+def _claims(study: Study, settings: Any) -> Table:
+    table = Table("claim", "sentence", "source", "expected", "control", box=None, padding=(0, 2, 1, 0))
+    for c in study.claims(settings):
+        table.add_row(c.id, c.sentence, c.source, str(c.expected), c.control.sentence)
+    return table
+
+
+def _costs(study: Study, estimate: bool) -> Table:
+    table = Table(
+        "scale", "experiments", "networks", "steps if none leaves early", "estimate on this machine", box=None
+    )
+    known: Known = {}
+    for name, settings in study.scales.items():
+        experiments = study.experiments(settings)
+        networks = sum(len(e.grid) for e in experiments.values())
+        cost = "to be had by --estimate"
+        if estimate or not any(isinstance(e, Simulation) for e in experiments.values()):
+            seconds = training(experiments) + sum(reading(title, e, known) for title, e in experiments.items())
+            cost = f"up to {_minutes(seconds)}"
+        table.add_row(name, str(len(experiments)), f"{networks:,}", f"{steps_of(experiments):,}", cost)
+    return table
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

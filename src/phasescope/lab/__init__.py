@@ -1,0 +1,27 @@
+"""How a study is run, judged, mapped and drawn: what all studies share, and nothing that one of them asks."""
+
+from phasescope.lab.bench import Results, Stage, judge, run
+from phasescope.lab.folder import load
+from phasescope.lab.maps.results import MapResults
+from phasescope.lab.maps.search import phase_map
+from phasescope.lab.registry import study_named, study_points
+from phasescope.lab.settings import settings_of
+from phasescope.lab.study import Experiment, OrderParameter, Paper, Study, part
+
+__all__ = [
+    "Experiment",
+    "MapResults",
+    "OrderParameter",
+    "Paper",
+    "Results",
+    "Stage",
+    "Study",
+    "judge",
+    "load",
+    "part",
+    "phase_map",
+    "run",
+    "settings_of",
+    "study_named",
+    "study_points",
+]

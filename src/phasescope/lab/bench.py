@@ -1,0 +1,294 @@
+"""The laboratory bench: runs a study's experiments, judges its claims, and keeps the results."""
+
+from __future__ import annotations
+
+import html
+import platform
+import shlex
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import xarray as xr
+
+from phasescope.checks import function, optional, whole
+from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
+from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.measure import to_measure
+from phasescope.ensemble.plan import cores
+from phasescope.ensemble.train import planned
+from phasescope.errors import resumable
+from phasescope.figures import Diagram, Figure
+from phasescope.identity import house_fingerprint
+from phasescope.lab.diagrams import diagrams
+from phasescope.lab.neurons import opened
+from phasescope.lab.registry import study_of
+from phasescope.lab.rehearsal import fitting, rehearse
+from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
+from phasescope.lab.study import Experiment, Paper, Study, join, part
+from phasescope.store import Store
+from phasescope.verdict import Claim, Verdicts
+from phasescope.verdict import judge as judged
+from phasescope.vocabulary import Generators, Settings
+
+LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a run found: ``data`` (one dataset), ``verdicts``, ``provenance``, and the ``directory`` that keeps them.
+
+    ``results["gd"]`` is the experiment "gd" under its plain names.
+    """
+
+    study: Study
+    settings: Settings
+    data: xr.Dataset
+    verdicts: Verdicts
+    provenance: Mapping[str, Any]
+    directory: Path
+
+    @property
+    def title(self) -> str:
+        """The study's title."""
+        return self.study.title
+
+    @property
+    def question(self) -> str:
+        """The study's question."""
+        return self.study.question
+
+    @property
+    def paper(self) -> Paper:
+        """The study's paper."""
+        return self.study.paper
+
+    @property
+    def notes(self) -> str:
+        """What a reader should know about the study's numbers."""
+        return self.study.notes
+
+    @property
+    def command(self) -> str:
+        """The command line that makes these results again."""
+        scale = self.provenance["scale"]
+        changed = changed_settings(self.study, scale, self.settings)
+        parts = ["phasescope run", self.study.name, f"--scale {scale}"]
+        return " ".join([*parts, *(f"--set {k}={shlex.quote(v)}" for k, v in changed.items())])
+
+    @property
+    def data_path(self) -> Path:
+        """The file that holds ``data``."""
+        return self.directory / "results.safetensors"
+
+    def figures(self) -> Sequence[Figure]:
+        """Return the study's figures of these results, as building blocks."""
+        return self.study.figures(self.data, self.settings)
+
+    def diagrams(self) -> Sequence[Diagram]:
+        """Return what a page lets readers explore: every experiment's grid and curves, and the neurons inside."""
+        names = dict.fromkeys(str(name).split(".", 1)[0] for name in self.data.data_vars)
+        parts, experiments = {name: self[name] for name in names}, self.study.experiments(self.settings)
+        titles = {name: e.title for name, e in experiments.items()}
+        inside = {}
+        for name, what in self.study.inside(self.settings).items():
+            e = experiments[name]
+            assert not isinstance(e, Simulation), f"{name} trains no networks"
+            inside[name] = opened(e, parts[name], what) if name in parts else ()
+        return diagrams(parts, titles, inside, self.study.cells(self.settings))
+
+    def summary(self) -> str:
+        """Return the verdicts as the terminal shows them."""
+        return str(self.verdicts)
+
+    def findings(self) -> dict[str, Any]:
+        """Return the claims with their verdicts, as ``--json`` has them."""
+        return {"claims": self.verdicts.to_json()}
+
+    def __getitem__(self, experiment: str) -> xr.Dataset:
+        return part(self.data, experiment)
+
+    def __str__(self) -> str:
+        return f"{self.study.title}\n{self.verdicts}\nkept in {self.directory}"
+
+    def _repr_html_(self) -> str:
+        return f"<h3>{html.escape(self.study.title)}</h3>{self.verdicts._repr_html_()}"
+
+
+@dataclass
+class Stage:
+    """Where a study is: experiment ``number`` of ``count`` with its own progress, and the steps of those before it.
+
+    ``budget`` is the steps of this experiment if no member settles early, ``steps_total`` those of the whole study.
+    ``mixed``: some experiments train and some simulate, so their steps do not compare. ``unit`` is what this experiment
+    counts: training steps, or the members that it simulates.
+    """
+
+    title: str
+    number: int
+    count: int
+    steps_before: int
+    budget: int
+    steps_total: int
+    progress: Progress
+    mixed: bool = False
+    unit: str = "steps"
+
+
+def steps_of(experiments: Mapping[str, Experiment | Simulation]) -> int:
+    """Return the member-steps of a whole study, if no member settles early; a simulated member is one step."""
+    return sum(_steps(e) for e in experiments.values())
+
+
+def _steps(e: Experiment | Simulation) -> int:
+    if isinstance(e, Simulation):
+        return len(e.grid)
+    return len(e.grid) * e.recipe.steps if e.recipe else 0
+
+
+def provenance(
+    study: str, scale: str, settings: Settings | None, device: torch.device, seconds: float
+) -> dict[str, Any]:
+    """Return what it takes to make the numbers again: code, settings, libraries, machine."""
+    return {
+        "study": study,
+        "scale": scale,
+        "settings": settings.model_dump(mode="json") if settings else {},
+        "code": house_fingerprint("phasescope.lab.bench"),
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": cores(),
+        "device": str(device),
+        "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else _processor(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def run(
+    study: str | Study,
+    scale: str = "pocket",
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seeds: int | None = None,
+    device: str = "auto",
+    out: str | Path | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[Stage], None] | None = None,
+    **overrides: Any,
+) -> Results:
+    """Run a study and return its results: the data, and a verdict on every claim.
+
+    ``scale`` is "pocket" (minutes on two cores) or "paper"; ``settings`` and ``overrides`` change numbers of it,
+    for example ``p=31``; ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted
+    resumes when the same call is made again; members already trained are taken from the folder.
+
+    Raises ``BadInput`` for an unknown study, scale or setting, or a folder that can not be written; ``Interrupted``.
+    """
+    chosen = study_of(study)
+    changes = changes_of(settings, overrides)
+    if seeds is not None:
+        changes["seeds"] = whole(1, MOST_SEEDS)("seeds", seeds)
+    optional(function)("on_progress", on_progress)
+    named = None if out is None else folder_of("out", out)
+    numbers = settings_of(chosen, scale, changes)
+    where = device_named(device)
+    experiments, claims, jobs = _planned(chosen, numbers, chosen.scales[scale], device, workers)
+    directory = named or default_directory(chosen, scale, numbers)
+    started = time.monotonic()
+    rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
+    with resumable(), Store(directory) as store:
+        parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
+        data = join(parts)
+        verdicts = judge(claims, data)
+        facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
+        store.save_results(data, verdicts.to_json(), facts)
+    return Results(chosen, numbers, data, verdicts, facts, directory.resolve())
+
+
+def judge(
+    claims: Iterable[Claim], data: xr.Dataset, generators: Generators | None = None, alpha: float = 0.05
+) -> Verdicts:
+    """Judge claims of your own together on a dataset, such as ``ps.train`` returns; print what comes of it.
+
+    At most ``alpha`` is the chance that any of them holds wrongly. Intervals that are resampled draw from
+    ``generators``, those of the seed 0 unless given: same claims and data, same verdicts. Raises ``BadInput`` like
+    ``phasescope.verdict.judge``.
+    """
+    return judged(claims, data, streams(0) if generators is None else generators, alpha)
+
+
+def _planned(
+    study: Study, settings: Settings, base: Settings, device: str, workers: int | None
+) -> tuple[Mapping[str, Experiment | Simulation], Sequence[Claim], dict[str, list[Job]]]:
+    """Return experiments, claims, and the jobs of those that train; refuse what can be refused beforehand."""
+    experiments = fitting(study.experiments, "experiments", settings, base)
+    claims = fitting(study.claims, "claims", settings, base)
+    fitting(study.cells, "places of claims on the page", settings, base)
+    jobs = {}
+    for name, e in experiments.items():
+        if isinstance(e, Simulation):
+            continue
+        if e.recipe is None:
+            to_measure(e.learner, e.task, e.grid)
+        else:
+            jobs[name] = planned(
+                e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, workers=workers
+            )
+    return experiments, claims, jobs
+
+
+def _parts(
+    experiments: Mapping[str, Experiment | Simulation],
+    store: Store,
+    device: str,
+    workers: int | None,
+    tell: Callable[[Stage], None],
+) -> dict[str, xr.Dataset]:
+    parts: dict[str, xr.Dataset] = {}
+    total, before = steps_of(experiments), 0
+    mixed = any(isinstance(e, Simulation) for e in experiments.values())
+    for number, (name, e) in enumerate(experiments.items(), 1):
+        budget = steps_of({name: e})
+        latest = Progress(len(e.grid), budget)
+        where = (e.title, number, len(experiments), before, budget, total)
+        unit = "members" if isinstance(e, Simulation) else "steps"
+
+        def on_progress(
+            progress: Progress, where: tuple[str, int, int, int, int, int] = where, unit: str = unit
+        ) -> None:
+            nonlocal latest
+            latest = progress
+            tell(Stage(*where, progress, mixed, unit))
+
+        if isinstance(e, Simulation):
+            parts[name] = simulate(e, keeper=store, workers=workers, on_progress=on_progress)
+        elif e.recipe is None:
+            parts[name] = measure(e.learner, e.task, e.grid, e.at_end)
+            on_progress(Progress(len(e.grid), 0, finished=len(e.grid)))
+        else:
+            parts[name] = train(
+                e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, keeper=store,
+                workers=workers, on_progress=on_progress,
+            )  # fmt: skip
+        # what early release and the store have spared is no longer ahead
+        total -= budget - latest.steps_done
+        before += latest.steps_done
+    return parts

@@ -1,0 +1,1 @@
+"""Phase maps: which places of a plane are asked for, the search for boundaries, and what it found."""

@@ -1,0 +1,75 @@
+"""What several studies ask of a trajectory: when a level was crossed, where a peak stood, how seeds spread."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from phasescope.ensemble import last
+from phasescope.figures import Line
+from phasescope.lab.study import OrderParameter
+from phasescope.vocabulary import Array
+
+
+def at_the_end(reading: str, level: float = 0.5) -> OrderParameter:
+    """Return the order parameter that a reading of one number is at the end, parted at ``level``."""
+    return OrderParameter(reading, lambda data: last(data[reading]), level)
+
+
+def crossing(values: xr.DataArray, level: float) -> xr.DataArray:
+    """Return the step at which ``values`` first reach ``level``, interpolated between records; inf where they never do.
+
+    Needs the dimension ``step``; the others remain.
+
+    >>> float(crossing(xr.DataArray([0.0, 0.5, 1.0], dims="step", coords={"step": [0, 10, 20]}), 0.75))
+    15.0
+    """
+    moved = values.transpose(..., "step")
+    y, x = np.asarray(moved.values, dtype=np.float64), moved["step"].values.astype(np.float64)
+    above = y >= level
+    after = np.argmax(above, axis=-1)
+    before = np.maximum(after - 1, 0)
+    y1 = np.take_along_axis(y, after[..., None], -1)[..., 0]
+    y0 = np.take_along_axis(y, before[..., None], -1)[..., 0]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(after == before, 1.0, (level - y0) / (y1 - y0))
+    found = np.where(above.any(-1), x[before] + share * (x[after] - x[before]), np.inf)
+    return xr.DataArray(found, dims=moved.dims[:-1], coords=_others(moved))
+
+
+def peak_step(values: xr.DataArray) -> xr.DataArray:
+    """Return the recorded step at which ``values`` are largest; NaN records are left out."""
+    moved = values.transpose(..., "step")
+    index = np.nanargmax(np.asarray(moved.values), axis=-1)
+    return xr.DataArray(moved["step"].values[index].astype(np.float64), dims=moved.dims[:-1], coords=_others(moved))
+
+
+def value_at(values: xr.DataArray, steps: xr.DataArray) -> xr.DataArray:
+    """Return ``values`` interpolated at each member's own step; NaN where that step is infinite."""
+    moved = values.transpose(*steps.dims, "step")
+    x = moved["step"].values.astype(np.float64)
+    out = np.full(steps.shape, np.nan)
+    for place in np.ndindex(*steps.shape):
+        at = float(steps.values[place])
+        row = np.asarray(moved.values[place], dtype=np.float64)
+        if np.isfinite(at):
+            out[place] = np.interp(at, x[~np.isnan(row)], row[~np.isnan(row)])
+    return xr.DataArray(out, dims=steps.dims, coords=steps.coords)
+
+
+def band(label: str, values: xr.DataArray, x: Array | None = None, **kind: str) -> Line:
+    """Return the median over seeds with the band from the least to the largest seed, against ``step`` or ``x``.
+
+    Infinite values (an event that never came) are shown where the median is finite.
+    """
+    table = np.asarray(values.transpose("seed", ...).values, dtype=np.float64)
+    seen = ~np.isnan(table).all(0)
+    table = table[:, seen]
+    across = (np.asarray(values["step"].values if x is None else x, dtype=np.float64))[seen]
+    with np.errstate(invalid="ignore"):
+        middle, low, high = np.nanmedian(table, 0), np.nanmin(table, 0), np.nanmax(table, 0)
+    return Line(label, across, middle, low, high, **kind)  # type: ignore[arg-type]
+
+
+def _others(values: xr.DataArray) -> dict[str, xr.DataArray]:
+    return {str(name): c for name, c in values.coords.items() if "step" not in c.dims}

@@ -1,0 +1,144 @@
+"""The experiments of ``manifold-capacity``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from phasescope.ensemble import Quantity, Simulation
+from phasescope.studies.manifold_capacity.settings import ManifoldSettings
+from phasescope.studies.manifold_capacity.training import (
+    measure_bound,
+    measure_free,
+    measure_images,
+    measure_pairs,
+    measure_sweep,
+    measure_uniform,
+)
+from phasescope.vocabulary import Grid
+
+
+def edges(steps: int) -> tuple[int, ...]:
+    """Return the ends of the windows over which errors are averaged: 1/16, 1/8, ... of ``steps``, and all."""
+    return tuple(sorted({max(steps * part // 16, 1) for part in (1, 2, 4, 8, 16)}))
+
+
+def experiments(s: ManifoldSettings) -> dict[str, Simulation]:
+    """Return the study's experiments by name: exact worlds first, then trained encoders, then real images."""
+    return {**_exact(s), **_sweeps(s), **_images(s), **(_pairs(s) if s.pairs else {})}
+
+
+def _exact(s: ManifoldSettings) -> dict[str, Simulation]:
+    error = Quantity("error", "1", "arXiv:2406.09366, Eq. 4")
+    read = (error, Quantity("uniformity", "nat", "Wang and Isola 2020, Sec. 4.1"))
+    bound = (
+        Quantity("share", "1", "arXiv:2406.09366, Prop. 2.3"),
+        Quantity("sine_law", "1", "derived here"),
+        Quantity("cosine_law", "1", "control of sine_law"),
+    )
+    every, rate = 10, 0.02
+    times = tuple(float(t) for t in np.arange(round(s.horizon / rate) // every + 1) * every * rate)
+    path = (Quantity("error", "1", "arXiv:2406.09366, Eq. 4", ("time",), {"time": times}),)
+
+    def uniform(title: str, repeats: int = 1, **axes: Sequence[int]) -> Simulation:
+        return Simulation(title, measure_uniform, Grid(axes, seeds=s.seeds), read, {"repeats": repeats})
+
+    return {
+        "uniform": uniform("uniform embeddings of 128 data", s.repeats, data=(128,), dimension=s.uniform_dimensions),
+        "square": uniform("uniform embeddings of 256 data", data=(256,), dimension=(256, 512)),
+        "large": uniform("uniform embeddings over data and dimensions", data=s.large, dimension=s.large),
+        "bound": Simulation(
+            "all kinds of matrices", measure_bound, Grid({"norm": (1.0, 1.3)}, seeds=s.seeds), bound, {"draws": s.draws}
+        ),
+        "free": Simulation(
+            "free embeddings under the gradient",
+            measure_free,
+            Grid({"dimension": (s.data // 2, s.data, 2 * s.data)}, seeds=s.seeds),
+            path,
+            {"data": s.data, "horizon": s.horizon, "rate": rate, "every": every},
+        ),
+    }
+
+
+def _sweeps(s: ManifoldSettings) -> dict[str, Simulation]:
+    def sweep(title: str, steps: int, axes: dict[str, Sequence[Any]], **fixed: Any) -> Simulation:
+        ends = edges(steps)
+        quantities = (
+            Quantity("error", "1", "arXiv:2406.09366, Eq. 4; mean of the last batches"),
+            Quantity("curve", "1", "arXiv:2406.09366, Eq. 4; mean since the step before", ("step",), {"step": ends}),
+            Quantity("flatness", "1", "derived here"),
+            Quantity("length", "1", "root mean squared norm of the centroids"),
+        )
+        common = {"inputs": s.inputs, "noise": s.noise, "width": s.width, "rate": s.rate, "last": min(s.last, steps)}
+        numbers = {**common, "steps": steps, "edges": ends, **fixed}
+        return Simulation(title, measure_sweep, Grid(axes, seeds=s.seeds), quantities, numbers)
+
+    return {
+        "dimensions": sweep("encoders over dimension", s.steps, {"dimension": s.dimensions}, data=s.data, views=2),
+        "batches": sweep(
+            "encoders over the batch", s.batch_steps, {"views": s.views, "data": s.batches}, dimension=s.data
+        ),
+        "views": sweep(
+            "encoders over the number of views",
+            s.batch_steps,
+            {"views": s.more_views},
+            data=2 * s.data,
+            dimension=s.data,
+        ),
+        "still": sweep(
+            "control: encoders that do not learn",
+            s.steps,
+            {"dimension": (s.dimensions[0],)},
+            data=s.data,
+            views=2,
+            rate=0.0,
+        ),
+    }
+
+
+def _images(s: ManifoldSettings) -> dict[str, Simulation]:
+    names = {
+        "error": ("1", "arXiv:2406.09366, Eq. 4; mean of the last batches"),
+        "held_error": ("1", "arXiv:2406.09366, Eq. 4; a batch of test images"),
+        "alignment": ("1", "Wang and Isola 2020, Sec. 4.1; test images"),
+        "uniformity": ("nat", "Wang and Isola 2020, Sec. 4.1; test images"),
+        "probe": ("1", "test accuracy of a linear probe with few labels, mean over draws of them"),
+        "probe_all": ("1", "test accuracy of a linear probe with all labels"),
+        "pixels": ("1", "test accuracy of the same probe on pixels, few labels"),
+    }
+    quantities = tuple(Quantity(name, *about) for name, about in names.items())
+
+    def trained(title: str, axes: dict[str, Sequence[Any]], **fixed: Any) -> Simulation:
+        common = {"images": s.images, "width": s.width, "reach": s.reach, "noise": s.pixel_noise, "rate": s.rate}
+        numbers = {**common, "views_of": "same", "steps": s.image_steps, "last": min(s.last, s.image_steps)}
+        numbers |= {"labelled": s.labelled, "label_draws": s.label_draws, "data": s.data, "views": 2, **fixed}
+        return Simulation(title, measure_images, Grid(axes, seeds=s.seeds), quantities, numbers)
+
+    probed = {"views": 4, "data": 2 * s.data, "dimension": s.data}
+    return {
+        "images": trained(f"encoders of {s.images}", {"views_of": ("same", "other")}, **probed),
+        "untrained": trained(f"untrained encoders of {s.images}", {}, **{**probed, "steps": 0}),
+        "image_dimensions": trained(f"encoders of {s.images} over dimension", {"dimension": s.image_dimensions}),
+    }
+
+
+def _pairs(s: ManifoldSettings) -> dict[str, Simulation]:
+    quantities = (
+        Quantity("loss", "1", "mean of the last 50 batches, of the loss that is trained"),
+        Quantity("recall", "1", "share of held-out pairs found among 10, mean of both ways"),
+        Quantity("chance", "1", "10 over the held-out pairs"),
+    )
+    fixed = {
+        "pairs": s.pairs, "width": 2 * s.width, "dimension": 2 * s.data, "data": s.data, "rate": s.rate,
+        "steps": s.pair_steps,
+    }  # fmt: skip
+
+    def trained(title: str, axes: dict[str, Sequence[Any]], **more: Any) -> Simulation:
+        return Simulation(title, measure_pairs, Grid(axes, seeds=s.seeds), quantities, {**fixed, **more})
+
+    return {
+        "pairs": trained(f"{s.pairs} and their names", {"objective": ("mmcr", "contrastive")}, partner="own"),
+        "mismatched": trained("control: names of other pictures", {}, objective="mmcr", partner="other"),
+    }

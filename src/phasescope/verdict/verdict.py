@@ -1,0 +1,104 @@
+"""What was decided on one claim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from phasescope.checks import BadInput
+
+from .claims import Expectation
+from .numbers import pack, unpack
+
+Outcome = Literal["holds", "fails", "undecided"]
+
+
+@dataclass(frozen=True)
+class ControlResult:
+    """What the control measured, with its interval at the claim's level, in the claim's unit.
+
+    ``shows_effect``: the effect can not be excluded in the control, since its interval touches the
+    expectation or a seed has no value.
+    """
+
+    sentence: str
+    measured: float
+    interval: tuple[float, float]
+    shows_effect: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A claim after measurement: the statistic ``measured`` over ``n`` seeds, its interval, what follows.
+
+    ``measured`` and ``interval`` are in ``unit`` ("" if dimensionless); NaN where a seed has no value.
+    ``reason`` says in words, with the level and the statistic, why the ``verdict`` is what it is.
+    """
+
+    id: str
+    sentence: str
+    source: str
+    measured: float
+    interval: tuple[float, float]
+    expected: Expectation
+    n: int
+    verdict: Outcome
+    reason: str
+    control: ControlResult
+    unit: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain data for strict JSON: infinite is ``"Infinity"`` or ``"-Infinity"``, NaN is null."""
+        control, expected = self.control, self.expected
+        return {
+            "id": self.id,
+            "sentence": self.sentence,
+            "source": self.source,
+            "measured": pack(self.measured),
+            "interval": [pack(end) for end in self.interval],
+            "expected": {"text": expected.text, "low": pack(expected.low), "high": pack(expected.high)},
+            "n": self.n,
+            "verdict": self.verdict,
+            "control": {
+                "sentence": control.sentence,
+                "measured": pack(control.measured),
+                "interval": [pack(end) for end in control.interval],
+                "shows_effect": control.shows_effect,
+            },
+            "reason": self.reason,
+            "unit": self.unit,
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Verdict:
+        """Read what ``to_json`` gave. Raises ``BadInput`` if it is something else."""
+        try:
+            return cls._read(record)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadInput(f"this is not a verdict ({type(error).__name__}: {error}): {str(record)[:200]}") from error
+
+    @classmethod
+    def _read(cls, record: Mapping[str, Any]) -> Verdict:
+        expected, control = record["expected"], record["control"]
+        if record["verdict"] not in get_args(Outcome):
+            raise ValueError(f"verdict is {record['verdict']!r}")
+        return cls(
+            **{name: str(record[name]) for name in ("id", "sentence", "source", "reason", "unit")},
+            measured=unpack(record["measured"]),
+            interval=_pair(record["interval"]),
+            expected=Expectation(unpack(expected["low"]), unpack(expected["high"]), expected["text"]),
+            n=int(record["n"]),
+            verdict=record["verdict"],
+            control=ControlResult(
+                control["sentence"],
+                unpack(control["measured"]),
+                _pair(control["interval"]),
+                control["shows_effect"],
+            ),
+        )
+
+
+def _pair(ends: Sequence[Any]) -> tuple[float, float]:
+    low, high = ends
+    return unpack(low), unpack(high)
