@@ -167,3 +167,10 @@ def test_a_function_of_moods_is_refused() -> None:
 def test_a_class_with_some_arguments_is_no_function_of_the_member() -> None:
     with pytest.raises(BadInput, match=r"is Loose with some arguments: give lambda member: Loose\(\.\.\.\)"):
         ps.train(partial(Loose, draw=lambda: torch.ones(6, 2)), TASK, Grid(), STILL)
+
+
+def test_a_network_without_values_is_told_so() -> None:
+    with torch.device("meta"):
+        net = mlp()
+    with pytest.raises(BadInput, match="is on the meta device and has no values"):
+        ps.train(net, TASK, Grid(), STILL)
