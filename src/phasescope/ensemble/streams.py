@@ -79,8 +79,10 @@ def drawing(seed: int) -> Iterator[None]:
     with _global_generator, torch.random.fork_rng(devices=[]):
         numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.default_generator.set_state(state)
-        np.random.set_state(np.random.RandomState(key % 2**32).get_state())  # noqa: NPY002
-        random.setstate(random.Random(key).getstate())
+        # the state itself is drawn: to seed numpy's shared generator takes longer than to make a small network
+        words = streams(seed)("init", 1).integers(0, 2**32, 624, np.uint32)
+        np.random.set_state(("MT19937", words, 624, 0, 0.0))  # noqa: NPY002
+        random.setstate((3, (*words.tolist(), 624), None))
         try:
             yield
         finally:
