@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import operator
 import sys
 from functools import cache
 from importlib import metadata
 from typing import Any
 
 from phasescope.identity.fingerprint import fingerprint
-from phasescope.identity.spaces import Space, read_space, space
+from phasescope.identity.spaces import patches
 
 # hooks that torch calls for every module and for every parameter
 _HOOKS = (
@@ -32,7 +31,7 @@ def surroundings() -> dict[str, Any]:
         "default dtype": str(torch.get_default_dtype()),
         "matmul": torch.get_float32_matmul_precision(),
         "autocast": [torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")],
-        "torch's functions": _functions(),
+        **_functions(),
         **_hooks(),
         **_precision(),
     }
@@ -65,49 +64,10 @@ def _precision() -> dict[str, Any]:
     return found
 
 
-# -- torch's functions, which somebody may have put others in place of -------------------------------------------------
+def _functions() -> dict[str, str]:
+    """Return the user's functions in torch's places: nothing where there are none, whatever torch loads meanwhile."""
+    import torch
 
-
-class _Torch:
-    """The functions that ``torch`` itself offers: its private names, which are a thousand more, are left out."""
-
-    def __init__(self) -> None:
-        import torch
-
-        self.home = vars(torch)
-        self.names = [n for n, v in self.home.items() if n[0] != "_" and callable(v) and not isinstance(v, type)]
-        self.take = operator.itemgetter(*self.names)
-        self.values: tuple[Any, ...] = ()
-        self.space = Space(b"", [], [])
-
-    def read(self) -> Space:
-        """Return what stands there, read anew only where one of them was replaced."""
-        try:
-            now = self.take(self.home)
-        except KeyError:  # one was deleted
-            now = tuple(self.home.get(name) for name in self.names)
-        if now != self.values:  # functions are equal only to themselves
-            self.values, self.space = now, read_space(dict(zip(self.names, now, strict=True)))
-        return self.space
-
-
-_torch = cache(_Torch)
-
-
-@cache
-def _parts() -> tuple[Any, ...]:
-    from torch import _C, Tensor, fft, linalg, nn, special
-
-    return (nn.functional, nn.init, Tensor, _C._nn, linalg, special, fft)
-
-
-@cache
-def _joined(*told: bytes) -> str:
-    return fingerprint(told)
-
-
-def _functions() -> str:
-    spaces = [_torch().read(), *map(space, _parts())]
-    told = _joined(*(s.told for s in spaces))
-    own = [s.own for s in spaces]
-    return fingerprint(told, own) if any(own) else told
+    spaces = (torch, torch.nn.functional, torch.nn.init, torch.Tensor)
+    found = [pair for space in spaces for pair in patches(space)]
+    return {"torch's functions": fingerprint(found)} if found else {}
