@@ -56,7 +56,8 @@ def subject(
         return out
 
     def train_loss(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], row: Mapping[str, Tensor]) -> Tensor:
-        return train_mean(sample_losses(forward(weights, state, row["inputs"]), row["labels"], loss), row)
+        losses = sample_losses(forward(weights, state, row["inputs"]), row["labels"], loss)
+        return mean_over(losses, row["train"], row["weights"])
 
     def answers(changed: Mapping[str, Tensor]) -> Tensor:
         module.eval()
@@ -90,16 +91,15 @@ def subject(
     )
 
 
-def train_mean(losses: Tensor, data: Mapping[str, Tensor]) -> Tensor:
-    """Return the weighted mean of sample losses (..., N) over the training samples alone (...)."""
-    # chosen, not multiplied by 0: a test sample's loss may be infinite
-    chosen = torch.where(data["train"], losses * data["weights"], 0)
-    return chosen.sum(-1) / (data["weights"] * data["train"]).sum(-1)
+def mean_over(values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+    """Return the weighted mean (...) of sample values (..., N) over ``rows`` alone."""
+    # chosen, not multiplied by 0: the loss of a sample left out may be infinite
+    return torch.where(rows, values * weights, 0).sum(-1) / (weights * rows).sum(-1)
 
 
 def finite(seen: Subject) -> Tensor:
     """Return booleans (B,): whether a network's weights are finite, and its training loss with them."""
-    loss = train_mean(seen.sample_losses(), {"train": seen.train, "weights": seen.weights})
+    loss = mean_over(seen.sample_losses(), seen.train, seen.weights)
     weights = [torch.isfinite(value.reshape(len(value), -1)).all(1) for value in seen.parameters.values()]
     return torch.stack([torch.isfinite(loss), *weights]).all(0)
 
@@ -111,16 +111,16 @@ def scores(seen: Subject, spreads: Sequence[tuple[float, float] | None]) -> tupl
     """
     found = []
     for at, rows in enumerate((seen.train, seen.test)):
-        chosen = (seen.weights * rows).double()
-        total = chosen.sum(-1)
+        weights = seen.weights.double()
         if spreads[0] is None:
             largest, answers = seen.logits().max(-1)
             right = (answers == seen.labels).double().masked_fill(~largest.isfinite(), torch.nan)
-            score = torch.where(rows, right * chosen, 0).sum(-1) / total
+            score = mean_over(right, rows, weights)
         else:
-            variance = torch.tensor([pair[at] if pair else 0.0 for pair in spreads], device=total.device)
-            loss = torch.where(rows, seen.sample_losses().double() * chosen, 0).sum(-1) / total
-            score = 1 - loss / variance.masked_fill(variance <= 0, torch.nan)
+            variance = torch.tensor([pair[at] if pair else 0.0 for pair in spreads], device=weights.device)
+            score = 1 - mean_over(seen.sample_losses().double(), rows, weights) / variance.masked_fill(
+                variance <= 0, torch.nan
+            )
         found.append(score.cpu().numpy())
     return found[0], found[1]
 

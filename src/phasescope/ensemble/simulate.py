@@ -94,16 +94,10 @@ class Simulation:
         return {
             "simulation": f"{self.measure.__module__}.{self.measure.__qualname__}",
             "is": mark or fingerprint(self.measure),
-            "knobs": {name: _plain(value) for name, value in self.member(member).knobs.items()},
+            "knobs": {name: plain(value) for name, value in self.member(member).knobs.items()},
             "seed": member.seed,
             "surroundings": surroundings(),
         }
-
-
-def _plain(value: Any) -> Any:
-    # a whole number beyond 2^53 is not always a float, and then stays what it is
-    number = plain(value)
-    return number if number == value else value
 
 
 def simulate(

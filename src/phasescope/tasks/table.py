@@ -138,13 +138,17 @@ class Sampler:
             raise BadInput(
                 f"{self.name!r} was asked for {size} rows and gave {len(inputs)} inputs and {len(labels)} labels."
             )
-        # copies: the function may fill the same arrays anew when it is called again
-        return np.array(inputs), np.array(labels)
+        return inputs, labels
 
     def draw(self, member: Member, generators: Generators) -> Draw:
         """Return the two fixed samples on which this member is read."""
         half = self.readout_size
-        parts = [self._sampled(member, generators(purpose), half) for purpose in ("train readout", "test readout")]
+        parts = [
+            tuple(
+                map(np.array, self._sampled(member, generators(purpose), half))
+            )  # copies: it may fill its arrays anew
+            for purpose in ("train readout", "test readout")
+        ]
         inputs, labels = (np.concatenate(both) for both in zip(*parts, strict=True))
         rows = np.arange(2 * half, dtype=np.int32)
         return Draw(inputs, labels, labels, rows[:half], rows[half:], np.ones(2 * half))
