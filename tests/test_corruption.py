@@ -111,7 +111,7 @@ def law_parts(uncorrupted: Instrument, corruption: float = 0.5, seed: int = 0) -
     task, watch = addition(7, corruption=corruption), (*LEARNING, instruments.corrupted_accuracy, uncorrupted)
     data = measure(PowerMLP(7, 8), task, Grid(seeds=[seed]), watch)
     n = task.train_count(Member({}, seed))
-    c = int(np.floor(corruption * n))
+    c = int(np.floor(round(corruption * n, 6)))
     parts = np.nan_to_num(data.corrupted_accuracy) * c + np.nan_to_num(data.uncorrupted_accuracy) * (n - c)
     assert data.train_accuracy.item() * n == pytest.approx(parts.item(), abs=1e-6)
 
