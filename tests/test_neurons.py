@@ -89,10 +89,10 @@ class TestNumbers:
         e, data = trained
         one = opened(e, data, Inside())[3]
         here = data.isel(weight_decay=one.place[0], train_fraction=one.place[1], seed=one.place[2])
-        rank = np.argsort(-here["end.participation"].values)
-        np.testing.assert_array_equal(one.learnt.ratios, here["end.participation"].values[rank])
-        np.testing.assert_array_equal(one.learnt.phases, here["end.phases"].transpose("vector", "neuron")[:, rank])
-        np.testing.assert_array_equal(one.learnt.frequencies, here["end.dominant_frequency"].values[rank])
+        rank = np.argsort(-here["participation"].values)
+        np.testing.assert_array_equal(one.learnt.ratios, here["participation"].values[rank])
+        np.testing.assert_array_equal(one.learnt.phases, here["phases"].transpose("vector", "neuron")[:, rank])
+        np.testing.assert_array_equal(one.learnt.frequencies, here["dominant_frequency"].values[rank])
         np.testing.assert_array_equal(one.learnt.weights[:2], here["final.embed"].values[..., rank])
         np.testing.assert_array_equal(one.learnt.weights[2], here["final.readout"].values[:, rank])
 

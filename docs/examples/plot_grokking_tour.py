@@ -60,7 +60,7 @@ figure.tight_layout()
 # ratio near 1. Before training, and in a network that only memorizes, they are spread over all frequencies.
 
 weights = cell["final.embed"].isel(seed=0).values[0]  # (p, H): the first input's
-ratio = cell["end.participation"].isel(seed=0).values
+ratio = cell["participation"].isel(seed=0).values
 best, worst = np.nanargmax(ratio), np.nanargmin(ratio)
 figure, panels = plt.subplots(1, 2, figsize=(7, 3), sharey=True)
 for axes, neuron, title in zip(panels, (best, worst), ("most periodic", "least periodic"), strict=True):

@@ -16,9 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from phasescope.figures import Figure
 from phasescope.lab import MapResults, Results, load
+from phasescope.lab.study import join
 from phasescope.report import describe, png, slug, summary
 from phasescope.store import Store
 from phasescope.vocabulary import BadInput
@@ -117,17 +119,18 @@ def keep(run: Path, name: str, root: Path = HERE) -> Path:
         if isinstance(results, Results):
             source = Path(folder) / "run"
             with Store(source) as store:
-                store.save_results(needed(results), results.verdicts.to_json(), dict(results.provenance))
+                store.save_results(join(needed(results)), results.verdicts.to_json(), dict(results.provenance))
         for file in FILES:
             shutil.copyfile(source / file, place / file)
     return place
 
 
-def needed(results: Results) -> Any:
+def needed(results: Results) -> Mapping[str, xr.Dataset]:
     """Return the data of a study's run without the large variables that its figures can do without."""
-    data, wanted = results.data, plain(results.figures())
-    for name in [str(name) for name, variable in data.data_vars.items() if variable.nbytes > LARGE]:
-        less = data.drop_vars(name)
+    data, wanted = dict(results.data), plain(results.figures())
+    large = [(e, str(name)) for e, one in data.items() for name, v in one.data_vars.items() if v.nbytes > LARGE]
+    for experiment, name in large:
+        less = {**data, experiment: data[experiment].drop_vars(name)}
         try:
             np.testing.assert_equal(plain(results.study.figures(less, results.settings)), wanted)
         except (AssertionError, AttributeError, KeyError):  # a figure changes, or needs what is gone

@@ -121,7 +121,7 @@ def _trained(task: ModularTable, seeds: int) -> Facts:
         "accuracy": last(data["test_accuracy"]).values.tolist(),
         "train_accuracy": last(data["train_accuracy"]).values.tolist(),
         "error": last(data["test_loss"]).values.tolist(),
-        "twin_share": data["end.twin_share"].values.tolist(),
+        "twin_share": data["twin_share"].values.tolist(),
     }
 
 

@@ -50,5 +50,4 @@ def measure(
         readings: dict[str, Array] = {name: value[0] for name, value in read(watch, seen).items()}
         found.append(Trajectory(job.member, torch.zeros(1).numpy(), {}, readings, {}, Fate.OUT_OF_STEPS, 0, 0.0))
     data_set = to_dataset(grid, (), watch, found).drop_vars(["fate", "last_step"])  # nothing was trained
-    kept = {f"end.{instrument.name}": instrument.name for instrument in watch}
-    return data_set[list(kept)].rename(kept)
+    return data_set[[instrument.name for instrument in watch]]

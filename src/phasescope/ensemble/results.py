@@ -62,9 +62,9 @@ def to_dataset(
                     (len(steps),),
                     **_attributes(instrument),
                 )
-    for instrument in at_end:
+    for instrument in only_at_end(watch, at_end):
         values = [t.ends[instrument.name] for t in found]
-        add(f"end.{instrument.name}", instrument.dims, values, **_attributes(instrument))
+        add(instrument.name, instrument.dims, values, **_attributes(instrument))
     data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
     for name in sorted({name for t in found for name in t.final}):  # a record gives them in no order
@@ -75,6 +75,12 @@ def to_dataset(
         fate=(axes, np.array([str(t.fate) for t in found]).reshape(grid.shape)),
         last_step=(axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape)),
     )
+
+
+def only_at_end(watch: Sequence[Instrument], at_end: Sequence[Instrument]) -> list[Instrument]:
+    """Return the instruments read at the end alone: of one that is watched too, ``last`` gives the same number."""
+    watched = {instrument.name for instrument in watch}
+    return [instrument for instrument in at_end if instrument.name not in watched]
 
 
 def _add_final(

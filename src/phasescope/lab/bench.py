@@ -16,21 +16,21 @@ from typing import Any
 import torch
 import xarray as xr
 
-from phasescope.checks import function, optional, whole
+from phasescope.checks import function, nearest, optional, shown, whole
 from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.measure import to_measure
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
-from phasescope.errors import resumable
+from phasescope.errors import BadInput, resumable
 from phasescope.figures import Diagram, Figure
 from phasescope.identity import house_fingerprint
-from phasescope.lab.diagrams import diagrams
+from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.neurons import opened
 from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
-from phasescope.lab.study import Experiment, Paper, Study, join, part
+from phasescope.lab.study import Experiment, Paper, Study, join
 from phasescope.store import Store
 from phasescope.verdict import Claim, Verdicts
 from phasescope.verdict import judge as judged
@@ -41,14 +41,14 @@ LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phase
 
 @dataclass(frozen=True)
 class Results:
-    """What a run found: ``data`` (one dataset), ``verdicts``, ``provenance``, and the ``directory`` that keeps them.
+    """What a run found: ``data``, ``verdicts``, ``provenance``, and the ``directory`` that keeps them.
 
-    ``results["gd"]`` is the experiment "gd" under its plain names.
+    ``data`` has one dataset for each experiment, by name; ``results["gd"]`` is that of the experiment "gd".
     """
 
     study: Study
     settings: Settings
-    data: xr.Dataset
+    data: Mapping[str, xr.Dataset]
     verdicts: Verdicts
     provenance: Mapping[str, Any]
     directory: Path
@@ -92,15 +92,14 @@ class Results:
 
     def diagrams(self) -> Sequence[Diagram]:
         """Return what a page lets readers explore: every experiment's grid and curves, and the neurons inside."""
-        names = dict.fromkeys(str(name).split(".", 1)[0] for name in self.data.data_vars)
-        parts, experiments = {name: self[name] for name in names}, self.study.experiments(self.settings)
+        experiments = self.study.experiments(self.settings)
         titles = {name: e.title for name, e in experiments.items()}
         inside = {}
         for name, what in self.study.inside(self.settings).items():
             e = experiments[name]
             assert not isinstance(e, Simulation), f"{name} trains no networks"
-            inside[name] = opened(e, parts[name], what) if name in parts else ()
-        return diagrams(parts, titles, inside, self.study.cells(self.settings))
+            inside[name] = opened(e, self.data[name], what) if name in self.data else ()
+        return diagrams(self.data, titles, inside, places(self.study.claims(self.settings)))
 
     def summary(self) -> str:
         """Return the verdicts as the terminal shows them."""
@@ -111,7 +110,9 @@ class Results:
         return {"claims": self.verdicts.to_json()}
 
     def __getitem__(self, experiment: str) -> xr.Dataset:
-        return part(self.data, experiment)
+        if experiment not in self.data:
+            raise BadInput(f"there is no experiment {shown(experiment)}{nearest(str(experiment), self.data)}")
+        return self.data[experiment]
 
     def __str__(self) -> str:
         return f"{self.study.title}\n{self.verdicts}\nkept in {self.directory}"
@@ -216,17 +217,19 @@ def run(
     rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
     with resumable(), Store(directory) as store:
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
-        data = join(parts)
-        verdicts = judge(claims, data)
+        verdicts = judge(claims, parts)
         facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
-        store.save_results(data, verdicts.to_json(), facts)
-    return Results(chosen, numbers, data, verdicts, facts, directory.resolve())
+        store.save_results(join(parts), verdicts.to_json(), facts)
+    return Results(chosen, numbers, parts, verdicts, facts, directory.resolve())
 
 
 def judge(
-    claims: Iterable[Claim], data: xr.Dataset, generators: Generators | None = None, alpha: float = 0.05
+    claims: Iterable[Claim],
+    data: xr.Dataset | Mapping[str, xr.Dataset],
+    generators: Generators | None = None,
+    alpha: float = 0.05,
 ) -> Verdicts:
-    """Judge claims of your own together on a dataset, such as ``ps.train`` returns; print what comes of it.
+    """Judge claims of your own together on a dataset, such as ``ps.train`` returns, or on several by name.
 
     At most ``alpha`` is the chance that any of them holds wrongly. Intervals that are resampled draw from
     ``generators``, those of the seed 0 unless given: same claims and data, same verdicts. Raises ``BadInput`` like
@@ -241,7 +244,6 @@ def _planned(
     """Return experiments, claims, and the jobs of those that train; refuse what can be refused beforehand."""
     experiments = fitting(study.experiments, "experiments", settings, base)
     claims = fitting(study.claims, "claims", settings, base)
-    fitting(study.cells, "places of claims on the page", settings, base)
     jobs = {}
     for name, e in experiments.items():
         if isinstance(e, Simulation):

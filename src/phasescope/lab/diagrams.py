@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from phasescope.figures import Diagram, Opened, Recorded
-from phasescope.lab.study import Cell
+from phasescope.verdict import Cell, Claim, Measured, axes_of
 from phasescope.vocabulary import Array
 
 MEMBER = ("fate", "fate_step", "last_step", "seconds")  # of a network, and no reading of it
@@ -35,15 +35,25 @@ def diagrams(
     return found
 
 
+def places(claims: Sequence[Claim]) -> dict[str, Cell]:
+    """Return where each claim is to be seen: the first cell that its effect is measured at, if it says so."""
+    return {c.id: c.effect.cells[0] for c in claims if isinstance(c.effect, Measured)}
+
+
 def _index(d: Diagram, cell: Cell) -> tuple[int, ...]:
-    """Return where along the axes a cell lies. Raises ``ValueError`` for a value that the grid does not have."""
-    return tuple(list(values).index(cell.knobs.get(axis, values[0])) for axis, values in d.axes.items())
+    """Return where along the axes a cell lies: at the first value of an axis that is not, or more than once, named."""
+    found = []
+    for axis, values in d.axes.items():
+        named = cell.knobs.get(axis, values[0])
+        one = named if isinstance(named, str) or not isinstance(named, Sequence) else named[0]
+        found.append(list(values).index(one))
+    return tuple(found)
 
 
 def diagram(title: str, data: xr.Dataset) -> Diagram:
     """Return the diagram of one experiment: quantities of one number, or of numbers along one dimension."""
     readings = {str(name): v for name, v in data.data_vars.items() if "seed" in v.dims and _numbers(v)}
-    axes = _axes(readings)
+    axes = axes_of(data)
     quantities = []
     for name, values in readings.items():
         own = [dim for dim in values.dims if dim not in (*axes, "seed")]
@@ -63,13 +73,6 @@ def diagram(title: str, data: xr.Dataset) -> Diagram:
     values_of = {axis: [_plain(v) for v in data[axis].values] for axis in axes}
     seeds = [int(seed) for seed in data.seed.values] if "seed" in data.coords else [0]
     return Diagram(title, values_of, seeds, quantities, fates)
-
-
-def _axes(readings: Mapping[str, xr.DataArray]) -> list[str]:
-    """Return the grid's axes: the dimensions that stand before the seeds."""
-    for values in readings.values():
-        return [str(dim) for dim in values.dims[: values.dims.index("seed")]]
-    return []
 
 
 def _numbers(values: xr.DataArray) -> bool:

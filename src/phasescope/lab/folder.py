@@ -8,6 +8,7 @@ from phasescope.lab.bench import Results
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.registry import study_named
 from phasescope.lab.settings import folder_of, settings_of
+from phasescope.lab.study import split
 from phasescope.store import Store
 from phasescope.verdict import Verdicts
 
@@ -22,4 +23,4 @@ def load(directory: str | Path) -> Results | MapResults:
         return MapResults(data, facts, home)
     chosen = study_named(facts["study"])
     settings = settings_of(chosen, facts["scale"], facts["settings"])
-    return Results(chosen, settings, data, Verdicts.from_json(verdicts), facts, home)
+    return Results(chosen, settings, split(data), Verdicts.from_json(verdicts), facts, home)

@@ -16,16 +16,16 @@ def at_the_end(reading: str, level: float = 0.5) -> OrderParameter:
     return OrderParameter(reading, lambda data: last(data[reading]), level)
 
 
-def crossing(values: xr.DataArray, level: float) -> xr.DataArray:
-    """Return the step at which ``values`` first reach ``level``, interpolated between records; inf where they never do.
+def crossing(values: xr.DataArray, level: float, along: str = "step") -> xr.DataArray:
+    """Return where ``values`` first reach ``level`` along ``step``, or another dimension with a coordinate.
 
-    Needs the dimension ``step``; the others remain.
+    Between records it is interpolated; inf where they never do. The other dimensions remain.
 
     >>> float(crossing(xr.DataArray([0.0, 0.5, 1.0], dims="step", coords={"step": [0, 10, 20]}), 0.75))
     15.0
     """
-    moved = values.transpose(..., "step")
-    y, x = np.asarray(moved.values, dtype=np.float64), moved["step"].values.astype(np.float64)
+    moved = values.transpose(..., along)
+    y, x = np.asarray(moved.values, dtype=np.float64), moved[along].values.astype(np.float64)
     above = y >= level
     after = np.argmax(above, axis=-1)
     before = np.maximum(after - 1, 0)
@@ -34,7 +34,7 @@ def crossing(values: xr.DataArray, level: float) -> xr.DataArray:
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(after == before, 1.0, (level - y0) / (y1 - y0))
     found = np.where(above.any(-1), x[before] + share * (x[after] - x[before]), np.inf)
-    return xr.DataArray(found, dims=moved.dims[:-1], coords=_others(moved))
+    return xr.DataArray(found, dims=moved.dims[:-1], coords=_others(moved, along))
 
 
 def peak_step(values: xr.DataArray) -> xr.DataArray:
@@ -71,5 +71,5 @@ def band(label: str, values: xr.DataArray, x: Array | None = None, **kind: str) 
     return Line(label, across, middle, low, high, **kind)  # type: ignore[arg-type]
 
 
-def _others(values: xr.DataArray) -> dict[str, xr.DataArray]:
-    return {str(name): c for name, c in values.coords.items() if "step" not in c.dims}
+def _others(values: xr.DataArray, along: str = "step") -> dict[str, xr.DataArray]:
+    return {str(name): c for name, c in values.coords.items() if along not in c.dims}

@@ -17,13 +17,15 @@ from pandas.errors import InvalidIndexError
 
 from phasescope.ensemble import Simulation, streams
 from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.results import only_at_end
 from phasescope.ensemble.schedule import record_steps
 from phasescope.errors import BadInput, shortened, shown
-from phasescope.lab.study import Experiment, join
+from phasescope.lab.study import Experiment
 from phasescope.verdict import Claim
 from phasescope.vocabulary import Array, Fate, Instrument, Settings
 
-Effect = Callable[[xr.Dataset], Any]
+Data = Mapping[str, xr.Dataset]
+Effect = Callable[[Data], Any]
 Made = TypeVar("Made")
 LENGTHS = (4096, 3)
 """How long an axis is taken to be of which nobody knows beforehand, first and when a claim fails."""
@@ -47,7 +49,7 @@ def fitting(make: Callable[[Any], Made], what: str, settings: Settings, base: Se
 
 def rehearse(
     claims: Sequence[Claim],
-    figures: Callable[[xr.Dataset, Any], object],
+    figures: Callable[[Data, Any], object],
     experiments: Mapping[str, Experiment | Simulation],
     planned: Mapping[str, Sequence[Job]],
     settings: Settings,
@@ -59,7 +61,7 @@ def rehearse(
     scale's own settings are known to be there.
     """
     data = {LENGTHS[0]: _data(experiments, planned, LENGTHS[0])}
-    parts: list[tuple[str, Effect]] = [
+    parts: list[tuple[str, Any]] = [
         (f"the claim {claim.id!r}", effect) for claim in claims for effect in (claim.effect, claim.control.effect)
     ]
     if settings != base:
@@ -74,7 +76,7 @@ def rehearse(
             raise _contradiction(f"{what} looks for what they do not make", error, settings, base) from error
 
 
-def _error(look: Effect, data: xr.Dataset) -> Exception | None:
+def _error(look: Effect, data: Data) -> Exception | None:
     """Return what shows that ``look`` looks for something that is not there."""
     with warnings.catch_warnings(record=True), np.errstate(all="ignore"):  # recorded: xarray sets filters of its own
         try:
@@ -98,7 +100,7 @@ def _contradiction(what: str, error: Exception, settings: Settings, base: Settin
 
 def _data(
     experiments: Mapping[str, Experiment | Simulation], planned: Mapping[str, Sequence[Job]], length: int
-) -> xr.Dataset:
+) -> Data:
     parts = {}
     for name, e in experiments.items():
         maker = _Maker(e.grid.dims, e.grid.shape, e.grid.coords, length)
@@ -111,7 +113,7 @@ def _data(
         else:
             _trained(maker, e, planned[name])
         parts[name] = xr.Dataset(maker.values, maker.coords)
-    return join(parts)
+    return parts
 
 
 def _trained(maker: _Maker, e: Experiment, jobs: Sequence[Job]) -> None:
@@ -120,8 +122,8 @@ def _trained(maker: _Maker, e: Experiment, jobs: Sequence[Job]) -> None:
     for instrument in e.watch:
         maker.read(instrument, dims=("step",))
         maker.read(instrument, dims=("step",), name=f"{instrument.name}_error")
-    for instrument in e.at_end:
-        maker.read(instrument, name=f"end.{instrument.name}")
+    for instrument in only_at_end(e.watch, e.at_end):
+        maker.read(instrument)
     for name in ("fate_step", "seconds"):
         maker.add(name)
     maker.coords["fate"] = (maker.dims, np.full(maker.shape, str(Fate.OUT_OF_STEPS)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import xarray as xr
@@ -14,7 +14,7 @@ from phasescope.ensemble import Simulation
 from phasescope.ensemble.jobs import LearnerLike, TaskLike
 from phasescope.figures import Figure
 from phasescope.verdict import Claim
-from phasescope.vocabulary import Grid, Instrument, Knob, Member, Recipe, Settings, as_instrument
+from phasescope.vocabulary import Grid, Instrument, Member, Recipe, Settings, as_instrument
 
 
 @dataclass(frozen=True)
@@ -95,21 +95,8 @@ class Inside:
     order: Sequence[int] = ()
 
 
-@dataclass(frozen=True)
-class Cell:
-    """The cell of an experiment's grid that a claim is about; an axis that is not named is at its first value."""
-
-    experiment: str
-    knobs: Mapping[str, Knob] = field(default_factory=dict)
-
-
 def nothing_inside(s: Any) -> Mapping[str, Inside]:
     """Return that no experiment's networks are opened."""
-    return {}
-
-
-def no_cells(s: Any) -> Mapping[str, Cell]:
-    """Return that no claim is about one cell."""
     return {}
 
 
@@ -118,12 +105,11 @@ class Study:
     """A paper's question, asked again.
 
     ``scales`` name -> settings, "pocket" first (minutes on two cores), "paper" the paper's own. ``experiments(s)`` name
-    -> Experiment, or Simulation for members that no training makes. ``claims(s)`` and ``figures(data, s)`` see one
-    dataset in which the variables and dimensions of experiment ``e`` are called ``e.<name>``; ``part(data, e)`` returns
-    one experiment under its plain names. ``mapped(s)`` is the experiment whose knobs a phase map may vary (its grid
-    holds the others, one value each), and ``orders`` are the order parameters that it can be drawn by, the first by
-    default. For the page, ``inside(s)`` experiment -> Inside names those whose networks are opened, and ``cells(s)``
-    claim id -> Cell where a claim is to be seen.
+    -> Experiment, or Simulation for members that no training makes. The effects of ``claims(s)``, and
+    ``figures(data, s)``, see ``data`` name -> dataset, one for each experiment. ``mapped(s)`` is the experiment whose
+    knobs a phase map may vary (its grid holds the others, one value each), and ``orders`` are the order parameters that
+    it can be drawn by, the first by default. For the page, ``inside(s)`` experiment -> Inside names those whose
+    networks are opened.
     """
 
     name: str
@@ -133,16 +119,15 @@ class Study:
     scales: Mapping[str, Settings]
     experiments: Callable[[Any], Mapping[str, Experiment | Simulation]]
     claims: Callable[[Any], Sequence[Claim]]
-    figures: Callable[[xr.Dataset, Any], Sequence[Figure]]
+    figures: Callable[[Mapping[str, xr.Dataset], Any], Sequence[Figure]]
     notes: str = ""
     mapped: Callable[[Any], Experiment] | None = None
     orders: Sequence[OrderParameter] = ()
     inside: Callable[[Any], Mapping[str, Inside]] = nothing_inside
-    cells: Callable[[Any], Mapping[str, Cell]] = no_cells
 
 
 def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Return one dataset of all experiments: every variable and dimension is prefixed with its experiment's name."""
+    """Return one dataset of all experiments, as a file keeps them: every name is prefixed with its experiment's."""
     values: dict[str, xr.Variable] = {}
     places: dict[str, xr.Variable] = {}
     for name, data in parts.items():
@@ -153,14 +138,28 @@ def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:
     return xr.Dataset(values, places)
 
 
-def part(data: xr.Dataset, name: str) -> xr.Dataset:
-    """Return the experiment ``name`` of a joined dataset under its plain names; raise KeyError when it is not there."""
-    prefix = f"{name}."
-    mine = [v for v in data.variables if str(v).startswith(prefix)]
-    if not mine:
-        raise KeyError(f"no experiment {name!r} in this dataset")
-    chosen = data[mine]
-    chosen = chosen.drop_vars([v for v in chosen.variables if not str(v).startswith(prefix)])
-    names = {*mine, *(dim for dim in chosen.dims if str(dim).startswith(prefix))}
-    plain = chosen.rename({old: str(old).removeprefix(prefix) for old in names})
-    return plain.set_coords([name for name in ("fate", "last_step") if name in plain])
+def split(data: xr.Dataset) -> dict[str, xr.Dataset]:
+    """Return the experiments that ``join`` put together, by name.
+
+    In files from before a reading had one name, one that was taken at the end alone is called ``end.<name>``.
+    """
+    parts = {}
+    for name in dict.fromkeys(str(variable).split(".", 1)[0] for variable in data.data_vars):
+        prefix = f"{name}."
+        mine = [v for v in data.variables if str(v).startswith(prefix)]
+        chosen = data[mine]
+        chosen = chosen.drop_vars([v for v in chosen.variables if not str(v).startswith(prefix)])
+        names = {*mine, *(dim for dim in chosen.dims if str(dim).startswith(prefix))}
+        plain = chosen.rename({old: str(old).removeprefix(prefix) for old in names})
+        plain = plain.set_coords([name for name in ("fate", "last_step") if name in plain])
+        ends = {str(v): str(v).removeprefix("end.") for v in plain.data_vars if str(v).startswith("end.")}
+        twice = [old for old, new in ends.items() if new in plain]
+        parts[name] = plain.drop_vars(twice).rename({old: new for old, new in ends.items() if old not in twice})
+    return parts
+
+
+def part(data: Mapping[str, xr.Dataset], name: str) -> xr.Dataset:
+    """Return the experiment ``name``; raise KeyError when it is not there."""
+    if name not in data:
+        raise KeyError(f"no experiment {name!r}")
+    return data[name]

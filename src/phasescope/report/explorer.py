@@ -127,7 +127,7 @@ def _document(d: Diagram, note: str) -> dict[str, Any]:
 
 def _quantity(q: Recorded) -> dict[str, Any]:
     return {
-        "name": _words(q.name.removeprefix("end.")),
+        "name": _words(q.name),
         "unit": "" if q.unit == "1" else q.unit,
         "along": _words(q.along),
         "places": None if q.places is None else [float(p) for p in q.places],

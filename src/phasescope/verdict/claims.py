@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from phasescope.checks import BadInput, function, kind, number, shown, text, word
 
-if TYPE_CHECKING:
-    import xarray as xr
+from .effects import Cell, Measure, control_of
 
 Statistic = Literal["median", "mean", "proportion"]
-Effect = Callable[["xr.Dataset"], Any]
+Effect = Callable[[Any], Any]
+"""Takes results, a dataset or experiments by name, to an array (n,); see ``Measured`` for those that are data."""
 
 
 _end = number(-math.inf, math.inf)
@@ -94,22 +94,27 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Control:
-    """What must not show the effect: its ``sentence``, and ``effect`` as in ``Claim``, in the same unit."""
+    """What must not show the effect: its ``sentence``, and ``effect`` as in ``Claim``, in the same unit.
+
+    Where the claim's effect is a measure at a cell, the control may be another cell, or another measure at that cell.
+    """
 
     sentence: str
-    effect: Effect
+    effect: Effect | Cell | Measure
 
     def __post_init__(self) -> None:
         text("the sentence of a control, which says what must not show the effect,", self.sentence)
-        function("the effect of a control", self.effect)
+        if not isinstance(self.effect, Cell):
+            function("the effect of a control", self.effect)
 
 
 @dataclass(frozen=True)
 class Claim:
     """One sentence that a run can support or contradict, with everything fixed before the run.
 
-    ``effect`` takes the study's results (an ``xarray.Dataset``) to an array (n,), one value per seed, in
-    ``unit``; ``inf`` is a value ("never happened"), NaN is none. ``statistic`` says what of its distribution
+    ``effect`` is a measure at a cell, such as ``end("test_accuracy")(at("gd", train_fraction=0.8))``, or a
+    function that takes the results (experiments by name, or one ``xarray.Dataset``) to an array (n,), one value per
+    seed, in ``unit``; ``inf`` is a value ("never happened"), NaN is none. ``statistic`` says what of its distribution
     over seeds is expected in ``expected``: the ``median`` (the default, and the safest at few seeds: see
     ``intervals``), the ``mean``, or the ``proportion`` of seeds for which the effect is 1 rather than 0.
     Raises ``BadInput`` for an empty id, sentence or source, or an unknown statistic.
@@ -132,6 +137,9 @@ class Claim:
             f"what claim {self.id!r} expects", self.expected
         )
         kind(Control, say="a Control(sentence, effect)")(f"the control of claim {self.id!r}", self.control)
+        placed = control_of(self.id, self.effect, self.control.effect)
+        if placed is not self.control.effect:
+            object.__setattr__(self, "control", Control(self.control.sentence, placed))
         word(*get_args(Statistic))(f"claim {self.id!r}: statistic", self.statistic)
         if not isinstance(self.unit, str):
             raise BadInput(f"the unit of claim {self.id!r} is {shown(self.unit)}: give a word, or '' for a number.")

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from phasescope.checks import function, kind, number, numbers, shown, takes
+from phasescope.errors import shortened
 from phasescope.vocabulary import Array, BadInput, Generators
 
 from .claims import Claim, Effect, Expectation, Statistic
@@ -33,14 +34,14 @@ from .verdict import ControlResult, Outcome, Verdict
 from .verdicts import Verdicts
 
 if TYPE_CHECKING:
-    import xarray as xr
+    from .effects import Data
 
 RESAMPLES = 10_000
 Interval = tuple[float, float]
 NOTHING: Interval = (math.nan, math.nan)
 
 
-def judge(claims: Iterable[Claim], data: xr.Dataset, generators: Generators, alpha: float = 0.05) -> Verdicts:
+def judge(claims: Iterable[Claim], data: Data, generators: Generators, alpha: float = 0.05) -> Verdicts:
     """Judge ``claims`` together on ``data``; at most ``alpha`` is the chance that any of them holds wrongly.
 
     Claims stay in their order. The draws for a claim depend on its id alone, through
@@ -50,8 +51,11 @@ def judge(claims: Iterable[Claim], data: xr.Dataset, generators: Generators, alp
     """
     family = tuple(_looked_at(claims))
     function("generators", generators)
-    if not hasattr(data, "data_vars"):
-        raise BadInput(f"data is {shown(data)}: give an xarray Dataset, such as ps.train returns.")
+    experiments = data.values() if isinstance(data, Mapping) and not hasattr(data, "data_vars") else [data]
+    if not all(hasattr(one, "data_vars") for one in experiments):
+        raise BadInput(
+            f"data is {shown(data)}: give an xarray Dataset, such as ps.train returns, or a mapping of names to some."
+        )
     ids = [claim.id for claim in family]
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
@@ -85,7 +89,7 @@ def decide(expected: Expectation, measured: Interval, control: Interval) -> Outc
     return "holds" if expected.contains(*measured) and expected.excludes(*control) else "undecided"
 
 
-def _judge(claim: Claim, data: xr.Dataset, generators: Generators, level: float) -> Verdict:
+def _judge(claim: Claim, data: Data, generators: Generators, level: float) -> Verdict:
     samples, bounds = _measure(claim, "effect", data, generators, level)
     controls, control_bounds = _measure(claim, "control", data, generators, level)
     return Verdict(
@@ -108,10 +112,10 @@ def _judge(claim: Claim, data: xr.Dataset, generators: Generators, level: float)
     )
 
 
-def _measure(claim: Claim, role: str, data: xr.Dataset, generators: Generators, level: float) -> tuple[Array, Interval]:
+def _measure(claim: Claim, role: str, data: Data, generators: Generators, level: float) -> tuple[Array, Interval]:
     """Return the samples (n,) of the effect or control, and their interval: NaN where a seed has no value."""
     effect = claim.effect if role == "effect" else claim.control.effect
-    samples = _samples(f"claim {claim.id!r}, {role}", effect, data)
+    samples = _samples(f"claim {claim.id!r}, {role}", effect, data)  # type: ignore[arg-type]  # a claim places cells
     if np.isnan(samples).any():
         return samples, NOTHING
     generator = generators("bootstrap", stream(claim.id, role))
@@ -122,14 +126,20 @@ def _measure(claim: Claim, role: str, data: xr.Dataset, generators: Generators, 
         raise BadInput(f"claim {claim.id!r}, {role}: {error}") from error
 
 
-def _samples(where: str, effect: Effect, data: xr.Dataset) -> Array:
+def _had(data: Data) -> str:
+    """Return what results have, in words."""
+    if not hasattr(data, "data_vars"):
+        return f"they have the experiments {shortened(', '.join(map(str, data)), 200) or 'none'}"
+    variables, coordinates = (", ".join(map(str, getattr(data, kind))) or "none" for kind in ("data_vars", "coords"))
+    return f"they have the variables {variables} over the coordinates {coordinates}"
+
+
+def _samples(where: str, effect: Effect, data: Data) -> Array:
     try:
         found = takes(where, effect, "data")(data)
     except (KeyError, AttributeError) as error:
         raise BadInput(
-            f"{where}: looks for something that the results do not have ({error}); they have the variables "
-            f"{', '.join(map(str, data.data_vars)) or 'none'} over the coordinates "
-            f"{', '.join(map(str, data.coords)) or 'none'}."
+            f"{where}: looks for something that the results do not have ({shortened(str(error), 160)}); {_had(data)}."
         ) from error
     values = found.values if hasattr(found, "values") and hasattr(found, "dims") else found
     if isinstance(values, np.ndarray) and values.dtype.kind == "b":

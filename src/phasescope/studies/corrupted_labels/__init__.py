@@ -41,5 +41,4 @@ STUDY = Study(
     mapped=experiments.mapped,
     orders=experiments.ORDERS,
     inside=experiments.inside,
-    cells=claims.cells,
 )

@@ -13,7 +13,7 @@ import xarray as xr
 from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.readings import crossing, value_at
-from phasescope.lab.study import Cell, part
+from phasescope.lab.study import part
 from phasescope.studies.corrupted_labels.neurons import neurons
 from phasescope.studies.corrupted_labels.rows import (
     DOSHI,
@@ -22,7 +22,6 @@ from phasescope.studies.corrupted_labels.rows import (
     known_row,
     near,
     only,
-    places,
     row,
     truth_level,
     values_of,
@@ -54,24 +53,6 @@ SEEN = {
     ),
     "forgetting": ("forgetting-knew", "forgetting"),
 }  # fmt: skip
-
-
-def cells(s: CorruptedLabelsSettings) -> dict[str, Cell]:
-    """Return where on the page's diagrams a claim is to be seen."""
-    strong, drops = {"weight_decay": s.forget}, sorted(s.dropouts)
-    middle = {"dropout": drops[len(drops) // 2]}
-    return {
-        **{claim: places(s)[phase] for phase, names in SEEN.items() for claim in names},
-        "relu-remembers": Cell("relu", strong),
-        "cross-entropy-remembers": Cell("cross_entropy", strong),
-        **{claim: Cell("memorizing") for claim in ("memorization", "memorization-train", "memorization-noise")},
-        "decay-needs-less-data": Cell("middle", {"weight_decay": s.partial}),
-        **{claim: Cell("batch_norm") for claim in ("norm-weights", "norm-keeps-neurons")},
-        **{claim: Cell("dropout", middle) for claim in ("dropout-makes-waves", "dropout-corrects")},
-        "dropout-confuses": Cell("dropout", {"dropout": drops[-1]}),
-        **{f"{name}-{what}": Cell(name, {"weight_decay": decay})
-           for name, (*_, decay) in deeper(s).items() for what in ("understands", "waves")},
-    }  # fmt: skip
 
 
 def _accuracies(s: CorruptedLabelsSettings) -> Sequence[Claim]:
@@ -301,7 +282,7 @@ def _stages(s: CorruptedLabelsSettings) -> Sequence[Claim]:
 
 def _deeper(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     def waves(data: xr.Dataset, name: str, p: int, decay: float) -> Array:
-        ratio = part(data, name)["end.embed_participation"].sel(weight_decay=decay).mean("neuron")
+        ratio = part(data, name)["embed_participation"].sel(weight_decay=decay).mean("neuron")
         return values_of(ratio) / theory.random_participation(p)
 
     def of(name: str, words: str, figure: str, p: int, decay: float) -> Sequence[Claim]:

@@ -97,8 +97,8 @@ def _forgetting(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
 
 
 def _neurons(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    random = part(data, "random")["end.participation"].sel(weight_decay=0.0)
-    samples = [(NAMES[phase], row(data, s, phase)["end.participation"].values.ravel()) for phase in NAMES]
+    random = part(data, "random")["participation"].sel(weight_decay=0.0)
+    samples = [(NAMES[phase], last(row(data, s, phase)["participation"]).values.ravel()) for phase in NAMES]
     marks = ((theory.random_participation(s.p), "noise"),)
     ends = Histogram("all neurons at the end", RATIO, [*samples, ("random labels", random.values.ravel())], marks=marks)
     panels = [_history(row(data, s, phase), _titled(s, phase)) for phase in NAMES]
@@ -121,9 +121,9 @@ def _history(found: xr.Dataset, title: str, bins: int = 25) -> HeatMap:
 
 def _pruning(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
     orders = {
-        "lowest first": "end.pruned_lowest_participation",
-        "highest first": "end.pruned_highest_participation",
-        "random order": "end.pruned_random",
+        "lowest first": "pruned_lowest_participation",
+        "highest first": "pruned_highest_participation",
+        "random order": "pruned_random",
     }
     labels = {"train": "training", "test": "test", "corrupted": "corrupted, as given", "uncorrupted": "uncorrupted"}
     x = Axis("share of neurons taken out", limits=(0, 1))
@@ -174,10 +174,8 @@ def _dropout(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
         over("training", "train_accuracy"), over("test", "test_accuracy"),
         over("corrupted, as given", "corrupted_accuracy"), over("corrupted, as true", "corrected_accuracy"),
     ]  # fmt: skip
-    samples = [("no dropout", plain["end.participation"].values.ravel())]
-    samples += [
-        (f"dropout {rate:g}", found["end.participation"].sel(dropout=rate).values.ravel()) for rate in s.dropouts
-    ]
+    samples = [("no dropout", last(plain["participation"]).values.ravel())]
+    samples += [(f"dropout {rate:g}", found["participation"].sel(dropout=rate).values.ravel()) for rate in s.dropouts]
     return Figure(
         "dropout", "Dropout corrects, and too much of it confuses",
         f"At the end of training. {SEEDS}",
@@ -189,8 +187,8 @@ def _dropout(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
 def _norm(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
     normed, plain, noise = (part(data, name) for name in ("batch_norm", "batches", "noise_norm"))
     samples = [
-        ("with batch normalization", normed["end.participation"].values.ravel()),
-        ("without", plain["end.participation"].values.ravel()),
+        ("with batch normalization", normed["participation"].values.ravel()),
+        ("without", plain["participation"].values.ravel()),
     ]
     lines = [_scales("wrong labels", normed), _scales("random labels", noise, role="control")]
     return Figure(
@@ -204,7 +202,7 @@ def _norm(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
 
 
 def _scales(label: str, found: xr.Dataset, *, bins: int = 12, least: int = 5, **kind: str) -> Line:
-    ratio, scale = (np.asarray(found[f"end.{name}"].values).ravel() for name in ("participation", "norm_scale"))
+    ratio, scale = (np.asarray(found[name].values).ravel() for name in ("participation", "norm_scale"))
     edges = np.linspace(0, 1, bins + 1)
     places = np.digitize(ratio, edges[1:-1])
     seen = [b for b in range(bins) if (places == b).sum() >= least]
@@ -223,7 +221,7 @@ def _deeper(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
             for kind in ("training", "test"):
                 reading = run["train_accuracy" if kind == "training" else "test_accuracy"]
                 lines.append(band(f"{kind}, weight decay {value:g}", reading, role="measured" if value else "control"))
-            samples.append((f"weight decay {value:g}", run["end.embed_participation"].values.ravel()))
+            samples.append((f"weight decay {value:g}", run["embed_participation"].values.ravel()))
         panels.append(Curves(words, STEP, ACCURACY, lines))
         marks = ((theory.random_participation(p), "noise"),)
         panels.append(Histogram(f"{words}: input weights", RATIO, samples, marks=marks))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from phasescope.ensemble import last
 from phasescope.lab.readings import crossing
 from phasescope.lab.study import part
 from phasescope.studies.corrupted_labels.rows import (
@@ -47,17 +48,17 @@ def _participation(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     source = f"{DOSHI}, Sec. 2.1, Fig. 4a; bound of a reproduction; claim 2.5"
 
     def share(data: xr.Dataset, which: int) -> Array:
-        return values_of(shares(row(data, s, "coexistence")["end.participation"])[which])
+        return values_of(shares(last(row(data, s, "coexistence")["participation"]))[which])
 
     def noise(data: xr.Dataset, which: int) -> Array:
-        return values_of(shares(part(data, "random")["end.participation"].sel(weight_decay=0.0))[which])
+        return values_of(shares(part(data, "random")["participation"].sel(weight_decay=0.0))[which])
 
     def step(data: xr.Dataset, names: Sequence[tuple[str, float]]) -> Array:
         each = [only(data, name, "mean_participation", weight_decay=decay) for name, decay in names]
         return np.asarray(np.diff(each, axis=0).min(0))
 
     phases = [rows(s)[phase] for phase in ("coexistence", "partial", "full")]
-    full = Control(f"weight decay {s.full:g}", lambda d: values_of(shares(row(d, s, "full")["end.participation"])[0]))
+    full = Control(f"weight decay {s.full:g}", lambda d: values_of(shares(last(row(d, s, "full")["participation"]))[0]))
     random = Control("random labels", lambda d: noise(d, 2))
     halfway = Control(
         "the same networks when test accuracy passes one half", lambda d: values_of(shares(_halfway(d, s))[1])
@@ -114,7 +115,7 @@ def pruned(
     data: xr.Dataset, s: CorruptedLabelsSettings, phase: str, order: str, share: float, accuracy: str = "test"
 ) -> Array:
     """Return an accuracy after taking out ``share`` of the neurons in ``order``, one value per seed."""
-    name = "end.pruned_random" if order == "random" else f"end.pruned_{order}_participation"
+    name = "pruned_random" if order == "random" else f"pruned_{order}_participation"
     return values_of(row(data, s, phase)[name].sel(accuracy=accuracy).sel(pruned=share, method="nearest"))
 
 
@@ -211,7 +212,7 @@ def _pruning_numbers(s: CorruptedLabelsSettings) -> Sequence[Claim]:
 
 def _norm(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     def correlation(data: xr.Dataset, experiment: str) -> Array:
-        return values_of(part(data, experiment)["end.norm_correlation"])
+        return values_of(part(data, experiment)["norm_correlation"])
 
     def shift(data: xr.Dataset) -> Array:
         return only(data, "batch_norm", "mean_participation") - only(data, "batches", "mean_participation")

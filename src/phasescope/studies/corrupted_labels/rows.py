@@ -14,9 +14,9 @@ import xarray as xr
 
 from phasescope import theory
 from phasescope.ensemble import last
-from phasescope.lab.study import Cell, part
+from phasescope.lab.study import part
 from phasescope.studies.corrupted_labels.settings import CorruptedLabelsSettings
-from phasescope.verdict import Expectation
+from phasescope.verdict import Cell, Expectation
 from phasescope.vocabulary import Array
 
 DOSHI = "Doshi et al. 2023"

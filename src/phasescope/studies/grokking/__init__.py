@@ -34,7 +34,6 @@ STUDY = Study(
     mapped=experiments.mapped,
     orders=experiments.ORDERS,
     inside=experiments.inside,
-    cells=claims.cells,
     notes=(
         "The paper states neither learning rate nor width of its runs; the rate here is the reproductions' rule. "
         "Where a claim's source says 'derived here' or 'reproduction', the number is not the paper's."

@@ -43,5 +43,4 @@ STUDY = Study(
     mapped=settings.mapped,
     orders=(at_the_end("test_accuracy"), at_the_end("train_accuracy")),
     inside=experiments.inside,
-    cells=claims.cells,
 )

@@ -16,7 +16,7 @@ from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.polynomial_networks import table_of
 from phasescope.lab.readings import crossing
-from phasescope.lab.study import Cell, part
+from phasescope.lab.study import part
 from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, TWINS, PolynomialSettings
 from phasescope.tasks import parse
 from phasescope.verdict import Claim, Control, Expectation
@@ -30,22 +30,6 @@ def claims(s: PolynomialSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
     groups = (_exact_products, _exact_sums, _sum_errors, _composed, _products, _coupled, _sums, _learnable, _twins)
     return tuple(claim for group in groups for claim in group(s))
-
-
-def cells(s: PolynomialSettings) -> dict[str, Cell]:
-    """Return where on the page's diagrams a claim is to be seen; a claim about a whole table has no place."""
-    terms = 2 + len(s.widths) - 1
-    return {
-        **{claim: Cell("product") for claim in ("product-time", "product-log-waves", "product-raw-noise")},
-        "coupled-collapse": Cell("coupled"),
-        **{claim: Cell("sum") for claim in ("sum-learnt", "sum-participation")},
-        **{claim: Cell(f"sums_{terms}") for claim in ("sum-width", "sum-growth")},
-        "learnable": Cell("polynomials", {"polynomial": LEARNABLE[0]}),
-        "perturbed": Cell("polynomials", {"polynomial": PERTURBED[0]}),
-        "experts-exact": Cell("composed"),
-        "twins": Cell("twins"),
-        "no-twins": Cell("twinless"),
-    }
 
 
 def _reading(data: xr.Dataset, experiment: str, reading: str, **at: object) -> Array:
@@ -336,7 +320,7 @@ def _twins(s: PolynomialSettings) -> Sequence[Claim]:
 
     def deviation(data: xr.Dataset, experiment: str) -> Array:
         """Return the root mean square over train fractions of test accuracy less the share of twins at ``twin_p``."""
-        share = part(data, "twins")["end.twin_share"]
+        share = part(data, "twins")["twin_share"]
         return np.asarray(((final(data, experiment) - share) ** 2).mean("train_fraction").values ** 0.5)
 
     def mean(data: xr.Dataset, experiment: str) -> Array:

@@ -90,7 +90,7 @@ def _twins(data: xr.Dataset, s: PolynomialSettings) -> Figure:
         lines.append(Line(f"share with a twin, p = {p}", fine, share, role="theory"))
     law = Curves(f"{TWINS}", Axis("fraction of the table that trains"), TEST, lines)
     run = part(data, "twins")
-    share, reached = run["end.twin_share"].values.ravel(), last(run.test_accuracy).values.ravel()
+    share, reached = run["twin_share"].values.ravel(), last(run.test_accuracy).values.ravel()
     order = np.argsort(share)
     each = Curves(
         "network by network", Axis("share of its test cells with a twin in training"), TEST,

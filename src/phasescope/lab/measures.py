@@ -1,0 +1,88 @@
+"""The measures that studies are written with: a reading at its start, its end, its peak, when it crosses a level.
+
+Each gives one value per seed at any cell, and they compose: ``steps_to("test_accuracy", 0.9) /
+steps_to("train_accuracy", 0.99)``. A measure of a study's own is a function of a cell's dataset under ``@Measure``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from phasescope.ensemble import last
+from phasescope.lab.readings import crossing, peak_step
+from phasescope.verdict import Cell, Expectation, Measure, Measured, at, least, most
+from phasescope.vocabulary import Array
+
+__all__ = [
+    "Cell",
+    "Measure",
+    "Measured",
+    "at",
+    "at_least",
+    "at_most",
+    "between",
+    "by_seed",
+    "end",
+    "highest",
+    "least",
+    "mean",
+    "most",
+    "near",
+    "start",
+    "step_of_peak",
+    "steps_to",
+    "value",
+]
+
+at_least, at_most = Expectation.at_least, Expectation.at_most
+between, near = Expectation.between, Expectation.near
+
+
+def value(reading: str, **where: Any) -> Measure:
+    """Return a reading that is one number per network; ``where`` says at which place of its own dimensions."""
+    places = "".join(f", {dim} {place}" for dim, place in where.items())
+    return Measure(lambda cell: cell[reading].sel(where), f"{reading}{places}")
+
+
+def mean(reading: str, *over: str) -> Measure:
+    """Return the mean of a reading over dimensions of its own, such as "neuron"."""
+    return Measure(lambda cell: cell[reading].mean(over), f"mean of {reading} over {' and '.join(over)}")
+
+
+def start(reading: str) -> Measure:
+    """Return the first record of a reading."""
+    return Measure(lambda cell: cell[reading].isel(step=0), f"{reading} at the start")
+
+
+def end(reading: str) -> Measure:
+    """Return the last record of a reading: at a network's release, or at the end; one that diverged has none."""
+    return Measure(lambda cell: last(cell[reading]), f"{reading} at the end")
+
+
+def highest(reading: str) -> Measure:
+    """Return the largest record of a reading."""
+    return Measure(lambda cell: cell[reading].max("step"), f"highest {reading}")
+
+
+def steps_to(reading: str, level: float, along: str = "step") -> Measure:
+    """Return where along ``step``, or another dimension, a reading first reaches ``level``; inf where it never does."""
+    words = f"{along if along != 'step' else 'steps'} to {reading} {level:g}"
+    return Measure(lambda cell: crossing(cell[reading], level, along), words)
+
+
+def step_of_peak(reading: str) -> Measure:
+    """Return the recorded step at which a reading is largest."""
+    return Measure(lambda cell: peak_step(cell[reading]), f"step of the peak of {reading}")
+
+
+def by_seed(read: Callable[[xr.Dataset], float], words: str = "") -> Measure:
+    """Return the measure that ``read`` takes from the networks of one seed, seed by seed."""
+
+    def each(cell: xr.Dataset) -> Array:
+        return np.array([read(cell.isel(seed=i)) for i in range(cell.sizes["seed"])], dtype=float)
+
+    return Measure(each, words or Measure(read).words)
