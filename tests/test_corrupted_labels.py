@@ -95,7 +95,7 @@ def test_it_runs_end_to_end(results: Any) -> None:
         assert data.sizes["seed"] == len(experiment.grid.seed_values)
         assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
         assert {i.name for i in experiment.watch} <= set(data.data_vars)
-        assert {f"end.{i.name}" for i in experiment.at_end} <= set(data.data_vars)
+        assert {i.name for i in experiment.at_end} <= set(data.data_vars)
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
     again = lab.load(results.directory)
     assert again.data.identical(results.data)

@@ -668,7 +668,7 @@ def test_dataset_says_what_it_holds() -> None:
     assert found["participation"].dims[-1] == "neuron"
     assert found["train_loss"].attrs["units"] == "loss"
     assert found["step"].values[0] == 0
-    at_end, final = found["end.table_accuracy"], found["final.embed"]
+    at_end, final = found["table_accuracy"], found["final.embed"]
     assert at_end.dims == ("weight_decay", "corruption", "seed")
     assert final.shape == (2, 2, 2, 2, 7, 20)
     # the reading at the end is of the final parameters: their norm by hand

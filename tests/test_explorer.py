@@ -15,7 +15,7 @@ import pytest
 
 import phasescope as ps
 from browsing import Seen
-from phasescope.figures import Diagram, Recorded
+from phasescope.figures import Diagram, Page, Recorded
 from phasescope.lab.diagrams import diagram
 from phasescope.report import page
 from phasescope.report.explorer import packed, scripts, thinned
@@ -34,7 +34,7 @@ def small(title: str = "a grid", steps: int = 5, seeds: int = 3) -> Diagram:
         list(range(seeds)),
         [
             Recorded("test_accuracy", "1", values, "step", places),
-            Recorded("end.norm", "m", generator.random((2, 4, seeds))),
+            Recorded("norm", "m", generator.random((2, 4, seeds))),
         ],
         np.full((2, 4, seeds), "generalized"),
     )
@@ -45,10 +45,7 @@ def unpacked(q: Any) -> np.ndarray:
 
 
 def html(*diagrams: Diagram, title: str = "a study") -> str:
-    return page(
-        title=title, question="", paper=None, claims=(), figures=(), provenance={}, notes="", settings={}, command="",
-        diagrams=diagrams,
-    )  # fmt: skip
+    return page(Page("", title, "", diagrams=diagrams), [])
 
 
 class TestPacking:
@@ -88,7 +85,7 @@ class TestPacking:
         import xarray as xr
 
         values = np.array([[[1.0, 3.0, 2.0]], [[5.0, 4.0, 6.0]]])
-        data = xr.Dataset({"end.ratio": (("lr", "seed", "neuron"), values)}, coords={"lr": [0.1, 1.0], "seed": [0]})
+        data = xr.Dataset({"ratio": (("lr", "seed", "neuron"), values)}, coords={"lr": [0.1, 1.0], "seed": [0]})
         (q,) = diagram("d", data).quantities
         assert q.along == "rank of the neuron"
         np.testing.assert_array_equal(q.values[:, 0], [[3, 2, 1], [6, 5, 4]])

@@ -127,6 +127,22 @@ def test_no_reading_takes_the_place_of_something_else(name: str, dims: tuple[str
         ps.train(Line(), task, Grid(), Recipe(steps=2), [*LEARNING, ps.instruments.train_loss])
 
 
+def test_a_reading_has_one_name_along_the_way_and_at_the_end() -> None:
+    """Watched and read at the end is watched: the last record is the same number. Two of one name are refused."""
+    task = ps.tasks.Table("t", np.zeros((4, 3)), [0, 1, 0, 1], 2)
+
+    def norm(factor: float) -> ps.Instrument:
+        return ps.instrument(lambda s: factor * s.logits().norm(dim=(1, 2)), unit="1", source="here", name="norm")
+
+    one = norm(1.0)
+    both = ps.train(Line(), task, Grid(), Recipe(steps=3), [one], at_end=[one])
+    alone = ps.train(Line(), task, Grid(), Recipe(steps=3), [], at_end=[one])
+    assert both.norm.dims == ("seed", "step") and alone.norm.dims == ("seed",)
+    np.testing.assert_array_equal(ps.last(both.norm), alone.norm)
+    with pytest.raises(ps.BadInput, match="two instruments are called 'norm', one watched and one read at the end"):
+        ps.train(Line(), task, Grid(), Recipe(steps=3), [one], at_end=[norm(2.0)])
+
+
 def test_an_instrument_changes_nothing_and_says_who_failed() -> None:
     task = ps.tasks.Table("t", np.zeros((4, 3)), [0, 1, 0, 1], 2)
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from phasescope.figures import Axis, Figure, Histogram, PhaseMap
+from phasescope.figures import Axis, Figure, Histogram, Page, PhaseMap
 from phasescope.lab import load
 from phasescope.vocabulary import BadInput
 
@@ -38,8 +38,7 @@ def of_a_study(folder):
 
 
 def loaded(title, command, figures, claims=()):
-    verdicts = SimpleNamespace(to_json=lambda: list(claims))
-    return SimpleNamespace(title=title, command=command, provenance=FACTS, figures=lambda: figures, verdicts=verdicts)
+    return SimpleNamespace(told=lambda: Page("", title, "", figures, claims, provenance=FACTS, command=command))
 
 
 def stored(root, *names):
@@ -111,8 +110,8 @@ def test_a_real_run_is_shown_from_three_of_its_files_without_what_no_figure_need
     assert shown.command == tiny_results.command
     assert shown.verdicts
     fewer = load(folder).data
-    assert fewer.nbytes < 0.7 * tiny_results.data.nbytes
-    assert all(fewer[name].identical(tiny_results.data[name]) for name in fewer.data_vars)
+    assert sum(one.nbytes for one in fewer.values()) < 0.7 * sum(one.nbytes for one in tiny_results.data.values())
+    assert all(values.identical(tiny_results[e][name]) for e, one in fewer.items() for name, values in one.items())
     for kept, figure in zip(shown.figures.values(), tiny_results.figures(), strict=True):
         assert gallery.png(kept, 40) == gallery.png(figure, 40)
     assert next(iter(shown.figures.values())).title in gallery.readme([shown])

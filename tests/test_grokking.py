@@ -13,7 +13,7 @@ from phasescope import lab
 from phasescope.ensemble import streams
 from phasescope.lab import study_named
 from phasescope.lab.readings import crossing, peak_step, value_at
-from phasescope.lab.study import join, part
+from phasescope.lab.study import join, split
 from phasescope.studies.grokking.experiments import gaussian_weights
 from phasescope.studies.grokking.settings import SCALES, GrokkingSettings
 from phasescope.verdict import Control, judge
@@ -49,14 +49,18 @@ def test_value_at() -> None:
     assert found.values[2] == 4.0  # after release the last reading stands
 
 
-def test_join_and_part_are_inverse() -> None:
+def test_join_and_split_are_inverse() -> None:
     one = xr.Dataset({"a": ("step", [1.0, 2.0])}, coords={"step": [0, 5]})
     two = xr.Dataset({"a": (("step", "neuron"), np.ones((3, 2)))}, coords={"step": [0, 1, 2]})
-    joined = join({"x": one, "x2": two})
-    assert part(joined, "x").identical(one)
-    assert part(joined, "x2").identical(two)
-    with pytest.raises(KeyError):
-        part(joined, "y")
+    back = split(join({"x": one, "x2": two}))
+    assert list(back) == ["x", "x2"] and back["x"].identical(one) and back["x2"].identical(two)
+
+
+def test_files_from_before_a_reading_had_one_name_are_read() -> None:
+    """At the end alone it was called end.<name>; of one that was watched too, the curve has its last reading."""
+    old = {"curve": ("step", [1.0, 2.0]), "end.curve": 2.0, "end.alone": 3.0}
+    found = split(join({"x": xr.Dataset(old, coords={"step": [0, 5]})}))["x"]
+    assert set(found.data_vars) == {"curve", "alone"} and found.alone == 3 and found["curve"].dims == ("step",)
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -100,7 +104,8 @@ def test_it_runs_end_to_end(tiny_results: Any, tiny: dict[str, Any]) -> None:
             assert {i.name for i in experiment.watch} <= set(data.data_vars)
     assert len(list(tiny_results.verdicts.to_json())) == len(STUDY.claims(tiny_results.settings))
     again = lab.load(tiny_results.directory)
-    assert again.data.identical(tiny_results.data)
+    assert list(again.data) == list(tiny_results.data)
+    assert all(again[name].identical(tiny_results[name]) for name in again.data)
     assert again.settings == tiny_results.settings
     assert again.verdicts.to_json() == tiny_results.verdicts.to_json()
     assert "--set p=7" in again.command

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html.parser import HTMLParser
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
 
 import phasescope.report
-from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line
+from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line, Page, Paper
 from phasescope.report import draw, page, render, write_report
 from phasescope.report.claims import bar
 from phasescope.report.palette import COLOURS, contrast, lightness, styles
@@ -196,13 +195,7 @@ def test_series_differ_also_in_marker_or_dashes():
     assert {look.dashes for look in looks[20:24]} == {"--"}
 
 
-@dataclass
-class Paper:
-    authors: str = "A. <b>Author</b>"
-    year: int = 2023
-    title: str = "A paper"
-    link: str = "https://example.org/a?b=1&c=2"
-    bibtex: str = "@article{a, title={<i>}}"
+PAPER = Paper("A. <b>Author</b>", 2023, "A paper", "https://example.org/a?b=1&c=2", "@article{a, title={<i>}}")
 
 
 def claim(name="1.1", verdict="holds", measured=1.0, interval=(0.9, 1.1), low=0.8, high="Infinity", **control):
@@ -227,14 +220,13 @@ FIGURE = Figure("loss", "The <loss>", "It falls.", [ODD_CURVES["constant"]], ["h
 
 
 def written(**changes):
-    image = render(FIGURE)["svg"]
-    content = {
-        "title": "A study", "question": "Why?", "paper": Paper(), "claims": CLAIMS,
-        "figures": [(FIGURE, image)], "notes": "One.\n\nTwo.",
-        "provenance": {"libraries": {"torch": "2.13"}, "seconds": 1.5, "gpu": None, "ok": True},
-        "settings": {"p": 23, "fractions": [0.1, 0.2]}, "command": "phasescope run x",
-    }  # fmt: skip
-    return page(**(content | changes))
+    told = Page(
+        "", "A study", "Why?", [FIGURE], CLAIMS, PAPER, notes="One.\n\nTwo.", command="phasescope run x",
+        settings={"p": 23, "fractions": [0.1, 0.2]},
+        provenance={"libraries": {"torch": "2.13"}, "seconds": 1.5, "gpu": None, "ok": True},
+    )  # fmt: skip
+    told = replace(told, **changes)
+    return page(told, [render(figure)["svg"] for figure in told.figures])
 
 
 class Reader(HTMLParser):
@@ -314,8 +306,8 @@ def test_words_from_users_are_escaped():
     poison["control"] = poison["control"] | {"sentence": evil}
     figure = Figure('"><script>', evil, evil, [Curves(evil, X, X, [])], [evil])
     text = written(
-        title=evil, question=evil, claims=[poison], figures=[(figure, render(figure)["png"])], notes=evil,
-        provenance={evil: {evil: [evil]}}, settings={evil: evil}, command=evil, study_name=evil,
+        title=evil, question=evil, claims=[poison], figures=[figure], notes=evil,
+        provenance={evil: {evil: [evil]}}, settings={evil: evil}, command=evil, name=evil,
         paper=Paper(evil, 1, evil, "javascript:alert(1)", evil),
     )  # fmt: skip
     assert "<script" not in text
@@ -345,7 +337,7 @@ def test_a_page_without_claims_or_paper_does_not_speak_of_them():
 
 def test_figures_that_share_an_id_are_refused():
     with pytest.raises(BadInput, match="its own"):
-        written(figures=[(FIGURE, b""), (FIGURE, b"")])
+        written(figures=[FIGURE, FIGURE])
 
 
 def palettes():
@@ -396,11 +388,7 @@ class Folder:
 
 
 def test_write_report_writes_figures_and_page(tmp_path):
-    paths = write_report(
-        Folder(tmp_path), study_name="x", title="t", question="q", paper=Paper(), figures=[FIGURE],
-        claims=CLAIMS,
-        provenance={}, notes="", settings={}, command="c",
-    )  # fmt: skip
+    paths = write_report(Folder(tmp_path), Page("x", "t", "q", [FIGURE], CLAIMS, PAPER, command="c"))
     assert paths["report"] == tmp_path / "report.html"
     assert paths["figures"]["loss"] == {k: tmp_path / "figures" / f"loss.{k}" for k in ("png", "svg")}
     assert (tmp_path / "figures" / "loss.svg").read_bytes() == render(FIGURE)["svg"]
@@ -408,10 +396,7 @@ def test_write_report_writes_figures_and_page(tmp_path):
 
 
 def test_write_report_needs_neither_claims_nor_a_paper(tmp_path):
-    paths = write_report(
-        Folder(tmp_path), study_name="", title="t", question="q", paper=None, figures=[FIGURE], claims=[],
-        provenance={}, notes="", settings={}, command="c",
-    )  # fmt: skip
+    paths = write_report(Folder(tmp_path), Page("", "t", "q", [FIGURE], command="c"))
     assert "Cite" not in paths["report"].read_text(encoding="utf-8")
 
 
@@ -420,10 +405,7 @@ def test_heavy_drawings_come_as_images():
     assert lighter({"svg": b"s" * (HEAVY + 1), "png": b"p"}) == b"p"
 
 
-PARTS: dict[str, Any] = {
-    "study_name": "s", "title": "A title", "question": "?", "paper": None, "figures": [], "claims": [],
-    "provenance": {}, "notes": "", "settings": {}, "command": "",
-}  # fmt: skip
+TOLD = Page("s", "A title", "?")
 
 
 class TestThePageAlone:
@@ -437,14 +419,14 @@ class TestThePageAlone:
         with monkeypatch.context() as patched:
             patched.setattr(os, "replace", stopped)
             with pytest.raises(BadInput, match=r"no room for .*copy\.html"):
-                write_page(out, **PARTS)
+                write_page(out, TOLD)
         assert out.read_text() == "the old page"
-        assert write_page(out, **PARTS) == out and "A title" in out.read_text("utf-8")
+        assert write_page(out, TOLD) == out and "A title" in out.read_text("utf-8")
         assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.html"]
 
     def test_needs_a_folder_that_exists(self, tmp_path: Path) -> None:
         with pytest.raises(BadInput, match="there is no such folder"):
-            write_page(tmp_path / "nowhere" / "copy.html", **PARTS)
+            write_page(tmp_path / "nowhere" / "copy.html", TOLD)
         assert not (tmp_path / "nowhere").exists()
 
     @pytest.mark.parametrize(
@@ -456,8 +438,8 @@ class TestThePageAlone:
             store.save({"a": 1}, {}, {})
         before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
         with pytest.raises(BadInput, match="must not replace"):
-            write_page(tmp_path / "run" / name, **PARTS)
+            write_page(tmp_path / "run" / name, TOLD)
         assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
     def test_a_name_with_strange_bytes_is_no_hindrance(self, tmp_path: Path) -> None:
-        assert write_page(tmp_path / "page.html", **{**PARTS, "title": "of \udcff"}).is_file()
+        assert write_page(tmp_path / "page.html", Page("s", "of \udcff", "?")).is_file()

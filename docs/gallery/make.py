@@ -51,14 +51,14 @@ class Exhibit:
 
 def exhibit(name: str, results: Results | MapResults) -> Exhibit:
     """Return what the gallery shows of the stored result ``name``, a study's run or a phase map."""
-    verdicts = list(results.verdicts.to_json())
+    told = results.told()
     return Exhibit(
         name,
-        results.title,
-        results.command,
-        results.provenance,
-        summary(verdicts) if verdicts else "",
-        {f"{slug(name)}-{slug(figure.id)}.png": figure for figure in results.figures()},
+        told.title,
+        told.command,
+        told.provenance,
+        summary(list(told.claims)) if told.claims else "",
+        {f"{slug(name)}-{slug(figure.id)}.png": figure for figure in told.figures},
     )
 
 

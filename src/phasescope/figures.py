@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from phasescope.vocabulary import Array, Knob
 
@@ -187,3 +187,37 @@ class Diagram:
     fates: Array | None = None
     opened: Sequence[Opened] = ()
     claims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The paper whose question a study asks again: where its claims come from."""
+
+    authors: str
+    year: int
+    title: str
+    link: str
+    bibtex: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """What a page tells: a question, the claims with their verdicts, figures, and how to make it all again.
+
+    ``name`` is the study's, or empty; ``claims`` are as in ``--json``; ``provenance`` may be nested; paragraphs of
+    ``notes`` are parted by empty lines. ``tables`` stand before the figures, and ``diagrams`` are what readers can
+    explore. A page without ``paper`` and claims, of a user's own map or model, says nothing of them.
+    """
+
+    name: str
+    title: str
+    question: str
+    figures: Sequence[Figure] = ()
+    claims: Sequence[Mapping[str, Any]] = ()
+    paper: Paper | None = None
+    tables: Sequence[Table] = ()
+    diagrams: Sequence[Diagram] = ()
+    notes: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    command: str = ""

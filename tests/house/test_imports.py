@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "losses": {"checks", "directions", "vocabulary"},
     "inspection": {"inspection", "losses", *ROOMS, *NOUNS},
     "layers": {"layers", "inspection", "losses", *ROOMS, *NOUNS},
-    "lab": {"lab", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "lab": {"lab", "report", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "studies": {"studies", "lab", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "report": {"report", *ROOMS, *NOUNS},
     "commands": {"commands", "door", "report", "lab", "layers", "inspection", *ROOMS, *NOUNS},

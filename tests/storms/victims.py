@@ -14,6 +14,7 @@ from storm import arrays_of
 import phasescope as ps
 from phasescope import lab, report
 from phasescope.instruments import LEARNING, mean_participation
+from phasescope.lab.study import join
 from phasescope.store import Store
 
 #: Settings of ``grokking`` at which a run takes seconds; they need not support a claim.
@@ -122,14 +123,9 @@ def study(folder: Path) -> dict[str, Any]:
     """The whole of ``grokking`` at tiny settings: trained, measured, judged, drawn, the page written."""
     results = lab.run("grokking", out=folder, device="cpu", workers=2, **TINY)
     with Store(folder) as store:
-        report.write_report(
-            store, study_name="grokking", title=results.title, question=results.question, paper=results.paper,
-            figures=results.figures(), claims=results.verdicts.to_json(), provenance=results.provenance,
-            notes=results.notes, settings=dict(results.settings), command=results.command,
-            diagrams=results.diagrams(),
-        )  # fmt: skip
+        report.write_report(store, results.told())
     kept = ps.load(folder)
-    found = arrays_of(kept.data, TIMINGS)
+    found = arrays_of(join(kept.data), TIMINGS)
     found["verdicts"] = np.array(repr(kept.verdicts.to_json()))
     found["files"] = np.array(sorted(p.name for p in (folder / "figures").iterdir()))
     if "</html>" not in (folder / "report.html").read_text()[-200:]:

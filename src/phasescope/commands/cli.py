@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from phasescope.commands.inspect import Told
+    from phasescope.figures import Page
     from phasescope.lab import MapResults, Results, Stage
 
 app = typer.Typer(
@@ -143,40 +144,25 @@ def _carry_out(work: Callable[[Callable[[Stage], None]], Results | MapResults], 
         training_is_over()
     finally:
         display.close()
-    paths = _report(results)
+    told, paths = _report(results)
     seconds = round(time.monotonic() - started, 3)
     if as_json:
         print(json.dumps(_document(results, paths, seconds), allow_nan=False))
     else:
-        _tell(results, paths, seconds)
+        _tell(results, told, paths, seconds)
     if open_:
         webbrowser.open(Path(paths["report"]).resolve().as_uri())
 
 
-def _report(results: Results | MapResults) -> dict[str, Any]:
-    """Write figures and page into the run's folder; return where they are."""
+def _report(results: Results | MapResults) -> tuple[Page, dict[str, Any]]:
+    """Write figures and page into the run's folder; return what the page tells, and where they are."""
     from phasescope.report import write_report
     from phasescope.store import Store
 
     assert results.directory is not None
+    told = results.told()
     with Store(results.directory) as store:
-        return write_report(store, **_parts(results))
-
-
-def _parts(results: Results | MapResults) -> dict[str, Any]:
-    return {
-        "study_name": results.provenance["study"],
-        "title": results.title,
-        "question": results.question,
-        "paper": results.paper,
-        "figures": results.figures(),
-        "claims": results.verdicts.to_json(),
-        "provenance": results.provenance,
-        "notes": results.notes,
-        "settings": dict(results.settings),
-        "command": results.command,
-        "diagrams": results.diagrams(),
-    }
+        return told, write_report(store, told)
 
 
 def _document(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> dict[str, Any]:
@@ -192,12 +178,12 @@ def _document(results: Results | MapResults, paths: dict[str, Any], seconds: flo
     }
 
 
-def _tell(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> None:
+def _tell(results: Results | MapResults, told: Page, paths: dict[str, Any], seconds: float) -> None:
     from rich.text import Text
 
     console = _console()
-    paper = f" ({results.paper.authors} {results.paper.year})" if results.paper else ""
-    console.print(Text.assemble((results.title, "bold"), paper))
+    paper = f" ({told.paper.authors} {told.paper.year})" if told.paper else ""
+    console.print(Text.assemble((told.title, "bold"), paper))
     print(results.summary())
     if paths:
         print(f"figures  {Path(paths['report']).parent / 'figures'}\npage     {paths['report']}")
@@ -243,7 +229,7 @@ def explore(
     from phasescope.report.writer import write_page
 
     results = lab.load(directory)
-    page = _report(results)["report"] if out is None else write_page(out, **_parts(results))
+    page = _report(results)[1]["report"] if out is None else write_page(out, results.told())
     print(page)
     if open_:
         webbrowser.open(page.resolve().as_uri())
@@ -259,8 +245,8 @@ def report(
 
     results = lab.load(directory)
     readable = not os.access(directory, os.W_OK)  # an archive: its page stays as it is
-    paths = {} if readable else _report(results)
-    _tell(results, paths, float(results.provenance["seconds"]))
+    told, paths = (results.told(), {}) if readable else _report(results)
+    _tell(results, told, paths, float(results.provenance["seconds"]))
     if readable:
         print(f"no page  {directory} can not be written: phasescope explore {directory} --out FILE makes one elsewhere")
     elif open_:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phasescope.figures import Figure, Table
+from phasescope.figures import Figure, Page, Table
 from phasescope.identity import surroundings
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_batch, load_model
@@ -23,16 +23,13 @@ QUESTION = "Do signal and gradients survive the way through this network, and wh
 
 @dataclass(frozen=True)
 class Told:
-    """What a command has to say: ``text`` for a terminal, a ``document`` in JSON and ``file``, its name in ``folder``.
-
-    ``page``: the page's parts as ``report.write_report`` takes them.
-    """
+    """What a command has to say: ``text`` for a terminal, a page, a ``document`` in JSON; ``file`` is its name."""
 
     folder: str
     file: str
     text: str
     document: dict[str, Any]
-    page: dict[str, Any]
+    page: Page
 
 
 def inspected(
@@ -72,18 +69,17 @@ def folder_name(name: str) -> str:
 
 
 def page_of(
-    study: str, title: str, question: str, notes: Sequence[str], figures: Sequence[Figure], table: Table,
+    name: str, title: str, question: str, notes: Sequence[str], figures: Sequence[Figure], table: Table,
     settings: dict[str, Any], command: str,
-) -> dict[str, Any]:  # fmt: skip
-    """Return the parts of a page on a user's own model, as ``report.write_report`` takes them."""
-    return {
-        "study_name": study, "title": title, "question": question, "paper": None, "figures": list(figures),
-        "claims": [], "provenance": {"libraries": surroundings()}, "notes": "\n\n".join(notes), "settings": settings,
-        "command": command, "tables": [table],
-    }  # fmt: skip
+) -> Page:  # fmt: skip
+    """Return the page of a command on a user's own model; its provenance are the libraries."""
+    return Page(
+        name, title, question, figures, tables=[table], notes="\n\n".join(notes), settings=settings,
+        provenance={"libraries": surroundings()}, command=command,
+    )  # fmt: skip
 
 
-def _page(found: Inspection, model: str, batch: str, command: str) -> dict[str, Any]:
+def _page(found: Inspection, model: str, batch: str, command: str) -> Page:
     header, rows = found.table()
     told = [f"{i}. {finding}" for i, finding in enumerate(found.findings, 1)] or ["Nothing unusual was found."]
     summary = found.summary()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import combinations
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from phasescope.ensemble.losses import sample_losses
+from phasescope.identity import fingerprint
 from phasescope.vocabulary import Array, BadInput, Draw, Grid, Instrument, Scatter, Subject
 
 #: What a dataset of trained networks has besides readings.
@@ -166,3 +168,8 @@ def check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], grid
         twice = [name for name in several if several.count(name) > 1]
         if twice:
             raise BadInput(f"two instruments are called {twice[0]!r}: give each a name of its own.")
+    for a, b in combinations(read, 2):  # what is watched is not read at the end once more, so it must be the same
+        if a.name == b.name and fingerprint(a) != fingerprint(b):
+            raise BadInput(
+                f"two instruments are called {a.name!r}, one watched and one read at the end: give each its own name."
+            )

@@ -23,14 +23,15 @@ from phasescope.ensemble.measure import to_measure
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import planned
 from phasescope.errors import BadInput, resumable
-from phasescope.figures import Diagram, Figure
+from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
 from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.neurons import opened
+from phasescope.lab.paged import paged
 from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
-from phasescope.lab.study import Experiment, Paper, Study, join
+from phasescope.lab.study import Experiment, Study, join
 from phasescope.store import Store
 from phasescope.verdict import Claim, Verdicts
 from phasescope.verdict import judge as judged
@@ -52,26 +53,6 @@ class Results:
     verdicts: Verdicts
     provenance: Mapping[str, Any]
     directory: Path
-
-    @property
-    def title(self) -> str:
-        """The study's title."""
-        return self.study.title
-
-    @property
-    def question(self) -> str:
-        """The study's question."""
-        return self.study.question
-
-    @property
-    def paper(self) -> Paper:
-        """The study's paper."""
-        return self.study.paper
-
-    @property
-    def notes(self) -> str:
-        """What a reader should know about the study's numbers."""
-        return self.study.notes
 
     @property
     def command(self) -> str:
@@ -100,6 +81,19 @@ class Results:
             assert not isinstance(e, Simulation), f"{name} trains no networks"
             inside[name] = opened(e, self.data[name], what) if name in self.data else ()
         return diagrams(self.data, titles, inside, places(self.study.claims(self.settings)))
+
+    def told(self) -> Page:
+        """Return what a page tells of these results."""
+        study = self.study
+        return Page(
+            study.name, study.title, study.question, self.figures(), self.verdicts.to_json(), study.paper,
+            diagrams=self.diagrams(), notes=study.notes, settings=dict(self.settings), provenance=self.provenance,
+            command=self.command,
+        )  # fmt: skip
+
+    def page(self, path: str | Path) -> Path:
+        """Write the page of these results, one self-contained HTML file, as ``path``. Raises ``BadInput``."""
+        return paged(self.told(), path)
 
     def summary(self) -> str:
         """Return the verdicts as the terminal shows them."""

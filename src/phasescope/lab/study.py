@@ -13,19 +13,9 @@ from phasescope.checks import BadInput, kind, number, optional, shown, takes, te
 from phasescope.ensemble import Simulation
 from phasescope.ensemble.jobs import LearnerLike, TaskLike
 from phasescope.figures import Figure
+from phasescope.figures import Paper as Paper
 from phasescope.verdict import Claim
 from phasescope.vocabulary import Grid, Instrument, Member, Recipe, Settings, as_instrument
-
-
-@dataclass(frozen=True)
-class Paper:
-    """Where a study's claims come from."""
-
-    authors: str
-    year: int
-    title: str
-    link: str
-    bibtex: str
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Drawing needs matplotlib: import this room where it is used, not where a command
 
 from .claims import summary
 from .figures import draw, png, render
-from .page import Source, describe, page, slug
-from .writer import Shelf, write_report
+from .page import describe, page, slug
+from .writer import Shelf, write_page, write_report
 
-__all__ = ["Shelf", "Source", "describe", "draw", "page", "png", "render", "slug", "summary", "write_report"]
+__all__ = ["Shelf", "describe", "draw", "page", "png", "render", "slug", "summary", "write_page", "write_report"]

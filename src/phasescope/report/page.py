@@ -9,11 +9,11 @@ import base64
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from phasescope.figures import Diagram, Figure, PhaseMap, Table
+from phasescope.figures import Figure, Page, PhaseMap
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
@@ -23,35 +23,6 @@ from .phases import in_words as map_in_words
 
 LIMIT = 14_500_000  # bytes of a page, of which numbers may take what scripts and pictures leave
 PNG = b"\x89PNG\r\n"
-
-
-class Source(Protocol):
-    """The paper whose question a study asks again."""
-
-    @property
-    def authors(self) -> str:
-        """Its authors."""
-        ...
-
-    @property
-    def year(self) -> int:
-        """The year it appeared."""
-        ...
-
-    @property
-    def title(self) -> str:
-        """Its title."""
-        ...
-
-    @property
-    def link(self) -> str:
-        """Where to read it."""
-        ...
-
-    @property
-    def bibtex(self) -> str:
-        """How to cite it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -94,49 +65,38 @@ def describe(figure: Figure) -> str:
     return f"{figure.title}. Panels: {'; '.join(panels)}. {figure.caption}"
 
 
-def page(
-    *,
-    title: str,
-    question: str,
-    paper: Source | None,
-    claims: Sequence[Mapping[str, Any]],
-    figures: Sequence[tuple[Figure, bytes]],
-    provenance: Mapping[str, Any],
-    notes: str,
-    settings: Mapping[str, Any],
-    command: str,
-    study_name: str = "",
-    diagrams: Sequence[Diagram] = (),
-    tables: Sequence[Table] = (),
-) -> str:
-    """Return the page of a study, or of a map without ``paper`` and claims, as one self-contained HTML document.
+def page(told: Page, images: Sequence[bytes]) -> str:
+    """Return a page as one self-contained HTML document; ``images`` are the PNG or SVG of its figures, in their order.
 
-    ``claims`` as in ``--json``; ``figures`` each with its PNG or SVG; ``provenance`` may be nested; ``diagrams`` are
-    what readers can explore, without which the page has no script.
-    Everything is escaped. Raises ``BadInput`` for figures that share an id.
+    Without diagrams it has no script. Everything is escaped. Raises ``BadInput`` for figures that share an id.
     """
-    cards, plates = arrange(claims, figures, addresses(diagrams))
-    facts = {name: value for name, value in provenance.items() if name not in ("settings", "map")}  # told elsewhere
-    template = _environment().get_template("page.html.j2")
-    return template.render(
-        title=title,
-        question=question,
-        paper=paper,
-        link=paper.link if paper and re.match(r"https?://", paper.link) else "",
-        study_name=study_name,
-        summary=summary(list(claims)) if claims else "",
-        counts={word: sum(claim["verdict"] == word for claim in claims) for word in SYMBOLS},
-        symbols=SYMBOLS,
-        cards=cards,
-        plates=plates,
-        provenance=list(rows(facts)),
-        settings=list(rows(settings)),
-        notes=[part.strip() for part in re.split(r"\n\s*\n", notes) if part.strip()],
-        command=command,
-        explored=packed(diagrams, room(plates)) if diagrams else "",
-        opened=any(d.opened for d in diagrams),
-        scripts=scripts() if diagrams else (),
-        tables=tables,
+    cards, plates = arrange(told.claims, list(zip(told.figures, images, strict=True)), addresses(told.diagrams))
+    # settings and map are told elsewhere
+    facts = {name: value for name, value in told.provenance.items() if name not in ("settings", "map")}
+    paper, claims, diagrams = told.paper, told.claims, told.diagrams
+    return (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            title=told.title,
+            question=told.question,
+            paper=paper,
+            link=paper.link if paper and re.match(r"https?://", paper.link) else "",
+            study_name=told.name,
+            summary=summary(list(claims)) if claims else "",
+            counts={word: sum(claim["verdict"] == word for claim in claims) for word in SYMBOLS},
+            symbols=SYMBOLS,
+            cards=cards,
+            plates=plates,
+            provenance=list(rows(facts)),
+            settings=list(rows(told.settings)),
+            notes=[part.strip() for part in re.split(r"\n\s*\n", told.notes) if part.strip()],
+            command=told.command,
+            explored=packed(diagrams, room(plates)) if diagrams else "",
+            opened=any(d.opened for d in diagrams),
+            scripts=scripts() if diagrams else (),
+            tables=told.tables,
+        )
     )
 
 

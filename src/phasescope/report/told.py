@@ -6,13 +6,14 @@ import json
 from pathlib import Path
 from typing import Any, Protocol
 
+from phasescope.figures import Page
 from phasescope.store import Store
 
 from .writer import write_report
 
 
 class Told(Protocol):
-    """What was found: names of its folder and its file, the file's content, a text, and the parts of a page."""
+    """What was found: names of its folder and its file, the file's content, a text, and a page."""
 
     @property
     def folder(self) -> str: ...  # noqa: D102
@@ -23,7 +24,7 @@ class Told(Protocol):
     @property
     def document(self) -> dict[str, Any]: ...  # noqa: D102
     @property
-    def page(self) -> dict[str, Any]: ...  # noqa: D102
+    def page(self) -> Page: ...  # noqa: D102
 
 
 def written(told: Told, out: Path | None, seconds: float, as_json: bool) -> tuple[Path, str]:
@@ -33,7 +34,7 @@ def written(told: Told, out: Path | None, seconds: float, as_json: bool) -> tupl
     """
     with Store(out if out is not None else Path("runs") / told.folder) as store:
         store.write(told.file, json.dumps(told.document, allow_nan=False))
-        page: Path = write_report(store, **told.page)["report"]
+        page: Path = write_report(store, told.page)["report"]
     if not as_json:
         return page, f"{told.text}\npage     {page}"
     document = {"complete": True, "seconds": round(seconds, 3), **told.document, "report": str(page)}

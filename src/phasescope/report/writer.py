@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from phasescope.errors import BadInput, told
-from phasescope.figures import Diagram, Figure, Table
+from phasescope.figures import Page
 from phasescope.store.atomic import write_atomic
 from phasescope.store.folder import owned
 
 from .figures import render
-from .page import Source, page, slug
+from .page import page, slug
 
 PAGE = "report.html"
 HEAVY = 600_000  # bytes of an SVG from which the page shows the PNG, if that is smaller
@@ -26,44 +26,18 @@ class Shelf(Protocol):
         ...
 
 
-def write_report(
-    store: Shelf,
-    *,
-    study_name: str,
-    title: str,
-    question: str,
-    paper: Source | None,
-    figures: Sequence[Figure],
-    claims: Sequence[Mapping[str, Any]],
-    provenance: Mapping[str, Any],
-    notes: str,
-    settings: Mapping[str, Any],
-    command: str,
-    diagrams: Sequence[Diagram] = (),
-    tables: Sequence[Table] = (),
-) -> dict[str, Any]:
+def write_report(store: Shelf, told: Page) -> dict[str, Any]:
     """Write ``figures/<id>.png``, ``figures/<id>.svg`` and ``report.html``, and return where they are.
 
     The answer is ``{"report": Path, "figures": {id: {"png": Path, "svg": Path}}}``. The page comes last, so
-    where it is, all of it is. ``tables`` stand before the figures. Without ``paper`` and ``claims``, as for a
-    user's own phase map, it says nothing of them. Raises ``BadInput`` for figures that share an id.
+    where it is, all of it is. Raises ``BadInput`` for figures that share an id.
     """
-    rendered = [(figure, render(figure)) for figure in figures]
-    text = page(
-        title=title,
-        question=question,
-        paper=paper,
-        claims=claims,
-        figures=[(figure, lighter(files)) for figure, files in rendered],
-        provenance=provenance,
-        notes=notes,
-        settings=settings,
-        command=command,
-        study_name=study_name,
-        diagrams=diagrams,
-        tables=tables,
-    )
-    paths = {figure.id: _put(store, f"figures/{slug(figure.id)}", files) for figure, files in rendered}
+    rendered = [render(figure) for figure in told.figures]
+    text = page(told, [lighter(files) for files in rendered])
+    paths = {
+        figure.id: _put(store, f"figures/{slug(figure.id)}", files)
+        for figure, files in zip(told.figures, rendered, strict=True)
+    }
     return {"report": store.write(PAGE, text), "figures": paths}
 
 
@@ -84,8 +58,8 @@ class _Alone:
         return self.out
 
 
-def write_page(out: Path, **parts: Any) -> Path:
-    """Write the page alone, as the file ``out``, whole or not at all; ``parts`` are those of ``write_report``.
+def write_page(out: Path, content: Page) -> Path:
+    """Write the page alone, as the file ``out``, whole or not at all.
 
     Raises ``BadInput``, before anything is drawn, where it can not be made, and where it would replace a file of a
     run's store.
@@ -96,7 +70,7 @@ def write_page(out: Path, **parts: Any) -> Path:
         kind = "a folder" if out.is_dir() else "a file of the run's own"
         raise BadInput(f"{out} is {kind}, which a page must not replace: name another file, such as report.html.")
     try:
-        path: Path = write_report(_Alone(out), **parts)["report"]
+        path: Path = write_report(_Alone(out), content)["report"]
     except OSError as error:
         raise BadInput(told(error, out)) from None
     return path

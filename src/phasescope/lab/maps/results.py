@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasescope.figures import Axis, Diagram, Figure, HeatMap, PhaseMap, Recorded
+from phasescope.figures import Axis, Diagram, Figure, HeatMap, Page, PhaseMap, Recorded
+from phasescope.lab.paged import paged
 from phasescope.lab.registry import study_named
-from phasescope.lab.study import Paper, Study
+from phasescope.lab.study import Study
 from phasescope.verdict import Verdicts
 from phasescope.vocabulary import Array
 
@@ -54,25 +55,23 @@ class MapResults:
         x, y = (words(self.map[axis]["name"]) for axis in ("x", "y"))
         return f"{self.map['title']}: {words(self.map['order'])} over {x} and {y}"
 
-    @property
-    def question(self) -> str:
-        """The question that a map answers."""
-        return "Which phase reigns where, and where do phases meet?"
-
-    @property
-    def paper(self) -> Paper | None:
-        """The study's paper."""
-        return self.study.paper if self.study else None
-
-    @property
-    def notes(self) -> str:
-        """How to read the map."""
-        return (
+    def told(self) -> Page:
+        """Return what a page tells of this map."""
+        notes = (
             "Networks were trained only where phases meet: a box of the lattice whose known places disagree is cut in "
             "four, and places beside the boundary are looked at too. A place has as many networks as it takes to know "
             f"its most frequent phase with {100 * self.map['confidence']:g} % confidence, or {self.map['seeds']}. An "
             "island of a phase smaller than the first lattice's meshes can be missed."
         )
+        return Page(
+            self.provenance["study"] or "", self.title, "Which phase reigns where, and where do phases meet?",
+            self.figures(), paper=self.study.paper if self.study else None, diagrams=self.diagrams(), notes=notes,
+            settings=self.settings, provenance=self.provenance, command=self.command,
+        )  # fmt: skip
+
+    def page(self, path: str | Path) -> Path:
+        """Write the page of this map, one self-contained HTML file, as ``path``. Raises ``BadInput``."""
+        return paged(self.told(), path)
 
     @property
     def settings(self) -> Mapping[str, Any]:

@@ -98,8 +98,8 @@ def _errors(s: GrokkingSettings) -> Sequence[Claim]:
 def _root_mean_square(logit: xr.DataArray, errors: xr.DataArray) -> xr.DataArray:
     """Return the root mean square, over phase errors d, of a correct logit's distance from sin(d)/d."""
     predicted = errors.copy(data=[theory.correct_logit_factor(d) for d in errors.values])
-    squares: xr.DataArray = ((logit - predicted) ** 2).mean("error")
-    return squares**0.5
+    distance: xr.DataArray = ((logit - predicted) ** 2).mean("error") ** 0.5
+    return distance
 
 
 def _learning(s: GrokkingSettings) -> Sequence[Claim]:
@@ -156,7 +156,8 @@ def _neurons(s: GrokkingSettings) -> Sequence[Claim]:
 
     @partial(Measure, words="share of frequencies used")
     def used(cell: xr.Dataset) -> xr.DataArray:
-        return (cell.frequency_census > 0).mean("frequency")
+        share: xr.DataArray = (cell.frequency_census > 0).mean("frequency")
+        return share
 
     def ratio_at(level: float) -> Measure:
         """Return the ratio of the first cell's networks at the step at which those of the second reach ``level``."""
