@@ -20,11 +20,11 @@ import xarray as xr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from laws import store_laws as laws
 from phasescope.store import FORMAT, Store, address, atomic, canonical, journal
 from phasescope.store.atomic import SUFFIX, new_folder
 from phasescope.store.sealed import Damaged, seal, unseal
 from phasescope.store.shelf import Shelf
+from phasescope.testing import stores as laws
 from phasescope.vocabulary import Array, BadInput
 
 quick = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -55,7 +55,7 @@ def everything_listed_loads(store: Store) -> None:
     assert store.health()["corrupt_records"] == 0
 
 
-quiet_laws = [law for law in laws.LAWS if law is not laws.law_survives_kill]  # that one is the next test
+quiet_laws = [law for law in laws.STORE_LAWS if law is not laws.law_survives_kill]  # that one is the next test
 
 
 @pytest.mark.parametrize("law", quiet_laws, ids=lambda law: law.__name__)

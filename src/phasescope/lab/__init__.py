@@ -1,27 +1,32 @@
 """How a study is run, judged, mapped and drawn: what all studies share, and nothing that one of them asks."""
 
+from phasescope.lab import drawing, measures
 from phasescope.lab.bench import Results, Stage, judge, run
 from phasescope.lab.folder import load
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.maps.search import phase_map
-from phasescope.lab.registry import study_named, study_points
+from phasescope.lab.registry import studies, study_named, study_points
 from phasescope.lab.settings import settings_of
-from phasescope.lab.study import Experiment, OrderParameter, Paper, Study, part
+from phasescope.lab.study import Experiment, Inside, OrderParameter, Paper, Study, part
 
 __all__ = [
     "Experiment",
+    "Inside",
     "MapResults",
     "OrderParameter",
     "Paper",
     "Results",
     "Stage",
     "Study",
+    "drawing",
     "judge",
     "load",
+    "measures",
     "part",
     "phase_map",
     "run",
     "settings_of",
+    "studies",
     "study_named",
     "study_points",
 ]

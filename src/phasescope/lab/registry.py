@@ -16,6 +16,11 @@ def study_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
 
 
+def studies() -> dict[str, Study]:
+    """Return the installed studies by name, ours and other people's."""
+    return {name: study_named(name) for name in study_points()}
+
+
 def study_named(name: str) -> Study:
     """Return the study called ``name``; raise ``BadInput`` with the nearest name when there is none."""
     points = study_points()

@@ -13,7 +13,6 @@ import xarray as xr
 
 from phasescope.figures import Axis, Diagram, Figure, HeatMap, Page, PhaseMap, Recorded
 from phasescope.lab.paged import paged
-from phasescope.lab.registry import study_named
 from phasescope.lab.study import Study
 from phasescope.verdict import Verdicts
 from phasescope.vocabulary import Array
@@ -24,6 +23,8 @@ UNTRAINED = "not trained"
 @dataclass(frozen=True)
 class MapResults:
     """A phase map: ``data`` (one dataset over the lattice), ``provenance``, and the ``directory`` that keeps it.
+
+    ``study`` is the study that was mapped, None for an experiment of a user's own.
 
     In ``data``, over (y, x): ``phase`` (index into the coordinate ``of_phase``, -1 unknown), ``sampled``,
     ``uncertain``, ``networks`` trained, ``certainty`` of the phase, ``count`` of each phase, and the median ``value``
@@ -37,17 +38,13 @@ class MapResults:
     data: xr.Dataset
     provenance: Mapping[str, Any]
     directory: Path | None = None
+    study: Study | None = None
 
     @property
     def map(self) -> Mapping[str, Any]:
         """What was asked for: axes, order parameter, tolerance, cells, seeds, confidence, and the knobs held."""
         found: Mapping[str, Any] = self.provenance["map"]
         return found
-
-    @property
-    def study(self) -> Study | None:
-        """The study that was mapped; None for a user's own experiment."""
-        return study_named(self.provenance["study"]) if self.provenance["study"] else None
 
     @property
     def title(self) -> str:

@@ -81,7 +81,7 @@ def phase_map(
         facts = _facts(plan, where, asked, time.monotonic() - run.started)
         if store is not None:
             store.save_results(data, [], facts)
-    return MapResults(data, facts, None if directory is None else directory.resolve())
+    return MapResults(data, facts, None if directory is None else directory.resolve(), plan.study)
 
 
 # -- training round by round -------------------------------------------------------------------------------------------

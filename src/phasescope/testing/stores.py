@@ -4,7 +4,7 @@ Each law takes ``make``, which opens (or makes) the keeper of a folder and is a 
 folder. It returns None or raises ``AssertionError`` with a sentence. ``make`` must be importable by its
 module and name, for one law writes from a process that it kills::
 
-    for law in LAWS:
+    for law in STORE_LAWS:
         law(MyStore, fresh_folder())
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import importlib
 import math
 import os
-import random
 import resource
 import signal
 import subprocess
@@ -100,7 +99,7 @@ def law_own_copies(make: Make, root: Path) -> None:
 def law_order_of_keys(make: Make, root: Path) -> None:
     """An identity is the same whatever the order of its keys, its tuples or lists, and numpy's or Python's
     numbers."""
-    same = {
+    same: dict[str, Any] = {
         key: dict(reversed(value.items())) if isinstance(value, dict) else tuple(value)
         for key, value in IDENTITY.items()
     }
@@ -222,13 +221,15 @@ def law_survives_kill(
 
     ``check`` may look at the opened keeper after each kill.
     """
-    chance, known, latest, last = random.Random(0), set[int](), -1, -1
+    from phasescope.ensemble.streams import streams  # not above: the writer that is killed needs no torch
+
+    chance, known, latest, last = streams(0)("laws"), set[int](), -1, -1
     for start, acknowledged in _killed_writers(make, root, [chance.uniform(0, 0.06) for _ in range(moments)]):
         known |= set(acknowledged)
         last = max([last, *acknowledged])
         with make(root) as keeper:
             for i in known:
-                wrong = differences(keeper.load({"member": i}), content(i), {"i": i})
+                wrong: str | None = differences(keeper.load({"member": i}), content(i), {"i": i})
                 assert not wrong, f"record {i} after a kill: {wrong}"
             for load in (keeper.load, keeper.load_checkpoint):
                 found = load({"replaced": True})
@@ -248,7 +249,7 @@ def content(i: int) -> dict[str, Array]:
 
 def _killed_writers(make: Make, root: Path, delays: list[float]) -> Iterator[tuple[int, list[int]]]:
     """Yield, for each delay, the first number of a writer killed after it and the numbers it had saved."""
-    command = [sys.executable, __file__, f"{make.__module__}:{make.__qualname__}", str(root)]  # type: ignore[attr-defined]
+    command = [sys.executable, __file__, f"{make.__module__}:{make.__qualname__}", str(root)]
     surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=surroundings
@@ -291,7 +292,7 @@ def _write_forever(make: Make, root: Path, start: int) -> None:
             os.write(1, f"{i}\n".encode())
 
 
-LAWS: tuple[Callable[[Make, Path], None], ...] = (
+STORE_LAWS: tuple[Callable[[Make, Path], None], ...] = (
     law_same_bits,
     law_own_copies,
     law_order_of_keys,
