@@ -50,7 +50,8 @@ def everything_listed_loads(store: Store) -> None:
         found = store.load(identity)
         assert found is not None
         assert found[1] == facts
-    assert all(json.loads(line) for line in (store.root / "journal.jsonl").read_bytes().splitlines())
+    written = store.root / "journal.jsonl"  # a writer killed in its first milliseconds has none yet
+    assert all(json.loads(line) for line in written.read_bytes().splitlines()) if written.exists() else not identities
     assert not list(store.root.rglob("*.phasescope-tmp"))
     assert store.health()["corrupt_records"] == 0
 

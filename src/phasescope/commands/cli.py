@@ -190,6 +190,19 @@ def _tell(results: Results | MapResults, told: Page, paths: dict[str, Any], seco
     print(f"data     {results.data_path}\n{seconds:.1f} s, report included")
 
 
+@app.command("new")
+def new_(
+    name: Annotated[str, typer.Argument(help="The study's name: small letters, digits and hyphens.")],
+    arxiv: Annotated[
+        str, typer.Option(metavar="ID", help="The paper whose question it asks, such as 2301.02679.")
+    ] = "",
+) -> None:
+    """Write a study of your own: a package that runs, in a folder of its name, for you to change."""
+    from phasescope.commands.new import new
+
+    print(new(name, arxiv)[1])
+
+
 @app.command("list")
 def list_() -> None:
     """List the studies."""
