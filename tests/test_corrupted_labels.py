@@ -14,10 +14,11 @@ from phasescope import lab, theory
 from phasescope.ensemble import streams, train
 from phasescope.figures import PhaseMap
 from phasescope.lab import study_named
+from phasescope.lab.measures import at, end
 from phasescope.report.figures import render
 from phasescope.studies.corrupted_labels.experiments import phase
-from phasescope.studies.corrupted_labels.neurons import pruned, shares
-from phasescope.studies.corrupted_labels.rows import ROWS, end, only, row, rows, truth_level
+from phasescope.studies.corrupted_labels.neurons import between, memorizing, pruned, waves
+from phasescope.studies.corrupted_labels.rows import ROWS, neurons_at_end, phases, truth_level
 from phasescope.studies.corrupted_labels.settings import SCALES, CorruptedLabelsSettings
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Fate, Grid, Member, Scatter
@@ -98,7 +99,8 @@ def test_it_runs_end_to_end(results: Any) -> None:
         assert {i.name for i in experiment.at_end} <= set(data.data_vars)
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
     again = lab.load(results.directory)
-    assert again.data.identical(results.data)
+    assert again.data.keys() == results.data.keys()
+    assert all(again[name].identical(data) for name, data in results.data.items())
     assert again.verdicts.to_json() == results.verdicts.to_json()
 
 
@@ -137,18 +139,23 @@ def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None
 
 def test_readings_come_from_the_run_that_they_name(results: Any) -> None:
     s, data = results.settings, results.data
-    for name, (experiment, decay) in rows(s).items():
-        expected = results[experiment].train_accuracy.sel(weight_decay=decay).isel(step=-1)
-        assert (end(data, s, name, "train_accuracy") == expected).all()
-    assert (only(data, "memorizing") == results["memorizing"].test_accuracy.isel(weight_decay=0, step=-1)).all()
-    whole = pruned(data, s, "coexistence", "highest", 0.0, "corrupted")
-    assert np.allclose(whole, end(data, s, "coexistence", "corrupted_accuracy"))
+    decays = {"coexistence": 0.0, "partial": s.partial, "full": s.full, "forgetting": s.forget}
+    for name, cell in phases(s).items():
+        assert cell.of(data).weight_decay == cell.knobs["weight_decay"] == decays[name]
+        expected = results[cell.experiment].train_accuracy.sel(weight_decay=decays[name]).isel(step=-1)
+        assert (end("train_accuracy")(cell)(data) == expected).all()
+    whole = pruned("highest", 0.0, "corrupted")(phases(s)["coexistence"])
+    assert np.allclose(whole(data), end("corrupted_accuracy")(phases(s)["coexistence"])(data))
+    along = results["plain"].participation.sel(weight_decay=0.0).isel(step=-1)
+    assert (neurons_at_end(phases(s)["coexistence"])(data) == along).all()
+    alone = results["random"].participation.sel(weight_decay=0.0)
+    assert (neurons_at_end(at("random", weight_decay=0.0))(data) == alone).all()
 
 
 def test_shares_add_up_to_one() -> None:
     ratio = xr.DataArray([[0.1, 0.2, 0.3, 0.5, 0.6, 0.05]], dims=("seed", "neuron"))
-    low, between, high = (found.item() for found in shares(ratio))
-    assert (low, between, high) == pytest.approx((2 / 6, 3 / 6, 1 / 6))
+    found = [share(ratio).item() for share in (memorizing, between, waves)]
+    assert found == pytest.approx([2 / 6, 3 / 6, 1 / 6])
 
 
 def test_orders_read_a_grid_and_scattered_members_alike(results: Any) -> None:
@@ -209,7 +216,3 @@ def test_phase_maps_have_corruption_upwards_and_fraction_to_the_right(results: A
             train_end, test = cell.train_accuracy.isel(step=-1).median(), cell.test_accuracy.median("seed")
             expected = theory.corruption_phase(train_end, test.isel(step=-1), xi, test.max())
             assert panel.values[y, x] == expected
-
-
-def test_every_cell_of_a_row_is_its_own(results: Any) -> None:
-    assert row(results.data, results.settings, "partial").weight_decay == results.settings.partial

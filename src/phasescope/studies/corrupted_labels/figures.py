@@ -1,4 +1,4 @@
-"""The figures of the study ``corrupted-labels``, described in building blocks."""
+"""The figures of the study ``corrupted-labels``: which reading is shown, of which cells, beside which law."""
 
 from __future__ import annotations
 
@@ -10,102 +10,87 @@ import xarray as xr
 from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line, PhaseMap
+from phasescope.lab.drawing import ACCURACY, BANDS, STEP, Data, Series, curves, histogram, lines
+from phasescope.lab.measures import Cell, at, value
 from phasescope.lab.readings import band
-from phasescope.lab.study import part
-from phasescope.studies.corrupted_labels.rows import deeper, row, rows, truth_level
+from phasescope.studies.corrupted_labels.rows import deeper, neurons_at_end, phases, truth_level
 from phasescope.studies.corrupted_labels.settings import CorruptedLabelsSettings
 from phasescope.vocabulary import Array
 
-STEP = Axis("step", "log")
-ACCURACY = Axis("accuracy", limits=(-0.02, 1.02))
 RATIO = Axis("participation ratio", limits=(0, 1))
 NAMES = {"coexistence": "coexistence", "partial": "partial inversion", "full": "full inversion"}
-SEEDS = "Median over seeds, band from the least to the largest."
+ACCURACIES = {
+    "training": "train_accuracy",
+    "test": "test_accuracy",
+    "corrupted, as given": "corrupted_accuracy",
+    "corrupted, as true": "corrected_accuracy",
+}
 
 
-def figures(data: xr.Dataset, s: CorruptedLabelsSettings) -> Sequence[Figure]:
+def figures(data: Data, s: CorruptedLabelsSettings) -> Sequence[Figure]:
     """Return the study's figures."""
-    found = [
-        _learning(data, s), _forgetting(data, s), _neurons(data, s), _pruning(data, s), _logits(data, s),
-        _dropout(data, s), _norm(data, s),
-    ]  # fmt: skip
-    if deeper(s):
-        found.append(_deeper(data, s))
-    return (*found, *(_diagram(data, kind) for kind in s.diagrams))
+    shown = (_learning, _forgetting, _neurons, _pruning, _logits, _dropout, _norm, *([_deeper] if deeper(s) else []))
+    return (*(draw(data, s) for draw in shown), *(_diagram(data, kind) for kind in s.diagrams))
 
 
-def _titled(s: CorruptedLabelsSettings, phase: str) -> str:
-    return f"{NAMES[phase]}: weight decay {rows(s)[phase][1]:g}"
+def _titled(s: CorruptedLabelsSettings) -> dict[str, Cell]:
+    """Return the cells of Fig. 1 by the titles of their panels."""
+    cells = {words: phases(s)[phase] for phase, words in NAMES.items()}
+    return {f"{words}: weight decay {cell.knobs['weight_decay']:g}": cell for words, cell in cells.items()}
 
 
-def _learning(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    panels = []
-    for phase in NAMES:
-        found = row(data, s, phase)
-        lines = [
-            band("training", found.train_accuracy), band("test", found.test_accuracy),
-            band("corrupted, as given", found.corrupted_accuracy),
-            band("corrupted, as true", found.corrected_accuracy),
-        ]  # fmt: skip
-        panels.append(
-            Curves(_titled(s, phase), STEP, ACCURACY, [*lines, _level(found, truth_level(s), "1 - ξ(1 - 1/p)")])
-        )
-    few = part(data, "memorizing").isel(weight_decay=0)
-    lines = [
-        band("training", few.train_accuracy), band("test", few.test_accuracy),
-        band("corrupted, as given", few.corrupted_accuracy), band("corrupted, as true", few.corrected_accuracy),
-    ]  # fmt: skip
-    panels.append(Curves(f"memorization: {s.low:g} of the table", STEP, ACCURACY, lines))
+def _accuracies(cell: Cell) -> Series:
+    return {label: (reading, cell) for label, reading in ACCURACIES.items()}
+
+
+def _learning(data: Data, s: CorruptedLabelsSettings) -> Figure:
+    truth = {"1 - ξ(1 - 1/p)": truth_level(s)}
+    few = _accuracies(at("memorizing"))
     return Figure(
         "learning", f"n + m mod {s.p} with {s.corruption:.0%} of the training labels drawn at random",
         f"Training on {s.train_fraction:g} of the table. Corrupted samples are answered as given (memory) or as true "
-        f"(understanding). {SEEDS}", panels,
+        f"(understanding). {BANDS}",
+        [*(curves(title, data, ACCURACY, _accuracies(cell), levels=truth) for title, cell in _titled(s).items()),
+         curves(f"memorization: {s.low:g} of the table", data, ACCURACY, few)],
         ("coexistence", "coexistence-memorizes", "partial-inversion", "full-inversion", "full-inversion-train",
          "memorization", "two-stages-first", "two-stages-then"),
     )  # fmt: skip
 
 
-def _level(found: xr.Dataset, value: float, label: str) -> Line:
-    steps = found.step.values.astype(float)
-    return Line(label, steps, np.full(len(steps), value), role="theory")
-
-
-def _forgetting(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    square, relu = (part(data, name).sel(weight_decay=s.forget) for name in ("forgetting", "relu"))
-    entropy = part(data, "cross_entropy")
-    accuracy = Curves(
-        "what is known", STEP, Axis("test accuracy", limits=(-0.02, 1.02)),
-        [
-            band("quadratic", square.test_accuracy), band("ReLU", relu.test_accuracy),
-            *(
-                band(f"cross-entropy, weight decay {decay:g}", entropy.test_accuracy.sel(weight_decay=decay))
-                for decay in (s.partial, s.forget)
-            ),
-        ],
-    )  # fmt: skip
-    loss = Curves(
-        "what it costs", STEP, Axis("mean squared error"),
-        [band("quadratic", square.train_loss), band("ReLU", relu.train_loss),
-         _level(square, theory.zero_function_loss(s.p), "the function 0, 1/p")],
-    )  # fmt: skip
-    norm = Curves("what is left", STEP, Axis("norm of the weights", "log"), [band("quadratic", square.weight_norm)])
+def _forgetting(data: Data, s: CorruptedLabelsSettings) -> Figure:
+    square, relu = (at(name, weight_decay=s.forget) for name in ("forgetting", "relu"))
+    known: Series = {
+        "quadratic": ("test_accuracy", square),
+        "ReLU": ("test_accuracy", relu),
+        **{
+            f"cross-entropy, weight decay {decay:g}": ("test_accuracy", at("cross_entropy", weight_decay=decay))
+            for decay in (s.partial, s.forget)
+        },
+    }
     return Figure(
         "forgetting", f"Forgetting: weight decay {s.forget:g}",
-        f"Strong decay lets a quadratic network find the rule and then takes its weights away. {SEEDS}",
-        [accuracy, loss, norm], ("forgetting-knew", "forgetting", "relu-remembers", "cross-entropy-remembers"),
+        f"Strong decay lets a quadratic network find the rule and then takes its weights away. {BANDS}",
+        [
+            curves("what is known", data, Axis("test accuracy", limits=(-0.02, 1.02)), known),
+            curves("what it costs", data, Axis("mean squared error"),
+                {"quadratic": ("train_loss", square), "ReLU": ("train_loss", relu)},
+                levels={"the function 0, 1/p": theory.zero_function_loss(s.p)}),
+            curves("what is left", data, Axis("norm of the weights", "log"), {"quadratic": ("weight_norm", square)}),
+        ],
+        ("forgetting-knew", "forgetting", "relu-remembers", "cross-entropy-remembers"),
     )  # fmt: skip
 
 
-def _neurons(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    random = part(data, "random")["participation"].sel(weight_decay=0.0)
-    samples = [(NAMES[phase], last(row(data, s, phase)["participation"]).values.ravel()) for phase in NAMES]
-    marks = ((theory.random_participation(s.p), "noise"),)
-    ends = Histogram("all neurons at the end", RATIO, [*samples, ("random labels", random.values.ravel())], marks=marks)
-    panels = [_history(row(data, s, phase), _titled(s, phase)) for phase in NAMES]
+def _neurons(data: Data, s: CorruptedLabelsSettings) -> Figure:
+    cells = {words: phases(s)[phase] for phase, words in NAMES.items()}
+    cells["random labels"] = at("random", weight_decay=0.0)
+    participation: Series = {label: (neurons_at_end, cell) for label, cell in cells.items()}
+    noise = ((theory.random_participation(s.p), "noise"),)
+    ends = histogram("all neurons at the end", data, RATIO, participation, marks=noise)
     return Figure(
         "neurons", "Neurons become waves, or memorize",
         "Participation ratio of each neuron in Fourier space: 1 for a single wave. Over training: the share of neurons "
-        "in each bin, all seeds.", [ends, *panels],
+        "in each bin, all seeds.", [ends, *(_history(cell.of(data), title) for title, cell in _titled(s).items())],
         ("two-kinds-memorizing", "two-kinds-waves", "two-kinds-nothing-between", "decay-makes-waves"),
     )  # fmt: skip
 
@@ -119,84 +104,70 @@ def _history(found: xr.Dataset, title: str, bins: int = 25) -> HeatMap:
     return HeatMap(title, STEP, RATIO, steps, (edges[1:] + edges[:-1]) / 2, shares.T, "share", limits=(0, 0.3))
 
 
-def _pruning(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
+def _pruning(data: Data, s: CorruptedLabelsSettings) -> Figure:
     orders = {
-        "lowest first": "pruned_lowest_participation",
-        "highest first": "pruned_highest_participation",
-        "random order": "pruned_random",
+        "lowest first": ("pruned_lowest_participation", "measured"),
+        "highest first": ("pruned_highest_participation", "measured"),
+        "random order": ("pruned_random", "control"),
     }
     labels = {"train": "training", "test": "test", "corrupted": "corrupted, as given", "uncorrupted": "uncorrupted"}
     x = Axis("share of neurons taken out", limits=(0, 1))
     panels = []
     for phase in ("coexistence", "partial"):
-        for words, name in orders.items():
-            curve = row(data, s, phase)[name]
-            lines = [
-                band(label, curve.sel(accuracy=kind), curve.pruned.values, role=_role(words))
-                for kind, label in labels.items()
-            ]
-            panels.append(Curves(f"{NAMES[phase]}: {words}", x, ACCURACY, lines))
+        cell = phases(s)[phase]
+        shares = cell.of(data).pruned.values
+        for words, (name, role) in orders.items():
+            left: Series = {label: (value(name, accuracy=kind), cell) for kind, label in labels.items()}
+            panels.append(Curves(f"{NAMES[phase]}: {words}", x, ACCURACY, lines(data, left, shares, role=role)))
     return Figure(
         "pruning", "Memory and rule live in different neurons",
         "Neurons are taken out in the order of their participation ratio. Lowest first, memory goes and the rule "
-        f"stays; highest first, the rule goes and memory stays; in random order both go. {SEEDS}", panels,
+        f"stays; highest first, the rule goes and memory stays; in random order both go. {BANDS}", panels,
         ("prune-lowest-test", "prune-lowest-corrupted", "prune-lowest-train", "prune-highest-corrupted",
          "prune-highest-test", "prune-random", "prune-partial"),
     )  # fmt: skip
 
 
-def _role(words: str) -> str:
-    return "control" if words.startswith("random") else "measured"
-
-
-def _logits(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    panels = []
-    for phase in NAMES:
-        found = row(data, s, phase)
-        lines = [band("of the label given", found.given_logit), band("of the true label", found.true_logit)]
-        panels.append(Curves(_titled(s, phase), STEP, Axis("mean logit"), lines))
+def _logits(data: Data, s: CorruptedLabelsSettings) -> Figure:
+    logits = {"of the label given": "given_logit", "of the true label": "true_logit"}
     return Figure(
         "logits", "What the network says to a wrong label",
-        f"Training samples whose label is wrong; the target of the label given is 1, of the true one 0. {SEEDS}",
-        panels, ("logits-memorized", "logits-corrected"),
+        f"Training samples whose label is wrong; the target of the label given is 1, of the true one 0. {BANDS}",
+        [curves(title, data, Axis("mean logit"), {label: (name, cell) for label, name in logits.items()})
+         for title, cell in _titled(s).items()],
+        ("logits-memorized", "logits-corrected"),
     )  # fmt: skip
 
 
-def _dropout(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    found, plain = part(data, "dropout"), row(data, s, "coexistence")
+def _dropout(data: Data, s: CorruptedLabelsSettings) -> Figure:
     rates = np.array([0.0, *s.dropouts])
+    cells = {"no dropout": phases(s)["coexistence"]}
+    cells |= {f"dropout {rate:g}": at("dropout", dropout=rate) for rate in s.dropouts}
 
-    def over(label: str, reading: str) -> Line:
-        ends = [last(plain[reading]), *(last(found[reading].sel(dropout=rate)) for rate in s.dropouts)]
-        return band(label, xr.concat([e.drop_vars("dropout", errors="ignore") for e in ends], "rate"), rates)
+    def against_rate(label: str, reading: str) -> Line:
+        ends = [last(cell.of(data)[reading]).drop_vars("dropout", errors="ignore") for cell in cells.values()]
+        return band(label, xr.concat(ends, "rate"), rates)
 
-    lines = [
-        over("training", "train_accuracy"), over("test", "test_accuracy"),
-        over("corrupted, as given", "corrupted_accuracy"), over("corrupted, as true", "corrected_accuracy"),
-    ]  # fmt: skip
-    samples = [("no dropout", last(plain["participation"]).values.ravel())]
-    samples += [(f"dropout {rate:g}", found["participation"].sel(dropout=rate).values.ravel()) for rate in s.dropouts]
     return Figure(
         "dropout", "Dropout corrects, and too much of it confuses",
-        f"At the end of training. {SEEDS}",
-        [Curves("accuracies", Axis("dropout"), ACCURACY, lines), Histogram("neurons", RATIO, samples)],
+        f"At the end of training. {BANDS}",
+        [Curves("accuracies", Axis("dropout"), ACCURACY, [against_rate(*what) for what in ACCURACIES.items()]),
+         histogram("neurons", data, RATIO, {label: (neurons_at_end, cell) for label, cell in cells.items()})],
         ("dropout-corrects", "dropout-makes-waves", "dropout-confuses"),
     )  # fmt: skip
 
 
-def _norm(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
-    normed, plain, noise = (part(data, name) for name in ("batch_norm", "batches", "noise_norm"))
-    samples = [
-        ("with batch normalization", normed["participation"].values.ravel()),
-        ("without", plain["participation"].values.ravel()),
-    ]
-    lines = [_scales("wrong labels", normed), _scales("random labels", noise, role="control")]
+def _norm(data: Data, s: CorruptedLabelsSettings) -> Figure:
+    normed, noise = data["batch_norm"], data["noise_norm"]
     return Figure(
         "norm", f"Batch normalization turns memorizing neurons down, p = {s.norm_p}",
         f"Mini-batches of {s.batch}. Right: median over neurons of like participation ratio, band from quartile to "
         "quartile, all seeds.",
-        [Histogram("neurons at the end", RATIO, samples),
-         Curves("weights of batch normalization", RATIO, Axis("|γ| of the neuron"), lines)],
+        [histogram("neurons at the end", data, RATIO,
+            {"with batch normalization": ("participation", at("batch_norm")),
+             "without": ("participation", at("batches"))}),
+         Curves("weights of batch normalization", RATIO, Axis("|γ| of the neuron"),
+            [_scales("wrong labels", normed), _scales("random labels", noise, role="control")])],
         ("norm-weights", "norm-keeps-neurons"),
     )  # fmt: skip
 
@@ -211,29 +182,29 @@ def _scales(label: str, found: xr.Dataset, *, bins: int = 12, least: int = 5, **
     return Line(label, x, middle, low, high, **kind)  # type: ignore[arg-type]
 
 
-def _deeper(data: xr.Dataset, s: CorruptedLabelsSettings) -> Figure:
+def _deeper(data: Data, s: CorruptedLabelsSettings) -> Figure:
     panels: list[Curves | Histogram] = []
     for name, (words, _, p, decay) in deeper(s).items():
-        found = part(data, name)
-        lines, samples = [], []
-        for value in (0.0, decay):
-            run = found.sel(weight_decay=value)
-            for kind in ("training", "test"):
-                reading = run["train_accuracy" if kind == "training" else "test_accuracy"]
-                lines.append(band(f"{kind}, weight decay {value:g}", reading, role="measured" if value else "control"))
-            samples.append((f"weight decay {value:g}", run["embed_participation"].values.ravel()))
-        panels.append(Curves(words, STEP, ACCURACY, lines))
-        marks = ((theory.random_participation(p), "noise"),)
-        panels.append(Histogram(f"{words}: input weights", RATIO, samples, marks=marks))
+        learning: list[Line] = []
+        weights = {}
+        for strength, role in ((0.0, "control"), (decay, "measured")):
+            cell, label = at(name, weight_decay=strength), f"weight decay {strength:g}"
+            accuracies = {"training": "train_accuracy", "test": "test_accuracy"}
+            shown: Series = {f"{kind}, {label}": (reading, cell) for kind, reading in accuracies.items()}
+            learning += lines(data, shown, role=role)
+            weights[label] = "embed_participation", cell
+        noise = ((theory.random_participation(p), "noise"),)
+        panels.append(Curves(words, STEP, ACCURACY, learning))
+        panels.append(histogram(f"{words}: input weights", data, RATIO, weights, marks=noise))
     return Figure(
         "deeper", "Deeper networks do the same",
-        f"Training on {s.deep_fraction:g} of the table, {s.deep_corruption:.0%} of the labels drawn at random. {SEEDS}",
+        f"Training on {s.deep_fraction:g} of the table, {s.deep_corruption:.0%} of the labels drawn at random. {BANDS}",
         panels, tuple(f"{name}-{what}" for name in deeper(s) for what in ("understands", "waves")),
     )  # fmt: skip
 
 
-def _diagram(data: xr.Dataset, kind: str) -> Figure:
-    found = part(data, f"diagram_{kind}")
+def _diagram(data: Data, kind: str) -> Figure:
+    found = data[f"diagram_{kind}"]
     axis = "dropout" if "dropout" in found.dims else "weight_decay"
     panels = [
         PhaseMap(

@@ -8,19 +8,17 @@ paper's Table 2 are expected at every size.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import xarray as xr
 
 from phasescope import theory
 from phasescope.ensemble import last
-from phasescope.lab.study import part
+from phasescope.lab.measures import Cell, Measure, at, near
 from phasescope.studies.corrupted_labels.settings import CorruptedLabelsSettings
-from phasescope.verdict import Cell, Expectation
-from phasescope.vocabulary import Array
+from phasescope.verdict import Expectation
 
 DOSHI = "Doshi et al. 2023"
-near = Expectation.near
 
 
 @dataclass(frozen=True)
@@ -51,42 +49,21 @@ ROWS = {
 }  # fmt: skip
 
 
-def rows(s: CorruptedLabelsSettings) -> dict[str, tuple[str, float]]:
-    """Return experiment and weight decay of each phase of the paper's Fig. 1, and of forgetting."""
-    decays = {"partial": ("decay", s.partial), "full": ("decay", s.full), "forgetting": ("forgetting", s.forget)}
-    return {"coexistence": ("plain", 0.0), **decays}
+def phases(s: CorruptedLabelsSettings) -> dict[str, Cell]:
+    """Return the networks of each phase of the paper's Fig. 1, and of forgetting."""
+    return {
+        "coexistence": at("plain", weight_decay=0.0),
+        "partial": at("decay", weight_decay=s.partial),
+        "full": at("decay", weight_decay=s.full),
+        "forgetting": at("forgetting", weight_decay=s.forget),
+    }
 
 
-def places(s: CorruptedLabelsSettings) -> dict[str, Cell]:
-    """Return the cell on the page's diagrams of each phase of Fig. 1, and of forgetting."""
-    return {phase: Cell(name, {"weight_decay": decay}) for phase, (name, decay) in rows(s).items()}
-
-
-def row(data: xr.Dataset, s: CorruptedLabelsSettings, phase: str) -> xr.Dataset:
-    """Return the networks of one phase, by seed."""
-    name, decay = rows(s)[phase]
-    return part(data, name).sel(weight_decay=decay)
-
-
-def values_of(found: xr.DataArray) -> Array:
-    """Return the values in float64."""
-    return np.asarray(found.values, dtype=np.float64)
-
-
-def end(data: xr.Dataset, s: CorruptedLabelsSettings, phase: str, reading: str = "test_accuracy") -> Array:
-    """Return a reading of one phase at the end, one value per seed."""
-    return values_of(last(row(data, s, phase)[reading]))
-
-
-def only(data: xr.Dataset, experiment: str, reading: str = "test_accuracy", **at: float) -> Array:
-    """Return a reading at the end of an experiment; axes of one value are left out."""
-    return values_of(last(part(data, experiment)[reading].sel(at).squeeze(_ones(data, experiment, at), drop=True)))
-
-
-def _ones(data: xr.Dataset, experiment: str, at: dict[str, float]) -> list[str]:
-    """Return the axes of an experiment, other than ``seed`` and those chosen by ``at``, that have one value."""
-    found = part(data, experiment)
-    return [str(d) for d, n in found["fate"].sizes.items() if n == 1 and d != "seed" and d not in at]
+@partial(Measure, words="participation at the end")
+def neurons_at_end(cell: xr.Dataset) -> xr.DataArray:
+    """Return every neuron's participation ratio at the end, whether or not it was recorded along the way too."""
+    ratio = cell.participation
+    return last(ratio) if "step" in ratio.dims else ratio
 
 
 def truth_level(s: CorruptedLabelsSettings) -> float:
