@@ -45,8 +45,7 @@ def between(participation: xr.DataArray) -> xr.DataArray:
 def _halfway(cell: xr.Dataset) -> xr.DataArray:
     steps = crossing(cell.test_accuracy, 0.5)
     steps = steps.where(np.isfinite(steps), cell.step.values[-1])
-    near_by: xr.DataArray = cell.participation.sel(step=steps, method="nearest").drop_vars("step")
-    return near_by
+    return cell["participation"].sel(step=steps, method="nearest").drop_vars("step")
 
 
 @partial(Measure, words="smallest rise of mean_participation from one to the next")
@@ -97,11 +96,12 @@ def _participation_numbers(s: CorruptedLabelsSettings) -> Sequence[Claim]:
 def pruned(order: str, share: float, accuracy: str = "test") -> Measure:
     """Return an accuracy after taking out ``share`` of the neurons, "lowest" or "highest" first or "random"."""
     name = "pruned_random" if order == "random" else f"pruned_{order}_participation"
+    first = "at random" if order == "random" else f"{order} participation first"
 
     def read(cell: xr.Dataset) -> xr.DataArray:
         return cell[name].sel(accuracy=accuracy).sel(pruned=share, method="nearest")
 
-    return Measure(read, f"{accuracy} accuracy without {share:.0%} of the neurons ({name})")
+    return Measure(read, f"{accuracy} accuracy without {share:.0%} of the neurons, {first}")
 
 
 def _pruning(s: CorruptedLabelsSettings) -> Sequence[Claim]:

@@ -29,6 +29,7 @@ from phasescope.lab.polynomial_networks import (
 from phasescope.lab.study import Experiment, Inside
 from phasescope.learners import ExactMLP, PowerMLP
 from phasescope.studies.modular_polynomials.settings import (
+    COMPOSED,
     LEARNABLE,
     PERTURBED,
     TWINS,
@@ -37,11 +38,6 @@ from phasescope.studies.modular_polynomials.settings import (
 from phasescope.tasks import addition, multiplication, parse, polynomial_table
 from phasescope.vocabulary import Grid, Knob, Member, Recipe
 
-COMPOSED = (
-    "2*n1^4*n2 + n1^2*n2^2 + 3*n1*n2^3",
-    "n1^5*n2^3 + 4*n1^2*n2 + 5*n1^2*n2^3",
-    "7*n1^4*n2^4 + 2*n1^3*n2^2 + 4*n1^2*n2^5",
-)
 EXACT = (table_accuracy, table_loss, correct_logit)
 
 

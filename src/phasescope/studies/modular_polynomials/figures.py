@@ -1,30 +1,28 @@
-"""The figures of the study ``modular-polynomials``, described in building blocks."""
+"""The figures of the study ``modular-polynomials``: which reading is shown, of which cells, beside which law."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
-import xarray as xr
 
 from phasescope import theory
 from phasescope.ensemble import last, streams
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line
+from phasescope.lab.drawing import ACCURACY, Data, Series, curves, histogram, law, lines
+from phasescope.lab.measures import at, end, mean
 from phasescope.lab.polynomial_networks import experts_network, table_of
-from phasescope.lab.readings import band
-from phasescope.lab.study import part
-from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, TWINS, PolynomialSettings
+from phasescope.studies.modular_polynomials.settings import COMPOSED, LEARNABLE, PERTURBED, TWINS, PolynomialSettings
 from phasescope.tasks import multiplication, parse
 from phasescope.vocabulary import Array, Member
 
-STEP = Axis("step", "log")
-ACCURACY = Axis("accuracy", limits=(-0.02, 1.02))
 TEST = Axis("test accuracy", limits=(-0.02, 1.02))
-COMPOSED = "2*n1^4*n2 + n1^2*n2^2 + 3*n1*n2^3"
+RATIO_OR_ACCURACY = Axis("participation ratio; accuracy", limits=(0, 1.05))
 
 
-def figures(data: xr.Dataset, s: PolynomialSettings) -> Sequence[Figure]:
+def figures(data: Data, s: PolynomialSettings) -> Sequence[Figure]:
     """Return the study's figures."""
     return (
         _tables(s),
@@ -60,16 +58,13 @@ def _tables(s: PolynomialSettings) -> Figure:
     )  # fmt: skip
 
 
-def _learnability(data: xr.Dataset, s: PolynomialSettings) -> Figure:
-    run = part(data, "polynomials").isel(train_fraction=0)
-    steps = run.step.values.astype(float)
+def _learnability(data: Data, s: PolynomialSettings) -> Figure:
     panels = []
     for title, group in (("h(g1 + g2)", LEARNABLE), ("the same with one term added", PERTURBED)):
-        lines = [band(text, run.test_accuracy.sel(polynomial=text)) for text in group]
-        lines.append(band(f"training, {group[0]}", run.train_accuracy.sel(polynomial=group[0])))
+        series: Series = {text: ("test_accuracy", at("polynomials", polynomial=text)) for text in group}
+        training: Series = {f"training, {group[0]}": ("train_accuracy", at("polynomials", polynomial=group[0]))}
         copied = max(theory.copying_accuracy(table_of(s.p, parse(text)), 0.5) for text in group)
-        lines.append(Line("copying twins at best", steps, np.full(len(steps), copied), role="theory"))
-        panels.append(Curves(title, STEP, TEST, lines))
+        panels.append(curves(title, data, TEST, {**series, **training}, levels={"copying twins at best": copied}))
     return Figure(
         "learnability", f"Learnable polynomials and the same with one term more, modulo {s.p}",
         f"Median over {s.seeds} seeds, band from the least to the largest; half of the table trains. All learn their "
@@ -79,17 +74,16 @@ def _learnability(data: xr.Dataset, s: PolynomialSettings) -> Figure:
     )  # fmt: skip
 
 
-def _twins(data: xr.Dataset, s: PolynomialSettings) -> Figure:
+def _twins(data: Data, s: PolynomialSettings) -> Figure:
     fine = np.linspace(0.05, 0.95, 60)
-    fractions = np.array(s.twin_fractions)
-    lines = []
+    found: list[Line] = []
     for p, name, role in ((s.twin_p, "twins", "measured"), (s.twinless_p, "twinless", "control")):
-        table = table_of(p, parse(TWINS))
-        lines.append(band(f"trained, p = {p}", last(part(data, name).test_accuracy), fractions, role=role))
-        share = np.array([theory.twin_fraction(table, a) for a in fine])
-        lines.append(Line(f"share with a twin, p = {p}", fine, share, role="theory"))
-    law = Curves(f"{TWINS}", Axis("fraction of the table that trains"), TEST, lines)
-    run = part(data, "twins")
+        cell = at(name, train_fraction=s.twin_fractions)
+        trained: Series = {f"trained, p = {p}": (end("test_accuracy"), cell)}
+        found += lines(data, trained, np.array(s.twin_fractions), role=role)
+        found.append(law(f"share with a twin, p = {p}", partial(theory.twin_fraction, table_of(p, parse(TWINS))), fine))
+    fractions = Curves(f"{TWINS}", Axis("fraction of the table that trains"), TEST, found)
+    run = data["twins"]
     share, reached = run["twin_share"].values.ravel(), last(run.test_accuracy).values.ravel()
     order = np.argsort(share)
     each = Curves(
@@ -100,69 +94,60 @@ def _twins(data: xr.Dataset, s: PolynomialSettings) -> Figure:
     return Figure(
         "twins", "An unlearnable polynomial with high test accuracy: its inputs have twins",
         f"Modulo {s.twin_p} (1 modulo 3) the cube is three-to-one, so each cell has two twins with the same label. "
-        f"Modulo {s.twinless_p} (2 modulo 3) it is one-to-one, and nothing is learnt.", [law, each],
+        f"Modulo {s.twinless_p} (2 modulo 3) it is one-to-one, and nothing is learnt.", [fractions, each],
         ("twins", "no-twins"),
     )  # fmt: skip
 
 
-def _products(data: xr.Dataset, s: PolynomialSettings) -> Figure:
-    run = part(data, "product").isel(train_fraction=0)
-    noise = part(data, "product_noise").isel(train_fraction=0, corruption=0)
-    steps = run.step.values.astype(float)
-    level = np.full(len(steps), theory.random_participation(s.product_p))
-    curves = Curves(
-        f"n1 n2 mod {s.product_p}", STEP, Axis("participation ratio; accuracy", limits=(0, 1.05)),
-        [
-            band("participation, log order", run.participation_log.mean("neuron")),
-            band("participation, plain order", run.participation.mean("neuron")),
-            band("test accuracy", run.test_accuracy),
-            band("log order, random labels", noise.participation_log.mean("neuron"), role="control"),
-            Line("noise", steps, level, role="theory"),
-        ],
+def _products(data: Data, s: PolynomialSettings) -> Figure:
+    product, noise = at("product"), at("product_noise")
+    logs, plain = mean("participation_log", "neuron"), mean("participation", "neuron")
+    waves = curves(
+        f"n1 n2 mod {s.product_p}", data, RATIO_OR_ACCURACY,
+        {"participation, log order": (logs, product), "participation, plain order": (plain, product),
+         "test accuracy": ("test_accuracy", product)},
+        control={"log order, random labels": (logs, noise)},
+        levels={"noise": theory.random_participation(s.product_p)},
     )  # fmt: skip
-    samples = [
-        ("log order", last(run.participation_log).values.ravel()),
-        ("plain order", last(run.participation).values.ravel()),
-        ("log order, random labels", last(noise.participation_log).values.ravel()),
-    ]
-    histogram = Histogram("neurons at the end", Axis("participation ratio", limits=(0, 1)), samples)
+    neurons = histogram(
+        "neurons at the end", data, Axis("participation ratio", limits=(0, 1)),
+        {"log order": (end("participation_log"), product), "plain order": (end("participation"), product),
+         "log order, random labels": (end("participation_log"), noise)},
+    )  # fmt: skip
     return Figure(
         "products", "A product is learnt as a sum of discrete logarithms",
         "Rows and columns taken as powers of a primitive root, 0 left out: there each neuron becomes one wave. In the "
-        "order of the numbers themselves the same neurons look like noise.", [curves, histogram],
+        "order of the numbers themselves the same neurons look like noise.", [waves, neurons],
         ("product-time", "product-log-waves", "product-raw-noise"),
     )  # fmt: skip
 
 
-def _sums(data: xr.Dataset, s: PolynomialSettings) -> Figure:
-    run, noise = part(data, "sum"), part(data, "sum_noise").isel(corruption=0)
-    curves = Curves(
-        f"{s.sum_terms} terms modulo {s.sum_p}", Axis("step"), Axis("participation ratio; accuracy", limits=(0, 1.05)),
-        [band("training", run.train_accuracy), band("test", run.test_accuracy),
-         band("participation", run.mean_participation),
-         band("test, random labels", noise.test_accuracy, role="control"),
-         band("participation, random labels", noise.mean_participation, role="control")],
-    )  # fmt: skip
+def _sums(data: Data, s: PolynomialSettings) -> Figure:
+    total, noise = at("sum"), at("sum_noise")
     return Figure(
         "sums", f"A sum of {s.sum_terms} terms, activation x^{s.sum_terms}, width {s.sum_width}",
-        f"Median over {s.seeds} seeds, band from the least to the largest; half of the table trains.", [curves],
+        f"Median over {s.seeds} seeds, band from the least to the largest; half of the table trains.",
+        [curves(f"{s.sum_terms} terms modulo {s.sum_p}", data, RATIO_OR_ACCURACY,
+            {"training": ("train_accuracy", total), "test": ("test_accuracy", total),
+             "participation": ("mean_participation", total)},
+            control={"test, random labels": ("test_accuracy", noise),
+                "participation, random labels": ("mean_participation", noise)}, x=Axis("step"))],
         ("sum-learnt", "sum-participation"),
     )  # fmt: skip
 
 
-def _widths(data: xr.Dataset, s: PolynomialSettings) -> Figure:
-    accuracies, errors = [], []
-    for place, widths in enumerate(s.widths):
-        terms = place + 2
-        run, n = part(data, f"sums_{terms}"), np.array(widths)
-        accuracies.append(band(f"{terms} terms", run.table_accuracy, n))
-        errors.append(band(f"{terms} terms", run.table_loss, n))
+def _widths(data: Data, s: PolynomialSettings) -> Figure:
+    accuracies: list[Line] = []
+    errors: list[Line] = []
+    for terms, widths in enumerate(s.widths, 2):
+        cell, n = at(f"sums_{terms}", width=widths), np.array(widths)
         kappa = theory.sum_error_constant(terms)
+        accuracies += lines(data, {f"{terms} terms": ("table_accuracy", cell)}, n)
+        errors += lines(data, {f"{terms} terms": ("table_loss", cell)}, n)
         errors.append(Line(f"{kappa:.1f} / N", n, kappa / n, role="theory"))
-    broken = part(data, f"broken_{len(s.widths) + 1}")
-    accuracies.append(
-        band(f"{len(s.widths) + 1} terms, free phases", broken.table_accuracy, broken.width.values, role="control")
-    )
+    most_terms, largest = len(s.widths) + 1, s.widths[-1][-1:]
+    free: Series = {f"{most_terms} terms, free phases": ("table_accuracy", at(f"broken_{most_terms}", width=largest))}
+    accuracies += lines(data, free, np.array(largest), role="control")
     return Figure(
         "widths", f"How wide written-down sums must be, modulo {s.width_p}",
         f"No training. Median over {s.draws} draws of the phases, band from the least to the largest. One term more "
@@ -174,25 +159,25 @@ def _widths(data: xr.Dataset, s: PolynomialSettings) -> Figure:
 
 
 def _logits(s: PolynomialSettings) -> Figure:
-    p = s.composed_moduli[0]
-    network = experts_network(p, COMPOSED, s.expert_width, s.adder_width)
+    p, text = s.composed_moduli[0], COMPOSED[0]
+    network = experts_network(p, text, s.expert_width, s.adder_width)
     network.initialize(streams(0)("init"))
-    labels = table_of(p, parse(COMPOSED)).ravel()
+    labels = table_of(p, parse(text)).ravel()
     inputs = torch.from_numpy(np.indices((p, p)).reshape(2, -1).T.copy())
     with torch.no_grad():
         logits = network.eval()(inputs).double().numpy()
     order = np.argsort(labels, kind="stable")
     outputs = np.arange(p)
     heat = HeatMap(
-        f"{COMPOSED} mod {p}", Axis("output q"), Axis("input, sorted by its answer"), outputs,
+        f"{text} mod {p}", Axis("output q"), Axis("input, sorted by its answer"), outputs,
         np.arange(len(order)), logits[order], "logit", limits=(-0.25, 1.25),
     )  # fmt: skip
     right = logits[np.arange(len(labels)), labels]
     wrong = logits[np.arange(p)[None] != labels[:, None]]
-    histogram = Histogram("all logits", Axis("logit"), [("of the answer", right), ("of other outputs", wrong)])
+    every = Histogram("all logits", Axis("logit"), [("of the answer", right), ("of other outputs", wrong)])
     return Figure(
         "logits", "A polynomial composed of experts",
         "One product network per monomial, a softmax, one adder; nothing is trained. The answer's logit is 1 on "
-        "average, the others scatter about 0 with variance kappa_3 / N.", [heat, histogram],
+        "average, the others scatter about 0 with variance kappa_3 / N.", [heat, every],
         ("experts-exact", "experts-error"),
     )  # fmt: skip

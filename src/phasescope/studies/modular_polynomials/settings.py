@@ -20,6 +20,11 @@ from phasescope.vocabulary import Grid, Positive, Recipe, Settings
 LEARNABLE = ("(4*n1 + n2^2)^3", "(2*n1 + 3*n2)^4", "(5*n1^3 + 2*n2^4)^2")
 PERTURBED = tuple(f"{f} {g}" for f, g in zip(LEARNABLE, ("+ n1*n2", "- n1^2", "- n2"), strict=True))
 TWINS = PERTURBED[2]
+COMPOSED = (
+    "2*n1^4*n2 + n1^2*n2^2 + 3*n1*n2^3",
+    "n1^5*n2^3 + 4*n1^2*n2 + 5*n1^2*n2^3",
+    "7*n1^4*n2^4 + 2*n1^3*n2^2 + 4*n1^2*n2^5",
+)
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Count = Annotated[int, Field(ge=1)]
