@@ -247,9 +247,8 @@ def one_seed(depth: int = 12) -> xr.Dataset:
 
 
 def inside(data: xr.Dataset) -> dict[str, bool]:
-    joined = data.expand_dims(seed=[0, 1]).rename({name: f"small.{name}" for name in (*data.variables,)})
-    joined = joined.rename({"seed": "small.seed"})
-    found = {c.id: (c, c.effect(joined)) for c in claims.claims(LayerSettings())}
+    results = {"small": data.expand_dims(seed=[0, 1])}
+    found = {c.id: (c, c.effect(results)) for c in claims.claims(LayerSettings())}
     return {key: c.expected.contains(float(v.min()), float(v.max())) for key, (c, v) in found.items()}
 
 

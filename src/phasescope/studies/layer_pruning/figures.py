@@ -3,94 +3,88 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
+from phasescope.lab.drawing import Data, Read, level, lines, over, seen
+from phasescope.lab.measures import Cell, at, mean, value
 from phasescope.lab.readings import band
-from phasescope.lab.study import part
 from phasescope.studies.layer_pruning.readings import OVERLAP
 from phasescope.studies.layer_pruning.settings import LayerSettings
-from phasescope.vocabulary import Array
 
 PLACE = Axis("place between layers")
 NATS = Axis("nats per token", "log")
+LEFT_OUT = Axis("layers left out")
+SMALL, REAL = at("small"), at("real")
+TITLES = {"small": "a small decoder", "real": "a real language model"}
+RISE = value("loss") - value("base")
 
 
-def figures(data: xr.Dataset, s: LayerSettings) -> Sequence[Figure]:
+def figures(data: Data, s: LayerSettings) -> Sequence[Figure]:
     """Return the study's figures of these results."""
     found = []
     if s.depth:
-        small = part(data, "small")
-        found += [
-            _small_losses(small, s),
-            _small_scatter(small),
-            _distances(small, "small"),
-            _geometry(small, "small", s),
-        ]
+        found += [_small_losses(data, s), _small_scatter(data)]
+        found += [_distances(data, "small"), _geometry(data, "small", s)]
     if s.model:
-        real = part(data, "real")
-        found += [_real_losses(real, s), _distances(real, "real"), _geometry(real, "real", s)]
+        found += [_real_losses(data, s), _distances(data, "real"), _geometry(data, "real", s)]
     return found
 
 
-def flat(label: str, level: float, x: Array, role: str = "theory") -> Line:
-    """Return a horizontal line."""
-    return Line(label, x, np.full(len(x), level), role=role)  # type: ignore[arg-type]
+def point(label: str, data: Data, what: tuple[Read, Cell], x: int) -> Line:
+    """Return a reading of one number as a line of a single place."""
+    return band(label, seen(data, what).expand_dims("at", -1), np.array([float(x)]))
 
 
-def _distances(data: xr.Dataset, name: str) -> Figure:
-    mean = data.distance.mean("seed")
-    n, layer = (np.asarray(data[axis].values, dtype=float) for axis in ("n", "layer"))
-    values = np.asarray(mean.transpose("n", "layer").values)
-    nearest = [int(np.nanargmin(one)) for one in values]
-    shown = [n_ for n_ in (1, 2, 4, 6, 10) if n_ in n]
-    lines = []
-    for count in shown:
-        one = data.distance.sel(n=count)
-        lines.append(band(f"n = {count}", one, layer))
-    panels: list[HeatMap | Curves] = [
-        HeatMap(
-            "distance from l to l + n", Axis("first layer l"), Axis("layers n"), layer, n, values, "angle / pi",
-            missing="past the last layer",
-            lines=(Line("nearest", layer[nearest], n, role="control"),),
-        ),
-        Curves("the same, by block size", Axis("first layer l"), Axis("angle / pi", "log"), lines),
-    ]  # fmt: skip
+def _distances(data: Data, name: str) -> Figure:
+    run = data[name]
+    values = np.asarray(run.distance.mean("seed").transpose("n", "layer").values)
+    n, layer = run.n.values.astype(float), run.layer.values.astype(float)
+    nearest = Line("nearest", layer[np.nanargmin(values, axis=1)], n, role="control")
+    first = Axis("first layer l")
+    shown = {f"n = {k}": (value("distance", n=k), at(name)) for k in (1, 2, 4, 6, 10) if k in n}
     return Figure(
         f"{name}-distances", f"How far each block of layers turns the state: {TITLES[name]}",
         "Angular distance between the inputs of layer l and of layer l + n at the last token; the line goes "
-        "through the nearest block of each size. Bands from the least to the largest seed.", panels,
+        "through the nearest block of each size. Bands from the least to the largest seed.",
+        [
+            HeatMap("distance from l to l + n", first, Axis("layers n"), layer, n, values, "angle / pi",
+                missing="past the last layer", lines=(nearest,)),
+            over("the same, by block size", data, first, layer, Axis("angle / pi", "log"), shown),
+        ],
         (f"{name}-deep-alike", f"{name}-farther"),
     )  # fmt: skip
 
 
-TITLES = {"small": "a small decoder", "real": "a real language model"}
+def _nearest(cell: xr.Dataset) -> xr.DataArray:
+    rise: xr.DataArray = RISE.read(cell)
+    return rise.isel(layer=cell.distance.fillna(np.inf).argmin("layer"))
 
 
-def _small_losses(data: xr.Dataset, s: LayerSettings) -> Figure:
-    n = np.asarray(data.n.values, dtype=float)
-    loss, distance = data.loss - data.base, data.distance
-    nearest = loss.isel(layer=distance.fillna(np.inf).argmin("layer"))
-    first = loss.isel(layer=0)
-    deepest = _stacked([loss.sel(n=k).isel(layer=s.depth - 1 - int(k)) for k in n])
-    half = np.array([float(s.depth // 2)])
-    lines = [
-        band("nearest block", nearest, n),
-        band("deepest but the last layer", deepest, n),
-        band("mean over all blocks", loss.mean("layer"), n, role="control"),
-        band("first block", first, n, role="control"),
-        band(
-            f"nearest, healed {s.heal_steps} steps",
-            (data.healed - data.base).sel(healing="nearest").expand_dims("at", -1),
-            half,
-        ),
-    ]
-    base, loss_axis = float(data.base.median()), Axis("rise of the loss (nats)")
-    close = [lines[0], lines[1], lines[4], flat("whole", 0.0, n)]
-    steps = (np.arange(data.sizes["twentieth"]) + 0.5) * s.steps / data.sizes["twentieth"]
-    training = [band("training text", data.training, steps), flat("held-out text, at the end", base, steps)]
+def _deepest(cell: xr.Dataset) -> xr.DataArray:
+    """Return the rise of the loss, for each n, without the n layers before the last one."""
+    rise: xr.DataArray = RISE.read(cell)
+    return rise.sel(layer=cell.sizes["layer"] - 1 - cell.n)
+
+
+def _small_losses(data: Data, s: LayerSettings) -> Figure:
+    run = data["small"]
+    n, base = run.n.values.astype(float), float(run.base.median())
+    steps = (np.arange(run.sizes["twentieth"]) + 0.5) * s.steps / run.sizes["twentieth"]
+    good = lines(data, {"nearest block": (_nearest, SMALL), "deepest but the last layer": (_deepest, SMALL)}, n)
+    whole = value("base")
+    others = {
+        "mean over all blocks": (mean("loss", "layer") - whole, SMALL),
+        "first block": (value("loss", layer=0) - whole, SMALL),
+    }
+    healed = value("healed", healing="nearest") - whole
+    end = [point(f"nearest, healed {s.heal_steps} steps", data, (healed, SMALL), s.depth // 2), level("whole", 0.0, n)]
+    held_out = level("held-out text, at the end", base, steps)
+    training = [*lines(data, {"training text": ("training", SMALL)}, steps), held_out]
+    rise = Axis("rise of the loss (nats)")
     return Figure(
         "small-losses", "What is lost without n of the layers: a small decoder",
         f"{s.depth} layers of {s.width} units on characters. Left: the training. Middle: the rise of the loss on "
@@ -98,20 +92,19 @@ def _small_losses(data: xr.Dataset, s: LayerSettings) -> Figure:
         "least to the largest seed.",
         [
             Curves("training", Axis("step"), Axis("nats per character"), training),
-            Curves("all choices", Axis("layers left out"), loss_axis, [*lines, flat("whole", 0.0, n)]),
-            Curves("the good ones", Axis("layers left out"), loss_axis, close),
+            Curves("all choices", LEFT_OUT, rise, [*good, *lines(data, others, n, role="control"), *end]),
+            Curves("the good ones", LEFT_OUT, rise, [*good, *end]),
         ],
         ("small-nearest", "small-first-layer", "small-heals", "small-heuristic"),
     )  # fmt: skip
 
 
-def _small_scatter(data: xr.Dataset) -> Figure:
-    panels = []
+def _small_scatter(data: Data) -> Figure:
+    run, panels = data["small"], []
     for n in (1, 2, 4):
-        if n not in data.n.values:
+        if n not in run.n.values:
             continue
-        rise = (data.loss - data.base).sel(n=n).values.ravel()
-        far = data.distance.sel(n=n).values.ravel()
+        rise, far = (values.sel(n=n).values.ravel() for values in (run.loss - run.base, run.distance))
         kept = np.isfinite(rise) & (rise > 1e-5)
         line = Line("block", far[kept], rise[kept], joined=False)
         label = f"{n} layer" + "s" * (n > 1)
@@ -123,32 +116,27 @@ def _small_scatter(data: xr.Dataset) -> Figure:
     )  # fmt: skip
 
 
-def _stacked(parts: Sequence[xr.DataArray]) -> xr.DataArray:
-    """Return one number per seed of each part, side by side."""
-    return xr.DataArray(np.stack([one.values for one in parts], 1), dims=("seed", "along"))
+def _with_the_one_before(cell: xr.Dataset, reading: str) -> xr.DataArray:
+    """Return the likeness of each place, from the second on, with the place before."""
+    before = xr.DataArray(np.arange(cell.sizes["place"] - 1), dims="later")
+    likeness: xr.DataArray = cell[reading].isel(place=before, other=before + 1)
+    return likeness
 
 
-def _geometry(data: xr.Dataset, name: str, s: LayerSettings) -> Figure:
-    places = np.asarray(data.place.values, dtype=float)
-    later = places[1:]
-    points = s.points if name == "small" else s.real_samples * len(range(8, s.real_length, 4))
-    overlap, cka, shuffled = (
-        _stacked([data[name].isel(place=i, other=i + 1) for i in range(len(later))])
-        for name in ("overlap", "cka", "overlap_shuffled")
-    )
-    dimension = [
-        band("TwoNN", data.dimension.isel(place=slice(1, None)), later),
-        band("likelihood, k = 10", data.likelihood.isel(place=slice(1, None)), later),
-    ]
-    spread = [
-        band("effective rank", data.effective_rank, places),
-        band("participation ratio", data.participation, places),
-    ]
+def _geometry(data: Data, name: str, s: LayerSettings) -> Figure:
+    cell, places = at(name), data[name].place.values.astype(float)
+    later, points = places[1:], s.points if name == "small" else s.real_samples * len(range(8, s.real_length, 4))
+
+    def dimension(reading: str) -> tuple[Read, Cell]:
+        return value(reading, place=slice(1, None)), cell
+
+    def alike(reading: str) -> tuple[Read, Cell]:
+        return partial(_with_the_one_before, reading=reading), cell
+
     like = [
-        band("neighbours shared", overlap, later),
-        band("linear CKA, unbiased", cka, later),
-        band("neighbours, shuffled", shuffled, later, role="control"),
-        flat("chance k / (N - 1)", OVERLAP / (points - 1), later),
+        *lines(data, {"neighbours shared": alike("overlap"), "linear CKA, unbiased": alike("cka")}, later),
+        *lines(data, {"neighbours, shuffled": alike("overlap_shuffled")}, later, role="control"),
+        level("chance k / (N - 1)", OVERLAP / (points - 1), later),
     ]
     return Figure(
         f"{name}-geometry", f"The cloud of states between the layers: {TITLES[name]}",
@@ -156,42 +144,39 @@ def _geometry(data: xr.Dataset, name: str, s: LayerSettings) -> Figure:
         "where most points are repetitions. Middle: directions that are used. Right: likeness of a place with the one "
         "before. Bands from the least to the largest seed.",
         [
-            Curves("intrinsic dimension", PLACE, Axis("dimension"), dimension),
-            Curves("linear dimension", PLACE, Axis("dimension", "log"), spread),
+            over("intrinsic dimension", data, PLACE, later, Axis("dimension"),
+                {"TwoNN": dimension("dimension"), "likelihood, k = 10": dimension("likelihood")}),
+            over("linear dimension", data, PLACE, places, Axis("dimension", "log"),
+                {"effective rank": ("effective_rank", cell), "participation ratio": ("participation", cell)}),
             Curves("likeness with the place before", PLACE, Axis("share", limits=(0, 1.05)), like),
         ],
         (f"{name}-neighbours",),
     )  # fmt: skip
 
 
-def _real_losses(data: xr.Dataset, s: LayerSettings) -> Figure:
-    counts = np.asarray(data["count"].values, dtype=float)
-    base = float(data.base.median())
-    words = {"nearest": "nearest block", "deepest": "deepest but the last layer", "random": "random blocks"}
-    lines = [
-        band(label, data.loss.sel(choice=choice), counts, role="control" if choice == "random" else "measured")
-        for choice, label in words.items()
+def _real_losses(data: Data, s: LayerSettings) -> Figure:
+    run = data["real"]
+    counts, removed = run["count"].values.astype(float), run.removed.values.astype(float)
+    start, base = np.arange(run.sizes["block"], dtype=float), float(run.base.median())
+    healed = value("healed", healing="text"), REAL
+    good = {"nearest block": "nearest", "deepest but the last layer": "deepest"}
+    losses = [
+        *lines(data, {label: (value("loss", choice=choice), REAL) for label, choice in good.items()}, counts),
+        *lines(data, {"random blocks": (value("loss", choice="random"), REAL)}, counts, role="control"),
+        point(f"nearest, healed {s.real_heal_steps} steps", data, healed, s.heal_layers),
+        level("whole", base, counts),
     ]
-    at = np.array([float(s.heal_layers)])
-    healed = data.healed.sel(healing="text").expand_dims("at", -1)
-    lines.append(band(f"nearest, healed {s.real_heal_steps} steps", healed, at))
-    removed = np.asarray(data.removed.values, dtype=float)
-    start = np.arange(data.sizes["block"], dtype=float)
+    every = [*lines(data, {"loss": ("each", REAL)}, start), level("whole", base, start)]
+    capitals = [*lines(data, {"nearest block": ("accuracy", REAL)}, removed), level("chance", 0.25, removed)]
     return Figure(
         "real-losses", f"What is lost without n of the layers: {s.model}",
         "Left: loss on State of the Union speeches without a block, by how it was chosen. Middle: without each block "
         f"of {s.counts[1]} layers. Right: capitals answered rightly, four choices, without the nearest block. Bands "
         "from the least to the largest draw of text.",
         [
-            Curves("loss", Axis("layers left out"), NATS, [*lines, flat("whole", base, counts)]),
-            Curves(
-                f"every block of {s.counts[1]}", Axis("first layer"), NATS,
-                [band("loss", data.each, start), flat("whole", base, start)],
-            ),
-            Curves(
-                "capitals", Axis("layers left out"), Axis("share right", limits=(0, 1)),
-                [band("nearest block", data.accuracy, removed), flat("chance", 0.25, removed)],
-            ),
+            Curves("loss", LEFT_OUT, NATS, losses),
+            Curves(f"every block of {s.counts[1]}", Axis("first layer"), NATS, every),
+            Curves("capitals", LEFT_OUT, Axis("share right", limits=(0, 1)), capitals),
         ],
         ("real-nearest", "real-heals", "real-answers-stay", "real-answers-fall", "real-distance-predicts"),
     )  # fmt: skip
