@@ -22,6 +22,7 @@ from phasescope.instruments import LEARNING, passage
 from phasescope.lab import study_named
 from phasescope.learners import SignalTransformer
 from phasescope.studies.transformer_signal import experiments as parts
+from phasescope.studies.transformer_signal import predictions
 from phasescope.studies.transformer_signal import settings as study
 from phasescope.studies.transformer_signal.claims import crossing_of, exponent, first_crossing
 from phasescope.studies.transformer_signal.runs import _parts, backpropagate, numbers_of, propagate, simplex, state
@@ -329,20 +330,18 @@ def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None
 
 def test_networks_that_obey_the_theory_exactly_make_its_claims_hold(results: Any) -> None:
     """The claims' arithmetic, without noise: readings replaced by what theory says. Wrong signs or axes would show."""
-    from phasescope.studies.transformer_signal import claims
-
-    data, s = results.data.copy(deep=True), results.settings
-    run = data["exponents.gap"]
+    data, s = {name: run.copy(deep=True) for name, run in results.data.items()}, results.settings
+    exponents = data["exponents"]
     for skip in parts.SKIPS:
         for name in parts.STRENGTHS:
-            block = claims.predicted(name, skip)
-            at = {"exponents.skip": skip, "exponents.strengths": name}
-            layers = np.arange(run.sizes["exponents.layer"])
-            run.loc[at] = 1e-10 * np.exp(layers * theory.angle_exponent(block))
-            growth = [formula(block) for formula in claims.gradient_formulas(s.depth).values()]
-            data["exponents.gradient"].loc[at] = np.array(growth)
-        states = claims.path(s, skip)
-        data["path.gap"].loc[{"path.skip": skip, "path.sigma_A": 1.0}] = 1 - states[:, 1] / states[:, 0]
+            block = predictions.block_at(name, skip)
+            at = {"skip": skip, "strengths": name}
+            layers = np.arange(exponents.sizes["layer"])
+            exponents["gap"].loc[at] = 1e-10 * np.exp(layers * theory.angle_exponent(block))
+            growth = [formula(block) for formula in predictions.gradient_formulas(s.depth).values()]
+            exponents["gradient"].loc[at] = np.array(growth)
+        states = predictions.path(s, skip)
+        data["path"]["gap"].loc[{"skip": skip, "sigma_A": 1.0}] = 1 - states[:, 1] / states[:, 0]
     exact = ("path", "angle-exponent", "gradient-total", "gradient-mean", "gradient-difference")
     verdicts = {v["id"]: v["verdict"] for v in judge(STUDY.claims(s), data, streams(0)).to_json()}
     wanted = {f"{name}-{skip}" for name in exact for skip in parts.SKIPS}

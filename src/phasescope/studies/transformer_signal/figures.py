@@ -1,4 +1,4 @@
-"""The figures of the study ``transformer-signal``, described in building blocks."""
+"""The figures of the study ``transformer-signal``: which reading is shown, of which cells, beside which law."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import numpy as np
 import xarray as xr
 
 from phasescope import theory
-from phasescope.ensemble import last
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
-from phasescope.lab.readings import band
-from phasescope.lab.study import part
-from phasescope.studies.transformer_signal.claims import (
-    OTHER,
-    exponent,
-    first_crossing,
+from phasescope.lab.drawing import Data, lines, seen
+from phasescope.lab.measures import Measure, at, end, value
+from phasescope.studies.transformer_signal.claims import EDGE, GROWTH, OTHER
+from phasescope.studies.transformer_signal.predictions import (
+    Formula,
+    block_at,
     gradient_formulas,
     path,
-    predicted,
     settled_block,
     trained_exponents,
 )
@@ -26,29 +24,31 @@ from phasescope.studies.transformer_signal.settings import TransformerSignalSett
 from phasescope.vocabulary import Array, BadInput
 
 BLOCKS = Axis("blocks")
+RHO = 1 - value("gap")
 
 
-def figures(data: xr.Dataset, s: TransformerSignalSettings) -> Sequence[Figure]:
+def figures(data: Data, s: TransformerSignalSettings) -> Sequence[Figure]:
     """Return the study's figures."""
     return (_paths(data, s), _far(data, s), _exponents(data, s), _diagram(data, s), _trained(data, s))
 
 
-def _paths(data: xr.Dataset, s: TransformerSignalSettings) -> Figure:
-    run, layers = part(data, "path"), np.arange(s.path_depth + 1)
-    panels = []
+def _map(label: str, states: Array) -> Line:
+    """Return rho of theory's states (blocks + 1, 2) over the blocks."""
+    return Line(label, np.arange(len(states)), states[:, 1] / states[:, 0], role="theory")
+
+
+def _paths(data: Data, s: TransformerSignalSettings) -> Figure:
+    layers, panels = np.arange(s.path_depth + 1), []
     for skip in OTHER:
-        lines = []
-        for score in run.sigma_A.values:
-            states = path(s, skip, score=float(score))
+        shown = []
+        for score in data["path"].sigma_A.values:
             tokens = f"n = {s.tokens}" if score <= 1 else "n = infinite"
-            measured = 1 - run.gap.sel(skip=skip, sigma_A=score)
-            lines.append(band(f"networks, sigma_A = {score:g}", measured, layers))
-            lines.append(Line(f"map, {tokens}", layers, states[:, 1] / states[:, 0], role="theory"))
-        panels.append(Curves(f"skip {skip!r}", BLOCKS, Axis("correlation rho of tokens", limits=(0, 1)), lines))
-    states = path(s, "preserving")
-    size = run["size"].sel(skip="preserving", sigma_A=1.0)
-    lines = [band("networks", size, layers), Line("map", layers, states[:, 0], role="theory")]
-    panels.append(Curves("size, skip 'preserving'", BLOCKS, Axis("q, mean square of a token's entries"), lines))
+            networks = {f"networks, sigma_A = {score:g}": (RHO, at("path", skip=skip, sigma_A=score))}
+            shown += [*lines(data, networks, layers), _map(f"map, {tokens}", path(s, skip, score=float(score)))]
+        panels.append(Curves(f"skip {skip!r}", BLOCKS, Axis("correlation rho of tokens", limits=(0, 1)), shown))
+    measured = lines(data, {"networks": ("size", at("path", skip="preserving", sigma_A=1.0))}, layers)
+    size = [*measured, Line("map", layers, path(s, "preserving")[:, 0], role="theory")]
+    panels.append(Curves("size, skip 'preserving'", BLOCKS, Axis("q, mean square of a token's entries"), size))
     return Figure(
         "paths", "Tokens from general position, at strengths 0.7 and sigma_w = 3",
         f"Median over {s.seeds} networks of width {s.path_width} with {s.tokens} tokens, band from the least to the "
@@ -58,35 +58,36 @@ def _paths(data: xr.Dataset, s: TransformerSignalSettings) -> Figure:
     )  # fmt: skip
 
 
-def _far(data: xr.Dataset, s: TransformerSignalSettings) -> Figure:
-    alone, settled = part(data, "attention"), part(data, "settled")
-    layers = np.arange(s.collapse_depth + 1)
-    lines = []
-    for skip in OTHER:
-        block = theory.TransformerBlock(0.5, 0.0, 1.0, 1.0, s.tokens, skip=skip)  # type: ignore[arg-type]
-        states = theory.token_trajectory(block, 1.0, 0.2, s.collapse_depth)
-        lines.append(band(f"networks, {skip}", alone.gap.sel(skip=skip), layers))
-        lines.append(Line(f"map, {skip}", layers, 1 - states[:, 1] / states[:, 0], role="theory"))
-    attention = Curves("attention alone", BLOCKS, Axis("1 - rho", "log"), lines)
-    layers, lines = np.arange(s.settled_depth + 1), []
-    for start in settled.start.values:
-        block = settled_block(s, s.settled_sigma)
-        size = theory.collapsed_size(block)
-        states = theory.token_trajectory(block, size, float(start) * size, s.settled_depth)
-        lines.append(
-            band(f"networks from {start:g}", 1 - settled.gap.sel(sigma_w=s.settled_sigma, start=start), layers)
-        )
-        lines.append(Line(f"map from {start:g}", layers, states[:, 1] / states[:, 0], role="theory"))
-    near = Axis("correlation rho of tokens", limits=(0.4, 1.01))
-    ordered = 1 - settled.gap.sel(sigma_w=3.0, start=0.5)
-    lines.append(band("sigma_w = 3 from 0.5", ordered, layers, role="control"))
-    chaos = Curves(f"perceptron of sigma_w = {s.settled_sigma:g}", BLOCKS, near, lines)
+def _far(data: Data, s: TransformerSignalSettings) -> Figure:
     return Figure(
         "far", "Attention alone collapses tokens; a steep perceptron keeps them apart",
         f"Strengths of 0.5, {s.tokens} tokens, width {s.width}. Median over {s.seeds} networks, band from the least "
-        "to the largest.", [attention, chaos],
+        "to the largest.", [_attention_alone(data, s), _chaos(data, s)],
         (*(f"attention-collapses-{skip}" for skip in OTHER), "attention-collapses-steadily", "settles-apart"),
     )  # fmt: skip
+
+
+def _attention_alone(data: Data, s: TransformerSignalSettings) -> Curves:
+    layers, shown = np.arange(s.collapse_depth + 1), []
+    for skip in OTHER:
+        block = theory.TransformerBlock(0.5, 0.0, 1.0, 1.0, s.tokens, skip=skip)  # type: ignore[arg-type]
+        q, p = theory.token_trajectory(block, 1.0, 0.2, s.collapse_depth).T
+        shown += lines(data, {f"networks, {skip}": ("gap", at("attention", skip=skip))}, layers)
+        shown.append(Line(f"map, {skip}", layers, 1 - p / q, role="theory"))
+    return Curves("attention alone", BLOCKS, Axis("1 - rho", "log"), shown)
+
+
+def _chaos(data: Data, s: TransformerSignalSettings) -> Curves:
+    layers, shown, block = np.arange(s.settled_depth + 1), [], settled_block(s)
+    size = theory.collapsed_size(block)
+    for start in map(float, data["settled"].start.values):
+        networks = at("settled", sigma_w=s.settled_sigma, start=start)
+        shown += lines(data, {f"networks from {start:g}": (RHO, networks)}, layers)
+        shown.append(_map(f"map from {start:g}", theory.token_trajectory(block, size, start * size, s.settled_depth)))
+    ordered = {"sigma_w = 3 from 0.5": (RHO, at("settled", sigma_w=3.0, start=0.5))}
+    shown += lines(data, ordered, layers, role="control")
+    rho = Axis("correlation rho of tokens", limits=(0.4, 1.01))
+    return Curves(f"perceptron of sigma_w = {s.settled_sigma:g}", BLOCKS, rho, shown)
 
 
 def _spread(label: str, x: Array, values: xr.DataArray) -> Line:
@@ -97,23 +98,22 @@ def _spread(label: str, x: Array, values: xr.DataArray) -> Line:
     return Line(label, x, middle, middle - error, middle + error, joined=False)
 
 
-def _exponents(data: xr.Dataset, s: TransformerSignalSettings) -> Figure:
-    run = part(data, "exponents")
-    names = [str(name) for name in run.strengths.values]
+def _exponents(data: Data, s: TransformerSignalSettings) -> Figure:
+    names = [str(name) for name in data["exponents"].strengths.values]
     panels = []
     for skip in OTHER:
-        blocks = [predicted(name, skip) for name in names]
-        lines, places = [], []
-        angles = np.array([theory.angle_exponent(block) for block in blocks])
-        lines.append(_spread("angle", angles, exponent(run.gap.sel(skip=skip))))
-        places.append(angles)
+        blocks, cell = [block_at(name, skip) for name in names], at("exponents", skip=skip)
+        compared: dict[str, tuple[Formula, Measure]] = {"angle": (theory.angle_exponent, GROWTH)}
         for mode, formula in gradient_formulas(s.depth).items():
-            x = np.array([formula(block) for block in blocks])
-            lines.append(_spread(f"gradient, {mode}", x, run.gradient.sel(skip=skip, mode=mode)))
-            places.append(x)
+            compared[f"gradient, {mode}"] = formula, value("gradient", mode=mode)
+        shown = [
+            _spread(label, np.array([formula(block) for block in blocks]), seen(data, (measured, cell)))
+            for label, (formula, measured) in compared.items()
+        ]
+        places = [line.x for line in shown]
         ends = np.array([np.min(places), np.max(places)])
-        lines.append(Line("measured = predicted", ends, ends, role="theory"))
-        panels.append(Curves(f"skip {skip!r}", Axis("predicted, per block"), Axis("measured, per block"), lines))
+        shown.append(Line("measured = predicted", ends, ends, role="theory"))
+        panels.append(Curves(f"skip {skip!r}", Axis("predicted, per block"), Axis("measured, per block"), shown))
     return Figure(
         "exponents", "Exponents of angle and gradient near collapse, predicted and measured",
         f"Five settings of (alpha_A, alpha_M, sigma_w): {'; '.join(names)}. Mean over {s.seeds} networks of width "
@@ -135,56 +135,51 @@ def edge_line(s: TransformerSignalSettings, skip: str) -> Line:
     return Line("edge of chaos (theory)", np.array(edges), alphas, role="theory")
 
 
-def _diagram(data: xr.Dataset, s: TransformerSignalSettings) -> Figure:
-    run = part(data, "diagram")
-    panels: list[Curves | HeatMap] = []
+def _points(label: str, x: Array, values: xr.DataArray) -> Line:
+    """Return single points at ``x``: the median over seeds, with a bar from the least to the largest."""
+    middle, low, high = (np.asarray(v.values) for v in (values.median("seed"), values.min("seed"), values.max("seed")))
+    return Line(label, x, middle, low, high, joined=False)
+
+
+def _diagram(data: Data, s: TransformerSignalSettings) -> Figure:
     x, y = Axis("sigma_w"), Axis("alpha")
     alphas, sigmas = np.array(s.alphas), np.array(s.sigmas)
+    panels: list[Curves | HeatMap] = []
+    edges = []
     for skip in OTHER:
-        measured = exponent(run.gap.sel(skip=skip)).median("seed").transpose("alpha", "sigma_w").values
-        most = float(np.abs(measured).max())
+        cell, predicted = at("diagram", skip=skip, alpha=s.alphas, sigma_w=s.sigmas), edge_line(s, skip)
+        growth = seen(data, (GROWTH, cell)).median("seed").transpose("alpha", "sigma_w").values
+        most = float(np.abs(growth).max())
         panels.append(
-            HeatMap(
-                f"networks, skip {skip!r}", x, y, sigmas, alphas, measured, "lambda_a per block", 0.0, (-most, most),
-                lines=[edge_line(s, skip)],
-            )
+            HeatMap(f"networks, skip {skip!r}", x, y, sigmas, alphas, growth, "lambda_a per block", 0.0, (-most, most),
+                lines=[predicted])
         )  # fmt: skip
-    lines = []
-    for skip in OTHER:
-        edges = np.array([first_crossing(exponent(run.gap.sel(skip=skip, alpha=a))) for a in s.alphas])
-        middle = np.median(edges, axis=1)
-        lines.append(Line(f"networks, {skip}", alphas, middle, edges.min(1), edges.max(1), joined=False))
-        line = edge_line(s, skip)
-        lines.append(Line(f"theory, {skip}", line.y, line.x, role="theory"))
+        found = [EDGE(at("diagram", skip=skip, alpha=a, sigma_w=s.sigmas))(data) for a in s.alphas]
+        edges += [
+            _points(f"networks, {skip}", alphas, xr.DataArray(found, dims=("alpha", "seed"))),
+            Line(f"theory, {skip}", predicted.y, predicted.x, role="theory"),
+        ]
     return Figure(
         "diagram", "Ordered and chaotic phase at initialization",
         "Growth of 1 - rho per block near collapse; below 0 tokens collapse. White: where the networks' median is 0. "
         f"Median over {s.diagram_seeds} networks of width {s.diagram_width}, 12 blocks, 16 tokens; bars from the least "
-        "to the largest seed.", [*panels, Curves("the edge of chaos", y, x, lines)],
+        "to the largest seed.", [*panels, Curves("the edge of chaos", y, x, edges)],
         ("phases-preserving", "phases-reset", "weak-edge-preserving", "weak-edge-reset"),
     )  # fmt: skip
 
 
-def _trained(data: xr.Dataset, s: TransformerSignalSettings) -> Figure:
-    run = part(data, "training")
-    loss = last(run.test_loss).transpose("alpha", "sigma_w", "seed")
+def _trained(data: Data, s: TransformerSignalSettings) -> Figure:
+    alphas, sigmas = np.array(s.train_alphas), np.array(s.train_sigmas)
+    networks = at("training", alpha=s.train_alphas, sigma_w=s.train_sigmas)
+    loss = seen(data, (end("test_loss"), networks)).transpose("alpha", "sigma_w", "seed")
     angle, gradient = trained_exponents(s)
-    heat = HeatMap(
-        f"after {s.steps} steps", Axis("sigma_w"), Axis("alpha"), np.array(s.train_sigmas), np.array(s.train_alphas),
-        loss.median("seed").values, "median test loss (nats)",
-    )  # fmt: skip
-    panels: list[Curves | HeatMap] = [heat]
+    panels: list[Curves | HeatMap] = [
+        HeatMap(f"after {s.steps} steps", Axis("sigma_w"), Axis("alpha"), sigmas, alphas, loss.median("seed").values,
+            "median test loss (nats)")
+    ]  # fmt: skip
     for name, by in (("lambda_a", angle), ("lambda_g (gradient's token mean)", gradient)):
-        lines = []
-        for alpha in s.train_alphas:
-            values = loss.sel(alpha=alpha)
-            lines.append(
-                Line(
-                    f"alpha = {alpha:g}", by.sel(alpha=alpha).values, values.median("seed").values,
-                    values.min("seed").values, values.max("seed").values, joined=False,
-                )
-            )  # fmt: skip
-        panels.append(Curves(f"against {name}", Axis(f"{name}, per block"), Axis("test loss (nats)"), lines))
+        shown = [_points(f"alpha = {a:g}", by.sel(alpha=a).values, loss.sel(alpha=a)) for a in s.train_alphas]
+        panels.append(Curves(f"against {name}", Axis(f"{name}, per block"), Axis("test loss (nats)"), shown))
     return Figure(
         "trained", f"Test loss of {s.train_depth}-block transformers on images against their exponents at the start",
         f"Exploratory. Median over {s.train_seeds} seeds, bars from the least to the largest; skip 'preserving', Adam "

@@ -1,0 +1,75 @@
+"""What theory says of the networks of the study ``transformer-signal``, setting by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from phasescope import theory
+from phasescope.studies.transformer_signal.runs import MODES, block_of, numbers_of
+from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.vocabulary import Array, Member
+
+Formula = Callable[[Any], float]
+"""Takes a ``theory.TransformerBlock`` to an exponent per block."""
+
+
+def block_at(strengths: str, skip: str) -> Any:
+    """Return the theory's block at "alpha_A alpha_M sigma_w", a setting of the experiment ``exponents``."""
+    return block_of(numbers_of(Member({"strengths": strengths, "skip": skip, "sigma_A": 1.0, "tokens": 32}, 0)))
+
+
+def gradient_formulas(depth: int) -> Mapping[str, Formula]:
+    """Return the theory of each of ``MODES``."""
+    total = partial(theory.gradient_exponent, depth=depth)
+    return dict(zip(MODES, (total, theory.mean_gradient_exponent, theory.angle_exponent), strict=True))
+
+
+def path(s: TransformerSignalSettings, skip: str, *, score: float = 1.0, attention: float = 0.7) -> Array:
+    """Return q and p (depth + 1, 2) of the path by the map; for sigma_A > 1, outside its domain, by that of n = inf."""
+    numbers = {"alpha_A": attention, "alpha_M": 0.7, "sigma_w": 3.0, "sigma_A": score, "skip": skip}
+    tokens = float(s.tokens) if score <= 1 else np.inf
+    return _trajectory(block_of(numbers, tokens=tokens), s.path_depth)
+
+
+@cache
+def _trajectory(block: theory.TransformerBlock, depth: int) -> Array:
+    return theory.token_trajectory(block, 1.0, 0.2, depth)
+
+
+def settled_block(s: TransformerSignalSettings) -> Any:
+    """Return the theory's block of the experiment ``settled``, in the chaotic phase."""
+    return theory.TransformerBlock(0.5, 0.5, s.settled_sigma, 1.0, s.tokens)
+
+
+@cache
+def settled_at(block: theory.TransformerBlock) -> float:
+    """Return the correlation at which tokens settle."""
+    return theory.settled_correlation(block)  # seconds of integrals
+
+
+def weak_edge(s: TransformerSignalSettings, skip: str) -> float:
+    """Return the sigma_w of the edge of chaos in the experiment ``weak``."""
+    numbers = {"alpha_A": s.weak_alpha, "alpha_M": s.weak_alpha, "sigma_w": 1.0, "sigma_A": 1.0, "skip": skip}
+    return theory.edge_of_chaos(block_of(numbers, tokens=np.inf))
+
+
+def plane(
+    formula: Formula, alphas: Sequence[float], sigmas: Sequence[float], *, skip: str = "preserving"
+) -> xr.DataArray:
+    """Return a formula (alpha, sigma_w) at every pair of a strength, of both branches, and a hidden scale."""
+    values = [[formula(theory.TransformerBlock(a, a, w, skip=skip)) for w in sigmas] for a in alphas]  # type: ignore[arg-type]
+    return xr.DataArray(values, {"alpha": list(alphas), "sigma_w": list(sigmas)}, ("alpha", "sigma_w"))
+
+
+def trained_exponents(s: TransformerSignalSettings) -> tuple[xr.DataArray, xr.DataArray]:
+    """Return lambda_a and lambda_g, the gradient's token mean, (alpha, sigma_w) of the trained networks."""
+    angle, gradient = (
+        plane(formula, s.train_alphas, s.train_sigmas)
+        for formula in (theory.angle_exponent, theory.mean_gradient_exponent)
+    )
+    return angle, gradient
