@@ -254,7 +254,7 @@ def _depths(s: TransformerSignalSettings) -> Sequence[Claim]:
 
 
 def ranked(by: xr.DataArray, words: str, *, shuffled: bool = False) -> Measure:
-    """Return how the loss ranks with ``by`` over cells where that is a number, or the mean over shuffles."""
+    """Return the rank correlation of the loss with ``by`` where that is a number, or its mean over shuffles."""
     chosen = np.flatnonzero(by.notnull().values.ravel())
     ranks = rankdata(by.values.ravel()[chosen])
 
