@@ -19,7 +19,7 @@ from phasescope.ensemble.streams import initialized
 from phasescope.lab import study_named
 from phasescope.learners import PowerMLP
 from phasescope.studies.rich_and_lazy import neurons, products, relu
-from phasescope.studies.rich_and_lazy.claims import fitting_time, foreseen
+from phasescope.studies.rich_and_lazy.neurons import fitting_time, foreseen
 from phasescope.vocabulary import Array, BadInput, Member
 
 STUDY = study_named("rich-and-lazy")

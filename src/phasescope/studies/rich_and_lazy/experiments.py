@@ -11,12 +11,11 @@ from phasescope.learners import PowerMLP
 from phasescope.studies.rich_and_lazy.neurons import measure_descent, measure_flow, measure_rank_one, measure_training
 from phasescope.studies.rich_and_lazy.products import measure_deep, measure_wide
 from phasescope.studies.rich_and_lazy.relu import measure_relu
-from phasescope.studies.rich_and_lazy.settings import LARGE, SMALL, RichLazySettings
+from phasescope.studies.rich_and_lazy.settings import DELTAS, LARGE, SMALL, RichLazySettings
 from phasescope.tasks import addition
 from phasescope.vocabulary import Grid, Member, Recipe
 
 PAPER = "arXiv:2406.06158"
-DELTAS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)
 
 
 def experiments(s: RichLazySettings) -> dict[str, Experiment | Simulation]:

@@ -10,11 +10,10 @@ import xarray as xr
 
 from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
+from phasescope.lab.drawing import Data, law, over
+from phasescope.lab.measures import at, steps_to, value
 from phasescope.lab.readings import band
-from phasescope.lab.study import part
-from phasescope.studies.rich_and_lazy.claims import fitting_time, foreseen
-from phasescope.studies.rich_and_lazy.network_claims import grokked
-from phasescope.studies.rich_and_lazy.neurons import BETA0, MOMENT, X
+from phasescope.studies.rich_and_lazy.neurons import BETA0, MOMENT, X, fitting_time, foreseen
 from phasescope.studies.rich_and_lazy.settings import SMALL, RichLazySettings
 from phasescope.vocabulary import Array
 
@@ -23,23 +22,22 @@ LOWEST = 1e-6  # of the losses that are drawn
 SHOWN = (-4.0, -1.0, 0.0, 1.0, 4.0)
 
 
-def figures(data: xr.Dataset, s: RichLazySettings) -> Sequence[Figure]:
+def figures(data: Data, s: RichLazySettings) -> Sequence[Figure]:
     """Return the study's figures."""
     return (_paths(data, s), _neuron(data, s), _products(data), _diagram(data, s), _relu(data, s), _addition(data, s))
 
 
-def _points(label: str, values: xr.DataArray, x: Array, **kind: str) -> Line:
+def _points(label: str, values: xr.DataArray, x: Array) -> Line:
     """Return measured points with bars from the least to the largest seed: the line between them is theory's."""
-    return replace(band(label, values, x, **kind), joined=False)
+    return replace(band(label, values, x), joined=False)
 
 
-def _paths(data: xr.Dataset, s: RichLazySettings) -> Figure:
-    found = part(data, "neuron").sel(delta=list(SHOWN))
-    times, fine = found.time.values[1:], np.geomspace(0.05, s.horizon, 150)
+def _paths(data: Data, s: RichLazySettings) -> Figure:
+    times, fine = np.array(s.times[1:]), np.geomspace(0.05, s.horizon, 150)
     losses: list[Line] = []
     kernels: list[Line] = []
     for delta in SHOWN:
-        here = found.sel(delta=delta).isel(time=slice(1, None))
+        here = at("neuron", delta=delta).of(data).isel(time=slice(1, None))
         loss, distance = foreseen(delta, fine)
         losses += [_points(f"delta {delta:g}", here.loss.where(here.loss > LOWEST), times)]
         losses += [Line(f"theory, {delta:g}", fine, np.where(loss > LOWEST, loss, np.nan), role="theory")]
@@ -58,14 +56,12 @@ def _paths(data: xr.Dataset, s: RichLazySettings) -> Figure:
     )  # fmt: skip
 
 
-def _neuron(data: xr.Dataset, s: RichLazySettings) -> Figure:
-    found, ends = part(data, "neuron"), part(data, "rank_one").sel(problem="published").end
+def _neuron(data: Data, s: RichLazySettings) -> Figure:
+    found, ends = at("neuron").of(data), at("rank_one", problem="published").of(data).end
     deltas, fine = found.delta.values, np.linspace(-4, 4, 81)
     horizon = np.array([s.horizon])
-    late = fine[fine >= -2]
     seen = X / np.linalg.norm(X)
     null, solution = np.array([-seen[1], seen[0]]), MOMENT / float(np.linalg.norm(X))
-    coordinates = np.array([theory.null_coordinate(BETA0, float(d), null, solution) for d in fine])
     return Figure(
         "neuron", "What one neuron does, over delta",
         "Points: trained neurons (right: integrated flows), median over seeds. Lines: closed forms. Right, data that "
@@ -75,24 +71,25 @@ def _neuron(data: xr.Dataset, s: RichLazySettings) -> Figure:
             Curves(
                 f"kernel distance at time {s.horizon:g}", DELTA, Axis("kernel distance"),
                 [_points("trained", found.kernel_distance.isel(time=-1), deltas),
-                 Line("theory", fine, np.array([foreseen(float(d), horizon)[1][0] for d in fine]), role="theory")],
+                 law("theory", lambda delta: foreseen(delta, horizon)[1][0], fine)],
             ),
             Curves(
                 "time to 0.1 % of the loss", DELTA, Axis("time", "log"),
                 [_points("trained", found.fitted.isel(delta=slice(1, None)), deltas[1:]),
-                 Line("theory", late, np.array([fitting_time(float(d)) for d in late]), role="theory")],
+                 law("theory", fitting_time, fine[fine >= -2])],
             ),
             Curves(
                 "rank-one data: the end's null coordinate", DELTA, Axis("null coordinate"),
-                [_points("flow", ends, ends.delta.values), Line("theory", fine, coordinates, role="theory")],
+                [_points("flow", ends, ends.delta.values),
+                 law("theory", lambda delta: theory.null_coordinate(BETA0, delta, null, solution), fine)],
             ),
         ],
         ("kernel-distance", "time-to-fit", "upstream-fits-sooner", "published-ends", "null-coordinate"),
     )  # fmt: skip
 
 
-def _products(data: xr.Dataset) -> Figure:
-    found, deep = part(data, "wide"), part(data, "deep")
+def _products(data: Data) -> Figure:
+    found, deep = data["wide"], data["deep"]
     above = found.sel(delta=found.delta > 0)
     x, size = above.delta.values, Axis("delta", "log")
     floor = 1e-10
@@ -126,8 +123,8 @@ def _products(data: xr.Dataset) -> Figure:
     )  # fmt: skip
 
 
-def _diagram(data: xr.Dataset, s: RichLazySettings) -> Figure:
-    found = part(data, "relu")
+def _diagram(data: Data, s: RichLazySettings) -> Figure:
+    found = data["relu"]
     readings = (
         ("test loss", "log10 of the test loss", np.log10(found.test_loss)),
         ("change of the tangent kernel", "kernel distance", found.kernel_distance),
@@ -148,41 +145,43 @@ def _diagram(data: xr.Dataset, s: RichLazySettings) -> Figure:
     )  # fmt: skip
 
 
-def _relu(data: xr.Dataset, s: RichLazySettings) -> Figure:
-    found = part(data, "relu")
-    small, large = found.sel(scale=SMALL), found.isel(scale=-1)
-    x = found.balance.values
-    groups = ((f"tau {SMALL:g}", small, "measured"), (f"tau {float(large.scale):g}", large, "control"))
+def _relu(data: Data, s: RichLazySettings) -> Figure:
+    first, last, largest = s.checkpoints[0], s.checkpoints[-1], s.all_scales[-1]
 
-    def panel(title: str, y: Axis, name: str, step: int) -> Curves:
-        lines = [band(words, group[name].isel(step=step), x, role=role) for words, group, role in groups]
-        return Curves(title, Axis("balance delta"), y, lines)
+    def panel(title: str, y: Axis, reading: str, step: int) -> Curves:
+        measure = value(reading, step=step)
+        return over(
+            f"{title} after {step} steps", data, Axis("balance delta"), s.all_balances, y,
+            {f"tau {SMALL:g}": (measure, at("relu", scale=SMALL))},
+            control={f"tau {largest:g}": (measure, at("relu", scale=largest))},
+        )  # fmt: skip
 
     return Figure(
         "relu", "An upstream start learns features fast, with small steps",
         "Median over seeds, band from the least to the largest. An upstream student changes its activation patterns "
         "most, though its parameters move least.",
         [
-            panel(f"training loss after {s.checkpoints[0]} steps", Axis("loss", "log"), "train_loss", 0),
-            panel(f"flipped patterns after {s.checkpoints[-1]} steps", Axis("neurons"), "flips", -1),
-            panel(f"moved parameters after {s.checkpoints[-1]} steps", Axis("distance"), "moved", -1),
+            panel("training loss", Axis("loss", "log"), "train_loss", first),
+            panel("flipped patterns", Axis("neurons"), "flips", last),
+            panel("moved parameters", Axis("distance"), "moved", last),
         ],
         ("upstream-learns-fast", "downstream-learns-slowly", "upstream-changes-patterns", "upstream-moves-little"),
     )  # fmt: skip
 
 
-def _addition(data: xr.Dataset, s: RichLazySettings) -> Figure:
+def _addition(data: Data, s: RichLazySettings) -> Figure:
     names = {
         "same_function": "readout times f, embedding over sqrt f",
         "embedding": "embedding times f",
         "readout": "readout times f squared",
     }
-    lines = [band(words, grokked(data, name), np.array(s.all_factors)) for name, words in names.items()]
+    groks = steps_to("test_accuracy", 0.9)
     return Figure(
         "addition", "Modular addition: small first weights grok sooner, upstream ones do not",
         f"Step at which test accuracy reaches 90 %, p = {s.p}, {s.train_fraction:.0%} of the table, AdamW; median over "
         "seeds, band from the least to the largest. The first changes the balance alone; the other two share a first "
         "function at each factor.",
-        [Curves("", Axis("factor f of the first weights", "log"), Axis("step", "log"), lines)],
+        [over("", data, Axis("factor f of the first weights", "log"), s.all_factors, Axis("step", "log"),
+              {words: (groks, at(name)) for name, words in names.items()})],
         ("grokking-upstream", "grokking-embedding", "grokking-at-small-scale"),
     )  # fmt: skip

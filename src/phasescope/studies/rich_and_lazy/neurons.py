@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.integrate import solve_ivp
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from torch import Tensor, nn
 
 from phasescope import theory
@@ -145,6 +145,29 @@ def measure_descent(member: Member, generators: Generators) -> Found:
         error = target - a * w
         a, w = a + rate * float(w @ error), w + rate * a * error
     return {"drift": theory.conserved_delta(a, w) - before}
+
+
+# -- what the closed form foresees ---------------------------------------------------------------------------
+
+
+def foreseen(delta: float, times: Array) -> tuple[Array, Array]:
+    """Return the loss over its first value and the kernel distance (T,) at ``times``, of the exact flow."""
+    a0, w0 = theory.split_function(FIRST, delta)
+    a, w = theory.whitened_flow(times, a0, w0, TARGET)
+    loss = np.sum((a[:, None] * w - TARGET) ** 2, axis=1) / np.sum((FIRST - TARGET) ** 2)
+    kernels = np.array([theory.tangent_kernel(np.eye(2), float(p), q) for p, q in zip(a, w, strict=True)])
+    first = theory.tangent_kernel(np.eye(2), a0, w0)
+    cosine = (kernels * first).sum((1, 2)) / np.linalg.norm(kernels, axis=(1, 2)) / np.linalg.norm(first)
+    return loss, 1 - cosine
+
+
+def fitting_time(delta: float, share: float = 1e-3) -> float:
+    """Return the time at which the exact flow has ``share`` of its loss left."""
+
+    def above(time: float) -> float:
+        return float(foreseen(delta, np.array([time]))[0][0]) - share
+
+    return float(brentq(above, 0.0, 60.0, xtol=1e-9))
 
 
 # -- data that do not see one direction ----------------------------------------------------------------------

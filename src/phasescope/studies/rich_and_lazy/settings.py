@@ -11,6 +11,7 @@ from phasescope.vocabulary import Positive, Settings
 
 SMALL, LARGE = 0.1, 1.0  # the scales tau of the ReLU claims
 QUARTER, FOURFOLD = 0.25, 4.0  # the factors of first weights in modular addition
+DELTAS = (-4.0, -2.0, -1.0, 0.0, 1.0, 2.0, 4.0)  # the balances of one neuron
 
 Count = Annotated[int, Field(ge=1)]
 
