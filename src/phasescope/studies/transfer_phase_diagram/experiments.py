@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from phasescope.ensemble import Quantity, Simulation
 from phasescope.instruments import test_loss, train_loss
 from phasescope.lab.study import Experiment
@@ -16,7 +14,7 @@ from phasescope.studies.transfer_phase_diagram.draws import (
     ridge_probe,
 )
 from phasescope.studies.transfer_phase_diagram.relu import relu_transfer
-from phasescope.studies.transfer_phase_diagram.settings import SOURCE_NOISE, TransferSettings
+from phasescope.studies.transfer_phase_diagram.settings import HALF, SOURCE_NOISE, WIDE, TransferSettings
 from phasescope.tasks import LinearTarget
 from phasescope.vocabulary import Grid, Recipe
 
@@ -44,7 +42,7 @@ def _closed(s: TransferSettings) -> dict[str, Experiment | Simulation]:
         "probe": Simulation(
             "a probe with ridge penalty and endless data",
             ridge_probe,
-            Grid({"angle": (float(np.pi / 4), float(np.pi / 3))}, seeds=s.seeds),
+            Grid({"angle": (HALF, WIDE)}, seeds=s.seeds),
             [Quantity("risk", "1", f"{paper}, Eq. 13", ("penalty",), {"penalty": s.penalties})],
             {"samples": s.probe_samples, "noise": 0.2, "penalties": s.penalties},
         ),
@@ -74,7 +72,7 @@ def _closed(s: TransferSettings) -> dict[str, Experiment | Simulation]:
 
 def _trained(s: TransferSettings) -> dict[str, Experiment | Simulation]:
     d = s.trained_dimension
-    task = LinearTarget(d, angle=float(np.pi / 3))
+    task = LinearTarget(d, angle=WIDE)
     grid = Grid({"gamma": (0.5, 2.0), "noise": (0.2, 1.0)}, seeds=s.seeds)
     rates = Grid({**grid.axes, "lr": (s.rate, s.rate / 2)}, seeds=s.seeds)
     recipe = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, dtype="float64")

@@ -11,6 +11,8 @@ from phasescope.vocabulary import Positive, Settings
 
 Count = Annotated[int, Field(ge=1)]
 WATCHED = (0.25, 0.5, 0.6, 0.75, 1.0, 1.5, 2.0)  # the gammas that claims look at
+NARROW, HALF, WIDE = ANGLES = tuple(float(np.radians(a)) for a in (20.0, 45.0, 60.0))  # the angles, in radians
+SOURCE_NOISE = 0.5
 
 
 class TransferSettings(Settings):
@@ -47,7 +49,7 @@ class TransferSettings(Settings):
     @property
     def angles(self) -> tuple[float, ...]:
         """The angles in radians; those that claims look at are among them."""
-        return tuple(float(np.radians(a)) for a in sorted({*self.degrees, 20.0, 45.0, 60.0}))
+        return tuple(sorted({*(float(np.radians(a)) for a in self.degrees), *ANGLES}))
 
     @property
     def source_rate(self) -> float:
@@ -73,4 +75,3 @@ SCALES = {
         relu_steps=20_000,
     ),
 }
-SOURCE_NOISE = 0.5
