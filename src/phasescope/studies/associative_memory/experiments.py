@@ -5,7 +5,7 @@ from __future__ import annotations
 from phasescope import theory
 from phasescope.ensemble import Quantity, Simulation
 from phasescope.studies.associative_memory import context, worlds
-from phasescope.studies.associative_memory.settings import MemorySettings
+from phasescope.studies.associative_memory.settings import ALPHAS, DISCOUNTS, MemorySettings
 from phasescope.vocabulary import Grid
 
 NORM_SPREADS, UNEVEN = (0.0, 0.1, 0.2, 0.4), (0.0, 0.1, 0.2, 0.3, 0.5)
@@ -64,7 +64,7 @@ def _creations(s: MemorySettings) -> dict[str, Simulation]:
         "seats": Simulation(
             "the Chinese restaurant process",
             worlds.seats,
-            Grid({"alpha": (1.0, 5.0), "discount": (0.0, 0.3)}, seeds=s.seeds),
+            Grid({"alpha": ALPHAS, "discount": DISCOUNTS}, seeds=s.seeds),
             _quantities(("tables", "memories", "point")),
             {"draws": s.draws, "points": s.customers},
             s.draws * s.customers,

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from phasescope.vocabulary import Positive, Settings
 
+ALPHAS, DISCOUNTS = (1.0, 5.0), (0.0, 0.3)  # of the Chinese restaurant process
 Count = Annotated[int, Field(ge=1)]
 Dimensions = tuple[Annotated[int, Field(ge=3)], ...]
 

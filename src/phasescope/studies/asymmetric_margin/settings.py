@@ -36,6 +36,10 @@ class AsymmetricSettings(Settings):
         asked = (*self.transverse, 0.375 * self.radius, 0.99 * self.radius)
         return tuple(sorted({round(float(t), 12) for t in asked}))
 
+    def centre(self, share: float) -> float:
+        """Return the second coordinate, of all centres, that is nearest to this share of the radius."""
+        return min(self.centres, key=lambda t: abs(t - share * self.radius))
+
 
 SCALES = {
     "pocket": AsymmetricSettings(),
