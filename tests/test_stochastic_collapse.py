@@ -17,7 +17,7 @@ from phasescope.ensemble import simulate, streams
 from phasescope.instruments import independent_neurons
 from phasescope.lab import study_named
 from phasescope.studies.stochastic_collapse import networks, walks
-from phasescope.studies.stochastic_collapse.claims import _threshold, slope
+from phasescope.studies.stochastic_collapse.claims import slope, slope_error, threshold
 from phasescope.vocabulary import Member
 
 STUDY = study_named("stochastic-collapse")
@@ -196,21 +196,10 @@ def test_slopes_and_threshold_are_read_off() -> None:
     zetas = np.array([1.9, 2.0, 2.25, 2.5])
     logs = 2 * (1.5 - zetas[:, None] ** 2 / 2) * time / np.log(10)
     data = xr.Dataset(
-        {
-            "quartic.log_square": (
-                ("quartic.noise", "quartic.seed", "quartic.zeta", "quartic.time"),
-                [[logs], [0 * logs]],
-            )
-        },
-        coords={
-            "quartic.noise": ["vanishing", "constant"],
-            "quartic.zeta": zetas,
-            "quartic.time": time,
-            "quartic.seed": [0],
-        },
+        {"log_square": (("seed", "zeta", "time"), [logs, 0 * logs])}, {"seed": [0, 1], "zeta": zetas, "time": time}
     )
-    assert _threshold(data) == pytest.approx([np.sqrt(3)])
-    assert _threshold(data, "constant").tolist() == [np.inf]
+    assert threshold.read(data) == pytest.approx([np.sqrt(3), np.inf])
+    assert slope_error.read(data).values == pytest.approx([0, 1])
 
 
 def test_records_end_at_the_end() -> None:

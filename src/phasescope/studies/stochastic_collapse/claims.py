@@ -1,36 +1,37 @@
-"""The claims of the study ``stochastic-collapse``: effect per seed, expectation fixed here, control."""
+"""The claims of the study ``stochastic-collapse``: a measure at a cell, an expectation fixed here, and a control."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from phasescope import theory
-from phasescope.lab.study import part
-from phasescope.studies.stochastic_collapse.settings import (
-    MU,
-    NOISES,
-    VALUES,
-    CollapseSettings,
-)
-from phasescope.verdict import Claim, Control, Expectation
+from phasescope.lab.measures import Cell, Measure, Measured, at, at_least, at_most, between, near, value
+from phasescope.studies.stochastic_collapse.settings import MU, NOISES, VALUES, CollapseSettings
+from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
 CHEN = "Chen et al. 2023"
 STRONG = (1.9, 2.0, 2.25, 2.5)
+CONSTANT = "noise of the same size that does not vanish at 0"
 
 
 def claims(s: CollapseSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
-    groups = (_stationary, _collapse, _neuron, _modes, _pairs, _networks)
-    return tuple(claim for group in groups for claim in group(s))
+    return (*_quartic(), *_slopes(), *_neuron(), *_modes(s), *_pairs(), *_schedules(s), *_causes(s))
 
 
-def quartic(data: xr.Dataset, noise: str = "vanishing") -> xr.Dataset:
-    """Return the quartic's walks under one kind of noise."""
-    return part(data, "quartic").sel(noise=noise, drop=True)
+def final(reading: str, along: str = "time") -> Measure:
+    """Return a reading at the last record."""
+    return Measure(lambda cell: cell[reading].isel({along: -1}), f"{reading} at the last {along}")
+
+
+def around(reading: str, time: float) -> Measure:
+    """Return a reading at the record nearest to a time."""
+    return Measure(lambda cell: cell[reading].sel(time=time, method="nearest"), f"{reading} at time {time:g}")
 
 
 def slope(values: xr.DataArray, begin: float) -> xr.DataArray:
@@ -40,127 +41,79 @@ def slope(values: xr.DataArray, begin: float) -> xr.DataArray:
     return xr.DataArray(lines.sel(degree=1, drop=True))
 
 
-def _values(found: xr.DataArray) -> Array:
-    return np.asarray(found.transpose("seed").values, np.float64)
-
-
-def quartic_slopes(data: xr.Dataset, noise: str = "vanishing") -> xr.DataArray:
-    """Return the late slope of the median of ln x^2 per zeta, 1 / time."""
-    return slope(quartic(data, noise).log_square.sel(zeta=list(STRONG)) * np.log(10), 0.5)
-
-
-def _slope_error(data: xr.Dataset, noise: str = "vanishing") -> Array:
-    """Return the largest relative distance of the slopes from 2 (mu - zeta^2 / 2)."""
-    found = quartic_slopes(data, noise)
-    rates = [2 * theory.collapse_rate(MU, zeta) for zeta in STRONG]
-    expected = xr.DataArray(rates, dims="zeta", coords={"zeta": list(STRONG)})
-    return _values(abs(found / expected - 1).max("zeta"))
-
-
-def _threshold(data: xr.Dataset, noise: str = "vanishing") -> Array:
-    """Return the zeta at which a line through the slopes against zeta^2 is zero; inf where they do not fall by 0.5."""
-    found = quartic_slopes(data, noise).transpose("seed", "zeta").values
-    lines = np.polynomial.polynomial.polyfit(np.square(STRONG), found.T, 1)
-    falls = lines[1] < -0.5
-    return np.where(falls, np.sqrt(np.maximum(-lines[0] / np.where(falls, lines[1], -1.0), 0)), np.inf)
-
-
-def _stationary(s: CollapseSettings) -> Sequence[Claim]:
+def _quartic() -> Sequence[Claim]:
+    mean = theory.quartic_mean_absolute(MU, 1.0)
+    weak, below, above = (at("quartic", noise="vanishing", zeta=zeta) for zeta in (1.0, 1.5, 2.0))
     return (
-        Claim(
-            "quartic-mean",
-            "Below the threshold, at zeta = 1, E|x| has its stationary value, "
-            f"{theory.quartic_mean_absolute(MU, 1.0):.3f}",
-            f"{CHEN}, Fig. 1, stationary density; claim 5.1",
-            lambda d: _values(quartic(d).mean_absolute.sel(zeta=1.0)),
-            Expectation.near(theory.quartic_mean_absolute(MU, 1.0), 0.02),
-            Control(
-                "noise of the same size that does not vanish at 0",
-                lambda d: _values(quartic(d, "constant").mean_absolute.sel(zeta=1.0)),
-            ),
-        ),
-        Claim(
-            "quartic-survives",
-            "Below the threshold, at zeta = 1.5, no walker collapses",
-            f"{CHEN}, Fig. 1; claim 5.2",
-            lambda d: _values(quartic(d).collapsed.sel(zeta=1.5).isel(time=-1)),
-            Expectation.at_most(0.001),
-            Control("zeta = 2, above it", lambda d: _values(quartic(d).collapsed.sel(zeta=2.0).isel(time=-1))),
-            unit="share of walkers",
-        ),
-    )
-
-
-def _collapse(s: CollapseSettings) -> Sequence[Claim]:
-    constant = "noise of the same size that does not vanish at 0"
-    return (
-        Claim(
-            "quartic-collapses",
+        Claim("quartic-mean", f"Below the threshold, at zeta = 1, E|x| has its stationary value, {mean:.3f}",
+            f"{CHEN}, Fig. 1, stationary density; claim 5.1", value("mean_absolute")(weak), near(mean, 0.02),
+            Control(CONSTANT, at("quartic", noise="constant", zeta=1.0))),
+        Claim("quartic-survives", "Below the threshold, at zeta = 1.5, no walker collapses",
+            f"{CHEN}, Fig. 1; claim 5.2", final("collapsed")(below), at_most(0.001),
+            Control("zeta = 2, above it", above), unit="share of walkers"),
+        Claim("quartic-collapses",
             "Above the threshold, at zeta = 2, more than four in five walkers have x^2 < 1e-30 by time 100",
-            f"{CHEN}, Fig. 1; claim 5.2",
-            lambda d: _values(quartic(d).collapsed.sel(zeta=2.0).sel(time=100.0, method="nearest")),
-            Expectation.at_least(0.8),
-            Control(constant, lambda d: _values(quartic(d, "constant").collapsed.sel(zeta=2.0).isel(time=-1))),
-            unit="share of walkers",
-        ),
-        Claim(
-            "quartic-slope",
+            f"{CHEN}, Fig. 1; claim 5.2", around("collapsed", 100.0)(above), at_least(0.8),
+            Control(CONSTANT, final("collapsed")(at("quartic", noise="constant", zeta=2.0))), unit="share of walkers"),
+    )  # fmt: skip
+
+
+def _falls(cell: xr.Dataset) -> xr.DataArray:
+    """Return the late slope of the median of ln x^2, 1 / time."""
+    return slope(cell["log_square"] * np.log(10), 0.5)
+
+
+@partial(Measure, words="largest relative error of the slopes of ln x^2")
+def slope_error(cell: xr.Dataset) -> xr.DataArray:
+    """Return the largest relative distance of the slopes from 2 (mu - zeta^2 / 2)."""
+    expected = cell["zeta"].copy(data=[2 * theory.collapse_rate(MU, zeta) for zeta in cell.zeta.values])
+    return abs(_falls(cell) / expected - 1).max("zeta")
+
+
+@partial(Measure, words="zeta at which the slopes of ln x^2 vanish")
+def threshold(cell: xr.Dataset) -> Array:
+    """Return where a line through the slopes against zeta^2 is zero; inf where they do not fall by 0.5."""
+    slopes = _falls(cell).transpose("zeta", "seed").values
+    level, change = np.polynomial.polynomial.polyfit(np.square(cell.zeta.values), slopes, 1)
+    falls = change < -0.5
+    return np.where(falls, np.sqrt(np.maximum(-level / np.where(falls, change, -1.0), 0)), np.inf)
+
+
+def _slopes() -> Sequence[Claim]:
+    strong = at("quartic", noise="vanishing", zeta=STRONG)
+    constant = Control(CONSTANT, at("quartic", noise="constant", zeta=STRONG))
+    return (
+        Claim("quartic-slope",
             "Above the threshold the median of ln x^2 falls at the rate 2 (mu - zeta^2 / 2): the largest relative "
             f"error over zeta = {', '.join(f'{zeta:g}' for zeta in STRONG)}",
-            f"{CHEN}, attractivity near an invariant set; claim 5.3",
-            _slope_error,
-            Expectation.at_most(0.15),
-            Control(constant, lambda d: _slope_error(d, "constant")),
-        ),
-        Claim(
-            "quartic-threshold",
-            "The slopes vanish at the threshold sqrt(2 mu) = 1.732",
-            f"{CHEN}, Fig. 1; claim 5.4",
-            _threshold,
-            Expectation.between(1.65, 1.8),
-            Control(constant, lambda d: _threshold(d, "constant")),
-            unit="zeta",
-        ),
-    )
+            f"{CHEN}, attractivity near an invariant set; claim 5.3", slope_error(strong), at_most(0.15), constant),
+        Claim("quartic-threshold", "The slopes vanish at the threshold sqrt(2 mu) = 1.732",
+            f"{CHEN}, Fig. 1; claim 5.4", threshold(strong), between(1.65, 1.8), constant, unit="zeta"),
+    )  # fmt: skip
 
 
-def _neuron(s: CollapseSettings) -> Sequence[Claim]:
-    def change(data: xr.Dataset, level: float) -> Array:
-        near = part(data, "neuron").near.sel(level=level)
-        return _values(near.isel(time=-1) - near.sel(time=20.0, method="nearest"))
+def _neuron() -> Sequence[Claim]:
+    below, above = at("neuron", level=0.8), at("neuron", level=1.2)
+    change = final("near") - around("near", 20.0)
 
-    def pace(data: xr.Dataset, levels: list[float]) -> Array:
-        found = part(data, "neuron").sel(level=levels)
-        return _values((slope(found.log_size, 0.3) / found.rate).mean("level"))
+    @partial(Measure, words="slope of the median of ln |w| over its rate")
+    def pace(cell: xr.Dataset) -> xr.DataArray:
+        return (slope(cell["log_size"], 0.3) / cell["rate"]).mean("level")
 
     return (
-        Claim(
-            "neuron-above",
+        Claim("neuron-above",
             "At 1.2 times the threshold the share of walkers with |w| < 0.01 grows in time, from time 20 to the end",
-            f"{CHEN}, Thm 5.1, Fig. 2; claim 5.5; the margin is ours",
-            lambda d: change(d, 1.2),
-            Expectation.at_least(0.05),
-            Control("0.8 times the threshold", lambda d: change(d, 0.8)),
-            unit="share of walkers",
-        ),
-        Claim(
-            "neuron-below",
-            "At 0.8 times the threshold it falls",
-            f"{CHEN}, Thm 5.1, Fig. 2; claim 5.5; the margin is ours",
-            lambda d: change(d, 0.8),
-            Expectation.at_most(-0.05),
-            Control("1.2 times the threshold", lambda d: change(d, 1.2)),
-            unit="share of walkers",
-        ),
-        Claim(
-            "neuron-rate",
+            f"{CHEN}, Thm 5.1, Fig. 2; claim 5.5; the margin is ours", change(above), at_least(0.05),
+            Control("0.8 times the threshold", below), unit="share of walkers"),
+        Claim("neuron-below", "At 0.8 times the threshold it falls",
+            f"{CHEN}, Thm 5.1, Fig. 2; claim 5.5; the margin is ours", change(below), at_most(-0.05),
+            Control("1.2 times the threshold", above), unit="share of walkers"),
+        Claim("neuron-rate",
             "At 1.5 and 2 times the threshold ln |w| falls at the exact rate: slope of the median over rate",
             "derived here for Chen et al. 2023, Thm 5.1; margin as in claim 5.3",
-            lambda d: pace(d, [1.5, 2.0]),
-            Expectation.near(1.0, 0.15),
-            Control("0.5 times the threshold, where the rate is positive", lambda d: pace(d, [0.5])),
-        ),
-    )
+            pace(at("neuron", level=(1.5, 2.0))), near(1.0, 0.15),
+            Control("0.5 times the threshold, where the rate is positive", at("neuron", level=(0.5,)))),
+    )  # fmt: skip
 
 
 def critical_values(s: CollapseSettings) -> dict[float, float]:
@@ -168,152 +121,126 @@ def critical_values(s: CollapseSettings) -> dict[float, float]:
     return {sigma: theory.critical_singular_value(s.learning_rate / s.samples, sigma) for sigma in NOISES}
 
 
+def late_strength(cell: xr.Dataset) -> xr.DataArray:
+    """Return the strength of modes, its mean over the later half of the time."""
+    time = cell.time.values
+    return cell["strength"].isel(time=time > 0.5 * time[-1]).mean("time")
+
+
 def _modes(s: CollapseSettings) -> Sequence[Claim]:
     critical = critical_values(s)
-    strongest, weaker = NOISES[-1], NOISES[1]
-    deep = [value for value in VALUES if value < 0.7 * critical[strongest]] or [VALUES[0]]
-    law = xr.DataArray(
-        [theory.quartic_mean_square(value, np.sqrt(2 * critical[strongest])) for value in VALUES],
-        dims="value", coords={"value": list(VALUES)},
-    )  # fmt: skip
+    none, weaker, strongest = NOISES
+    deep = [v for v in VALUES if v < 0.7 * critical[strongest]] or [VALUES[0]]
 
-    def distance(data: xr.Dataset, sigma: float) -> Array:
-        strength = part(data, "modes").strength.sel(label_noise=sigma)
-        late = strength.isel(time=strength.time.values > 0.5 * float(strength.time.values[-1])).mean("time")
-        return _values(abs(late - law).max("value"))
+    @partial(Measure, words=f"largest distance of the strength of modes from max(s - {critical[strongest]:.3f}, 0)")
+    def distance(cell: xr.Dataset) -> xr.DataArray:
+        noise = np.sqrt(2 * critical[strongest])
+        law = cell["value"].copy(data=[theory.quartic_mean_square(v, noise) for v in cell["value"].values])
+        return abs(late_strength(cell) - law).max("value")
 
-    def lost(data: xr.Dataset, sigma: float) -> Array:
-        return _values(part(data, "modes").lost.sel(label_noise=sigma, value=deep).isel(time=-1).min("value"))
+    @partial(Measure, words="least share of walkers lost at the last time")
+    def lost(cell: xr.Dataset) -> xr.DataArray:
+        return cell["lost"].isel(time=-1).min("value")
 
     return (
-        Claim(
-            "modes-strength",
+        Claim("modes-strength",
             f"Label noise {strongest:g} lowers each singular value s of the student to max(s - s_c, 0), s_c = "
             f"{critical[strongest]:.3f}: the largest distance over {len(VALUES)} values, mean over the later half",
-            f"{CHEN}, Sec. 6, Fig. 5 (h sigma^2 / 2); claim 5.6",
-            lambda d: distance(d, strongest),
-            Expectation.at_most(0.06),
-            Control("the same teacher without label noise", lambda d: distance(d, 0.0)),
-        ),
-        Claim(
-            "modes-lost",
-            f"Of the modes below 0.7 s_c ({', '.join(f'{value:g}' for value in deep)}) more than 95 % are lost",
-            f"{CHEN}, Sec. 6, Fig. 5; claim 5.6",
-            lambda d: lost(d, strongest),
-            Expectation.at_least(0.95),
-            Control(f"label noise {weaker:g}, whose s_c is {critical[weaker]:.3f}", lambda d: lost(d, weaker)),
-            unit="share of walkers",
-        ),
-    )
+            f"{CHEN}, Sec. 6, Fig. 5 (h sigma^2 / 2); claim 5.6", distance(at("modes", label_noise=strongest)),
+            at_most(0.06), Control("the same teacher without label noise", at("modes", label_noise=none))),
+        Claim("modes-lost",
+            f"Of the modes below 0.7 s_c ({', '.join(f'{v:g}' for v in deep)}) more than 95 % are lost",
+            f"{CHEN}, Sec. 6, Fig. 5; claim 5.6", lost(at("modes", label_noise=strongest, value=deep)),
+            at_least(0.95),
+            Control(f"label noise {weaker:g}, whose s_c is {critical[weaker]:.3f}",
+                at("modes", label_noise=weaker, value=deep)),
+            unit="share of walkers"),
+    )  # fmt: skip
 
 
-def _closing(data: xr.Dataset, rate: float, sigma: float) -> Array:
+def pair(rate: float, sigma: float) -> Cell:
+    """Return two neurons that train at a learning rate under label noise ``sigma``."""
+    return at("pair", condition=f"{rate:g}, {sigma:g}")
+
+
+@partial(Measure, words="change of the log distance over the later four fifths of training")
+def closing(cell: xr.Dataset) -> xr.DataArray:
     """Return by how many decades the squared distance changed over the later four fifths of training."""
-    found = part(data, "pair").log_distance.sel(condition=f"{rate:g}, {sigma:g}", gap=1.0)
-    first = found.step.values >= 0.2 * float(found.step.values[-1])
-    return _values(found.isel(step=-1) - found.isel(step=int(np.argmax(first))))
+    found, step = cell["log_distance"], cell.step.values
+    return found.isel(step=-1) - found.isel(step=int(np.argmax(step >= 0.2 * float(step[-1]))))
 
 
-def _pairs(s: CollapseSettings) -> Sequence[Claim]:
-    def equal(data: xr.Dataset, gap: float) -> Array:
-        return _values(part(data, "equal").log_distance.sel(gap=gap).max(("condition", "step")))
+@partial(Measure, words="largest log distance")
+def farthest(cell: xr.Dataset) -> xr.DataArray:
+    """Return the largest log distance over conditions and steps."""
+    return cell["log_distance"].max(("condition", "step"))
 
-    def faster(data: xr.Dataset, rate: float, sigma: float) -> Array:
-        return _closing(data, rate, sigma) - _closing(data, 0.1, sigma)
+
+def _pairs() -> Sequence[Claim]:
+    def faster(rate: float, sigma: float) -> Measured:
+        return closing(pair(rate, sigma)) - closing(pair(0.1, sigma))
 
     source = f"{CHEN}, nbs/one_hidden_layer of its repository; claim 5.8; the margin is ours"
     return (
-        Claim(
-            "equal-stays-equal",
+        Claim("equal-stays-equal",
             "Two neurons that start equal stay equal to the last bit, with and without label noise (the floor is -307)",
-            f"{CHEN}, invariant sets; claim 5.7",
-            lambda d: equal(d, 0.0),
-            Expectation.at_most(-300.0),
-            Control("a thousandth of the usual distance at the start", lambda d: equal(d, 0.001)),
-            unit="log10 squared distance",
-        ),
-        Claim(
-            "pair-noise",
+            f"{CHEN}, invariant sets; claim 5.7", farthest(at("equal", gap=0.0)), at_most(-300.0),
+            Control("a thousandth of the usual distance at the start", at("equal", gap=0.001)),
+            unit="log10 squared distance"),
+        Claim("pair-noise",
             "More label noise draws two neurons together faster: decades of squared distance, sigma 0.2 less 0.1",
-            source,
-            lambda d: _closing(d, 0.1, 0.2) - _closing(d, 0.1, 0.1),
-            Expectation.at_most(-1.0),
-            Control("no noise", lambda d: _closing(d, 0.1, 0.0)),
-            unit="decades",
-        ),
-        Claim(
-            "pair-rate",
+            source, closing(pair(0.1, 0.2)) - closing(pair(0.1, 0.1)), at_most(-1.0),
+            Control("no noise", closing(pair(0.1, 0.0))), unit="decades"),
+        Claim("pair-rate",
             "A larger learning rate draws two neurons together faster: decades of squared distance, rate 0.3 less 0.1",
-            source,
-            lambda d: faster(d, 0.3, 0.1),
-            Expectation.at_most(-1.0),
-            Control("no noise", lambda d: faster(d, 0.3, 0.0)),
-            unit="decades",
-        ),
-        Claim(
-            "pair-largest-rate",
-            "So does the largest learning rate of the notebook, 0.5 less 0.1",
-            source,
-            lambda d: faster(d, 0.5, 0.1),
-            Expectation.at_most(-1.0),
-            Control("no noise, at rate 0.3 because it diverges at 0.5", lambda d: faster(d, 0.3, 0.0)),
-            unit="decades",
-        ),
-    )
+            source, faster(0.3, 0.1), at_most(-1.0), Control("no noise", faster(0.3, 0.0)), unit="decades"),
+        Claim("pair-largest-rate", "So does the largest learning rate of the notebook, 0.5 less 0.1", source,
+            faster(0.5, 0.1), at_most(-1.0),
+            Control("no noise, at rate 0.3 because it diverges at 0.5", faster(0.3, 0.0)), unit="decades"),
+    )  # fmt: skip
 
 
-def _networks(s: CollapseSettings) -> Sequence[Claim]:
-    def read(data: xr.Dataset, name: str, until: float, case: str = "both") -> xr.DataArray:
-        found = part(data, "networks")[name].sel(until=until, case=case)
-        return found.mean("layer") if "layer" in found.dims else found
+def networks(until: float, case: str = "both") -> Cell:
+    """Return networks whose learning rate is large until a share of the steps."""
+    return at("networks", until=until, case=case)
 
-    def later(data: xr.Dataset, name: str) -> Array:
-        return _values((read(data, name, s.late) - read(data, name, s.early)).isel(step=-1))
 
-    def less(data: xr.Dataset, until: float, case: str) -> Array:
-        both, without = (read(data, "independent", until, name).isel(step=-1) for name in ("both", case))
-        return _values(both - without)
+def _independent(record: int, when: str) -> Measure:
+    """Return the share of independent neurons at a record, its mean over layers."""
+    return Measure(lambda cell: cell["independent"].isel(step=record).mean("layer"), f"independent neurons {when}")
 
-    def untrained(data: xr.Dataset) -> Array:
-        share = read(data, "independent", 0.0)
-        return _values(share.isel(step=-1) - share.isel(step=0))
+
+TRAINED, UNTRAINED = _independent(-1, "at the last step"), _independent(0, "at the first step")
+
+
+def _schedules(s: CollapseSettings) -> Sequence[Claim]:
+    def later(measure: Measure) -> Measured:
+        return measure(networks(s.late)) - measure(networks(s.early))
 
     when = f"at {s.late:g} and not at {s.early:g} of the steps"
     return (
-        Claim(
-            "later-drop-fewer-neurons",
+        Claim("later-drop-fewer-neurons",
             f"A later drop of the learning rate, {when}, leaves fewer independent neurons",
-            f"{CHEN}, Fig. 6; the margin is ours",
-            lambda d: later(d, "independent"),
-            Expectation.at_most(-0.05),
-            Control("the small learning rate throughout, trained less untrained", untrained),
-            unit="share of neurons",
-        ),
-        Claim(
-            "later-drop-more-accurate",
-            f"A later drop, {when}, leads to a higher test accuracy",
-            f"{CHEN}, Fig. 6; the margin is ours",
-            lambda d: later(d, "test_accuracy"),
-            Expectation.at_least(0.005),
-            Control("training accuracy", lambda d: later(d, "train_accuracy")),
-            unit="share of images",
-        ),
-        Claim(
-            "label-noise-fewer-neurons",
+            f"{CHEN}, Fig. 6; the margin is ours", later(TRAINED), at_most(-0.05),
+            Control("the small learning rate throughout, trained less untrained", (TRAINED - UNTRAINED)(networks(0.0))),
+            unit="share of neurons"),
+        Claim("later-drop-more-accurate", f"A later drop, {when}, leads to a higher test accuracy",
+            f"{CHEN}, Fig. 6; the margin is ours", later(final("test_accuracy", "step")), at_least(0.005),
+            Control("training accuracy", later(final("train_accuracy", "step"))), unit="share of images"),
+    )  # fmt: skip
+
+
+def _causes(s: CollapseSettings) -> Sequence[Claim]:
+    def less(until: float, case: str) -> Measured:
+        return TRAINED(networks(until)) - TRAINED(networks(until, case))
+
+    return (
+        Claim("label-noise-fewer-neurons",
             f"Label noise {s.label_noise:g} leaves fewer independent neurons than none, where the rate drops late",
-            f"{CHEN}, Figs. 3 and 4; the margin is ours",
-            lambda d: less(d, s.late, "no label noise"),
-            Expectation.at_most(-0.05),
-            Control("the small learning rate throughout", lambda d: less(d, 0.0, "no label noise")),
-            unit="share of neurons",
-        ),
-        Claim(
-            "decay-fewer-neurons",
+            f"{CHEN}, Figs. 3 and 4; the margin is ours", less(s.late, "no label noise"), at_most(-0.05),
+            Control("the small learning rate throughout", less(0.0, "no label noise")), unit="share of neurons"),
+        Claim("decay-fewer-neurons",
             f"Weight decay {s.weight_decay:g} leaves fewer independent neurons than none, where the rate drops late",
-            "asked here; the margin is ours",
-            lambda d: less(d, s.late, "no weight decay"),
-            Expectation.at_most(-0.05),
-            Control("the small learning rate throughout", lambda d: less(d, 0.0, "no weight decay")),
-            unit="share of neurons",
-        ),
-    )
+            "asked here; the margin is ours", less(s.late, "no weight decay"), at_most(-0.05),
+            Control("the small learning rate throughout", less(0.0, "no weight decay")), unit="share of neurons"),
+    )  # fmt: skip
