@@ -52,11 +52,11 @@ def _creations(s: MemorySettings) -> Sequence[Claim]:
 
     tables = value("tables", point=s.customers - 1)
 
-    @partial(Measure, words="theory")
+    @partial(Measure, words="expected memories")
     def expected(party: xr.Dataset) -> float:
         return theory.expected_memories(party.alpha.item(), s.customers, party.discount.item())
 
-    @partial(Measure, words="theory without a discount")
+    @partial(Measure, words="expected memories without a discount")
     def undiscounted(party: xr.Dataset) -> float:
         return theory.expected_memories(party.alpha.item(), s.customers)
 

@@ -31,7 +31,8 @@ def final(reading: str, along: str = "time") -> Measure:
 
 def around(reading: str, time: float) -> Measure:
     """Return a reading at the record nearest to a time."""
-    return Measure(lambda cell: cell[reading].sel(time=time, method="nearest"), f"{reading} at time {time:g}")
+    words = f"{reading} at the record nearest to time {time:g}"
+    return Measure(lambda cell: cell[reading].sel(time=time, method="nearest"), words)
 
 
 def slope(values: xr.DataArray, begin: float) -> xr.DataArray:
