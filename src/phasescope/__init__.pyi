@@ -35,11 +35,11 @@ from .lab import Results as Results
 from .lab import Study as Study
 from .lab import drawing as drawing
 from .lab import judge as judge
+from .lab import list_studies as list_studies
 from .lab import load as load
 from .lab import measures as measures
 from .lab import phase_map as phase_map
 from .lab import run as run
-from .lab import studies as studies
 from .store import Store as Store
 from .verdict import Cell as Cell
 from .verdict import Claim as Claim

@@ -63,7 +63,9 @@ def to_dataset(
                     **_attributes(instrument),
                 )
     for instrument in only_at_end(watch, at_end):
-        values = [t.ends[instrument.name] for t in found]
+        # a network that diverged has no final reading, as ``last`` says of one that was watched
+        values = [np.full_like(v, np.nan, dtype=np.result_type(v.dtype, np.float32)) if t.fate == Fate.DIVERGED else v
+                  for t in found for v in [t.ends[instrument.name]]]  # fmt: skip
         add(instrument.name, instrument.dims, values, **_attributes(instrument))
     data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})

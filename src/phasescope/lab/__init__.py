@@ -5,7 +5,7 @@ from phasescope.lab.bench import Results, Stage, judge, run
 from phasescope.lab.folder import load
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.maps.search import phase_map
-from phasescope.lab.registry import studies, study_named, study_points
+from phasescope.lab.registry import list_studies, study_named, study_points
 from phasescope.lab.settings import settings_of
 from phasescope.lab.study import Experiment, Inside, OrderParameter, Paper, Study, part
 
@@ -20,13 +20,13 @@ __all__ = [
     "Study",
     "drawing",
     "judge",
+    "list_studies",
     "load",
     "measures",
     "part",
     "phase_map",
     "run",
     "settings_of",
-    "studies",
     "study_named",
     "study_points",
 ]

@@ -37,7 +37,7 @@ def diagrams(
 
 def places(claims: Sequence[Claim]) -> dict[str, Cell]:
     """Return where each claim is to be seen: the first cell that its effect is measured at, if it says so."""
-    return {c.id: c.effect.cells[0] for c in claims if isinstance(c.effect, Measured)}
+    return {c.id: c.effect.cells[0] for c in claims if isinstance(c.effect, Measured) and c.effect.cells}
 
 
 def _index(d: Diagram, cell: Cell) -> tuple[int, ...]:

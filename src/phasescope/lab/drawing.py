@@ -37,7 +37,7 @@ def seen(data: Data, what: tuple[Read, Cell]) -> xr.DataArray:
     return value
 
 
-def lines(data: Data, series: Series, x: Array | None = None, **kind: str) -> list[Line]:
+def lines(data: Data, series: Series, x: Array | None = None, **kind: Any) -> list[Line]:
     """Return one line with its band for each series, over the steps or over ``x``; ``kind``: what else a line takes."""
     return [band(label, seen(data, what), x, **kind) for label, what in series.items()]
 
@@ -78,14 +78,19 @@ def over(
     *,
     control: Series = NONE,
     laws: Mapping[str, Callable[[Any], float]] = NONE,
+    levels: Mapping[str, float] = NONE,
     fine: Array | None = None,
     marks: Sequence[tuple[float, str]] = (),
 ) -> Curves:
-    """Return series over the places ``at`` of an axis of the grid, theory's laws on ``fine`` places, and controls."""
+    """Return series over the places ``at`` of an axis of the grid, theory's laws on ``fine`` places, and controls.
+
+    ``levels`` are what theory gives as one number.
+    """
     places = np.asarray(at)
     finer = places if fine is None else fine
     found = [*lines(data, series, places), *(law(label, predicted, finer) for label, predicted in laws.items())]
-    return Curves(title, x, y, [*found, *lines(data, control, places, role="control")], marks)
+    found += lines(data, control, places, role="control")
+    return Curves(title, x, y, [*found, *(level(label, value, places) for label, value in levels.items())], marks)
 
 
 def histogram(

@@ -59,8 +59,13 @@ def start(reading: str) -> Measure:
 
 
 def end(reading: str) -> Measure:
-    """Return the last record of a reading: at a network's release, or at the end; one that diverged has none."""
-    return Measure(lambda cell: last(cell[reading]), f"{reading} at the end")
+    """Return a reading at the end: the last record of one that was watched. A network that diverged has none."""
+
+    def read(cell: xr.Dataset) -> xr.DataArray:
+        found = cell[reading]
+        return last(found) if "step" in found.dims else found
+
+    return Measure(read, f"{reading} at the end")
 
 
 def highest(reading: str) -> Measure:

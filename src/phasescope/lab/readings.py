@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 
@@ -24,6 +26,8 @@ def crossing(values: xr.DataArray, level: float, along: str = "step") -> xr.Data
     >>> float(crossing(xr.DataArray([0.0, 0.5, 1.0], dims="step", coords={"step": [0, 10, 20]}), 0.75))
     15.0
     """
+    if along not in values.dims and along in values.coords:  # an axis of one value, which a cell has left out
+        values = values.expand_dims(along)
     moved = values.transpose(..., along)
     y, x = np.asarray(moved.values, dtype=np.float64), moved[along].values.astype(np.float64)
     above = y >= level
@@ -57,18 +61,20 @@ def value_at(values: xr.DataArray, steps: xr.DataArray) -> xr.DataArray:
     return xr.DataArray(out, dims=steps.dims, coords=steps.coords)
 
 
-def band(label: str, values: xr.DataArray, x: Array | None = None, **kind: str) -> Line:
+def band(label: str, values: xr.DataArray, x: Array | None = None, **kind: Any) -> Line:
     """Return the median over seeds with the band from the least to the largest seed, against ``step`` or ``x``.
 
     Infinite values (an event that never came) are shown where the median is finite.
     """
     table = np.asarray(values.transpose("seed", ...).values, dtype=np.float64)
+    if table.ndim == 1:  # an axis of one value, which a cell has left out
+        table = table[:, None]
     seen = ~np.isnan(table).all(0)
     table = table[:, seen]
     across = (np.asarray(values["step"].values if x is None else x, dtype=np.float64))[seen]
     with np.errstate(invalid="ignore"):
         middle, low, high = np.nanmedian(table, 0), np.nanmin(table, 0), np.nanmax(table, 0)
-    return Line(label, across, middle, low, high, **kind)  # type: ignore[arg-type]
+    return Line(label, across, middle, low, high, **kind)
 
 
 def _others(values: xr.DataArray, along: str = "step") -> dict[str, xr.DataArray]:

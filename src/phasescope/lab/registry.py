@@ -16,7 +16,7 @@ def study_points() -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=GROUP), key=lambda point: point.name)}
 
 
-def studies() -> dict[str, Study]:
+def list_studies() -> dict[str, Study]:
     """Return the installed studies by name, ours and other people's."""
     return {name: study_named(name) for name in study_points()}
 

@@ -67,7 +67,7 @@ class Cell:
         raise KeyError(f"no experiment {self.experiment!r}{nearest(self.experiment, data)}")
 
     def __str__(self) -> str:
-        knobs = [f"{name} {shown_knob(value)}" for name, value in self.knobs.items()]
+        knobs = [f"{name} {_shown(value)}" for name, value in self.knobs.items()]
         return ", ".join([*([self.experiment] if self.experiment else []), *knobs]) or "all networks"
 
 
@@ -80,12 +80,12 @@ def at(experiment: str = "", /, **knobs: Knob | Sequence[Knob]) -> Cell:
     return Cell(experiment, knobs)
 
 
-def shown_knob(value: Any) -> str:
+def _shown(value: Any) -> str:
     """Return a value of an axis, or several, in words."""
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence | np.ndarray):
-        return " and ".join(map(shown_knob, value)) if len(value) < 4 else f"{len(value)} values"
+        return " and ".join(map(_shown, value)) if len(value) < 4 else f"{len(value)} values"
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -228,12 +228,12 @@ class Measured(_Composed):
 
 def least(measure: Measure, cells: Sequence[Cell]) -> Measured:
     """Return the smallest of what is measured at some cells, seed by seed."""
-    return _extreme("the least", np.minimum.reduce, least, measure, cells)
+    return _extreme("the smallest", np.minimum.reduce, least, measure, cells)
 
 
 def most(measure: Measure, cells: Sequence[Cell]) -> Measured:
     """Return the largest of what is measured at some cells, seed by seed."""
-    return _extreme("the most", np.maximum.reduce, most, measure, cells)
+    return _extreme("the largest", np.maximum.reduce, most, measure, cells)
 
 
 def _extreme(
@@ -253,7 +253,14 @@ def _extreme(
 
 
 def _places(cells: Sequence[Cell]) -> str:
-    return "; ".join(map(str, cells))
+    """Return cells in words, those of one experiment together: "gd, width 8 and 64"."""
+    told = []
+    for experiment in dict.fromkeys(cell.experiment for cell in cells):
+        mine = [cell.knobs for cell in cells if cell.experiment == experiment]
+        names = dict.fromkeys(name for knobs in mine for name in knobs)
+        values = {name: list(dict.fromkeys(_shown(knobs[name]) for knobs in mine if name in knobs)) for name in names}
+        told.append(str(Cell(experiment, {k: v[0] if len(v) == 1 else v for k, v in values.items()})))
+    return "; ".join(told)
 
 
 def control_of(claim: str, effect: Any, control: Any) -> Any:
