@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from phasescope import Grid, Member, Simulation, lab
 from phasescope.ensemble import Quantity
 from phasescope.ensemble import Simulation as Simulated
-from phasescope.ensemble.train import planned
 from phasescope.lab import Study
 from phasescope.lab import bench as _lab
 from phasescope.lab.rehearsal import rehearse
 from phasescope.lab.settings import folder_name, settings_of
+from phasescope.testing import check_study
 from phasescope.verdict import Claim, Control, Expectation
 from phasescope.vocabulary import BadInput, Generators, Interrupted, Settings
 
@@ -102,18 +103,18 @@ def study_of(effect: Any, dims: tuple[str, ...] = ("step",)) -> Study:
 def test_a_place_on_an_axis_of_unknown_length_is_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody knows how long the walk is before it was walked; a claim about its last step is judged at the end."""
     for length in (5, 5000):
-        plan(monkeypatch, study_of(lambda d, s: d["walk.path"].values[:, 0, s.length - 1]), length=length)
+        plan(monkeypatch, study_of(lambda d, s: d["walk"].path.values[:, 0, s.length - 1]), length=length)
 
 
 def test_a_reading_that_is_not_there_is_refused() -> None:
-    study = study_of(lambda d, s: d["walk.pth"].values[0, :, 0])
+    study = study_of(lambda d, s: d["walk"].pth.values[0, :, 0])
     with pytest.raises(BadInput, match="'end' looks for what"):
         lab.run(study, device="cpu")
 
 
 def test_a_fault_of_a_study_is_not_renamed() -> None:
     """Where nothing was changed, settings are not to blame."""
-    study = study_of(lambda d, s: d["walk.path"].values[0, :, 0])
+    study = study_of(lambda d, s: d["walk"].path.values[0, :, 0])
     broken = Study(**{**study.__dict__, "claims": lambda s: [][s.length]})
     with pytest.raises(IndexError):
         lab.run(broken, device="cpu")
@@ -123,29 +124,25 @@ def test_a_fault_of_a_study_is_not_renamed() -> None:
 
 def test_the_made_up_data_have_the_names_and_axes_of_the_true_ones(tiny_results: Any) -> None:
     """Every variable of a run is there beforehand, over the same axes at the same places."""
-    from phasescope.ensemble import Simulation
     from phasescope.lab.rehearsal import _data
 
     experiments = GROKKING.experiments(tiny_results.settings)
-    jobs = {
-        name: planned(e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device="cpu")
-        for name, e in experiments.items()
-        if not isinstance(e, Simulation) and e.recipe
-    }
-    made, true = _data(experiments, jobs, 8), tiny_results.data
-    assert set(true.data_vars) <= set(made.data_vars)
-    for name, values in true.data_vars.items():
-        assert made[name].dims == values.dims, name
-    for name, places in true.coords.items():
-        if str(name).split(".")[-1] not in ("step", "fate"):
-            np.testing.assert_array_equal(made[name].values, places.values)
-        elif str(name).endswith("step"):
-            assert set(places.values.tolist()) <= set(made[name].values.tolist()), name
+    plans = {name: e.plan("cpu") for name, e in experiments.items()}
+    for name, made in _data(experiments, plans, 8).items():
+        true = tiny_results[name]
+        assert set(true.variables) <= set(made.variables)
+        for reading, values in true.data_vars.items():
+            assert made[reading].dims == values.dims, (name, reading)
+        for key, places in true.coords.items():
+            if key not in ("step", "fate", "last_step"):
+                np.testing.assert_array_equal(made[key].values, places.values)
+            elif key == "step":
+                assert set(places.values.tolist()) <= set(made[key].values.tolist()), name
     rehearse(
         GROKKING.claims(tiny_results.settings),
         lambda *_: (),
         experiments,
-        jobs,
+        plans,
         tiny_results.settings,
         tiny_results.settings,
     )
@@ -182,4 +179,42 @@ def test_ctrl_c_between_two_trainings_is_interrupted(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(_lab, "judge", stopped)
     with pytest.raises(Interrupted, match="the same call resumes"):
-        lab.run(study_of(lambda d, s: d["walk.path"].values[0, :, 0]), device="cpu", out=tmp_path / "run")
+        lab.run(study_of(lambda d, s: d["walk"].path.values[0, :, 0]), device="cpu", out=tmp_path / "run")
+
+
+class Elsewhere:
+    """An experiment of a kind of one's own: networks that another program has trained."""
+
+    title, unit, budget = "elsewhere", "members", 2
+    grid = Grid({"width": [8, 16]}, seeds=3)
+
+    def plan(self, device: str = "auto", workers: int | None = None) -> None:
+        """Nothing can be refused."""
+
+    def leaves(self, planned: None) -> list[Quantity]:
+        return [Quantity("loss", "nats", "elsewhere", ("layer",), {"layer": [0, 1]})]
+
+    def run(self, keeper: Any, device: str = "auto", workers: int | None = None, on_progress: Any = None) -> xr.Dataset:
+        values = np.arange(12.0).reshape(2, 3, 2)
+        return xr.Dataset({"loss": (("width", "seed", "layer"), values)}, {**self.grid.coords, "layer": [0, 1]})
+
+
+def test_an_experiment_may_be_of_a_kind_of_ones_own(tmp_path: Path) -> None:
+    def claims(s: WalkSettings) -> list[Claim]:
+        loss = lab.measures.value("loss", layer=1)
+        at = lab.measures.at
+        return [
+            Claim("deep", "Is it?", "here", loss(at("other", width=16)), Expectation.at_least(6.5),
+                  Control("narrow", at("other", width=8)))
+        ]  # fmt: skip
+
+    paper = GROKKING.paper
+    study = Study("other", "T", "Q?", paper, {"pocket": WalkSettings()}, lambda s: {"other": Elsewhere()}, claims,
+                  lambda data, s: ())  # fmt: skip
+    found = check_study(study, tmp_path / "run")
+    np.testing.assert_array_equal(found["other"].loss.sel(width=16, layer=1), [7, 9, 11])
+    wrong = Study(**{**study.__dict__, "claims": lambda s: [Claim("x", "Is it?", "here", lab.measures.value("los")(
+        lab.measures.at("other", width=16)), Expectation.at_least(1), Control("c", lab.measures.at("other", width=8)))]})  # fmt: skip
+    with pytest.raises(BadInput, match="looks for what they do not make"):
+        lab.run(wrong, out=tmp_path / "wrong")
+    assert not (tmp_path / "wrong").exists()

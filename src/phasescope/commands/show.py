@@ -8,11 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from phasescope.ensemble import Simulation
-from phasescope.lab.bench import steps_of
 from phasescope.lab.cost import Known, reading, training
 from phasescope.lab.registry import study_named
-from phasescope.lab.study import Study
+from phasescope.lab.study import Study, budget_of
+from phasescope.verdict import Measured
 
 
 def shown(name: str, *, estimate: bool = False) -> RenderableType:
@@ -62,9 +61,12 @@ def _settings(study: Study) -> Table:
 
 
 def _claims(study: Study, settings: Any) -> Table:
-    table = Table("claim", "sentence", "source", "expected", "control", box=None, padding=(0, 2, 1, 0))
+    table = Table("claim", "sentence", "source", "measured", "expected", "control", box=None, padding=(0, 2, 1, 0))
     for c in study.claims(settings):
-        table.add_row(c.id, c.sentence, c.source, str(c.expected), c.control.sentence)
+        measured = str(c.effect) if isinstance(c.effect, Measured) else ""
+        control, where = c.control.sentence, c.control.effect
+        told = f"{control} ({'; '.join(map(str, where.cells))})" if isinstance(where, Measured) else control
+        table.add_row(c.id, c.sentence, c.source, measured, str(c.expected), told)
     return table
 
 
@@ -77,10 +79,10 @@ def _costs(study: Study, estimate: bool) -> Table:
         experiments = study.experiments(settings)
         networks = sum(len(e.grid) for e in experiments.values())
         cost = "to be had by --estimate"
-        if estimate or not any(isinstance(e, Simulation) for e in experiments.values()):
+        if estimate or not any(e.unit == "members" for e in experiments.values()):
             seconds = training(experiments) + sum(reading(title, e, known) for title, e in experiments.items())
             cost = f"up to {_minutes(seconds)}"
-        table.add_row(name, str(len(experiments)), f"{networks:,}", f"{steps_of(experiments):,}", cost)
+        table.add_row(name, str(len(experiments)), f"{networks:,}", f"{budget_of(experiments):,}", cost)
     return table
 
 

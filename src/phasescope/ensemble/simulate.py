@@ -82,6 +82,33 @@ class Simulation:
                 if name in taken or (name == q.name and [other.name for other in given].count(name) > 1):
                     raise BadInput(f"{self.title!r} leaves {name!r} twice, as a quantity or an axis: rename one.")
 
+    @property
+    def unit(self) -> str:
+        """What its progress counts."""
+        return "members"
+
+    @property
+    def budget(self) -> int:
+        """How many of them there are."""
+        return len(self.grid)
+
+    def plan(self, device: str = "auto", workers: int | None = None) -> None:
+        """Refuse beforehand what can be: nothing, for a simulation was looked at when it was made."""
+
+    def leaves(self, planned: None = None) -> Sequence[Quantity]:
+        """Return what it will leave."""
+        return self.quantities
+
+    def run(
+        self,
+        keeper: Keeper | None,
+        device: str = "auto",
+        workers: int | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> xr.Dataset:
+        """Measure every member; see ``simulate``. It runs on the processor, whatever ``device`` is."""
+        return simulate(self, keeper=keeper, workers=workers, on_progress=on_progress)
+
     def member(self, member: Member) -> Member:
         """Return the member with the fixed numbers beside its own."""
         return Member({**self.fixed, **member.knobs}, member.seed)

@@ -17,11 +17,8 @@ import torch
 import xarray as xr
 
 from phasescope.checks import function, nearest, optional, shown, whole
-from phasescope.ensemble import Progress, Simulation, device_named, measure, simulate, streams, train
-from phasescope.ensemble.jobs import Job
-from phasescope.ensemble.measure import to_measure
+from phasescope.ensemble import Progress, device_named, streams
 from phasescope.ensemble.plan import cores
-from phasescope.ensemble.train import planned
 from phasescope.errors import BadInput, resumable
 from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
@@ -31,7 +28,7 @@ from phasescope.lab.paged import paged
 from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
-from phasescope.lab.study import Experiment, Study, join
+from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
 from phasescope.verdict import Claim, Verdicts
 from phasescope.verdict import judge as judged
@@ -78,7 +75,7 @@ class Results:
         inside = {}
         for name, what in self.study.inside(self.settings).items():
             e = experiments[name]
-            assert not isinstance(e, Simulation), f"{name} trains no networks"
+            assert isinstance(e, Experiment), f"{name} trains no networks"
             inside[name] = opened(e, self.data[name], what) if name in self.data else ()
         return diagrams(self.data, titles, inside, places(self.study.claims(self.settings)))
 
@@ -133,17 +130,6 @@ class Stage:
     progress: Progress
     mixed: bool = False
     unit: str = "steps"
-
-
-def steps_of(experiments: Mapping[str, Experiment | Simulation]) -> int:
-    """Return the member-steps of a whole study, if no member settles early; a simulated member is one step."""
-    return sum(_steps(e) for e in experiments.values())
-
-
-def _steps(e: Experiment | Simulation) -> int:
-    if isinstance(e, Simulation):
-        return len(e.grid)
-    return len(e.grid) * e.recipe.steps if e.recipe else 0
 
 
 def provenance(
@@ -205,10 +191,10 @@ def run(
     named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
     where = device_named(device)
-    experiments, claims, jobs = _planned(chosen, numbers, chosen.scales[scale], device, workers)
+    experiments, claims, plans = _planned(chosen, numbers, chosen.scales[scale], device, workers)
     directory = named or default_directory(chosen, scale, numbers)
     started = time.monotonic()
-    rehearse(claims, chosen.figures, experiments, jobs, numbers, chosen.scales[scale])
+    rehearse(claims, chosen.figures, experiments, plans, numbers, chosen.scales[scale])
     with resumable(), Store(directory) as store:
         parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
         verdicts = judge(claims, parts)
@@ -234,57 +220,36 @@ def judge(
 
 def _planned(
     study: Study, settings: Settings, base: Settings, device: str, workers: int | None
-) -> tuple[Mapping[str, Experiment | Simulation], Sequence[Claim], dict[str, list[Job]]]:
-    """Return experiments, claims, and the jobs of those that train; refuse what can be refused beforehand."""
+) -> tuple[Mapping[str, Work], Sequence[Claim], dict[str, Any]]:
+    """Return experiments, claims, and what was planned for each; refuse what can be refused beforehand."""
     experiments = fitting(study.experiments, "experiments", settings, base)
     claims = fitting(study.claims, "claims", settings, base)
-    jobs = {}
-    for name, e in experiments.items():
-        if isinstance(e, Simulation):
-            continue
-        if e.recipe is None:
-            to_measure(e.learner, e.task, e.grid)
-        else:
-            jobs[name] = planned(
-                e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, workers=workers
-            )
-    return experiments, claims, jobs
+    return experiments, claims, {name: e.plan(device, workers) for name, e in experiments.items()}
 
 
 def _parts(
-    experiments: Mapping[str, Experiment | Simulation],
+    experiments: Mapping[str, Work],
     store: Store,
     device: str,
     workers: int | None,
     tell: Callable[[Stage], None],
 ) -> dict[str, xr.Dataset]:
     parts: dict[str, xr.Dataset] = {}
-    total, before = steps_of(experiments), 0
-    mixed = any(isinstance(e, Simulation) for e in experiments.values())
+    total, before = budget_of(experiments), 0
+    mixed = len({e.unit for e in experiments.values()}) > 1
     for number, (name, e) in enumerate(experiments.items(), 1):
-        budget = steps_of({name: e})
-        latest = Progress(len(e.grid), budget)
-        where = (e.title, number, len(experiments), before, budget, total)
-        unit = "members" if isinstance(e, Simulation) else "steps"
+        latest = Progress(len(e.grid), e.budget)
+        where = (e.title, number, len(experiments), before, e.budget, total)
 
         def on_progress(
-            progress: Progress, where: tuple[str, int, int, int, int, int] = where, unit: str = unit
+            progress: Progress, where: tuple[str, int, int, int, int, int] = where, unit: str = e.unit
         ) -> None:
             nonlocal latest
             latest = progress
             tell(Stage(*where, progress, mixed, unit))
 
-        if isinstance(e, Simulation):
-            parts[name] = simulate(e, keeper=store, workers=workers, on_progress=on_progress)
-        elif e.recipe is None:
-            parts[name] = measure(e.learner, e.task, e.grid, e.at_end)
-            on_progress(Progress(len(e.grid), 0, finished=len(e.grid)))
-        else:
-            parts[name] = train(
-                e.learner, e.task, e.grid, e.recipe, e.watch, at_end=e.at_end, device=device, keeper=store,
-                workers=workers, on_progress=on_progress,
-            )  # fmt: skip
+        parts[name] = e.run(store, device, workers, on_progress)
         # what early release and the store have spared is no longer ahead
-        total -= budget - latest.steps_done
+        total -= e.budget - latest.steps_done
         before += latest.steps_done
     return parts

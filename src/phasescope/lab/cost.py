@@ -11,8 +11,7 @@ from phasescope.ensemble import Simulation, measure, streams, train
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.schedule import record_steps
 from phasescope.ensemble.train import one_core
-from phasescope.lab.bench import steps_of
-from phasescope.lab.study import Experiment
+from phasescope.lab.study import Experiment, Work, budget_of
 from phasescope.vocabulary import Grid, Instrument, Recipe
 
 #: A simulation's numbers, work, and seconds a member, by name.
@@ -42,10 +41,12 @@ def _simulating(name: str, e: Simulation, known: Known) -> float:
     return known[name][2] * len(e.grid) / cores()
 
 
-def reading(name: str, e: Experiment | Simulation, known: Known) -> float:
+def reading(name: str, e: Work, known: Known) -> float:
     """Estimate the seconds that an experiment's readings take, from one reading of one network."""
     if isinstance(e, Simulation):
         return _simulating(name, e, known)
+    if not isinstance(e, Experiment):
+        return 0.0  # nobody knows what an experiment of another kind costs
 
     def spent_on(watch: Sequence[Instrument]) -> float:
         started = time.perf_counter()
@@ -62,12 +63,12 @@ def reading(name: str, e: Experiment | Simulation, known: Known) -> float:
     return each * len(e.grid) * len(record_steps(e.recipe)) / cores()
 
 
-def training(experiments: Mapping[str, Experiment | Simulation]) -> float:
+def training(experiments: Mapping[str, Work]) -> float:
     """Estimate a study's seconds of training from a few steps of two networks of its largest experiment."""
     trained = {name: e for name, e in experiments.items() if isinstance(e, Experiment) and e.recipe is not None}
     if not trained:
         return 0.0
-    largest = max(trained.values(), key=lambda e: steps_of({"": e}))
+    largest = max(trained.values(), key=lambda e: e.budget)
     recipe = largest.recipe or Recipe()
 
     def spent_on(steps: int) -> float:
@@ -81,4 +82,4 @@ def training(experiments: Mapping[str, Experiment | Simulation]) -> float:
     while spent < PROBE_SECONDS and steps < recipe.steps:
         steps *= 2
         spent = spent_on(steps)
-    return max(spent - start, 0.0) / (2 * steps) * steps_of(trained)
+    return max(spent - start, 0.0) / (2 * steps) * budget_of(trained)

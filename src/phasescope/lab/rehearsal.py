@@ -15,14 +15,11 @@ import numpy as np
 import xarray as xr
 from pandas.errors import InvalidIndexError
 
-from phasescope.ensemble import Simulation, streams
-from phasescope.ensemble.jobs import Job
-from phasescope.ensemble.results import only_at_end
-from phasescope.ensemble.schedule import record_steps
+from phasescope.ensemble import Quantity, streams
 from phasescope.errors import BadInput, shortened, shown
-from phasescope.lab.study import Experiment
+from phasescope.lab.study import Work
 from phasescope.verdict import Claim
-from phasescope.vocabulary import Array, Fate, Instrument, Settings
+from phasescope.vocabulary import Array, Fate, Settings
 
 Data = Mapping[str, xr.Dataset]
 Effect = Callable[[Data], Any]
@@ -50,12 +47,12 @@ def fitting(make: Callable[[Any], Made], what: str, settings: Settings, base: Se
 def rehearse(
     claims: Sequence[Claim],
     figures: Callable[[Data, Any], object],
-    experiments: Mapping[str, Experiment | Simulation],
-    planned: Mapping[str, Sequence[Job]],
+    experiments: Mapping[str, Work],
+    planned: Mapping[str, Any],
     settings: Settings,
     base: Settings,
 ) -> None:
-    """Judge ``claims``, and draw ``figures``, of made-up data of ``experiments``, whose jobs are ``planned``.
+    """Judge ``claims``, and draw ``figures``, of made-up data of ``experiments``; ``planned`` is what each planned.
 
     Raises ``BadInput`` where a claim, its control, or a figure looks for what there will not be. The figures of a
     scale's own settings are known to be there.
@@ -98,45 +95,14 @@ def _contradiction(what: str, error: Exception, settings: Settings, base: Settin
     return BadInput(f"the settings contradict each other, for {what} ({reason}); {mend}.")
 
 
-def _data(
-    experiments: Mapping[str, Experiment | Simulation], planned: Mapping[str, Sequence[Job]], length: int
-) -> Data:
+def _data(experiments: Mapping[str, Work], planned: Mapping[str, Any], length: int) -> Data:
     parts = {}
     for name, e in experiments.items():
         maker = _Maker(e.grid.dims, e.grid.shape, e.grid.coords, length)
-        if isinstance(e, Simulation):
-            for q in e.quantities:
-                maker.add(q.name, q.dims, q.coords)
-        elif e.recipe is None:
-            for instrument in e.at_end:
-                maker.read(instrument)
-        else:
-            _trained(maker, e, planned[name])
+        for q in e.leaves(planned[name]):
+            maker.add(q)
         parts[name] = xr.Dataset(maker.values, maker.coords)
     return parts
-
-
-def _trained(maker: _Maker, e: Experiment, jobs: Sequence[Job]) -> None:
-    steps = max((record_steps(job.recipe) for job in jobs), key=len)
-    maker.coords["step"] = steps
-    for instrument in e.watch:
-        maker.read(instrument, dims=("step",))
-        maker.read(instrument, dims=("step",), name=f"{instrument.name}_error")
-    for instrument in only_at_end(e.watch, e.at_end):
-        maker.read(instrument)
-    for name in ("fate_step", "seconds"):
-        maker.add(name)
-    maker.coords["fate"] = (maker.dims, np.full(maker.shape, str(Fate.OUT_OF_STEPS)))
-    maker.coords["last_step"] = (maker.dims, np.full(maker.shape, steps[-1]))
-    shapes: dict[str, set[tuple[int, ...]]] = {}
-    for module in {id(job.module): job.module for job in jobs}.values():
-        for name, value in (*module.named_parameters(), *module.named_buffers()):
-            shapes.setdefault(name, set()).add(tuple(value.shape))
-    for name, found in shapes.items():
-        if len(found) == 1:
-            (shape,) = found
-            dims = [f"{name}_{i}" for i in range(len(shape))]
-            maker.add(f"final.{name}", dims, sizes=dict(zip(dims, shape, strict=True)))
 
 
 class _Maker:
@@ -148,26 +114,22 @@ class _Maker:
         self.sizes: dict[str, int] = {}
         self.draw = streams(0)("rehearsal")
 
-    def read(self, instrument: Instrument, *, dims: Sequence[str] = (), name: str = "") -> None:
-        """Add what an instrument reads, along ``dims`` too."""
-        self.add(name or instrument.name, (*dims, *instrument.dims), instrument.coords)
-
-    def add(
-        self,
-        name: str,
-        dims: Sequence[str] = (),
-        coords: Mapping[str, Sequence[Any]] | None = None,
-        sizes: Mapping[str, int] | None = None,
-    ) -> None:
-        """Add a variable over the members and ``dims``."""
-        self.coords |= {dim: list(places) for dim, places in (coords or {}).items()}
-        known = {dim: len(self.coords[dim]) for dim in dims if dim in self.coords} | self.sizes | dict(sizes or {})
-        unknown = [dim for dim in dims if dim not in known]
-        room = max(MOST // max(int(np.prod([*self.shape, *(known.get(dim, 1) for dim in dims)])), 1), 1)
+    def add(self, q: Quantity) -> None:
+        """Add a variable over the members and its own dimensions; what says how training ended is a coordinate."""
+        if q.name in ("fate", "last_step"):
+            ended = (
+                str(Fate.OUT_OF_STEPS) if q.name == "fate" else self.coords["step"][-1] if "step" in self.coords else 0
+            )
+            self.coords[q.name] = (self.dims, np.full(self.shape, ended))
+            return
+        self.coords |= {dim: list(places) for dim, places in q.coords.items()}
+        known = {dim: len(self.coords[dim]) for dim in q.dims if dim in self.coords} | self.sizes
+        unknown = [dim for dim in q.dims if dim not in known]
+        room = max(MOST // max(int(np.prod([*self.shape, *(known.get(dim, 1) for dim in q.dims)])), 1), 1)
         length = max(min(self.length, int(room ** (1 / max(len(unknown), 1)))), min(self.length, 5))
-        shape = (*self.shape, *(known.get(dim, length) for dim in dims))
-        self.sizes |= zip(dims, shape[len(self.shape) :], strict=True)
-        self.values[name] = ((*self.dims, *dims), self._numbers(shape))
+        shape = (*self.shape, *(known.get(dim, length) for dim in q.dims))
+        self.sizes |= zip(q.dims, shape[len(self.shape) :], strict=True)
+        self.values[q.name] = ((*self.dims, *q.dims), self._numbers(shape))
 
     def _numbers(self, shape: Sequence[int]) -> Array:
         if int(np.prod(shape)) <= MOST:

@@ -4,18 +4,72 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import xarray as xr
 from torch import nn
 
 from phasescope.checks import BadInput, kind, number, optional, shown, takes, text
-from phasescope.ensemble import Simulation
-from phasescope.ensemble.jobs import LearnerLike, TaskLike
+from phasescope.ensemble import Progress, Quantity, measure, train
+from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike
+from phasescope.ensemble.measure import to_measure
+from phasescope.ensemble.results import only_at_end
+from phasescope.ensemble.schedule import record_steps
+from phasescope.ensemble.train import planned
 from phasescope.figures import Figure
 from phasescope.figures import Paper as Paper
 from phasescope.verdict import Claim
-from phasescope.vocabulary import Grid, Instrument, Member, Recipe, Settings, as_instrument
+from phasescope.vocabulary import Grid, Instrument, Keeper, Member, Recipe, Scatter, Settings, as_instrument
+
+
+class Work(Protocol):
+    """An experiment of any kind: ``Experiment`` trains or reads networks, ``Simulation`` measures by a function.
+
+    A kind of your own has what stands here; nothing else is asked of it.
+    """
+
+    @property
+    def title(self) -> str:
+        """What readers are told that it is."""
+        ...
+
+    @property
+    def grid(self) -> Grid | Scatter:
+        """Its members."""
+        ...
+
+    @property
+    def unit(self) -> str:
+        """What its progress counts: "steps" of training, or "members"."""
+        ...
+
+    @property
+    def budget(self) -> int:
+        """How many of them it takes if no member ends early."""
+        ...
+
+    def plan(self, device: str = "auto", workers: int | None = None) -> Any:
+        """Refuse, by ``BadInput``, what can be refused before anything is done; return what ``leaves`` needs."""
+        ...
+
+    def leaves(self, planned: Any) -> Sequence[Quantity]:
+        """Return what the dataset will hold over the grid: claims are tried on made-up numbers of this shape."""
+        ...
+
+    def run(
+        self,
+        keeper: Keeper | None,
+        device: str = "auto",
+        workers: int | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> xr.Dataset:
+        """Do it, and return one dataset over the grid; what ``keeper`` has of it is not done again."""
+        ...
+
+
+def budget_of(experiments: Mapping[str, Work]) -> int:
+    """Return the steps of a whole study if no member settles early; a simulated member is one step."""
+    return sum(e.budget for e in experiments.values())
 
 
 @dataclass(frozen=True)
@@ -47,6 +101,73 @@ class Experiment:
                 )
             for thing in read:
                 as_instrument(thing)
+        if self.recipe is None and self.watch:
+            raise BadInput(f"{self.title!r} watches and does not train: give it a recipe, or read at_end alone.")
+
+    @property
+    def unit(self) -> str:
+        """What its progress counts."""
+        return "steps"
+
+    @property
+    def budget(self) -> int:
+        """The training steps of all members if none settles early."""
+        return len(self.grid) * self.recipe.steps if self.recipe else 0
+
+    def plan(self, device: str = "auto", workers: int | None = None) -> list[Job]:
+        """Return the jobs of training, or of reading. Raises ``BadInput`` for all that can be refused beforehand."""
+        if self.recipe is None:
+            return to_measure(self.learner, self.task, self.grid)
+        return planned(
+            self.learner, self.task, self.grid, self.recipe, self.watch, at_end=self.at_end, device=device,
+            workers=workers,
+        )  # fmt: skip
+
+    def leaves(self, planned: Sequence[Job]) -> Sequence[Quantity]:
+        """Return the readings, the fates and the final parameters that the jobs will leave."""
+        ends = [Quantity(i.name, i.unit, i.source, i.dims, i.coords) for i in only_at_end(self.watch, self.at_end)]
+        if self.recipe is None:
+            return ends
+        step = {"step": max((record_steps(job.recipe) for job in planned), key=len).tolist()}
+        watched = [
+            Quantity(name, i.unit, i.source, ("step", *i.dims), {**step, **i.coords})
+            for i in self.watch
+            for name in (i.name, f"{i.name}_error")
+        ]
+        facts = [Quantity(name, "1", "training") for name in ("fate", "last_step", "fate_step", "seconds")]
+        return [*watched, *ends, *facts, *_parameters(planned)]
+
+    def run(
+        self,
+        keeper: Keeper | None,
+        device: str = "auto",
+        workers: int | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+    ) -> xr.Dataset:
+        """Train every member, or read it as it is initialized; see ``ps.train`` and ``ps.measure``."""
+        if self.recipe is not None:
+            return train(
+                self.learner, self.task, self.grid, self.recipe, self.watch, at_end=self.at_end, device=device,
+                keeper=keeper, workers=workers, on_progress=on_progress,
+            )  # fmt: skip
+        found = measure(self.learner, self.task, self.grid, self.at_end)
+        if on_progress is not None:
+            on_progress(Progress(len(self.grid), 0, finished=len(self.grid)))
+        return found
+
+
+def _parameters(jobs: Sequence[Job]) -> list[Quantity]:
+    """Return the final parameters and buffers that have one shape in all networks."""
+    shapes: dict[str, set[tuple[int, ...]]] = {}
+    for module in {id(job.module): job.module for job in jobs}.values():
+        for name, value in (*module.named_parameters(), *module.named_buffers()):
+            shapes.setdefault(name, set()).add(tuple(value.shape))
+    found = []
+    for name, several in shapes.items():
+        if len(several) == 1:
+            dims = {f"{name}_{i}": range(n) for i, n in enumerate(next(iter(several)))}
+            found.append(Quantity(f"final.{name}", "1", "training", tuple(dims), dims))
+    return found
 
 
 @dataclass(frozen=True)
@@ -95,7 +216,8 @@ class Study:
     """A paper's question, asked again.
 
     ``scales`` name -> settings, "pocket" first (minutes on two cores), "paper" the paper's own. ``experiments(s)`` name
-    -> Experiment, or Simulation for members that no training makes. The effects of ``claims(s)``, and
+    -> Experiment, or Simulation for members that no training makes, or a kind of your own (``Work``).
+    The effects of ``claims(s)``, and
     ``figures(data, s)``, see ``data`` name -> dataset, one for each experiment. ``mapped(s)`` is the experiment whose
     knobs a phase map may vary (its grid holds the others, one value each), and ``orders`` are the order parameters that
     it can be drawn by, the first by default. For the page, ``inside(s)`` experiment -> Inside names those whose
@@ -107,7 +229,7 @@ class Study:
     question: str
     paper: Paper
     scales: Mapping[str, Settings]
-    experiments: Callable[[Any], Mapping[str, Experiment | Simulation]]
+    experiments: Callable[[Any], Mapping[str, Work]]
     claims: Callable[[Any], Sequence[Claim]]
     figures: Callable[[Mapping[str, xr.Dataset], Any], Sequence[Figure]]
     notes: str = ""
