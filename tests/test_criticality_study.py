@@ -22,7 +22,7 @@ from phasescope.studies.criticality import networks, readings
 from phasescope.studies.criticality.figures import critical_line
 from phasescope.studies.criticality.settings import SCALES
 from phasescope.theory import Block
-from phasescope.verdict import Control, judge
+from phasescope.verdict import Control, at, judge
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("criticality")
@@ -341,40 +341,39 @@ def test_the_tangent_kernel_is_that_of_its_definition() -> None:
 def test_slopes_are_those_of_known_laws() -> None:
     layers = np.arange(1, 41.0)
     laws = {"power": layers**-1.5, "exponential": 1.1**layers, "root": np.exp(1.8 * np.sqrt(layers))}
-    data = xr.Dataset(
-        {
-            "profiles.jacobian": (
-                ("profiles.case", "profiles.seed", "profiles.layer"),
-                np.array([[j] for j in laws.values()]),
-            )
-        },
-        {"profiles.case": list(laws), "profiles.seed": [0], "profiles.layer": layers},
+    dims = ("case", "seed", "layer")
+    profiles = xr.Dataset(
+        {"jacobian": (dims, np.array([[j] for j in laws.values()]))},
+        {"case": list(laws), "seed": [0], "layer": layers},
     )
-    assert readings.slope(data, "profiles", "power", (8, 40), np.log) == pytest.approx([-1.5])
-    assert readings.slope(data, "profiles", "exponential", (1, 40)) == pytest.approx([np.log(1.1)])
-    assert readings.slope(data, "profiles", "root", (8, 40), np.sqrt) == pytest.approx([1.8])
+
+    def slope(case: str, between: tuple[int, int], over: str = "depth") -> Any:
+        return readings.slope(between, over)(at("profiles", case=case))({"profiles": profiles})
+
+    assert slope("power", (8, 40), "log depth") == pytest.approx([-1.5])
+    assert slope("exponential", (1, 40)) == pytest.approx([np.log(1.1)])
+    assert slope("root", (8, 40), "root of depth") == pytest.approx([1.8])
 
 
 def test_octaves_tell_powers_from_exponentials() -> None:
     blocks = np.arange(33.0)
     laws = np.stack([(1 + blocks) ** 1.3, 0.8**blocks, 1.5**blocks])
-    data = xr.Dataset(
-        {"architectures.jacobian": (tuple(f"architectures.{d}" for d in ("kind", "mu", "sigma", "seed", "block")), laws[:, None, None, None])},
-        {"architectures.kind": ["power", "decay", "growth"], "architectures.mu": [1.0], "architectures.sigma": [2.0],
-         "architectures.seed": [0], "architectures.block": blocks},
-    )  # fmt: skip
-    assert readings.octaves(data, "power", 1.0)[0] == pytest.approx(1.04, abs=0.02)
-    assert readings.octaves(data, "decay", 1.0)[0] == pytest.approx(2.0)
-    assert readings.octaves(data, "growth", 1.0)[0] == pytest.approx(2.0)
+    cells = xr.Dataset(
+        {"jacobian": (("kind", "sigma", "seed", "block"), laws[:, None, None])},
+        {"kind": ["power", "decay", "growth"], "sigma": [2.0], "seed": [0], "block": blocks},
+    )
+    power, decay, growth = readings.octaves.read(cells).isel(seed=0).values
+    assert power == pytest.approx(1.04, abs=0.02)
+    assert decay == pytest.approx(2.0)
+    assert growth == pytest.approx(2.0)
 
 
 def test_the_best_rate_is_chosen_by_training_accuracy() -> None:
     train = xr.DataArray([[[0.2], [np.nan], [0.9]]], dims=("seed", "lr", "step"), coords={"lr": [1, 2, 3], "step": [5]})
     test = xr.DataArray([[[0.8], [np.nan], [0.7]]], dims=("seed", "lr", "step"), coords={"lr": [1, 2, 3], "step": [5]})
-    parts = {"x": xr.Dataset({"train_accuracy": train, "test_accuracy": test})}
-    from phasescope.lab.study import join
-
-    assert readings.trained(join(parts), "x").values.tolist() == [0.7]
+    cell = xr.Dataset({"train_accuracy": train, "test_accuracy": test})
+    assert readings.trained.read(cell).values.tolist() == [0.7]
+    assert readings.trained.read(cell.isel(lr=0)).values.tolist() == [0.8], "one rate that was tried"
 
 
 @pytest.mark.parametrize("mu", [0.0, 0.9])
@@ -412,7 +411,7 @@ def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
 def test_it_runs_end_to_end(results: Any) -> None:
     assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
     again = lab.load(results.directory)
-    assert again.data.identical(results.data)
+    assert all(again[name].identical(found) for name, found in results.data.items())
     assert again.settings == results.settings
     ids = {claim.id for claim in STUDY.claims(results.settings)}
     shown = {claim for figure in results.figures() for claim in figure.claims}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,16 +10,19 @@ import xarray as xr
 
 from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
-from phasescope.lab.readings import band
-from phasescope.lab.study import part
+from phasescope.lab.drawing import Data, lines, over
+from phasescope.lab.measures import Cell, at
 from phasescope.studies.criticality.networks import (
     BATCH_CASES,
     BIAS_SHARE,
     CASES,
     DEEP_CASES,
+    ERF_WEIGHTS,
     PHIS,
     PLACES_OF_NORM,
+    RELU_WEIGHTS,
     SIGMAS,
+    TANGENT_CASES,
 )
 from phasescope.studies.criticality.readings import trained
 from phasescope.studies.criticality.settings import CriticalitySettings
@@ -32,7 +35,7 @@ NORM_WORDS = {"none": "no norm", "layer pre": "LayerNorm before", "layer post": 
 KIND_WORDS = {"mixer": "MLP-Mixer", "resnet layer": "ResNet, LayerNorm", "resnet batch": "ResNet, BatchNorm"}
 
 
-def figures(data: xr.Dataset, s: CriticalitySettings) -> Sequence[Figure]:
+def figures(data: Data, s: CriticalitySettings) -> Sequence[Figure]:
     """Return the study's figures."""
     return (
         *(_diagram(data, s, mu) for mu in (0.0, 0.9, 1.0)),
@@ -76,8 +79,8 @@ def critical_line(phi: str, norm: str, residual: float, weights: Array, biases: 
     return Line("theory, chi_J = 1", x, y, role="theory")
 
 
-def _diagram(data: xr.Dataset, s: CriticalitySettings, mu: float) -> Figure:
-    chi = part(data, "diagram")["chi"].isel(seed=0).sel(residual=mu)
+def _diagram(data: Data, s: CriticalitySettings, mu: float) -> Figure:
+    chi = at("diagram", residual=mu).of(data).chi.isel(seed=0)
     weights, biases = chi.weight_variance.values, chi.bias_variance.values
     panels = []
     for phi in PHIS:
@@ -102,12 +105,10 @@ def _diagram(data: xr.Dataset, s: CriticalitySettings, mu: float) -> Figure:
 # -- J over depth ------------------------------------------------------------------------------------------------------
 
 
-def _measured(data: xr.Dataset, experiment: str, case: str, label: str) -> Line:
-    values = part(data, experiment)["jacobian"].sel(case=case)
-    layers = values.layer.values
-    chosen = np.unique(np.geomspace(1, layers[-1], 24).round().astype(int))
-    seen = values.sel(layer=chosen)
-    table = seen.transpose("seed", "layer").values
+def _measured(data: Data, cell: Cell, label: str) -> Line:
+    values = cell.of(data).jacobian
+    chosen = np.unique(np.geomspace(1, values.layer.values[-1], 24).round().astype(int))
+    table = values.sel(layer=chosen).transpose("seed", "layer").values
     return Line(label, chosen.astype(float), table.mean(0), table.min(0), table.max(0))
 
 
@@ -116,12 +117,14 @@ def _predicted(block: Block, layers: int, label: str) -> Line:
     return Line(label, np.arange(1.0, layers + 1), jacobian, role="theory")
 
 
-def _pairs(data: xr.Dataset, cases: dict[str, str], experiment: str, blocks: Any, layers: int) -> list[Line]:
-    measured = [_measured(data, experiment, case, label) for case, label in cases.items()]
+def _pairs(
+    data: Data, cases: Mapping[str, str], experiment: str, blocks: Mapping[str, Block], layers: int
+) -> list[Line]:
+    measured = [_measured(data, at(experiment, case=case), label) for case, label in cases.items()]
     return measured + [_predicted(blocks[case], layers, f"theory, {label}") for case, label in cases.items()]
 
 
-def _depth(data: xr.Dataset, s: CriticalitySettings) -> Figure:
+def _depth(data: Data, s: CriticalitySettings) -> Figure:
     def panel(title: str, x: Axis, cases: dict[str, str]) -> Curves:
         shallow = next(iter(cases)) in CASES
         where = ("profiles", CASES, s.depth) if shallow else ("deep", DEEP_CASES, s.layers)
@@ -141,7 +144,7 @@ def _depth(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     )  # fmt: skip
 
 
-def _powers(data: xr.Dataset, s: CriticalitySettings) -> Figure:
+def _powers(data: Data, s: CriticalitySettings) -> Figure:
     def panel(title: str, cases: dict[str, str]) -> Curves:
         lines = _pairs(data, cases, "deep", DEEP_CASES, s.layers)
         return Curves(title, LOG_LAYER, Axis("J from layer 1 to l", "log"), lines)
@@ -167,7 +170,7 @@ def _powers(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     )  # fmt: skip
 
 
-def _batch(data: xr.Dataset, s: CriticalitySettings) -> Figure:
+def _batch(data: Data, s: CriticalitySettings) -> Figure:
     def panel(title: str, x: Axis, cases: dict[str, str]) -> Curves:
         lines = _pairs(data, cases, "batch", BATCH_CASES, s.batch_layers)
         return Curves(title, x, Axis("J from layer 1 to l", "log"), lines)
@@ -185,13 +188,11 @@ def _batch(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     )  # fmt: skip
 
 
-def _tangent(data: xr.Dataset, s: CriticalitySettings) -> Figure:
-    found = part(data, "tangent")
-    points = [
-        Line(case, found["total"].sel(case=case).values, found["tangent"].sel(case=case).values, joined=False)
-        for case in found.case.values
-    ]
-    ends = np.array([float(found["total"].min()) * 0.8, float(found["total"].max()) * 1.2])
+def _tangent(data: Data, s: CriticalitySettings) -> Figure:
+    found = data["tangent"]
+    each = {case: at("tangent", case=case).of(data) for case in TANGENT_CASES}
+    points = [Line(case, cell.total.values, cell.tangent.values, joined=False) for case, cell in each.items()]
+    ends = np.array([float(found.total.min()) * 0.8, float(found.total.max()) * 1.2])
     same = Line("equal", ends, ends, role="theory")
     axis = Axis("sum over layers of K J", "log")
     return Figure(
@@ -205,20 +206,18 @@ def _tangent(data: xr.Dataset, s: CriticalitySettings) -> Figure:
 # -- architectures and training ----------------------------------------------------------------------------------------
 
 
-def _architectures(data: xr.Dataset, s: CriticalitySettings) -> Figure:
+def _architectures(data: Data, s: CriticalitySettings) -> Figure:
     sigma, share = SIGMAS[1], BIAS_SHARE
-    found = {
-        mu: part(data, name)["jacobian"].sel(mu=mu, sigma=sigma).isel(block=slice(1, None))
-        for mu, name in ((0.0, "architectures"), (0.5, "architectures_more"), (0.9, "architectures_more"),
-                         (1.0, "architectures"))
-    }  # fmt: skip
+    judged, more = "architectures", "architectures_more"
+    experiments = {0.0: judged, 0.5: more, 0.9: more, 1.0: judged}
+    blocks = np.arange(1.0, 2 * s.architecture_depth + 1)
     panels = []
     for kind, title in KIND_WORDS.items():
-        blocks = found[1.0].block.values.astype(float)
-        lines = [band(f"mu = {mu:g}", values.sel(kind=kind), blocks) for mu, values in found.items()]
+        cells = {f"mu = {mu:g}": at(name, kind=kind, mu=mu, sigma=sigma) for mu, name in experiments.items()}
+        found = lines(data, {label: (_beyond_the_first, cell) for label, cell in cells.items()}, blocks)
         if kind == "resnet layer":
-            lines += [_convolutional(mu, sigma, 2 * s.architecture_depth) for mu in found]
-        panels.append(Curves(title, Axis("block", "log"), Axis("J from the first block on", "log"), lines))
+            found += [_convolutional(mu, sigma, 2 * s.architecture_depth) for mu in experiments]
+        panels.append(Curves(title, Axis("block", "log"), Axis("J from the first block on", "log"), found))
     return Figure(
         "architectures", "MLP-Mixer and ResNets over residual strength",
         f"{WEIGHT} = {sigma:g}, {BIAS} = {share * sigma:g}, random images, {s.architecture_width} channels; half "
@@ -228,39 +227,37 @@ def _architectures(data: xr.Dataset, s: CriticalitySettings) -> Figure:
     )  # fmt: skip
 
 
+def _beyond_the_first(cell: xr.Dataset) -> xr.DataArray:
+    later: xr.DataArray = cell.jacobian.isel(block=slice(1, None))
+    return later
+
+
 def _convolutional(mu: float, sigma: float, depth: int) -> Line:
     block = Block("relu", sigma, BIAS_SHARE * sigma, "layer pre", mu)
     jacobian = theory.apjn(block, 1 + BIAS_SHARE * sigma, depth)[1:]
     return Line(f"theory, mu = {mu:g}", np.arange(1.0, depth + 1), jacobian, role="theory")
 
 
-def _training(data: xr.Dataset, s: CriticalitySettings) -> Figure:
-    accuracy = trained(data, "train_erf")
-    weights, depths = accuracy.weight_variance.values, accuracy.depth.values
-    fine = np.geomspace(weights[0], weights[-1], 200)
+def _training(data: Data, s: CriticalitySettings) -> Figure:
+    fine = np.geomspace(ERF_WEIGHTS[0], ERF_WEIGHTS[-1], 200)
     lengths = np.array([theory.correlation_length(Block("erf", float(w))) for w in fine])
-    reach = Axis("test accuracy", limits=(0, 1))
-    lines = [band(f"{depth} layers", accuracy.sel(depth=depth), weights) for depth in depths]
-    mixed = [
-        band(
-            "LayerNorm before, mu = 1",
-            trained(data, "train_everywhere"),
-            part(data, "train_relu").weight_variance.values,
-        ),
-        band("neither", trained(data, "train_relu"), part(data, "train_relu").weight_variance.values, role="control"),
-    ]
+    weight, reach, critical = Axis(WEIGHT, "log"), Axis("test accuracy", limits=(0, 1)), [(float(np.pi / 4), "pi/4")]
     length = Curves(
-        "how far gradients reach", Axis(WEIGHT, "log"), Axis("correlation length (layers)", "log", (0.5, 1000)),
-        [Line("theory, erf", fine, np.minimum(lengths, 1e4), role="theory")], [(float(np.pi / 4), "pi/4")],
+        "how far gradients reach", weight, Axis("correlation length (layers)", "log", (0.5, 1000)),
+        [Line("theory, erf", fine, np.minimum(lengths, 1e4), role="theory")], critical,
     )  # fmt: skip
     return Figure(
         "training", "What can be trained",
         f"Test accuracy after {s.train_steps} steps of SGD at the rate of the best training accuracy; width "
         f"{s.train_width}. Median over seeds, band from the least to the largest.",
         [
-            Curves("erf", Axis(WEIGHT, "log"), reach, lines, [(float(np.pi / 4), "pi/4")]),
+            over("erf", data, weight, ERF_WEIGHTS, reach,
+                {f"{depth} layers": (trained, at("train_erf", depth=depth)) for depth in s.train_depths},
+                marks=critical),
             length,
-            Curves(f"ReLU, {max(s.train_depths)} layers", Axis(WEIGHT, "log"), reach, mixed),
+            over(f"ReLU, {max(s.train_depths)} layers", data, weight, RELU_WEIGHTS, reach,
+                {"LayerNorm before, mu = 1": (trained, at("train_everywhere"))},
+                control={"neither": (trained, at("train_relu"))}),
         ],
         ("trains-critical", "trains-not-chaotic", "trains-everywhere"),
     )  # fmt: skip
