@@ -146,8 +146,8 @@ def _depth(data: Data, s: CriticalitySettings) -> Figure:
 
 def _powers(data: Data, s: CriticalitySettings) -> Figure:
     def panel(title: str, cases: dict[str, str]) -> Curves:
-        lines = _pairs(data, cases, "deep", DEEP_CASES, s.layers)
-        return Curves(title, LOG_LAYER, Axis("J from layer 1 to l", "log"), lines)
+        both = _pairs(data, cases, "deep", DEEP_CASES, s.layers)
+        return Curves(title, LOG_LAYER, Axis("J from layer 1 to l", "log"), both)
 
     root = [
         Line(line.label, np.sqrt(line.x), line.y, line.low, line.high, line.role)
@@ -172,8 +172,8 @@ def _powers(data: Data, s: CriticalitySettings) -> Figure:
 
 def _batch(data: Data, s: CriticalitySettings) -> Figure:
     def panel(title: str, x: Axis, cases: dict[str, str]) -> Curves:
-        lines = _pairs(data, cases, "batch", BATCH_CASES, s.batch_layers)
-        return Curves(title, x, Axis("J from layer 1 to l", "log"), lines)
+        both = _pairs(data, cases, "batch", BATCH_CASES, s.batch_layers)
+        return Curves(title, x, Axis("J from layer 1 to l", "log"), both)
 
     return Figure(
         "batch", "BatchNorm",

@@ -67,7 +67,7 @@ def chi_deviation(cell: xr.Dataset, expected: xr.Dataset) -> xr.DataArray:
     return square**0.5
 
 
-@partial(Measure, words="the same, with theory's sigma_w in reversed order,")
+@partial(Measure, words="root mean square of chi over theory's with sigma_w in reversed order, minus 1,")
 def chi_reversed(cell: xr.Dataset, expected: xr.Dataset) -> xr.DataArray:
     """Return the deviation from theory whose values of sigma_w stand in reversed order."""
     backwards = expected.isel(weight_variance=slice(None, None, -1))
