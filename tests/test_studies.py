@@ -1,0 +1,214 @@
+"""Every installed study obeys the laws of studies, and a study that breaks one is caught."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+import phasescope as ps
+from phasescope.lab import study_named, study_points
+from phasescope.testing import RESULT_LAWS, STUDY_LAWS, check_study
+
+
+@pytest.mark.parametrize("name", study_points())
+def test_a_study_obeys_the_laws(name: str) -> None:
+    every(STUDY_LAWS, study_named(name))
+
+
+def every(laws: Any, thing: Any) -> None:
+    for law in laws:
+        law(thing)
+
+
+class Small(ps.Settings):
+    width: int = 4
+    seeds: int = 2
+
+
+def task(corruption: float = 0.0) -> ps.tasks.Table:
+    draw = ps.streams(0)("points")
+    points = draw.normal(size=(24, 2))
+    return ps.tasks.Table("halves", points, (points[:, 0] > 0).astype(int), 2, corruption=corruption)
+
+
+def network(member: ps.Member) -> nn.Module:
+    return nn.Linear(2, 2)
+
+
+def experiments(s: Small) -> dict[str, Any]:
+    def trained(title: str, **kind: float) -> ps.Experiment:
+        recipe = ps.Recipe(steps=4, loss="cross_entropy")
+        grid = ps.Grid({"lr": [0.01, 0.1]}, seeds=s.seeds)
+        return ps.Experiment(title, network, task(**kind), grid, recipe, ps.instruments.LEARNING)
+
+    return {"true": trained("true labels"), "random": trained("random labels", corruption=1.0)}
+
+
+ACCURACY = ps.measures.end("test_accuracy")
+TRUE, RANDOM = ps.at("true", lr=0.1), ps.Control("random labels", ps.at("random", lr=0.1))
+
+
+def claims(s: Small) -> list[ps.Claim]:
+    return [ps.Claim("learns", "It learns", "ours", ACCURACY(TRUE), ps.measures.at_least(0.9), RANDOM)]
+
+
+def figures(data: ps.drawing.Data, s: Small) -> list[ps.Figure]:
+    panel = ps.drawing.curves("accuracy", data, ps.drawing.ACCURACY, {"test": ("test_accuracy", TRUE)})
+    return [ps.Figure("learning", "It learns", "Median.", [panel], ["learns"])]
+
+
+STUDY = ps.Study(
+    "halves", "Halves", "Are they told apart?", study_named("grokking").paper, {"pocket": Small()}, experiments, claims,
+    figures,
+)  # fmt: skip
+
+
+def test_a_study_of_ones_own_obeys_them_and_is_loaded_again(tmp_path: Path) -> None:
+    found = check_study(STUDY, tmp_path / "run")
+    with pytest.raises(ps.BadInput, match=r"study 'halves', which is not installed.*study="):
+        ps.load(tmp_path / "run")
+    with pytest.raises(ps.BadInput, match="of the study 'halves', not of 'grokking'"):
+        ps.load(tmp_path / "run", study=study_named("grokking"))
+    again = ps.load(tmp_path / "run", study=STUDY)
+    assert isinstance(again, ps.Results)
+    np.testing.assert_array_equal(again["true"].test_accuracy, found["true"].test_accuracy)
+    with pytest.raises(ps.BadInput, match=r"no experiment 'tru'.*true"):
+        again["tru"]
+
+
+def claim(name: str, effect: Any, control: Any) -> ps.Claim:
+    return ps.Claim(name, "It learns", "ours", effect, ps.measures.at_least(0.9), ps.Control("another", control))
+
+
+BROKEN: dict[str, Callable[[], ps.Study]] = {
+    "first scale": lambda: replace(STUDY, scales={"paper": Small()}),
+    "nothing is done": lambda: replace(STUDY, experiments=lambda s: {}),
+    "no identifier": lambda: replace(STUDY, experiments=lambda s: {"a b": experiments(s)["true"]}),
+    "one title": lambda: replace(STUDY, experiments=lambda s: {k: experiments(s)["true"] for k in ("true", "random")}),
+    "claims nothing": lambda: replace(STUDY, claims=lambda s: []),
+    "share an id": lambda: replace(STUDY, claims=lambda s: [*claims(s), *claims(s)]),
+    "is its effect": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(TRUE), TRUE)]),
+    "no such experiment": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(ps.at("tru")), TRUE)]),
+    "the grid has lr at": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(ps.at("true", lr=1)), TRUE)]),
+    "needs an order parameter": lambda: replace(STUDY, mapped=lambda s: experiments(s)["true"]),
+    "more than one value": lambda: replace(
+        STUDY, mapped=lambda s: experiments(s)["true"], orders=[ps.OrderParameter("x", lambda d: ps.last(d.test_loss))]
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", BROKEN)
+def test_a_broken_study_is_caught(sentence: str) -> None:
+    with pytest.raises(AssertionError, match=sentence):
+        every(STUDY_LAWS, BROKEN[sentence]())
+
+
+def test_broken_results_are_caught(tmp_path: Path) -> None:
+    found = ps.run(STUDY, out=tmp_path / "run")
+    less = found["true"].drop_vars("test_loss")
+    other = replace(found, data={**found.data, "random": found["random"] * 2})
+    empty = replace(STUDY, figures=lambda data, s: [ps.Figure("f", "t", "c", [], [])])
+    wrong = replace(STUDY, figures=lambda data, s: [replace(f, claims=["lerns"]) for f in figures(data, s)])
+    twice = replace(STUDY, figures=lambda data, s: [*figures(data, s), *figures(data, s)])
+    broken = {
+        "no test_loss": replace(found, data={**found.data, "true": less}),
+        "data of": replace(found, data={"true": found["true"]}),
+        "other data of random when loaded": other,
+        "no panel": replace(found, study=empty),
+        "claims that there are not": replace(found, study=wrong),
+        "share an id": replace(found, study=twice),
+    }
+    for sentence, results in broken.items():
+        with pytest.raises(AssertionError, match=sentence):
+            every(RESULT_LAWS, results)
+
+
+# -- measures at cells -------------------------------------------------------------------------------------------------
+
+
+def data(**readings: Any) -> Any:
+    """One experiment over widths and seeds, with curves over three steps and units along "layer"."""
+    import xarray as xr
+
+    values = np.arange(12.0).reshape(2, 2, 3)
+    coords = {"width": [8, 16], "seed": [0, 1], "step": [0, 10, 20]}
+    known = {"loss": (("width", "seed", "step"), values), "gain": (("width", "seed"), [[1.0, 2.0], [4.0, 8.0]])}
+    return xr.Dataset({**known, **readings}, coords)
+
+
+def test_measures_compose_like_their_numbers() -> None:
+    m, cell, found = ps.measures, ps.at("e", width=16), {"e": data()}
+    loss = found["e"].loss.sel(width=16).values
+    expected = {
+        "loss at the end": (m.end("loss"), loss[:, -1]),
+        "1 - loss at the start / 2": (1 - m.start("loss") / 2, 1 - loss[:, 0] / 2),
+        "highest loss - loss at the start": (m.highest("loss") - m.start("loss"), [2.0, 2.0]),
+        "(loss at the end - loss at the start) / gain": (
+            (m.end("loss") - m.start("loss")) / m.value("gain"), [2 / 4, 2 / 8]),
+        "1 / (gain * gain)": (1 / (m.value("gain") * m.value("gain")), [1 / 16, 1 / 64]),
+        "|-1 * gain|": (abs(m.value("gain") * -1), [4.0, 8.0]),
+        "log of gain": (m.value("gain").map(np.log, "log of {}"), np.log([4.0, 8.0])),
+        "steps to loss 8": (m.steps_to("loss", 8), [20.0, 0.0]),
+        "step of the peak of loss": (m.step_of_peak("loss"), [20.0, 20.0]),
+    }  # fmt: skip
+    for words, (measure, numbers) in expected.items():
+        effect = measure(cell)
+        np.testing.assert_allclose(effect(found), numbers, err_msg=words)
+        assert words.startswith("|") or str(effect) == f"{words} at e, width 16"
+
+
+def test_effects_at_several_cells() -> None:
+    m, found = ps.measures, {"e": data(), "f": data()}
+    gain, small, large = m.value("gain"), ps.at("e", width=8), ps.at("f", width=16)
+    np.testing.assert_array_equal((gain(large) / gain(small))(found), [4.0, 4.0])
+    np.testing.assert_array_equal(m.least(gain, [small, large])(found), [1.0, 2.0])
+    np.testing.assert_array_equal(m.most(gain, [small, large])(found), [4.0, 8.0])
+    assert (gain(large) / gain(small)).cells == (large, small)
+    assert str(m.most(gain, [ps.at("e", width=w) for w in (8, 16)])) == "the largest of gain at e, width 8 and 16"
+    with pytest.raises(ps.BadInput, match="at no cell"):
+        m.least(gain, [])
+    with pytest.raises(TypeError):
+        gain(large) / gain  # a number at a cell is not divided by a measure at none
+
+
+def test_a_control_may_be_another_cell_or_another_measure() -> None:
+    m, found = ps.measures, {"e": data()}
+    gain, small, large = m.value("gain"), ps.at("e", width=8), ps.at("e", width=16)
+    np.testing.assert_array_equal(claim("x", gain(small), large).control.effect(found), [4.0, 8.0])  # type: ignore[operator]
+    np.testing.assert_array_equal(claim("x", gain(small), m.end("loss")).control.effect(found), [2.0, 5.0])  # type: ignore[operator]
+    both = claim("x", m.least(gain, [small, large]), m.end("loss"))
+    np.testing.assert_array_equal(both.control.effect(found), [2.0, 5.0])  # type: ignore[operator]
+    for effect in (gain(small) / gain(large), lambda data: data["e"].gain):
+        with pytest.raises(ps.BadInput, match="is not one measure at a cell"):
+            claim("x", effect, large)
+
+
+def test_a_cell_of_one_dataset_and_of_several() -> None:
+    gain, one = ps.measures.value("gain"), data()
+    np.testing.assert_array_equal(gain(ps.at(width=8))(one), [1.0, 2.0])
+    np.testing.assert_array_equal(gain(ps.at(width=8))({"e": one}), [1.0, 2.0])
+    with pytest.raises(ps.BadInput, match=r"experiment 'e', and the data are one dataset"):
+        gain(ps.at("e", width=8))(one)
+    with pytest.raises(KeyError, match=r"no experiment 'ee'.*'e'"):
+        gain(ps.at("ee", width=8))({"e": one})
+    with pytest.raises(KeyError):
+        gain(ps.at("e", width=9))({"e": one})
+    single = one.isel(width=[0])
+    np.testing.assert_array_equal(gain(ps.at())(single), [1.0, 2.0])  # an axis of one value need not be named
+    found = ps.judge([claim("x", gain(ps.at(width=16)), ps.at(width=8))], one)
+    assert found.to_json()[0]["measured"] == 6.0
+
+
+def test_what_was_read_at_the_end_of_a_network_that_diverged_is_missing() -> None:
+    grid, recipe = ps.Grid({"lr": [0.01, 1e25]}, seeds=2), ps.Recipe(optimizer="sgd", steps=30)
+    found = ps.train(ps.learners.PowerMLP(7, 8), ps.tasks.addition(7), grid, recipe, [],
+                     at_end=[ps.instruments.weight_norm, ps.instruments.frequency_census])  # fmt: skip
+    assert (found.fate.sel(lr=1e25) == "diverged").all()
+    assert found.weight_norm.sel(lr=1e25).isnull().all() and found.weight_norm.sel(lr=0.01).notnull().all()
+    assert found.frequency_census.sel(lr=1e25).isnull().all()
