@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from phasescope.lab import study_named
 from phasescope.learners import ContextEnergy
 from phasescope.studies.associative_memory import context, worlds
 from phasescope.studies.associative_memory.settings import SCALES
-from phasescope.verdict import Control, judge
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("associative-memory")
@@ -145,37 +144,8 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
 # -- the study -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims)
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"claim 6.{n}" in cited for n in range(1, 9)), "claims 6.1-6.8 of the facts"
-
-
-def test_it_runs_end_to_end(results: Any) -> None:
-    for name, experiment in STUDY.experiments(results.settings).items():
-        data = results[name]
-        assert {q.name for q in experiment.quantities} <= set(data.data_vars)
-        assert all(len(q.dims) == data[q.name].ndim - len(experiment.grid.dims) for q in experiment.quantities)
-    assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = lab.load(results.directory)
-    assert all(again.data[name].identical(found) for name, found in results.data.items())
-    assert again.data.keys() == results.data.keys() and again.verdicts.to_json() == results.verdicts.to_json()
-    ids = [figure.id for figure in results.figures()]
-    assert len(set(ids)) == len(ids) == 5
-
-
-def test_figures_show_claims_that_are_there(results: Any) -> None:
-    known = {claim.id for claim in STUDY.claims(results.settings)}
-    shown = [name for figure in results.figures() for name in figure.claims]
-    assert set(shown) <= known and len(known - set(shown)) <= 1
-
-
-def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None:
-    claims = STUDY.claims(results.settings)
-    broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
-    assert all(v["verdict"] != "holds" for v in judge(broken, results.data, streams(0)).to_json())
+def test_its_results_obey_the_laws(results: Any) -> None:
+    check_results(results)
 
 
 def test_exact_claims_hold_at_any_size(results: Any) -> None:

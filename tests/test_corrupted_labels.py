@@ -20,8 +20,9 @@ from phasescope.studies.corrupted_labels.experiments import phase
 from phasescope.studies.corrupted_labels.neurons import between, memorizing, pruned, waves
 from phasescope.studies.corrupted_labels.rows import ROWS, neurons_at_end, phases, truth_level
 from phasescope.studies.corrupted_labels.settings import SCALES, CorruptedLabelsSettings
+from phasescope.testing import check_results
 from phasescope.verdict import Control, judge
-from phasescope.vocabulary import BadInput, Fate, Grid, Member, Scatter
+from phasescope.vocabulary import BadInput, Grid, Member, Scatter
 
 STUDY = study_named("corrupted-labels")
 TINY: dict[str, Any] = {
@@ -37,17 +38,6 @@ TINY: dict[str, Any] = {
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The study at tiny scale; it need not support a claim."""
     return lab.run("corrupted-labels", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", **TINY)
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims) >= 12
-    for claim in claims:
-        assert claim.source.strip() and claim.sentence.strip() and claim.control.sentence.strip()
-        assert claim.control.effect is not claim.effect
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"claim 2.{n}" in cited for n in range(1, 13)), "claims 2.1-2.12 of the facts"
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -89,19 +79,8 @@ def test_corruption_outside_its_range_is_refused(name: str, value: float) -> Non
         CorruptedLabelsSettings(**{name: value})
 
 
-def test_it_runs_end_to_end(results: Any) -> None:
-    """Every experiment is in the data, every claim has a verdict, and what was kept is what is loaded."""
-    for name, experiment in STUDY.experiments(results.settings).items():
-        data = results[name]
-        assert data.sizes["seed"] == len(experiment.grid.seed_values)
-        assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
-        assert {i.name for i in experiment.watch} <= set(data.data_vars)
-        assert {i.name for i in experiment.at_end} <= set(data.data_vars)
-    assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = lab.load(results.directory)
-    assert again.data.keys() == results.data.keys()
-    assert all(again[name].identical(data) for name, data in results.data.items())
-    assert again.verdicts.to_json() == results.verdicts.to_json()
+def test_its_results_obey_the_laws(results: Any) -> None:
+    check_results(results)
 
 
 @pytest.mark.parametrize(("left_out", "name"), [("deep_seeds", "deep"), ("token_seeds", "tokens")])

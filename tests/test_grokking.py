@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ from phasescope.lab import study_named
 from phasescope.lab.readings import crossing, peak_step, value_at
 from phasescope.lab.study import join, split
 from phasescope.studies.grokking.experiments import gaussian_weights
-from phasescope.studies.grokking.settings import SCALES, GrokkingSettings
-from phasescope.verdict import Control, judge
-from phasescope.vocabulary import BadInput, Fate
+from phasescope.studies.grokking.settings import SCALES
+from phasescope.testing import check_results
+from phasescope.vocabulary import BadInput
 
 STUDY = study_named("grokking")
 
@@ -64,19 +63,6 @@ def test_files_from_before_a_reading_had_one_name_are_read() -> None:
 
 
 @pytest.mark.parametrize("scale", SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims) >= 12
-    for claim in claims:
-        assert claim.source.strip()
-        assert claim.sentence.strip()
-        assert claim.control.sentence.strip()
-        assert claim.control.effect is not claim.effect
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"claim 1.{n}" in cited for n in range(1, 13)), "claims 1.1-1.12 of the facts"
-
-
-@pytest.mark.parametrize("scale", SCALES)
 def test_settings_are_consistent(scale: str) -> None:
     s = SCALES[scale]
     assert {s.low, s.middle, s.high} <= set(s.fractions)
@@ -93,35 +79,8 @@ def test_the_gaussian_control_has_the_size_of_the_exact_weights() -> None:
         assert np.sqrt((a**2).mean()) == pytest.approx(np.sqrt((b**2).mean()), rel=0.03)
 
 
-def test_it_runs_end_to_end(tiny_results: Any, tiny: dict[str, Any]) -> None:
-    """Every experiment is in the data, every claim has a verdict, and what was kept is what is loaded."""
-    experiments = STUDY.experiments(GrokkingSettings(**tiny))
-    for name, experiment in experiments.items():
-        data = tiny_results[name]
-        assert data.sizes["seed"] == len(experiment.grid.seed_values)
-        if experiment.recipe:
-            assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
-            assert {i.name for i in experiment.watch} <= set(data.data_vars)
-    assert len(list(tiny_results.verdicts.to_json())) == len(STUDY.claims(tiny_results.settings))
-    again = lab.load(tiny_results.directory)
-    assert list(again.data) == list(tiny_results.data)
-    assert all(again[name].identical(tiny_results[name]) for name in again.data)
-    assert again.settings == tiny_results.settings
-    assert again.verdicts.to_json() == tiny_results.verdicts.to_json()
-    assert "--set p=7" in again.command
-
-
-def test_a_control_that_shows_the_effect_lets_nothing_hold(tiny_results: Any) -> None:
-    """A study whose controls are its effects is broken: no claim of it may hold, however good its numbers."""
-    claims = STUDY.claims(tiny_results.settings)
-    broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
-    found = judge(broken, tiny_results.data, streams(0)).to_json()
-    assert all(verdict["verdict"] != "holds" for verdict in found)
-
-
-def test_figures_are_made_from_the_data(tiny_results: Any) -> None:
-    figures = STUDY.figures(tiny_results.data, tiny_results.settings)
-    assert len({figure.id for figure in figures}) == len(figures) >= 5
+def test_its_results_obey_the_laws(tiny_results: Any) -> None:
+    check_results(tiny_results)
 
 
 def test_unknown_things_are_refused_with_the_nearest_name() -> None:

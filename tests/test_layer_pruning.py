@@ -20,7 +20,8 @@ from phasescope.studies.layer_pruning import STUDY, claims, readings
 from phasescope.studies.layer_pruning import model as models
 from phasescope.studies.layer_pruning import small as smalls
 from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT, train, windows
-from phasescope.studies.layer_pruning.settings import SCALES, LayerSettings
+from phasescope.studies.layer_pruning.settings import LayerSettings
+from phasescope.testing import check_results, check_study
 from phasescope.vocabulary import BadInput
 
 TINY = {
@@ -131,13 +132,10 @@ def test_no_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_it_runs(tmp_path: Path) -> None:
-    results = ps.run("layer-pruning", out=tmp_path, **TINY)
-    assert {v["id"] for v in results.verdicts.to_json()} == {c.id for c in STUDY.claims(LayerSettings(**TINY))}
+    results = check_study(STUDY, tmp_path, settings=TINY)
     assert {f.id for f in results.figures()} == {"small-losses", "small-scatter", "small-distances", "small-geometry"}
     small = results["small"]
     assert float(small.skip.max()) == 0 and small.loss.shape == (2, 3, 6)
-    named = {i for f in results.figures() for i in f.claims}
-    assert named <= {c.id for c in STUDY.claims(LayerSettings(**TINY))}
 
 
 class Characters:
@@ -172,7 +170,7 @@ def test_the_real_half_runs(stand_in: None, tmp_path: Path) -> None:
     nearest = int(real.start.sel(choice="nearest", count=2)[0])
     assert nearest == int(np.nanargmin(real.distance.sel(n=2)[0]))
     assert {f.id for f in results.figures()} == {"real-losses", "real-distances", "real-geometry"}
-    assert len(results.verdicts.to_json()) == len(STUDY.claims(SCALES["smollm2"]))
+    check_results(results)
 
 
 def test_the_quiz_is_read(stand_in: None) -> None:

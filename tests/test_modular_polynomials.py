@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from phasescope import lab, theory
-from phasescope.ensemble import streams, train
+from phasescope.ensemble import train
 from phasescope.instruments import participation_in_basis
 from phasescope.lab import study_named
 from phasescope.report.figures import draw
 from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, SCALES, PolynomialSettings, mapped
 from phasescope.tasks import parse
-from phasescope.verdict import Control, judge
-from phasescope.vocabulary import BadInput, Fate, Member, Scatter
+from phasescope.testing import check_results
+from phasescope.vocabulary import BadInput, Member, Scatter
 
 STUDY = study_named("modular-polynomials")
 SMALL: dict[str, Any] = {
@@ -32,17 +31,6 @@ SMALL: dict[str, Any] = {
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The study at a size that need not support a claim."""
     return lab.run("modular-polynomials", out=tmp_path_factory.mktemp("small") / "run", device="cpu", **SMALL)
-
-
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims) >= 18
-    for claim in claims:
-        assert claim.control.effect is not claim.effect
-        assert claim.control.sentence.strip()
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"claim 3.{n}" in cited for n in range(1, 12)), "claims 3.1-3.11 of the facts"
 
 
 def test_the_scales_are_consistent() -> None:
@@ -61,27 +49,8 @@ def test_the_scales_are_consistent() -> None:
     assert min(pocket.seeds, pocket.composed_draws) >= 5
 
 
-def test_it_runs_end_to_end(results: Any) -> None:
-    """Every experiment is in the data, every claim has a verdict, and what was kept is what is loaded."""
-    experiments = STUDY.experiments(PolynomialSettings(**SMALL))
-    for name, experiment in experiments.items():
-        data = results[name]
-        assert data.sizes["seed"] == len(experiment.grid.seed_values)
-        if experiment.recipe:
-            assert set(np.unique(data["fate"].values)) <= {str(fate) for fate in Fate}
-    assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = lab.load(results.directory)
-    assert again.data.keys() == results.data.keys()
-    assert all(again[name].identical(data) for name, data in results.data.items())
-    assert again.verdicts.to_json() == results.verdicts.to_json()
-
-
-def test_no_claim_holds_against_itself(results: Any) -> None:
-    """A study whose controls are its effects is broken: no claim of it may hold, however good its numbers."""
-    claims = STUDY.claims(results.settings)
-    broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
-    found = judge(broken, results.data, streams(0)).to_json()
-    assert all(verdict["verdict"] != "holds" for verdict in found)
+def test_its_results_obey_the_laws(results: Any) -> None:
+    check_results(results)
 
 
 def test_what_needs_no_training_holds_at_the_smallest_size(results: Any) -> None:

@@ -13,13 +13,14 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
-from phasescope import lab, theory
+from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
 from phasescope.lab import study_named
 from phasescope.learners import PowerMLP
 from phasescope.studies.rich_and_lazy import neurons, products, relu
 from phasescope.studies.rich_and_lazy.neurons import fitting_time, foreseen
+from phasescope.testing import check_study
 from phasescope.vocabulary import Array, BadInput, Member
 
 STUDY = study_named("rich-and-lazy")
@@ -307,14 +308,9 @@ TINY: dict[str, Any] = {
 
 
 def test_the_study_runs_and_every_claim_is_judged(tmp_path: Path) -> None:
-    results = lab.run("rich-and-lazy", out=tmp_path / "run", **TINY)
+    results = check_study(STUDY, tmp_path / "run", settings=TINY)
     found = {claim["id"]: claim for claim in results.verdicts.to_json()}
-    assert len(found) >= 25
-    shown = {name for figure in results.figures() for name in figure.claims}
-    assert shown <= set(found)
     assert found["published-ends"]["measured"] < 1e-3
-    again = lab.run("rich-and-lazy", out=tmp_path / "run", **TINY)
-    assert again.verdicts.to_json() == results.verdicts.to_json()
 
 
 def test_both_scales_have_the_places_that_claims_look_up() -> None:

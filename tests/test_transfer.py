@@ -16,12 +16,12 @@ from phasescope import theory
 from phasescope.ensemble import streams, train
 from phasescope.ensemble.streams import initialized
 from phasescope.instruments import test_loss as loss_on_test
-from phasescope.lab import run, study_named
+from phasescope.lab import study_named
 from phasescope.learners import DeepLinear
 from phasescope.learners.linear import descend
 from phasescope.studies.transfer_phase_diagram import draws, relu
-from phasescope.studies.transfer_phase_diagram.settings import SCALES
 from phasescope.tasks import LinearTarget
+from phasescope.testing import check_study
 from phasescope.vocabulary import Array, BadInput, Grid, Member, Recipe
 
 STUDY = study_named("transfer-phase-diagram")
@@ -294,18 +294,5 @@ def test_relu_population_against_samples_and_finite_differences() -> None:
 # -- the study ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims) >= 12
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"claim {n}" in cited or (n == 10 and "and 10" in cited) for n in range(1, 11))
-    assert STUDY.experiments(SCALES[scale])
-
-
 def test_the_study_runs_at_the_smallest_settings(tmp_path: Path) -> None:
-    found = run(STUDY, out=tmp_path / "run", settings=TINY)
-    assert len(found.verdicts.to_json()) == len(STUDY.claims(found.settings))
-    shown = {claim for figure in found.figures() for claim in figure.claims}
-    assert shown <= {claim.id for claim in STUDY.claims(found.settings)}
-    assert all(figure.panels for figure in found.figures())
+    check_study(STUDY, tmp_path / "run", settings=TINY)

@@ -27,7 +27,8 @@ from phasescope.studies.transformer_signal import settings as study
 from phasescope.studies.transformer_signal.claims import crossing_of, exponent, first_crossing
 from phasescope.studies.transformer_signal.runs import _parts, backpropagate, numbers_of, propagate, simplex, state
 from phasescope.tasks.images import digits
-from phasescope.verdict import Control, judge
+from phasescope.testing import check_results
+from phasescope.verdict import judge
 from phasescope.vocabulary import BadInput, Grid, Member, Recipe
 
 STUDY = study_named("transformer-signal")
@@ -298,34 +299,14 @@ def test_crossings() -> None:
     assert first_crossing(bent) == pytest.approx([1.5, 4.0])
 
 
-@pytest.mark.parametrize("scale", study.SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(study.SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims)
-    assert all(claim.source.strip() and claim.control.effect is not claim.effect for claim in claims)
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"3.{n}" in cited for n in range(1, 9)), "claims 3.1-3.8 of the facts"
-
-
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     place = Path(tmp_path_factory.mktemp("transformer")) / "run"
     return lab.run("transformer-signal", out=place, device="cpu", settings=TINY)
 
 
-def test_it_runs_end_to_end(results: Any) -> None:
-    for name, experiment in STUDY.experiments(results.settings).items():
-        assert results[name].sizes["seed"] == len(experiment.grid.seed_values)
-    assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    figures = STUDY.figures(results.data, results.settings)
-    assert {claim for figure in figures for claim in figure.claims} <= {c.id for c in STUDY.claims(results.settings)}
-    again = lab.load(results.directory)
-    assert again.verdicts.to_json() == results.verdicts.to_json()
-
-
-def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None:
-    claims = [replace(c, control=Control("the effect itself", c.effect)) for c in STUDY.claims(results.settings)]
-    assert all(verdict["verdict"] != "holds" for verdict in judge(claims, results.data, streams(0)).to_json())
+def test_its_results_obey_the_laws(results: Any) -> None:
+    check_results(results)
 
 
 def test_networks_that_obey_the_theory_exactly_make_its_claims_hold(results: Any) -> None:

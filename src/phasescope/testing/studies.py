@@ -6,6 +6,7 @@ Each law takes the study, or results of it, and raises ``AssertionError`` with a
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,9 @@ import numpy as np
 
 from phasescope.errors import BadInput
 from phasescope.figures import Curves, Histogram
-from phasescope.lab import Results, Study, load, run
+from phasescope.lab import Results, Study, judge, load, run
 from phasescope.lab.study import Work
-from phasescope.verdict import Claim, Measured
+from phasescope.verdict import Claim, Control, Measured
 
 
 def check_study(study: Study, folder: str | Path, *, settings: Mapping[str, Any] | None = None) -> Results:
@@ -126,8 +127,11 @@ def law_everything_is_there(results: Results) -> None:
         data, where = results[name], f"{study.name}, {name}"
         for axis, values in e.grid.coords.items():
             assert list(data[axis].values) == list(values), f"{where}: another axis {axis}"
-        unsure = {f"{i.name}_error" for i in getattr(e, "watch", ())}  # not every instrument has an error
-        missing = {q.name for q in e.leaves(e.plan("cpu"))} - set(map(str, data.variables)) - unsure
+        # not every instrument has an error, and not every buffer is kept
+        sure = {
+            q.name for q in e.leaves(e.plan("cpu")) if not q.name.endswith("_error") and not q.name.startswith("final.")
+        }
+        missing = sure - set(map(str, data.variables))
         assert not missing, f"{where}: no {', '.join(sorted(missing))}"
     verdicts = [verdict["id"] for verdict in results.verdicts.to_json()]
     assert verdicts == [claim.id for claim in study.claims(s)], f"{study.name}: not every claim has a verdict"
@@ -149,6 +153,14 @@ def law_figures(results: Results) -> None:
             assert not bad, f"{where}: {bad} has more places than values"
             samples = panel.samples if isinstance(panel, Histogram) else ()
             assert all(np.ndim(values) == 1 for _, values in samples), f"{where}: a histogram of a table"
+
+
+def law_controls_count(results: Results) -> None:
+    """A study whose controls are its effects is broken: no claim of it holds, however good its numbers."""
+    claims = results.study.claims(results.settings)
+    broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
+    held = [verdict["id"] for verdict in judge(broken, results.data).to_json() if verdict["verdict"] == "holds"]
+    assert not held, f"{results.study.name}: {held} hold against themselves"
 
 
 def law_kept(results: Results) -> None:
@@ -178,7 +190,7 @@ def law_page(results: Results) -> None:
     assert not absent, f"{results.study.name}: the page says nothing of {absent}"
 
 
-RESULT_LAWS = (law_everything_is_there, law_figures, law_kept, law_page)
+RESULT_LAWS = (law_everything_is_there, law_figures, law_controls_count, law_kept, law_page)
 
 
 def check_results(results: Results) -> None:
