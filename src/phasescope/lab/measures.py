@@ -1,7 +1,7 @@
 """The measures that studies are written with: a reading at its start, its end, its peak, when it crosses a level.
 
-Each gives one value per seed at any cell, and they compose: ``steps_to("test_accuracy", 0.9) /
-steps_to("train_accuracy", 0.99)``. A measure of a study's own is a function of a cell's dataset under ``@Measure``.
+Each gives one value per seed at any cell, and they compose, such as ``end("test_loss") / highest("test_loss")``. A measure
+of a study's own is a function of a cell's dataset under ``@Measure``.
 """
 
 from __future__ import annotations
