@@ -1,6 +1,7 @@
 """How a study is run, judged, mapped and drawn: what all studies share, and nothing that one of them asks."""
 
-from phasescope.lab import drawing, measures
+from phasescope.lab import drawing as drawing
+from phasescope.lab import measures as measures
 from phasescope.lab.bench import Results, Stage, judge, run
 from phasescope.lab.folder import load
 from phasescope.lab.maps.results import MapResults
@@ -18,11 +19,9 @@ __all__ = [
     "Results",
     "Stage",
     "Study",
-    "drawing",
     "judge",
     "list_studies",
     "load",
-    "measures",
     "part",
     "phase_map",
     "run",

@@ -1,7 +1,7 @@
 """The measures that studies are written with: a reading at its start, its end, its peak, when it crosses a level.
 
-Each gives one value per seed at any cell, and they compose, such as ``end("test_loss") / highest("test_loss")``. A measure
-of a study's own is a function of a cell's dataset under ``@Measure``.
+Each gives one value per seed at any cell, and they compose, such as ``end("test_loss") / highest("test_loss")``. A
+measure of a study's own is a function of a cell's dataset under ``@Measure``.
 """
 
 from __future__ import annotations
@@ -14,29 +14,14 @@ import xarray as xr
 
 from phasescope.ensemble import last
 from phasescope.lab.readings import crossing, peak_step
-from phasescope.verdict import Cell, Expectation, Measure, Measured, at, least, most
+from phasescope.verdict import Cell as Cell
+from phasescope.verdict import Expectation
+from phasescope.verdict import Measure as Measure
+from phasescope.verdict import Measured as Measured
+from phasescope.verdict import at as at
+from phasescope.verdict import least as least
+from phasescope.verdict import most as most
 from phasescope.vocabulary import Array
-
-__all__ = [
-    "Cell",
-    "Measure",
-    "Measured",
-    "at",
-    "at_least",
-    "at_most",
-    "between",
-    "by_seed",
-    "end",
-    "highest",
-    "least",
-    "mean",
-    "most",
-    "near",
-    "start",
-    "step_of_peak",
-    "steps_to",
-    "value",
-]
 
 at_least, at_most = Expectation.at_least, Expectation.at_most
 between, near = Expectation.between, Expectation.near
