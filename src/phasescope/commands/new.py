@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import keyword
 import re
+import shlex
 import sys
 from datetime import date
 from importlib import resources
@@ -47,8 +48,8 @@ def new(name: str, arxiv: str = "", parent: Path | None = None) -> tuple[Path, s
     written = "\n".join(f"  {folder / file}" for file in files)
     return folder, (
         f"Written:\n{written}\nIt is a study that runs. Install it, run it, and make it yours:\n"
-        f"  {Path(sys.executable).name} -m pip install --editable {folder}\n  phasescope run {name}\n"
-        f"  pytest {folder}"
+        f"  {Path(sys.executable).name} -m pip install --editable {shlex.quote(str(folder))}\n  phasescope run {name}\n"
+        f"  pytest {shlex.quote(str(folder))}"
     )
 
 
