@@ -14,6 +14,7 @@ import pytest
 
 import phasescope as ps
 from phasescope.commands.new import new
+from phasescope.store import atomic
 from phasescope.testing import check_study
 
 
@@ -94,14 +95,14 @@ def test_what_it_refuses(name: str, arxiv: str, said: str, tmp_path: Path) -> No
 
 
 def test_it_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    written = Path.write_text
+    written = atomic.write_atomic
 
-    def full(self: Path, *words: Any, **more: Any) -> int:
-        if self.name == "claims.py":
+    def full(path: Path, data: bytes) -> None:
+        if path.name == "claims.py":
             raise OSError(28, "No space left on device")
-        return written(self, *words, **more)
+        written(path, data)
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr("phasescope.commands.new.write_atomic", full)
     with pytest.raises(ps.BadInput, match="disk"):
         new("spirals", "", tmp_path)
     assert list(tmp_path.iterdir()) == []

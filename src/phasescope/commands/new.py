@@ -15,7 +15,7 @@ from string import Template
 
 from phasescope.errors import BadInput, shown, told
 from phasescope.lab.registry import study_points
-from phasescope.store.atomic import new_folder
+from phasescope.store.atomic import new_folder, write_atomic
 
 NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 MOST = 40  # letters of a name: it stands in commands and in the names of folders
@@ -40,9 +40,8 @@ def new(name: str, arxiv: str = "", parent: Path | None = None) -> tuple[Path, s
         files[f"{package}/{part}.py"] = source / "package" / f"{part}.py.tmpl"
     try:
         with new_folder(folder) as place:
-            (place / package).mkdir()
             for file, template in files.items():
-                (place / file).write_text(Template(template.read_text("utf-8")).substitute(words), "utf-8")
+                write_atomic(place / file, Template(template.read_text("utf-8")).substitute(words).encode())
     except OSError as error:
         raise BadInput(told(error, folder)) from None
     written = "\n".join(f"  {folder / file}" for file in files)

@@ -180,11 +180,7 @@ def law_kept(results: Results) -> None:
 
 def law_page(results: Results) -> None:
     """A page is written, whole, that names every claim."""
-    page = results.page(results.directory / "page-of-the-laws.html")
-    try:
-        text = page.read_text("utf-8")
-    finally:
-        page.unlink()
+    text = results.page(results.directory / "report.html").read_text("utf-8")
     assert text.rstrip().endswith("</html>"), f"{results.study.name}: the page has no end"
     absent = [claim.id for claim in results.study.claims(results.settings) if claim.id not in text]
     assert not absent, f"{results.study.name}: the page says nothing of {absent}"
