@@ -26,6 +26,7 @@ import mpmath
 import numpy as np
 import pandas as pd
 import pytest
+import scipy
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -551,6 +552,39 @@ def test_what_can_not_be_told_is_refused_with_the_mend(what: str) -> None:
     finally:
         if hasattr(live, "close"):
             live.close()
+
+
+def by_loading() -> Any:
+    import colorsys
+
+    return colorsys.rgb_to_hls
+
+
+def by_loading_a_part() -> Any:
+    from xml.dom import pulldom
+
+    return pulldom.parse
+
+
+def by_a_part_that_loads_itself() -> Any:
+    return scipy.cluster.vq
+
+
+@pytest.mark.parametrize(
+    "function, module",
+    [(by_loading, "colorsys"), (by_loading_a_part, "xml.dom.pulldom"), (by_a_part_that_loads_itself, "scipy.cluster")],
+)
+def test_what_a_library_has_loaded_meanwhile_says_nothing(
+    function: Callable[[], Any], module: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that was killed after it had loaded a part is taken up by a process that has not."""
+    home, _, part = module.rpartition(".")
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    if home in sys.modules:
+        monkeypatch.delitem(vars(sys.modules[home]), part, raising=False)
+    before = fingerprint(function)
+    assert function() is not None and module in sys.modules
+    assert fingerprint(function) == before
 
 
 def test_it_is_the_same_in_a_fresh_process() -> None:

@@ -1,12 +1,15 @@
 """What code reaches through modules: their names, parts of them that are loaded later, what an import would bring.
 
-A module that is loaded is told by what it holds now; one that is not, by its file and the files that this imports, read
-and not run. What no reading can follow (``eval``, ``globals()``, modules by computed names) is refused.
+A module that is loaded is told by what it holds now; one of the user's that is not, by its file and the files that this
+imports, read and not run. A library's is loaded first, as the code would when it runs: a run that loads it on its way
+must find what an earlier one kept. What no reading can follow (``eval``, ``globals()``, modules by computed names) is
+refused.
 """
 
 from __future__ import annotations
 
 import builtins
+import contextlib
 import importlib.machinery
 import importlib.util
 import inspect
@@ -74,7 +77,10 @@ def reached(walk: Walk, value: Any, path: codes.Path, place: str) -> bytes:
         elif home.split(".")[0] == NAME:
             value = getattr(value, name, None)
         elif origin_of_module(home) is Origin.LIBRARY:
-            return hashed("name", ".".join(path[:taken]).encode()) + token(Origin.LIBRARY, home, name)
+            try:
+                value = getattr(value, name)  # many load a part when it is first asked for, and hold it from then on
+            except (AttributeError, ImportError):
+                return hashed("name", ".".join(path[:taken]).encode()) + token(Origin.LIBRARY, home, name)
         else:
             more, value = _absent(walk, value, name)
             told += more
@@ -160,6 +166,9 @@ def imported(walk: Walk, package: str, what: codes.Import) -> bytes:
         name = importlib.util.resolve_name("." * level + name, package)
     except ImportError:
         return hashed("not there", name.encode())
+    if _of_a_library_named(name):
+        for whole in (name, *(f"{name}.{part}" for part in names if part != "*")):
+            _load(whole)
     if name not in sys.modules:
         return hashed("imports", _unloaded(walk, name, names))
     if names and names != ("*",):
@@ -167,6 +176,23 @@ def imported(walk: Walk, package: str, what: codes.Import) -> bytes:
         return hashed("imports", *(reached(walk, home, (name, part), f"`{part}` of {name}") for part in names))
     # ``import a.b`` brings ``a``
     return hashed("imports", *(walk.of(sys.modules[whole]) for whole in {name: 0, name.split(".")[0]: 0}))
+
+
+def _of_a_library_named(name: str) -> bool:
+    """Return whether a module, loaded or not, is a library's: known by the file of its topmost package."""
+    top = name.split(".")[0]
+    if top in sys.modules:
+        return origin_of_module(top) is Origin.LIBRARY
+    file = _found(top, [])[0]
+    return file is not None and origin_of_file(file) is Origin.LIBRARY
+
+
+def _load(name: str) -> None:
+    """Load a library's module; what is not there, or can not be loaded here, stays unloaded in every process alike."""
+    home, _, part = name.rpartition(".")
+    if name not in sys.modules and not hasattr(sys.modules.get(home), part):
+        with contextlib.suppress(ImportError, OSError):
+            importlib.import_module(name)
 
 
 def package_of(space: dict[str, Any]) -> str:
