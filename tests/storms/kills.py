@@ -1,9 +1,12 @@
 """SIGKILL at random moments of every kind of run: nothing finished is lost, and the resumed run has the same bits.
 
 A warm parent forks the run into an empty folder, kills it, looks at the folder, and starts it again, until it is
-complete; then everything it leaves is compared, bit by bit, with what an undisturbed run left.
+complete; then everything it leaves is compared, bit by bit, with what an undisturbed run left. With ``--fresh`` every
+run is an interpreter of its own, as a user's is: forks of one parent have in common where things lie in memory, the order
+of sets, and what torch has loaded.
 
     python tests/storms/kills.py --count 1000            # under an hour on two cores
+    python tests/storms/kills.py --count 20 --fresh --only train-fused train-stacked   # an interpreter for each run
     python tests/storms/kills.py --count 6 --only train-fused --saboteur lost      # must find faults
 """
 
@@ -32,6 +35,7 @@ from storm import (
     child,
     differences,
     ended,
+    fresh,
     import_all,
     killed,
     last_line,
@@ -77,25 +81,41 @@ class Tally:
     faults: list[str] = field(default_factory=list)
 
 
-def start(victim: Victim, folder: Path, saboteur: str = "") -> int:
-    """Fork a child that runs the victim and leaves its arrays beside the folder."""
-
-    def work() -> None:
-        SABOTEURS[saboteur]()
-        np.savez(folder.with_suffix(".npz"), **victim.work(folder))
-        if folder.name.startswith("warm"):
-            (folder.parent / "modules.json").write_text(json.dumps(list(sys.modules)))
-
-    return child(work, folder.with_suffix(".said"))
+def work(victim: Victim, folder: Path, saboteur: str) -> None:
+    """Run the victim and leave its arrays beside the folder."""
+    SABOTEURS[saboteur]()
+    np.savez(folder.with_suffix(".npz"), **victim.work(folder))
+    if folder.name.startswith("warm"):
+        (folder.parent / "modules.json").write_text(json.dumps(list(sys.modules)))
 
 
-def undisturbed(victim: Victim, root: Path) -> Undisturbed:
+#: What an interpreter of its own does: told where the storms are, the victim's name, its folder, and the saboteur's name.
+ALONE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import kills, torch
+from pathlib import Path
+torch.set_num_threads(1)
+kills.work(next(v for v in kills.VICTIMS if v.name == sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+"""
+
+
+def start(victim: Victim, folder: Path, saboteur: str = "", alone: bool = False) -> int:
+    """Start a child that does ``work``: a fork, or an interpreter of its own."""
+    said = folder.with_suffix(".said")
+    if alone:
+        return fresh(ALONE, (str(Path(__file__).parent), victim.name, str(folder), saboteur), said)
+    return child(lambda: work(victim, folder, saboteur), said)
+
+
+def undisturbed(victim: Victim, root: Path, alone: bool) -> Undisturbed:
     """Run the victim twice into one folder without disturbing it; the first child of all warms caches on disk."""
     times = []
     for name in ("warm", "peace", "peace"):
-        import_all(root / "modules.json")  # what the first child imported, no later one must
+        if not alone:
+            import_all(root / "modules.json")  # what the first child imported, no later one must
         began, folder = time.monotonic(), root / f"{name}-{victim.name}"
-        code = ended(start(victim, folder), PATIENCE)
+        code = ended(start(victim, folder, alone=alone), PATIENCE)
         if code != 0:
             raise SystemExit(f"{victim.name} fails undisturbed ({code}): {last_line(folder.with_suffix('.said'))}")
         times.append(time.monotonic() - began)
@@ -136,6 +156,16 @@ def moment(victim: Victim, expected: Undisturbed, kept: int, moments: random.Ran
     return moments.uniform(0, making + 0.9 * expected.again)
 
 
+def until_kept(pid: int, folder: Path, least: int) -> int | None:
+    """Wait until ``least`` records are kept: most of an interpreter's life goes into imports, which the clock would meet."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until and len(list(folder.glob("records/??/*.safetensors"))) < least:
+        code = ended(pid, 0.002)
+        if code is not None:
+            return code
+    return None
+
+
 def until_it_writes(pid: int, folder: Path) -> int | None:
     """Wait a moment for a temporary file: a write is short, and chance alone meets few of them."""
     until = time.monotonic() + 0.5
@@ -168,14 +198,15 @@ def damaged(folder: Path) -> list[str]:
     return [f"{bad} damaged records after a kill"] if bad else []
 
 
-def round_of(
-    victim: Victim, folder: Path, expected: Undisturbed, moments: random.Random, kills: int, bad: str
-) -> Tally:
+def round_of(victim: Victim, folder: Path, expected: Undisturbed, moments: random.Random, kills: int, a: Any) -> Tally:
     """Kill one run at most ``kills`` times, let it finish, and compare."""
     tally, kept = Tally(), {}
     for left in range(kills, -1, -1):
-        pid = start(victim, folder, bad)
-        code = ended(pid, moment(victim, expected, len(kept), moments) if left else PATIENCE)
+        pid = start(victim, folder, a.saboteur, a.fresh)
+        if a.fresh and left and len(kept) < expected.records:
+            code = until_kept(pid, folder, moments.randint(len(kept) + 1, expected.records))
+        else:
+            code = ended(pid, moment(victim, expected, len(kept), moments) if left else PATIENCE)
         if code is None and left and moments.random() < AIMED:
             code = until_it_writes(pid, folder)
         if code is None:
@@ -202,16 +233,16 @@ def round_of(
     return tally
 
 
-def strike(victim: Victim, root: Path, expected: Undisturbed, kills: int, seed: str, bad: str) -> Tally:
+def strike(victim: Victim, root: Path, expected: Undisturbed, kills: int, seed: str, a: Any) -> Tally:
     """Kill the victim ``kills`` times in all, in as many rounds as that takes."""
     moments, whole = random.Random(seed), Tally()
     while (left := kills - whole.phases.total()) > 0:
         folder = root / f"{victim.name}-{seed.replace(':', '-')}-{whole.rounds}"
-        found = round_of(victim, folder, expected, moments, min(left, MOST_KILLS), bad)
+        found = round_of(victim, folder, expected, moments, min(left, MOST_KILLS), a)
         whole.phases.update(found.phases)
         whole.rounds += 1
         whole.faults += [f"{victim.name}: {fault}" for fault in found.faults]
-        if bad and whole.faults:
+        if a.saboteur and whole.faults:
             break
     return whole
 
@@ -223,7 +254,7 @@ def lane(number: int, lanes: int, plan: Mapping[str, int], root: Path, calm: Map
         if victim.name in plan:
             share = (plan[victim.name] + number) // lanes
             seed = f"{a.seed}:{victim.name}:{number}"
-            tally = strike(victim, root, calm[victim.name], share, seed, a.saboteur)
+            tally = strike(victim, root, calm[victim.name], share, seed, a)
             told[victim.name] = [tally.phases, tally.rounds, tally.faults]
     (root / f"lane{number}.json").write_text(json.dumps(told))
 
@@ -238,6 +269,7 @@ def main() -> int:
     """Run the storm and return its exit code."""
     parser = arguments(__doc__, 1000)
     parser.add_argument("--only", nargs="*", default=[], choices=[v.name for v in VICTIMS], help="these victims alone")
+    parser.add_argument("--fresh", action="store_true", help="every run is an interpreter of its own, not a fork")
     parser.add_argument("--lanes", type=int, default=min(os.cpu_count() or 1, 2), help="runs at a time")
     parser.add_argument(
         "--saboteur",
@@ -251,7 +283,7 @@ def main() -> int:
     rows: dict[str, Counter[str]] = {name: Counter() for name in plan}
     faults: list[str] = []
     with scratch("kills") as root:
-        calm = {v.name: undisturbed(v, root) for v in VICTIMS if v.name in plan}
+        calm = {v.name: undisturbed(v, root, a.fresh) for v in VICTIMS if v.name in plan}
         for name, c in calm.items():
             print(f"{name}: {c.records} records, {c.seconds:.2f} s undisturbed, {c.again:.2f} s where all is kept")
         said = [root / f"lane{n}.said" for n in range(a.lanes)]

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -55,6 +56,14 @@ def child(work: Callable[[], None], said: Path) -> int:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
+
+
+def fresh(code: str, words: Sequence[str], said: Path) -> int:
+    """Start ``code`` with ``words`` in an interpreter of its own, its errors in ``said``; return its process id."""
+    with said.open("w") as file:
+        process = subprocess.Popen([sys.executable, "-c", code, *words], stdout=file, stderr=file)
+    process.returncode = 0  # it is waited for by its id, as a forked child is
+    return process.pid
 
 
 def ended(pid: int, seconds: float) -> int | None:
