@@ -19,6 +19,7 @@ import phasescope.ensemble.plan as plan
 from phasescope import theory
 from phasescope.ensemble import Progress, final, last, measure, streams, train
 from phasescope.ensemble.jobs import jobs
+from phasescope.ensemble.measure import measured, to_measure
 from phasescope.ensemble.reference import train_reference
 from phasescope.ensemble.schedule import GROUP, Watcher, groups, record_steps
 from phasescope.ensemble.streams import initialized
@@ -648,6 +649,14 @@ def test_tiles_agree_to_rounding() -> None:
     ]  # fmt: skip
     for run in runs[1:]:
         assert np.abs(run["final.embed"] - runs[0]["final.embed"]).max() < 1e-10
+
+
+def test_what_is_measured_does_not_depend_on_workers() -> None:
+    grid = Grid({"train_fraction": (0.4, 0.8)}, seeds=5)
+    chosen = to_measure(PowerMLP(7, 9), addition(7), grid)
+    alone = measured(chosen, grid, WATCH, workers=1)
+    assert measured(chosen, grid, WATCH, workers=3).identical(alone)
+    assert measure(PowerMLP(7, 9), addition(7), grid, WATCH).identical(alone)
 
 
 def test_exact_networks_are_measured() -> None:

@@ -194,7 +194,9 @@ class Elsewhere:
     def leaves(self, planned: None) -> list[Quantity]:
         return [Quantity("loss", "nats", "elsewhere", ("layer",), {"layer": [0, 1]})]
 
-    def run(self, keeper: Any, device: str = "auto", workers: int | None = None, on_progress: Any = None) -> xr.Dataset:
+    def run(
+        self, planned: None, keeper: Any, device: str = "auto", workers: int | None = None, on_progress: Any = None
+    ) -> xr.Dataset:
         values = np.arange(12.0).reshape(2, 3, 2)
         return xr.Dataset({"loss": (("width", "seed", "layer"), values)}, {**self.grid.coords, "layer": [0, 1]})
 

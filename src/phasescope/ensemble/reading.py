@@ -111,12 +111,12 @@ def scores(seen: Subject, spreads: Sequence[tuple[float, float] | None]) -> tupl
 
     ``spreads`` are the variances of each one's real targets, on training and on test rows; None for class labels.
     """
-    found = []
+    found, weights = [], seen.weights.double()
+    if spreads[0] is None:
+        largest, answers = seen.logits().max(-1)
+        right = (answers == seen.labels).double().masked_fill(~largest.isfinite(), torch.nan)
     for at, rows in enumerate((seen.train, seen.test)):
-        weights = seen.weights.double()
         if spreads[0] is None:
-            largest, answers = seen.logits().max(-1)
-            right = (answers == seen.labels).double().masked_fill(~largest.isfinite(), torch.nan)
             score = mean_over(right, rows, weights)
         else:
             variance = torch.tensor([pair[at] if pair else 0.0 for pair in spreads], device=weights.device)

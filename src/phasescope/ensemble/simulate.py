@@ -101,6 +101,7 @@ class Simulation:
 
     def run(
         self,
+        planned: None,
         keeper: Keeper | None,
         device: str = "auto",
         workers: int | None = None,

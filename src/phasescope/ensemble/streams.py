@@ -141,4 +141,6 @@ def _parts_first(module: nn.Module, met: set[nn.Module]) -> Iterator[nn.Module]:
 
 def global_state() -> tuple[Any, ...]:
     """Return the states of the generators that torch, numpy and Python share: code that draws from one moves it."""
-    return torch.default_generator.get_state().numpy().tobytes(), repr(np.random.get_state()), random.getstate()  # noqa: NPY002
+    numpys = np.random.get_state(legacy=False)  # noqa: NPY002
+    words = numpys["state"].pop("key").tobytes()  # to write them as text takes longer than a forward pass
+    return torch.default_generator.get_state().numpy().tobytes(), words, repr(numpys), random.getstate()

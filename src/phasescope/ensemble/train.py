@@ -123,7 +123,7 @@ def train(
     Raises ``BadInput`` for unknown axes, data and networks that do not fit or of which it can not be told what changes
     their numbers, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
     """
-    where = device_named(device)
+    device_named(device)
     if tile is not None:
         whole_number("tile", tile)
     if not (isinstance(checkpoint_every, int | float) and checkpoint_every >= 0):
@@ -132,15 +132,32 @@ def train(
         function("on_progress", on_progress)
     if keeper is not None and (isinstance(keeper, type) or not isinstance(keeper, Keeper)):
         raise BadInput(f"keeper is {shown(keeper)}: give a ps.Store(folder), or leave it out.")
-    count = workers or plan.cores()
     chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)
+    return trained(
+        chosen, grid, device=device, tile=tile, workers=workers, keeper=keeper, on_progress=on_progress,
+        checkpoint_every=checkpoint_every,
+    )  # fmt: skip
+
+
+def trained(
+    chosen: Sequence[Job],
+    grid: Grid | Scatter,
+    *,
+    device: str = "auto",
+    tile: int | None = None,
+    workers: int | None = None,
+    keeper: Keeper | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    checkpoint_every: float = 5.0,
+) -> xr.Dataset:
+    """Return the dataset of ``train`` from its jobs, as ``planned`` made them of ``grid`` for the same ``device``."""
     run = _Run(chosen, keeper, on_progress, checkpoint_every)
     if chosen[0].engine.startswith("fused"):
-        run.fused(count)
+        run.fused(workers or plan.cores())
     else:
-        run.stacked(where, tile)
+        run.stacked(device_named(device), tile)
     run.on_progress(run.progress)
-    return to_dataset(grid, watch, at_end, [run.found[i] for i in range(len(chosen))])
+    return to_dataset(grid, chosen[0].watch, chosen[0].at_end, [run.found[i] for i in range(len(chosen))])
 
 
 def planned(

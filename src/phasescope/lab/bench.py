@@ -196,7 +196,7 @@ def run(
     started = time.monotonic()
     rehearse(claims, chosen.figures, experiments, plans, numbers, chosen.scales[scale])
     with resumable(), Store(directory) as store:
-        parts = _parts(experiments, store, device, workers, on_progress or (lambda stage: None))
+        parts = _parts(experiments, plans, store, device, workers, on_progress or (lambda stage: None))
         verdicts = judge(claims, parts)
         facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
         store.save_results(join(parts), verdicts.to_json(), facts)
@@ -229,6 +229,7 @@ def _planned(
 
 def _parts(
     experiments: Mapping[str, Work],
+    plans: Mapping[str, Any],
     store: Store,
     device: str,
     workers: int | None,
@@ -248,7 +249,7 @@ def _parts(
             latest = progress
             tell(Stage(*where, progress, mixed, unit))
 
-        parts[name] = e.run(store, device, workers, on_progress)
+        parts[name] = e.run(plans[name], store, device, workers, on_progress)
         # what early release and the store have spared is no longer ahead
         total -= e.budget - latest.steps_done
         before += latest.steps_done

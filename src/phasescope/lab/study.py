@@ -10,12 +10,12 @@ import xarray as xr
 from torch import nn
 
 from phasescope.checks import BadInput, kind, number, optional, shown, takes, text
-from phasescope.ensemble import Progress, Quantity, measure, train
+from phasescope.ensemble import Progress, Quantity
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike
-from phasescope.ensemble.measure import to_measure
+from phasescope.ensemble.measure import measured, to_measure
 from phasescope.ensemble.results import only_at_end
 from phasescope.ensemble.schedule import record_steps
-from phasescope.ensemble.train import planned
+from phasescope.ensemble.train import planned, trained
 from phasescope.figures import Figure
 from phasescope.figures import Paper as Paper
 from phasescope.verdict import Claim
@@ -58,12 +58,13 @@ class Work(Protocol):
 
     def run(
         self,
+        planned: Any,
         keeper: Keeper | None,
         device: str = "auto",
         workers: int | None = None,
         on_progress: Callable[[Progress], None] | None = None,
     ) -> xr.Dataset:
-        """Do it, and return one dataset over the grid; what ``keeper`` has of it is not done again."""
+        """Do what was planned, and return one dataset over the grid; what ``keeper`` has of it is not done again."""
         ...
 
 
@@ -139,6 +140,7 @@ class Experiment:
 
     def run(
         self,
+        planned: Sequence[Job],
         keeper: Keeper | None,
         device: str = "auto",
         workers: int | None = None,
@@ -146,11 +148,8 @@ class Experiment:
     ) -> xr.Dataset:
         """Train every member, or read it as it is initialized; see ``ps.train`` and ``ps.measure``."""
         if self.recipe is not None:
-            return train(
-                self.learner, self.task, self.grid, self.recipe, self.watch, at_end=self.at_end, device=device,
-                keeper=keeper, workers=workers, on_progress=on_progress,
-            )  # fmt: skip
-        found = measure(self.learner, self.task, self.grid, self.at_end)
+            return trained(planned, self.grid, device=device, keeper=keeper, workers=workers, on_progress=on_progress)
+        found = measured(planned, self.grid, self.at_end, workers)
         if on_progress is not None:
             on_progress(Progress(len(self.grid), 0, finished=len(self.grid)))
         return found
