@@ -55,7 +55,7 @@ def _exact(s: ManifoldSettings) -> dict[str, Simulation]:
         "free": Simulation(
             "free embeddings under the gradient",
             measure_free,
-            Grid({"dimension": (s.data // 2, s.data, 2 * s.data)}, seeds=s.seeds),
+            Grid({"dimension": s.free_dimensions}, seeds=s.seeds),
             path,
             {"data": s.data, "horizon": s.horizon, "rate": rate, "every": every},
         ),

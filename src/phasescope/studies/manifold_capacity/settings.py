@@ -46,6 +46,11 @@ class ManifoldSettings(Settings):
     pairs: Literal["", "emoji"] = ""
     pair_steps: Annotated[int, Field(ge=1)] = 1000
 
+    @property
+    def free_dimensions(self) -> tuple[int, ...]:
+        """Half of ``data``, as many, and twice as many: where free embeddings follow the gradient."""
+        return self.data // 2, self.data, 2 * self.data
+
 
 SCALES = {
     "pocket": ManifoldSettings(),
