@@ -41,7 +41,8 @@ def _deviation(missed: Measure, law: Callable[[int, int], float], data: int) -> 
 
     def read(cell: xr.Dataset) -> xr.DataArray:
         predicted = cell["dimension"].copy(data=[law(data, int(n)) for n in cell["dimension"].values])
-        return np.abs(predicted - missed.read(cell)).max("dimension")
+        largest: xr.DataArray = abs(missed.read(cell) - predicted).max("dimension")
+        return largest
 
     return Measure(read, f"largest deviation of {missed} from theory over dimensions")
 

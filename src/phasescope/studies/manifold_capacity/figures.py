@@ -1,129 +1,111 @@
-"""The figures of the study ``manifold-capacity``, described in building blocks."""
+"""The figures of the study ``manifold-capacity``: which reading is shown, of which cells, beside which law."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, Line
-from phasescope.lab.readings import band
-from phasescope.lab.study import part
+from phasescope.lab.drawing import Data, curves, law, level, lines, over
+from phasescope.lab.measures import Cell, at
 from phasescope.studies.manifold_capacity.settings import ManifoldSettings
+from phasescope.vocabulary import Array
 
 DIMENSION = Axis("dimension D", "log")
 ERROR = Axis("percent error (share of the bound)")
+FACTOR = Axis("factor of the bound")
+LOG_ERROR = Axis("percent error (share)", "log")
 
 
-def figures(data: xr.Dataset, s: ManifoldSettings) -> Sequence[Figure]:
+def figures(data: Data, s: ManifoldSettings) -> Sequence[Figure]:
     """Return the study's figures."""
     found = (_uniform, _trained, _limits, _flow, _scaling, _images, *((_pairs,) if s.pairs else ()))
     return tuple(draw(data, s) for draw in found)
 
 
-def _uniform(data: xr.Dataset, s: ManifoldSettings) -> Figure:
-    seen = part(data, "uniform").error.isel(data=0)
-    fine = np.geomspace(s.uniform_dimensions[0], s.uniform_dimensions[-1], 200)
+def _fine(sizes: Sequence[int], count: int = 200) -> Array:
+    return np.geomspace(sizes[0], sizes[-1], count)
+
+
+def _uniform(data: Data, s: ManifoldSettings) -> Figure:
+    fine = _fine(s.uniform_dimensions)
     one = Curves(
         "128 data", DIMENSION, ERROR,
-        [
-            band("uniform embeddings", seen, seen.dimension.values),
-            Line("1 - 2F1(1/2, -1/2; 2; c)", fine, np.array([theory.uniform_percent_error(128, n) for n in fine]),
-                 role="theory"),
-            Line("c / 8", fine, np.minimum(fine, 128) / np.maximum(fine, 128) / 8, role="control"),
-        ],
+        [*lines(data, {"uniform embeddings": ("error", at("uniform"))}, np.array(s.uniform_dimensions)),
+         law("1 - 2F1(1/2, -1/2; 2; c)", partial(theory.uniform_percent_error, 128), fine),
+         Line("c / 8", fine, np.minimum(fine, 128) / np.maximum(fine, 128) / 8, role="control")],
         marks=((128.0, "P = D"),),
     )  # fmt: skip
-    many = part(data, "large").error
-    lines = []
-    for count in s.large[1::2]:
-        lines.append(band(f"{count} data", many.sel(data=count), many.dimension.values))
-    places = np.geomspace(s.large[0], s.large[-1], 200)
     middle = s.large[len(s.large) // 2]
-    law = np.array([theory.uniform_percent_error(middle, n) for n in places])
-    lines.append(Line(f"theory, {middle} data", places, law, role="theory"))
+    many = over("many numbers of data", data, DIMENSION, s.large, ERROR,
+        {f"{count} data": ("error", at("large", data=count)) for count in s.large[1::2]},
+        laws={f"theory, {middle} data": partial(theory.uniform_percent_error, middle)}, fine=_fine(s.large),
+    )  # fmt: skip
     return Figure(
         "uniform", "Uniform embeddings miss most of the bound where P = D",
         "No training. Median over seeds, band from the least to the largest. c is the smaller of D / P and P / D.",
-        [one, Curves("many numbers of data", DIMENSION, ERROR, lines)],
+        [one, many],
         ("uniform-peak", "uniform-wide", "uniform-curve", "uniform-double-descent"),
     )  # fmt: skip
 
 
-def _trained(data: xr.Dataset, s: ManifoldSettings) -> Figure:
-    seen = part(data, "dimensions")
-    fine = np.geomspace(s.dimensions[0], s.dimensions[-1], 200)
-    over = Curves(
-        f"{s.data} data, two views", DIMENSION, ERROR,
-        [
-            band(f"Adam, {s.steps} steps", seen.error, seen.dimension.values),
-            Line("uniform, views agree", fine, np.array([theory.uniform_percent_error(s.data, n) for n in fine]),
-                 role="theory"),
-        ],
-        marks=((float(s.data), "P = D"),),
+def _trained(data: Data, s: ManifoldSettings) -> Figure:
+    peak = ((float(s.data), "P = D"),)
+    uniform = {
+        "uniform, views agree": partial(theory.uniform_percent_error, s.data)
+    }  # the same if P and D change roles
+    dimension = over(f"{s.data} data, two views", data, DIMENSION, s.dimensions, ERROR,
+        {f"Adam, {s.steps} steps": ("error", at("dimensions"))}, laws=uniform, fine=_fine(s.dimensions), marks=peak,
     )  # fmt: skip
-    batches = part(data, "batches").error
-    lines = [band(f"{views} views", batches.sel(views=views), batches["data"].values) for views in s.views]
-    counts = np.geomspace(s.batches[0], s.batches[-1], 200)
-    law = np.array([theory.uniform_percent_error(n, s.data) for n in counts])
-    lines.append(Line("uniform, views agree", counts, law, role="theory"))
-    batch = Curves(
-        f"{s.data} dimensions", Axis("data per batch P", "log"), ERROR, lines, marks=((float(s.data), "P = D"),)
-    )
+    batch = over(f"{s.data} dimensions", data, Axis("data per batch P", "log"), s.batches, ERROR,
+        {f"{views} views": ("error", at("batches", views=views)) for views in s.views},
+        laws=uniform, fine=_fine(s.batches), marks=peak,
+    )  # fmt: skip
     return Figure(
         "trained", "Double descent of trained encoders, in the dimension and in the batch",
         f"Mean of the last {s.last} batches, median over {s.seeds} seeds, band from the least to the largest. The line "
         "is what uniform embeddings miss; encoders miss more, because noisy views do not quite agree.",
-        [over, batch], ("trained-peak", *(f"batch-peak-{views}" for views in s.views)),
+        [dimension, batch], ("trained-peak", *(f"batch-peak-{views}" for views in s.views)),
     )  # fmt: skip
 
 
-def _limits(data: xr.Dataset, s: ManifoldSettings) -> Figure:
-    seen = part(data, "dimensions")
-    x = seen.dimension.values
-    fine = np.geomspace(s.dimensions[0], s.dimensions[-1], 200)
-    law = np.array([1 - theory.uniform_percent_error(s.data, n) for n in fine])
-    share = Curves(
-        "two factors", DIMENSION, Axis("factor of the bound"),
-        [
-            band("flatness of the spectrum", seen.flatness, x),
-            Line("uniform embeddings", fine, law, role="theory"),
-            band("length of the centroids", seen.length, x, role="control"),
-        ],
+def _limits(data: Data, s: ManifoldSettings) -> Figure:
+    def flatness(n: float) -> float:
+        return 1 - theory.uniform_percent_error(s.data, n)
+
+    dimensions, views = at("dimensions"), at("views")
+    share = over("two factors", data, DIMENSION, s.dimensions, FACTOR,
+        {"flatness of the spectrum": ("flatness", dimensions)}, laws={"uniform embeddings": flatness},
+        fine=_fine(s.dimensions), control={"length of the centroids": ("length", dimensions)},
     )  # fmt: skip
-    many = part(data, "views")
-    views = Curves(
-        f"over views, P = {2 * s.data}, D = {s.data}", Axis("views K", "log"), Axis("factor of the bound"),
-        [
-            band("flatness of the spectrum", many.flatness, many.views.values),
-            Line("uniform embeddings", many.views.values.astype(float),
-                 np.full(len(s.more_views), 1 - theory.uniform_percent_error(2 * s.data, s.data)), role="theory"),
-            band("length of the centroids", many.length, many.views.values, role="control"),
-        ],
+    many = Curves(
+        f"over views, P = {2 * s.data}, D = {s.data}", Axis("views K", "log"), FACTOR,
+        [*lines(data, {"flatness of the spectrum": ("flatness", views)}, np.array(s.more_views)),
+         level("uniform embeddings", flatness(2 * s.data), np.array(s.more_views)),
+         *lines(data, {"length of the centroids": ("length", views)}, np.array(s.more_views), role="control")],
     )  # fmt: skip
     return Figure(
         "limits", "What trained encoders miss, in two factors",
         "1 - percent error = length x flatness, exactly. The length says how far views of a datum agree. The flatness, "
         "on batches never seen, is near that of uniform embeddings: an encoder places each datum without the others.",
-        [share, views], ("trained-is-uniform",),
+        [share, many], ("trained-is-uniform",),
     )  # fmt: skip
 
 
-def _flow(data: xr.Dataset, s: ManifoldSettings) -> Figure:
-    seen = part(data, "free").error
-    lines = []
-    times = np.linspace(0, float(seen.time[-1]), 100)
-    for dimension in seen.dimension.values:
-        run = seen.sel(dimension=dimension)
-        lines.append(band(f"D = {dimension}", run, run.time.values))
-        start = float(run.isel(time=0).median())
-        law = theory.free_percent_error(start, times, s.data, int(dimension))
-        lines.append(Line(f"tanh law, D = {dimension}", times, law, role="theory"))
-    panel = Curves(
-        f"{s.data} free embeddings", Axis("time of the gradient flow"), Axis("percent error (share)", "log"), lines
-    )
+def _flow(data: Data, s: ManifoldSettings) -> Figure:
+    found = []
+    for dimension in s.free_dimensions:
+        cell = at("free", dimension=dimension)
+        error = cell.of(data).error
+        times = np.linspace(0, float(error.time[-1]), 100)
+        start = float(error.isel(time=0).median())
+        known = theory.free_percent_error(start, times, s.data, dimension)
+        found += lines(data, {f"D = {dimension}": ("error", cell)}, error.time.values)
+        found.append(Line(f"tanh law, D = {dimension}", times, known, role="theory"))
+    panel = Curves(f"{s.data} free embeddings", Axis("time of the gradient flow"), LOG_ERROR, found)
     return Figure(
         "flow", "Free embeddings approach the bound everywhere, also at P = D",
         "Unit rows that follow the gradient. The law is exact where only the sum of squared norms is kept.", [panel],
@@ -131,61 +113,53 @@ def _flow(data: xr.Dataset, s: ManifoldSettings) -> Figure:
     )  # fmt: skip
 
 
-def _scaling(data: xr.Dataset, s: ManifoldSettings) -> Figure:
-    seen = part(data, "dimensions").curve
+def _scaling(data: Data, s: ManifoldSettings) -> Figure:
     chosen = [n for n in s.dimensions if n <= s.data // 2 or n == s.data or n >= 2 * s.data]
-    lines = [band(f"D = {n}", seen.sel(dimension=n)) for n in chosen]
-    batches = part(data, "batches").curve.isel(views=0)
     work = []
     for count in s.batches[::2]:
-        run = batches.sel(data=count)
-        work.append(band(f"P = {count}", run, run.step.values * count * s.views[0]))
-    error = Axis("percent error (share)", "log")
+        cell = at("batches", views=s.views[0], data=count)
+        seen = cell.of(data).step.values * count * s.views[0]
+        work += lines(data, {f"P = {count}": ("curve", cell)}, seen)
     return Figure(
         "scaling", "Errors over steps and over compute",
         "Mean error since the point before. Straight lines are power laws; at P = D the line lies high.",
         [
-            Curves(f"{s.data} data", Axis("step", "log"), error, lines),
-            Curves(f"{s.data} dimensions", Axis("embeddings computed, P K steps", "log"), error, work),
+            curves(f"{s.data} data", data, LOG_ERROR,
+                {f"D = {n}": ("curve", at("dimensions", dimension=n)) for n in chosen}),
+            Curves(f"{s.data} dimensions", Axis("embeddings computed, P K steps", "log"), LOG_ERROR, work),
         ],
         ("error-falls", "power-law"),
     )  # fmt: skip
 
 
-def _images(data: xr.Dataset, s: ManifoldSettings) -> Figure:
-    seen, untrained = part(data, "images"), part(data, "untrained")
-    over = part(data, "image_dimensions").error
-    fine = np.geomspace(s.image_dimensions[0], s.image_dimensions[-1], 100)
-    peak = Curves(
-        f"{s.images}, P = {s.data}, two views", DIMENSION, ERROR,
-        [
-            band("encoder", over, over.dimension.values),
-            Line("uniform, views agree", fine, np.array([theory.uniform_percent_error(s.data, n) for n in fine]),
-                 role="theory"),
-        ],
-        marks=((float(s.data), "P = D"),),
+def _points(data: Data, x: str, y: str, cells: Mapping[str, Cell]) -> list[Line]:
+    """Return one point per seed for each cell, at two of its readings."""
+    found = {label: cell.of(data) for label, cell in cells.items()}
+    return [Line(label, seen[x].values, seen[y].values, joined=False) for label, seen in found.items()]
+
+
+def _images(data: Data, s: ManifoldSettings) -> Figure:
+    cells = {
+        "trained": at("images", views_of="same"),
+        "views of different images": at("images", views_of="other"),
+        "untrained": at("untrained"),
+    }
+    peak = over(f"{s.images}, P = {s.data}, two views", data, DIMENSION, s.image_dimensions, ERROR,
+        {"encoder": ("error", at("image_dimensions"))},
+        laws={"uniform, views agree": partial(theory.uniform_percent_error, s.data)},
+        fine=_fine(s.image_dimensions, 100), marks=((float(s.data), "P = D"),),
     )  # fmt: skip
     plane = Curves(
         "test embeddings", Axis("alignment: squared distance of views"), Axis("uniformity (nat)"),
-        [
-            Line("trained", seen.alignment.sel(views_of="same").values, seen.uniformity.sel(views_of="same").values,
-                 joined=False),
-            Line("views of different images", seen.alignment.sel(views_of="other").values,
-                 seen.uniformity.sel(views_of="other").values, joined=False),
-            Line("untrained", untrained.alignment.values, untrained.uniformity.values, joined=False),
-            Line("least possible", np.array([0.0, 2.0]), np.full(2, theory.uniform_potential(s.data)), role="theory"),
-        ],
+        [*_points(data, "alignment", "uniformity", cells),
+         level("least possible", theory.uniform_potential(s.data), np.array([0.0, 2.0]))],
     )  # fmt: skip
+    untrained = data["untrained"]
     pixels = untrained.pixels.values
-    least = float(min(pixels.min(), untrained.probe.values.min()))
+    ends = np.array([min(pixels.min(), untrained.probe.values.min()), pixels.max()])
     probes = Curves(
         f"linear probe with {s.labelled} labels", Axis("test accuracy on pixels"), Axis("test accuracy on the encoder"),
-        [
-            Line("trained", pixels, seen.probe.sel(views_of="same").values, joined=False),
-            Line("views of different images", pixels, seen.probe.sel(views_of="other").values, joined=False),
-            Line("untrained", pixels, untrained.probe.values, joined=False),
-            Line("no gain", np.array([least, pixels.max()]), np.array([least, pixels.max()]), role="theory"),
-        ],
+        [*_points(data, "pixels", "probe", cells), Line("no gain", ends, ends, role="theory")],
     )  # fmt: skip
     return Figure(
         "images", f"Encoders of real images: {s.images}",
@@ -195,16 +169,16 @@ def _images(data: xr.Dataset, s: ManifoldSettings) -> Figure:
     )  # fmt: skip
 
 
-def _pairs(data: xr.Dataset, s: ManifoldSettings) -> Figure:
-    recall, chance = part(data, "pairs").recall, float(part(data, "pairs").chance.mean())
-    clip = recall.sel(objective="contrastive").values
-    ends = np.array([chance, max(clip.max(), recall.max())])
+def _pairs(data: Data, s: ManifoldSettings) -> Figure:
+    mmcr, clip = (at("pairs", objective=name).of(data) for name in ("mmcr", "contrastive"))
+    x, chance = clip.recall.values, float(data["pairs"].chance.mean())
+    ends = np.array([chance, max(x.max(), mmcr.recall.values.max())])
     points = Curves(
         f"{s.pairs} and their names, batches of {s.data}", Axis("held-out recall at 10, CLIP's loss"),
         Axis("held-out recall at 10"),
         [
-            Line("MMCR", clip, recall.sel(objective="mmcr").values, joined=False),
-            Line("names of other pictures", clip, part(data, "mismatched").recall.values, joined=False),
+            Line("MMCR", x, mmcr.recall.values, joined=False),
+            Line("names of other pictures", x, data["mismatched"].recall.values, joined=False),
             Line("equal", ends, ends, role="theory"),
             Line("chance", ends, np.full(2, chance), role="control"),
         ],

@@ -1,16 +1,17 @@
-"""The claims of the study ``model-collapse``: each an effect per seed, an expectation fixed here, and a control."""
+"""The claims of the study ``model-collapse``: a measure at a cell, an expectation fixed here, and a control."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import xarray as xr
 
 from phasescope import theory
-from phasescope.lab.study import part
+from phasescope.lab.measures import Cell, Measure, Measured, at, at_least, at_most, most, near
 from phasescope.studies.model_collapse.settings import CollapseSettings
-from phasescope.verdict import Claim, Control, Effect, Expectation
+from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
 PAPER = "Gerstgrasser et al. 2024"
@@ -23,245 +24,178 @@ def claims(s: CollapseSettings) -> Sequence[Claim]:
     return tuple(claim for group in groups for claim in group(s))
 
 
-def _table(data: xr.Dataset, experiment: str, reading: str, **at: object) -> Array:
-    """Return a quantity (fits, seeds) at one place of its grid."""
-    found = part(data, experiment)[reading]
-    return np.asarray((found.sel(at) if at else found).transpose("fit", "seed").values)
+def _of_fit(reading: str, fit: int) -> Measure:
+    """Return a reading of one fit; the first, to real data, is fit 1."""
+    return Measure(lambda cell: cell[reading].isel(fit=fit - 1), f"{reading} of fit {fit}")
+
+
+def _linear_model(policy: str, design: str = "same", variance: float = 1.0) -> Cell:
+    return at("linear", policy=policy, design=design, variance=variance)
+
+
+REPLACED, ACCUMULATED = _linear_model("replace"), _linear_model("accumulate")
 
 
 def _linear(s: CollapseSettings) -> Sequence[Claim]:
     first, n = theory.first_error(1.0, s.inputs, s.samples), np.arange(1, s.fits + 1)
     places = np.array([p for p in PLACES if p <= s.fits]) - 1
     sums = theory.error_growth("accumulate", s.fits)
+    last_error = _of_fit("error", s.fits)
 
-    def errors(data: xr.Dataset, policy: str, variance: float = 1.0) -> Array:
-        return _table(data, "linear", "error", policy=policy, design="same", variance=variance)
-
-    def slope(policy: str) -> Effect:
+    @partial(Measure, words="slope of error over fits")
+    def slope(cell: xr.Dataset) -> Array:
         centred = n - n.mean()
-        return lambda data: np.asarray(centred @ errors(data, policy) / (centred @ centred) / first)
+        return np.asarray(cell.error.transpose("seed", "fit").values @ centred / (centred @ centred))
 
-    def off(policy: str) -> Effect:
-        return lambda data: np.asarray(np.abs(errors(data, policy) / first / sums[:, None] - 1)[places].max(0))
+    @partial(Measure, words="largest deviation of error from the sum of 1/i^2")
+    def off(cell: xr.Dataset) -> Array:
+        growth = cell.error.transpose("seed", "fit").values / first
+        return np.asarray(np.abs(growth / sums - 1)[:, places].max(1))
 
-    def apart(fit: int) -> Effect:
-        return lambda data: np.asarray(errors(data, "replace")[fit] / errors(data, "accumulate")[fit])
+    def apart(fit: int) -> Measured:
+        error = _of_fit("error", fit)
+        return error(REPLACED) / error(ACCUMULATED)
 
-    def louder(variance: float) -> Effect:
-        return lambda data: np.asarray(
-            np.mean([errors(data, p, variance)[-1] / errors(data, p)[-1] for p in ("replace", "accumulate")], axis=0)
-        )
+    def louder(variance: float) -> Measured:
+        replaced = last_error(_linear_model("replace", variance=variance)) / last_error(REPLACED)
+        accumulated = last_error(_linear_model("accumulate", variance=variance)) / last_error(ACCUMULATED)
+        return (replaced + accumulated) / 2
 
     known = float(s.fits / sums[-1])
     return (
-        Claim(
-            "replace-slope",
+        Claim("replace-slope",
             "If labels are replaced, the error grows by the first error s^2 d/(T - d - 1) per fit (ratio of slopes)",
-            f"{PAPER}, linear model; theory.linear_errors; claim 5.4.1",
-            slope("replace"),
-            Expectation.near(1.0, 0.05),
-            Control("labels accumulate", slope("accumulate")),
-        ),
-        Claim(
-            "accumulate-sums",
+            f"{PAPER}, linear model; theory.linear_errors; claim 5.4.1", (slope / first)(REPLACED), near(1.0, 0.05),
+            Control("labels accumulate", ACCUMULATED)),
+        Claim("accumulate-sums",
             "If they accumulate on one design, it is the first error times the sum of 1/i^2 (largest deviation)",
-            "derived here (theory.linear_errors), the paper's bound as an equality; claim 5.4.2",
-            off("accumulate"),
-            Expectation.at_most(0.05),
-            Control("labels replaced", off("replace")),
-        ),
-        Claim(
-            "policies-apart",
-            f"After {s.fits} fits replacing errs {known:.1f} times as much as accumulating",
-            f"{PAPER}, linear model; claim 5.4.3",
-            apart(s.fits - 1),
-            Expectation.near(known, 0.08 * known),
-            Control("after the first fit", apart(0)),
-        ),
-        Claim(
-            "noise-scale",
-            "Twice the noise variance doubles the last error under both policies (mean ratio)",
-            f"{PAPER}, linear model; claim 5.4.5",
-            louder(2.0),
-            Expectation.near(2.0, 0.1),
-            Control("four times the noise variance", louder(4.0)),
-        ),
-    )
+            "derived here (theory.linear_errors), the paper's bound as an equality; claim 5.4.2", off(ACCUMULATED),
+            at_most(0.05), Control("labels replaced", REPLACED)),
+        Claim("policies-apart", f"After {s.fits} fits replacing errs {known:.1f} times as much as accumulating",
+            f"{PAPER}, linear model; claim 5.4.3", apart(s.fits), near(known, 0.08 * known),
+            Control("after the first fit", apart(1))),
+        Claim("noise-scale", "Twice the noise variance doubles the last error under both policies (mean ratio)",
+            f"{PAPER}, linear model; claim 5.4.5", louder(2.0), near(2.0, 0.1),
+            Control("four times the noise variance", louder(4.0))),
+    )  # fmt: skip
 
 
 def _designs(s: CollapseSettings) -> Sequence[Claim]:
     first = theory.first_error(1.0, s.inputs, s.samples)
     law = theory.linear_errors("subsample", s.fits, 1.0, s.inputs, s.subsamples)[-1]
     sums = theory.linear_errors("accumulate", s.fits, 1.0, s.inputs, s.subsamples)[-1]
+    last_error = _of_fit("error", s.fits)
 
-    def largest(policy: str, design: str) -> Effect:
-        return lambda data: np.asarray(
-            _table(data, "linear", "error", policy=policy, design=design, variance=1.0).max(0) / first
-        )
-
-    def against(law: float) -> Effect:
-        return lambda data: np.asarray(_table(data, "subsampled", "error")[-1] / law)
+    @partial(Measure, words="largest error over fits")
+    def largest(cell: xr.Dataset) -> xr.DataArray:
+        return cell["error"].max("fit")
 
     bound = theory.ACCUMULATION_BOUND
     return (
-        Claim(
-            "accumulate-bound",
+        Claim("accumulate-bound",
             "If labels accumulate on one design, the error never exceeds pi^2/6 times the first, by more than 5 %",
-            f"{PAPER}, linear model, the bound; claim 5.4.2",
-            largest("accumulate", "same"),
-            Expectation.at_most(1.05 * bound),
-            Control("labels replaced", largest("replace", "same")),
-        ),
-        Claim(
-            "accumulate-bound-fresh",
-            "On fresh designs it stays below pi^2/6 times the first error",
+            f"{PAPER}, linear model, the bound; claim 5.4.2", (largest / first)(ACCUMULATED), at_most(1.05 * bound),
+            Control("labels replaced", REPLACED)),
+        Claim("accumulate-bound-fresh", "On fresh designs it stays below pi^2/6 times the first error",
             f"{PAPER}, linear model, the bound; claim 5.4.4",
-            largest("accumulate", "fresh"),
-            Expectation.at_most(bound),
-            Control("labels replaced", largest("replace", "fresh")),
-        ),
-        Claim(
-            "subsample-law",
+            (largest / first)(_linear_model("accumulate", "fresh")), at_most(bound),
+            Control("labels replaced", _linear_model("replace", "fresh"))),
+        Claim("subsample-law",
             f"On T = {s.subsamples} points drawn from all so far the last error is between the two, as derived (ratio)",
             "derived here for T >> d (theory.subsample_growth); the margin is ours",
-            against(law),
-            Expectation.near(1.0, 0.1),
-            Control("the sum of 1/i^2 instead", against(sums)),
-        ),
-    )
+            (last_error / law)(at("subsampled")), near(1.0, 0.1),
+            Control("the sum of 1/i^2 instead", last_error / sums)),
+    )  # fmt: skip
 
 
 def _gaussians(s: CollapseSettings) -> Sequence[Claim]:
     fits, T = s.gaussian_fits, s.samples
     mean, typical = theory.gaussian_variances("replace", fits, T)[-1], theory.typical_variances(fits, T)[-1]
     pooled = theory.gaussian_variances("accumulate", fits, T)[-1]
-
-    def last(experiment: str, reading: str, known: float) -> Effect:
-        return lambda data: np.asarray(part(data, experiment)[reading].isel(policy=0, fit=-1).values / known)
-
+    variance, of_typical = _of_fit("variance", fits), _of_fit("typical", fits)
     return (
-        Claim(
-            "gaussian-mean",
+        Claim("gaussian-mean",
             f"Gaussians fitted to their own {T} samples: the mean variance after {fits} fits is (1 - 1/T)^n (ratio)",
-            "theory.gaussian_variances, exact; claim 5.4.8",
-            last("gaussian", "variance", mean),
-            Expectation.near(1.0, 0.03),
-            Control("what a typical chain does", last("gaussian", "typical", mean)),
-            statistic="mean",
-        ),
-        Claim(
-            "gaussian-typical",
+            "theory.gaussian_variances, exact; claim 5.4.8", (variance / mean)(at("gaussian")), near(1.0, 0.03),
+            Control("what a typical chain does", of_typical / mean), statistic="mean"),
+        Claim("gaussian-typical",
             "A typical chain (exp of the mean log variance) has far less, as the digamma function says (ratio)",
             "derived here (theory.typical_variances), exact; the margin is that of claim 5.4.8",
-            last("gaussian", "typical", typical),
-            Expectation.near(1.0, 0.03),
-            Control("the mean over chains", last("gaussian", "variance", typical)),
-            statistic="mean",
-        ),
-        Claim(
-            "gaussian-pooled",
-            "If samples accumulate, the variance stays at the product of 1 - 1/(T k^2) (ratio)",
+            (of_typical / typical)(at("gaussian")), near(1.0, 0.03),
+            Control("the mean over chains", variance / typical), statistic="mean"),
+        Claim("gaussian-pooled", "If samples accumulate, the variance stays at the product of 1 - 1/(T k^2) (ratio)",
             "derived here (theory.gaussian_variances), exact; the margin is that of claim 5.4.8",
-            last("pooled", "variance", pooled),
-            Expectation.near(1.0, 0.03),
-            Control("samples replaced", last("gaussian", "variance", pooled)),
-            statistic="mean",
-        ),
-    )
+            (variance / pooled)(at("pooled")), near(1.0, 0.03), Control("samples replaced", at("gaussian")),
+            statistic="mean"),
+    )  # fmt: skip
 
 
 def _densities(s: CollapseSettings) -> Sequence[Claim]:
-    def off(square_bandwidth: float) -> Effect:
-        def effect(data: xr.Dataset) -> Array:
-            found = []
-            for policy in ("replace", "accumulate"):
-                known = theory.density_variances(policy, s.fits, s.samples, square_bandwidth)
-                found.append(np.abs(_table(data, "density", "variance", policy=policy)[-1] / known[-1] - 1))
-            return np.asarray(np.max(found, axis=0))
+    def off(square_bandwidth: float) -> Measure:
+        """Return how far the variance after all fits lies from what theory says of this squared bandwidth."""
 
-        return effect
+        def read(cell: xr.Dataset) -> xr.DataArray:
+            known = theory.density_variances(cell["policy"].item(), s.fits, s.samples, square_bandwidth)
+            return abs(cell["variance"].isel(fit=-1) / float(known[-1]) - 1)
+
+        return Measure(read, f"deviation of the last variance from theory, h^2 = {square_bandwidth:g}")
 
     return (
-        Claim(
-            "density-spread",
+        Claim("density-spread",
             "Density estimators fed their own samples spread as theory says, under both policies (deviation)",
             "derived here (theory.density_variances), exact; the margin is ours",
-            off(s.square_bandwidth),
-            Expectation.at_most(0.05),
-            Control("theory without the bandwidth", off(0.0)),
-        ),
-    )
+            most(off(s.square_bandwidth), [at("density", policy=policy) for policy in ("replace", "accumulate")]),
+            at_most(0.05), Control("theory without the bandwidth", off(0.0))),
+    )  # fmt: skip
 
 
 def _text(s: CollapseSettings) -> Sequence[Claim]:
-    def rise(data: xr.Dataset, policy: str, fit: int = -1) -> Array:
-        loss = _table(data, "text", "loss", policy=policy)
-        return np.asarray(loss[fit] - loss[0])
+    replaced, synthetic, accumulated = (at("text", policy=p) for p in ("replace", "synthetic", "accumulate"))
 
-    def times(policy: str) -> Effect:
-        return lambda data: np.asarray(rise(data, policy) / rise(data, "accumulate"))
+    def rise(fit: int) -> Measure:
+        return _of_fit("loss", fit) - _of_fit("loss", 1)
 
-    def steps(fit: int) -> Effect:
-        order = ("replace", "synthetic", "accumulate")
-        return lambda data: np.asarray(-np.diff([rise(data, policy, fit) for policy in order], axis=0).max(0))
+    def gap(fit: int) -> Measure:
+        """Return the least difference of the rise in a cell from that in the next."""
 
+        def read(*cells: xr.Dataset) -> Array:
+            return np.asarray(-np.diff([rise(fit).read(cell).values for cell in cells], axis=0).max(0))
+
+        return Measure(read, f"least difference of the rise of loss by fit {fit}, each from the next")
+
+    last = rise(s.text_fits)
     return (
-        Claim(
-            "text-replaced",
+        Claim("text-replaced",
             f"The loss of a trigram model on real text rises 2.5 times as much over {s.text_fits - 1} iterations if "
             "its texts replace the data rather than accumulate",
-            f"{PAPER}, language models; a reproduction's factor; claim 5.4.6",
-            times("replace"),
-            Expectation.at_least(2.5),
-            Control("its texts accumulate, without the real one", times("synthetic")),
-        ),
-        Claim(
-            "text-order",
+            f"{PAPER}, language models; a reproduction's factor; claim 5.4.6", last(replaced) / last(accumulated),
+            at_least(2.5), Control("its texts accumulate, without the real one", last(synthetic) / last(accumulated))),
+        Claim("text-order",
             "Replacing is worse than a growing pool without real data, and that worse than with it (least difference)",
             f"{PAPER}, language models and the control without real data; the margin is ours; claim 5.4.6",
-            steps(-1),
-            Expectation.at_least(0.02),
-            Control("after the first fit, to real data", steps(0)),
-            unit="nats",
-        ),
-    )
+            gap(s.text_fits)(replaced, synthetic, accumulated), at_least(0.02),
+            Control("after the first fit, to real data", gap(1)), unit="nats"),
+    )  # fmt: skip
 
 
 def _images(s: CollapseSettings) -> Sequence[Claim]:
-    def variance(policy: str, iteration: int) -> Effect:
-        fit = min(iteration, s.image_fits) - 1
-        return lambda data: np.asarray(_table(data, "images", "variance", policy=policy)[fit])
+    replaced, accumulated = at("images", policy="replace"), at("images", policy="accumulate")
+    worse = _of_fit("loss", s.diffusion_fits) / _of_fit("loss", 1) - 1
 
-    def worse(policy: str) -> Effect:
-        def effect(data: xr.Dataset) -> Array:
-            loss = _table(data, "diffusion", "loss", policy=policy)
-            return np.asarray(loss[-1] / loss[0] - 1)
-
-        return effect
+    def variance(iteration: int) -> Measure:
+        return _of_fit("variance", min(iteration, s.image_fits))
 
     return (
-        Claim(
-            "vae-collapses",
+        Claim("vae-collapses",
             "A variational autoencoder whose digits replace the data draws all alike by iteration 5 (total variance)",
-            f"{PAPER}, VAEs; a reproduction's value; claim 5.4.7",
-            variance("replace", 5),
-            Expectation.at_most(0.05),
-            Control("its digits accumulate", variance("accumulate", 5)),
-        ),
-        Claim(
-            "vae-keeps",
-            "If they accumulate, its digits still differ at iteration 7 (total variance)",
-            f"{PAPER}, VAEs; a reproduction's value; claim 5.4.7",
-            variance("accumulate", 7),
-            Expectation.at_least(0.3),
-            Control("its digits replace the data", variance("replace", 7)),
-        ),
-        Claim(
-            "diffusion-replaced",
+            f"{PAPER}, VAEs; a reproduction's value; claim 5.4.7", variance(5)(replaced), at_most(0.05),
+            Control("its digits accumulate", accumulated)),
+        Claim("vae-keeps", "If they accumulate, its digits still differ at iteration 7 (total variance)",
+            f"{PAPER}, VAEs; a reproduction's value; claim 5.4.7", variance(7)(accumulated), at_least(0.3),
+            Control("its digits replace the data", replaced)),
+        Claim("diffusion-replaced",
             f"A diffusion model whose digits replace the data errs at least 10 % more after {s.diffusion_fits} fits",
             f"{PAPER}, diffusion models (there on molecules, qualitative); the margin is ours",
-            worse("replace"),
-            Expectation.at_least(0.1),
-            Control("its digits accumulate", worse("accumulate")),
-        ),
-    )
+            worse(at("diffusion", policy="replace")), at_least(0.1),
+            Control("its digits accumulate", at("diffusion", policy="accumulate"))),
+    )  # fmt: skip

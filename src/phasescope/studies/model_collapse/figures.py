@@ -1,44 +1,43 @@
-"""The figures of the study ``model-collapse``, as plain data."""
+"""The figures of the study ``model-collapse``: which reading is shown, of which cells, beside which law."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
-from phasescope.lab.readings import band
-from phasescope.lab.study import part
+from phasescope.lab.drawing import Data, level, lines, over
+from phasescope.lab.measures import at, value
 from phasescope.studies.model_collapse.settings import CollapseSettings
 
 FIT = Axis("fit n")
 
 
-def figures(data: xr.Dataset, s: CollapseSettings) -> Sequence[Figure]:
+def figures(data: Data, s: CollapseSettings) -> Sequence[Figure]:
     """Return the study's figures of these results."""
     return (_linear(data, s), _spread(data, s), _models(data, s), _digits(data, s))
 
 
-def _linear(data: xr.Dataset, s: CollapseSettings) -> Figure:
-    run, n = part(data, "linear").error.sel(variance=1.0), np.arange(1.0, s.fits + 1)
-    first = theory.first_error(1.0, s.inputs, s.samples)
-    drawn = part(data, "subsampled").error / theory.first_error(1.0, s.inputs, s.subsamples)
-    replaced = Curves(
-        f"d = {s.inputs}, T = {s.samples}", FIT, Axis("error / first error"),
-        [band("replace, one design", run.sel(policy="replace", design="same") / first, n),
-         band("replace, fresh designs", run.sel(policy="replace", design="fresh") / first, n),
-         Line("n", n, theory.error_growth("replace", s.fits), role="theory")],
-    )  # fmt: skip
+def _linear(data: Data, s: CollapseSettings) -> Figure:
+    n = np.arange(1.0, s.fits + 1)
+    growth = value("error") / theory.first_error(1.0, s.inputs, s.samples)
+    drawn = value("error") / theory.first_error(1.0, s.inputs, s.subsamples)
+    linear = partial(at, "linear", variance=1.0)
+    replaced = over(f"d = {s.inputs}, T = {s.samples}", data, FIT, n, Axis("error / first error"),
+        {"replace, one design": (growth, linear(policy="replace", design="same")),
+         "replace, fresh designs": (growth, linear(policy="replace", design="fresh"))},
+        laws={"n": float})  # fmt: skip
     kept = Curves(
         "accumulated", FIT, Axis("error / first error"),
-        [band("accumulate, one design", run.sel(policy="accumulate", design="same") / first, n),
+        [*lines(data, {"accumulate, one design": (growth, linear(policy="accumulate", design="same"))}, n),
          Line("sum of 1/i^2", n, theory.error_growth("accumulate", s.fits), role="theory"),
-         band("accumulate, fresh designs", run.sel(policy="accumulate", design="fresh") / first, n),
-         band(f"T = {s.subsamples} drawn from all", drawn, n),
+         *lines(data, {"accumulate, fresh designs": (growth, linear(policy="accumulate", design="fresh")),
+                       f"T = {s.subsamples} drawn from all": (drawn, at("subsampled"))}, n),
          Line("derived for T >> d", n, theory.subsample_growth(s.fits), role="theory"),
-         Line("pi^2 / 6", n, np.full(s.fits, theory.ACCUMULATION_BOUND), role="theory")],
+         level("pi^2 / 6", theory.ACCUMULATION_BOUND, n)],
     )  # fmt: skip
     return Figure(
         "linear", "Replaced labels add errors up, accumulated ones average them out",
@@ -50,24 +49,26 @@ def _linear(data: xr.Dataset, s: CollapseSettings) -> Figure:
     )  # fmt: skip
 
 
-def _spread(data: xr.Dataset, s: CollapseSettings) -> Figure:
+def _spread(data: Data, s: CollapseSettings) -> Figure:
     n, m, T = np.arange(1.0, s.gaussian_fits + 1), np.arange(1.0, s.fits + 1), s.samples
-    alone, pooled = (part(data, name).isel(policy=0) for name in ("gaussian", "pooled"))
-    density = part(data, "density").variance
+    gaussian = at("gaussian")
     gaussians = Curves(
         f"Gaussians, T = {T}", FIT, Axis("variance (true: 1)", "log"),
-        [band("replace, mean", alone.variance, n),
+        [*lines(data, {"replace, mean": ("variance", gaussian)}, n),
          Line("(1 - 1/T)^n", n, theory.gaussian_variances("replace", s.gaussian_fits, T), role="theory"),
-         band("replace, typical chain", alone.typical, n),
+         *lines(data, {"replace, typical chain": ("typical", gaussian)}, n),
          Line("digamma law", n, theory.typical_variances(s.gaussian_fits, T), role="theory"),
-         band("accumulate, mean", pooled.variance, n),
+         *lines(data, {"accumulate, mean": ("variance", at("pooled"))}, n),
          Line("product of 1 - 1/(T k^2)", n, theory.gaussian_variances("accumulate", len(n), T), role="theory")],
     )  # fmt: skip
-    lines = []
+    densities = []
     for policy in ("replace", "accumulate"):
         known = theory.density_variances(policy, s.fits, T, s.square_bandwidth)
-        lines += [band(policy, density.sel(policy=policy), m), Line(f"theory, {policy}", m, known, role="theory")]
-    estimators = Curves(f"density estimators, h^2 = {s.square_bandwidth:g}", FIT, Axis("variance of the data"), lines)
+        densities += lines(data, {policy: ("variance", at("density", policy=policy))}, m)
+        densities.append(Line(f"theory, {policy}", m, known, role="theory"))
+    estimators = Curves(
+        f"density estimators, h^2 = {s.square_bandwidth:g}", FIT, Axis("variance of the data"), densities
+    )
     return Figure(
         "spread", "Fitted Gaussians shrink, density estimators spread",
         "Left: the mean over chains of the variance falls slowly, a typical chain much faster; accumulated samples "
@@ -76,7 +77,7 @@ def _spread(data: xr.Dataset, s: CollapseSettings) -> Figure:
     )  # fmt: skip
 
 
-def _models(data: xr.Dataset, s: CollapseSettings) -> Figure:
+def _models(data: Data, s: CollapseSettings) -> Figure:
     panels = []
     for name, reading, title, unit in (
         ("text", "loss", "trigrams on real text", "loss on real text (nats per character)"),
@@ -84,10 +85,9 @@ def _models(data: xr.Dataset, s: CollapseSettings) -> Figure:
         ("images", "variance", "autoencoder: variety", "total variance of samples"),
         ("diffusion", "loss", "diffusion on digits", "test error of the noise"),
     ):
-        run = part(data, name)[reading]
-        n = np.arange(1.0, run.sizes["fit"] + 1)
-        lines = [band(str(policy), run.sel(policy=policy), n) for policy in run.policy.values]
-        panels.append(Curves(title, FIT, Axis(unit), lines))
+        n = np.arange(1.0, data[name].sizes["fit"] + 1)
+        policies = {policy: (reading, at(name, policy=policy)) for policy in map(str, data[name].policy.values)}
+        panels.append(over(title, data, FIT, n, Axis(unit), policies))
     return Figure(
         "models", "Models fed their own samples",
         "Fit 1 sees real data only. 'synthetic' keeps all samples but not the real data. Medians over seeds, bands "
@@ -96,11 +96,11 @@ def _models(data: xr.Dataset, s: CollapseSettings) -> Figure:
     )  # fmt: skip
 
 
-def _digits(data: xr.Dataset, s: CollapseSettings) -> Figure:
-    shown = part(data, "images").shown.isel(seed=0)
+def _digits(data: Data, s: CollapseSettings) -> Figure:
     panels = []
     for policy in ("replace", "accumulate"):
-        images = shown.sel(policy=policy).values[:, :, ::-1]  # rows of pixels from the bottom up, as the axis goes
+        shown = at("images", policy=policy).of(data).shown.isel(seed=0)
+        images = shown.values[:, :, ::-1]  # rows of pixels from the bottom up, as the axis goes
         framed = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
         fits, places, side, _ = framed.shape
         picture = framed.transpose(1, 2, 0, 3).reshape(places * side, fits * side)
