@@ -343,7 +343,7 @@ def test_the_study_runs_and_every_claim_is_judged(tmp_path: Any) -> None:
     shown = {name for figure in results.figures() for name in figure.claims}
     assert shown <= {claim["id"] for claim in found}
     again = lab.run("manifold-capacity", out=tmp_path / "run", **TINY)
-    assert again.data.identical(results.data)
+    assert all(again[name].identical(part) for name, part in results.data.items())
 
 
 def emoji_folder(home: Path, count: int = 60) -> None:
