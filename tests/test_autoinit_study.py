@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 from phasescope import lab, theory
@@ -17,8 +18,9 @@ from phasescope.instruments import passage
 from phasescope.lab import study_named
 from phasescope.learners import VGG, ResMLP
 from phasescope.report import png
-from phasescope.studies.autoinit.claims import _fall
+from phasescope.studies.autoinit.claims import falls
 from phasescope.studies.autoinit.networks import WAYS, Initialized, noise, scalar_map, tuned_network, weight_layers
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("autoinit")
@@ -164,12 +166,13 @@ class TestMeasures:
         assert square["steps"] == np.inf
 
     def test_rank_correlation_with_depth(self) -> None:
-        assert _fall(np.array([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]])).tolist() == pytest.approx([-1.0, 1.0])
+        scales = xr.DataArray([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]], dims=("seed", "block"))
+        assert falls(scales).tolist() == pytest.approx([-1.0, 1.0])
 
 
 def test_a_tiny_run_has_a_verdict_on_every_claim_and_draws_every_figure(tmp_path: Path) -> None:
     results = lab.run("autoinit", out=tmp_path / "run", device="cpu", **TINY)
-    assert {verdict.id for verdict in results.verdicts} == {claim.id for claim in STUDY.claims(results.settings)}
+    check_results(results)
     shown = {name for figure in results.figures() for name in figure.claims}
     assert shown == {claim.id for claim in STUDY.claims(results.settings)} - {"deep-same"}
     for figure in results.figures():

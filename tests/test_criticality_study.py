@@ -20,7 +20,7 @@ from phasescope.learners import MLPMixer, ResidualConv, SignalNetwork
 from phasescope.studies.criticality import claims as claims_
 from phasescope.studies.criticality import networks, readings
 from phasescope.studies.criticality.figures import critical_line
-from phasescope.studies.criticality.settings import SCALES
+from phasescope.testing import check_results
 from phasescope.theory import Block
 from phasescope.verdict import Control, at, judge
 from phasescope.vocabulary import BadInput, Member
@@ -399,24 +399,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return lab.run("criticality", out=Path(tmp_path_factory.mktemp("tiny")) / "run", device="cpu", settings=TINY)
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims) >= 25
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"claim 1.{n}" in cited for n in range(1, 11)), "claims 1.1-1.10 of the facts"
-    assert all(claim.control.effect is not claim.effect for claim in claims)
-
-
-def test_it_runs_end_to_end(results: Any) -> None:
-    assert len(list(results.verdicts.to_json())) == len(STUDY.claims(results.settings))
-    again = lab.load(results.directory)
-    assert all(again[name].identical(found) for name, found in results.data.items())
-    assert again.settings == results.settings
-    ids = {claim.id for claim in STUDY.claims(results.settings)}
-    shown = {claim for figure in results.figures() for claim in figure.claims}
-    assert shown <= ids
-    assert ids - shown <= {"erf-kernel", "pre-kernel"}
+def test_its_results_obey_the_laws(results: Any) -> None:
+    check_results(results)
 
 
 def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None:

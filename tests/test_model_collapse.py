@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from phasescope.ensemble import feedback_loop, streams
 from phasescope.lab import study_named
 from phasescope.studies.model_collapse import models, worlds
 from phasescope.studies.model_collapse.settings import SCALES
-from phasescope.verdict import Control, judge
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("model-collapse")
@@ -253,29 +252,8 @@ def test_the_diffusion_schedule_falls_from_one() -> None:
 # -- the study -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scale", SCALES)
-def test_every_claim_has_a_source_a_margin_and_a_control(scale: str) -> None:
-    claims = STUDY.claims(SCALES[scale])
-    assert len({claim.id for claim in claims}) == len(claims)
-    cited = " ".join(claim.source for claim in claims)
-    assert all(f"claim 5.4.{n}" in cited for n in range(1, 9)), "claims 5.4.1-8 of the facts"
-
-
-def test_it_runs_end_to_end(results: Any) -> None:
-    for name, experiment in STUDY.experiments(results.settings).items():
-        assert {q.name for q in experiment.quantities} <= set(results[name].data_vars)
-    again = lab.load(results.directory)
-    assert all(again[name].identical(part) for name, part in results.data.items())
-    assert again.verdicts.to_json() == results.verdicts.to_json()
-    figures = results.figures()
-    known = {claim.id for claim in STUDY.claims(results.settings)}
-    assert len(figures) == 4 and {name for figure in figures for name in figure.claims} <= known
-
-
-def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None:
-    claims = STUDY.claims(results.settings)
-    broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
-    assert all(v["verdict"] != "holds" for v in judge(broken, results.data, streams(0)).to_json())
+def test_its_results_obey_the_laws(results: Any) -> None:
+    check_results(results)
 
 
 def test_what_another_scale_costs_is_told_without_running_it() -> None:

@@ -8,7 +8,7 @@ from phasescope.lab.maps.results import MapResults
 from phasescope.lab.maps.search import phase_map
 from phasescope.lab.registry import list_studies, study_named, study_points
 from phasescope.lab.settings import settings_of
-from phasescope.lab.study import Experiment, Inside, OrderParameter, Paper, Study, part
+from phasescope.lab.study import Experiment, Inside, OrderParameter, Paper, Study
 
 __all__ = [
     "Experiment",
@@ -22,7 +22,6 @@ __all__ = [
     "judge",
     "list_studies",
     "load",
-    "part",
     "phase_map",
     "run",
     "settings_of",

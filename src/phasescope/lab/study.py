@@ -267,10 +267,3 @@ def split(data: xr.Dataset) -> dict[str, xr.Dataset]:
         twice = [old for old, new in ends.items() if new in plain]
         parts[name] = plain.drop_vars(twice).rename({old: new for old, new in ends.items() if old not in twice})
     return parts
-
-
-def part(data: Mapping[str, xr.Dataset], name: str) -> xr.Dataset:
-    """Return the experiment ``name``; raise KeyError when it is not there."""
-    if name not in data:
-        raise KeyError(f"no experiment {name!r}")
-    return data[name]

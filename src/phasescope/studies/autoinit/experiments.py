@@ -9,14 +9,13 @@ from phasescope.instruments import LEARNING
 from phasescope.lab.study import Experiment
 from phasescope.learners import SignalNetwork
 from phasescope.studies.autoinit.networks import WAYS, Initialized, begun, network_of, scalar_map, tuned_network
-from phasescope.studies.autoinit.settings import AutoInitSettings
+from phasescope.studies.autoinit.settings import STARTS, AutoInitSettings
 from phasescope.tasks.images import digits, fashion_mnist
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Grid, Member, Recipe
 
 PAPER = "He et al. 2022, arXiv:2206.13568"
 FACTORS = (0.1, 0.25, 0.5, 0.75, 0.95, 1.05)
-STARTS = (0.5, 1.0, 4.0, 8.0)
 MLPS = {
     "He": (2.0, "as drawn"),
     "AutoInit": (1.0, "as drawn + autoinit"),  # from any other start it is the same network: claim deep-same

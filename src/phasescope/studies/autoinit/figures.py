@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import xarray as xr
 
 from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, Line
+from phasescope.lab.drawing import BANDS, Data, law, level
+from phasescope.lab.measures import at
 from phasescope.lab.readings import band
-from phasescope.lab.study import part
 from phasescope.studies.autoinit.settings import AutoInitSettings
 from phasescope.vocabulary import Array
 
@@ -22,13 +23,13 @@ WAYS = {
 }  # fmt: skip
 
 
-def figures(data: xr.Dataset, s: AutoInitSettings) -> Sequence[Figure]:
+def figures(data: Data, s: AutoInitSettings) -> Sequence[Figure]:
     """Return the study's figures."""
     return (_map(data, s), _deep(data, s), _descent(data, s), _curves(data, s), _ways(data, s), _images(data, s))
 
 
-def _map(data: xr.Dataset, s: AutoInitSettings) -> Figure:
-    run = part(data, "map")
+def _map(data: Data, s: AutoInitSettings) -> Figure:
+    run = data["map"]
     chosen = run.iterations.sel(factor=run.factor < 1)
     fine = np.linspace(0.06, 0.98, 200)
     lines = [Line(f"theory, sigma_w^2 = {v:g}", fine, _iterations(fine, v), role="theory") for v in (0.05, 1.0, 50.0)]
@@ -39,15 +40,7 @@ def _map(data: xr.Dataset, s: AutoInitSettings) -> Figure:
         marks=((1.0, "limit"),),
     )  # fmt: skip
     u = np.linspace(0.3, 3.0, 200)
-    maps = [
-        Line(
-            f"eta sigma_w^2 = {e:g}",
-            u,
-            np.array([theory.autoinit_step(float(x), e / 2, 1.0) for x in u]),
-            role="theory",
-        )
-        for e in (0.25, 0.5, 0.95)
-    ]
+    maps = [law(f"eta sigma_w^2 = {e:g}", partial(_step, e / 2), u) for e in (0.25, 0.5, 0.95)]
     step = Curves(
         "one step", Axis("a / a*"), Axis("a / a* after the step"), [*maps, Line("unchanged", u, u, role="control")]
     )
@@ -59,13 +52,17 @@ def _map(data: xr.Dataset, s: AutoInitSettings) -> Figure:
     )  # fmt: skip
 
 
+def _step(rate: float, scale: float) -> float:
+    return theory.autoinit_step(float(scale), rate, 1.0)
+
+
 def _iterations(factors: Array, variance: float) -> Array:
     gain = theory.relu_gain(variance)
     return np.array([theory.iterations(float(e) / variance, gain) for e in factors])
 
 
-def _deep(data: xr.Dataset, s: AutoInitSettings) -> Figure:
-    run = part(data, "deep").isel(rule=0)
+def _deep(data: Data, s: AutoInitSettings) -> Figure:
+    run = at("deep").of(data)
     x = run.block.values + 1.0 if "block" in run.coords else np.arange(1.0, s.depth + 1)
 
     def panel(title: str, reading: str) -> Curves:
@@ -78,12 +75,10 @@ def _deep(data: xr.Dataset, s: AutoInitSettings) -> Figure:
             )
             for start in run.start.values
         ]
-        theory_lines = [
-            Line(f"sigma_w^2/2 = {v / 2:g}", x, np.full(len(x), v / 2), role="theory") for v in run.start.values
-        ]
+        levels = [level(f"sigma_w^2/2 = {v / 2:g}", v / 2, x) for v in run.start.values]
         return Curves(
             title, Axis("block"), Axis("Jacobian norm J of the block", "log"),
-            [*lines, *(theory_lines if reading == "before" else [Line("critical", x, np.ones(len(x)), role="theory")])],
+            [*lines, *(levels if reading == "before" else [level("critical", 1.0, x)])],
         )  # fmt: skip
 
     return Figure(
@@ -95,8 +90,8 @@ def _deep(data: xr.Dataset, s: AutoInitSettings) -> Figure:
     )  # fmt: skip
 
 
-def _descent(data: xr.Dataset, s: AutoInitSettings) -> Figure:
-    run = part(data, "square").sel(rule="log")
+def _descent(data: Data, s: AutoInitSettings) -> Figure:
+    run = at("square", rule="log").of(data)
     lines = []
     for start in run.start.values:
         path = run.path.sel(start=start)
@@ -105,16 +100,15 @@ def _descent(data: xr.Dataset, s: AutoInitSettings) -> Figure:
         lines.append(band(f"measured from {start:g}", path, steps))
         lines.append(Line(f"theory from {start:g}", steps, _theory_path(float(start), len(steps)), role="theory"))
     descent = Curves("mean J along the descent", Axis("step"), Axis("mean J over blocks", "log"), lines)
-    erf = part(data, "erf").isel(rule=0, start=0).scale
+    erf = at("erf").of(data).scale
     x = np.arange(1.0, s.short + 1)
-    level = np.sqrt(np.pi) / 2
     scales = Curves(
         "where a sigma_w ends, from sigma_w = 2", Axis("block"), Axis("a sigma_w"),
         [
             band("erf", erf.sel(activation="erf"), x),
             band("ReLU", erf.sel(activation="relu"), x),
-            Line("limit of erf", x, np.full(len(x), level), role="theory"),
-            Line("theory of ReLU", x, np.full(len(x), np.sqrt(2)), role="theory"),
+            level("limit of erf", np.sqrt(np.pi) / 2, x),
+            level("theory of ReLU", np.sqrt(2), x),
         ],
     )  # fmt: skip
     return Figure(
@@ -133,8 +127,8 @@ def _theory_path(start: float, count: int) -> Array:
     return np.array(found)
 
 
-def _curves(data: xr.Dataset, s: AutoInitSettings) -> Figure:
-    run = part(data, "mlp")
+def _curves(data: Data, s: AutoInitSettings) -> Figure:
+    run = data["mlp"]
 
     def panel(title: str, reading: str, label: str) -> Curves:
         lines = [
@@ -145,17 +139,17 @@ def _curves(data: xr.Dataset, s: AutoInitSettings) -> Figure:
 
     return Figure(
         "curves", f"{s.depth} ReLU layers learn images",
-        "Median over seeds, band from the least to the largest.",
+        BANDS,
         [panel("training", "train_accuracy", "training accuracy"), panel("test", "test_accuracy", "test accuracy")],
         ("trains-like-he", "curve-like-he"),
     )  # fmt: skip
 
 
-def _images(data: xr.Dataset, s: AutoInitSettings) -> Figure:
+def _images(data: Data, s: AutoInitSettings) -> Figure:
     titles = {"vgg": "VGG", "vgg_norm": "VGG with batch normalization", "resmlp": "ResMLP"}
     panels = []
     for name, title in titles.items():
-        accuracy = part(data, name).test_accuracy
+        accuracy = data[name].test_accuracy
         lines = [band(label, accuracy.sel(way=way)) for way, label in WAYS.items()]
         # six bands over each other show nothing
         lines = [lines[0], *(replace(line, low=None, high=None) for line in lines[1:])]
@@ -168,8 +162,8 @@ def _images(data: xr.Dataset, s: AutoInitSettings) -> Figure:
     )  # fmt: skip
 
 
-def _ways(data: xr.Dataset, s: AutoInitSettings) -> Figure:
-    run = part(data, "ways").jacobian
+def _ways(data: Data, s: AutoInitSettings) -> Figure:
+    run = data["ways"].jacobian
     panels = []
     for network in run.network.values:
         found = run.sel(network=network)

@@ -11,6 +11,9 @@ from phasescope.vocabulary import Positive, Settings
 Count = Annotated[int, Field(ge=1)]
 
 
+STARTS = (0.5, 1.0, 4.0, 8.0)  # sigma_w^2 from which deep networks are tuned
+
+
 class AutoInitSettings(Settings):
     """Sizes of the study. ``seeds`` networks are tuned, ``trained`` of each kind are trained.
 
