@@ -587,6 +587,33 @@ def test_what_a_library_has_loaded_meanwhile_says_nothing(
     assert fingerprint(function) == before
 
 
+@pytest.mark.parametrize(
+    "fails", ["", "raise RuntimeError('not today')", "raise SystemExit(1)", "import no_such_thing"]
+)
+def test_a_file_that_is_imported_by_and_by_is_told_the_same(
+    fails: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The user's own file, imported where a function runs: the same before and after, and another when it changed."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def told(gain: int) -> tuple[str, str]:
+        for name in ("by_and_by", "later"):
+            sys.modules.pop(name, None)
+        (tmp_path / "later.py").write_text(f"gain = {gain}\n{fails}\n")
+        (tmp_path / "by_and_by.py").write_text("def f():\n    import later\n    return later.gain\n")
+        importlib.invalidate_caches()
+        f = importlib.import_module("by_and_by").f
+        before = fingerprint(f)
+        if not fails:
+            assert f() == gain
+        return before, fingerprint(f)
+
+    one, other = told(1), told(300)
+    assert one[0] == one[1] and other[0] == other[1] and one != other
+    for name in ("by_and_by", "later"):
+        sys.modules.pop(name, None)
+
+
 def test_it_is_the_same_in_a_fresh_process() -> None:
     """Another order of hashing, of sets and of memory: the same fingerprint."""
     code = """

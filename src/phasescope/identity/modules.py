@@ -1,15 +1,14 @@
 """What code reaches through modules: their names, parts of them that are loaded later, what an import would bring.
 
-A module that is loaded is told by what it holds now; one of the user's that is not, by its file and the files that this
-imports, read and not run. A library's is loaded first, as the code would when it runs: a run that loads it on its way
-must find what an earlier one kept. What no reading can follow (``eval``, ``globals()``, modules by computed names) is
-refused.
+A module is told by what it holds now. One that is not loaded yet, a library's or the user's, is loaded first, as the
+code would when it runs: a run that loads it on its way must find what an earlier one kept. What can not be loaded is
+told by its file and the files that this imports, read and not run. What no reading can follow (``eval``, ``globals()``,
+modules by computed names) is refused.
 """
 
 from __future__ import annotations
 
 import builtins
-import contextlib
 import importlib.machinery
 import importlib.util
 import inspect
@@ -166,7 +165,7 @@ def imported(walk: Walk, package: str, what: codes.Import) -> bytes:
         name = importlib.util.resolve_name("." * level + name, package)
     except ImportError:
         return hashed("not there", name.encode())
-    if _of_a_library_named(name):
+    if _not_of_the_house(name):
         for whole in (name, *(f"{name}.{part}" for part in names if part != "*")):
             _load(whole)
     if name not in sys.modules:
@@ -178,21 +177,27 @@ def imported(walk: Walk, package: str, what: codes.Import) -> bytes:
     return hashed("imports", *(walk.of(sys.modules[whole]) for whole in {name: 0, name.split(".")[0]: 0}))
 
 
-def _of_a_library_named(name: str) -> bool:
-    """Return whether a module, loaded or not, is a library's: known by the file of its topmost package."""
+def _not_of_the_house(name: str) -> bool:
+    """Return whether a module, loaded or not, is a library's or a user's: known by the file of its topmost package."""
     top = name.split(".")[0]
     if top in sys.modules:
-        return origin_of_module(top) is Origin.LIBRARY
+        return origin_of_module(top) is not Origin.HOUSE
     file = _found(top, [])[0]
-    return file is not None and origin_of_file(file) is Origin.LIBRARY
+    return file is not None and origin_of_file(file) is not Origin.HOUSE
 
 
 def _load(name: str) -> None:
-    """Load a library's module; what is not there, or can not be loaded here, stays unloaded in every process alike."""
+    """Load a module as the function that imports it will: one that runs by and by is told the same before and after.
+
+    What is not there, or can not be loaded here, stays unloaded in every process alike, and is told by its files.
+    """
     home, _, part = name.rpartition(".")
-    if name not in sys.modules and not hasattr(sys.modules.get(home), part):
-        with contextlib.suppress(ImportError, OSError):
-            importlib.import_module(name)
+    if name in sys.modules or hasattr(sys.modules.get(home), part):
+        return
+    try:
+        importlib.import_module(name)
+    except (Exception, SystemExit):  # it fails again, and is heard, where the function is called
+        return
 
 
 def package_of(space: dict[str, Any]) -> str:
