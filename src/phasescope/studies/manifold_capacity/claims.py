@@ -56,15 +56,15 @@ def _no_error(data: int, dimension: int) -> float:
 
 
 def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
-    def peak(shift: int) -> Measure:
-        """Return the error where dimensions and data are equal, or ``shift`` places on, over the largest other."""
+    def peak(where: str, shift: int) -> Measure:
+        """Return the error ``shift`` places after the dimension that equals the data, over the largest elsewhere."""
 
         def read(cell: xr.Dataset) -> xr.DataArray:
             place = s.large.index(int(cell["data"])) + shift
             error = cell["error"]
             return error.isel(dimension=place) / error.drop_isel(dimension=place).max("dimension")
 
-        return Measure(read, f"error {shift} places after D = P, over the largest elsewhere")
+        return Measure(read, f"error at {where} over the largest elsewhere")
 
     def above_potential(t: float) -> Measure:
         return value("uniformity") - theory.uniform_potential(64, t)
@@ -88,8 +88,8 @@ def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
         Claim("uniform-double-descent",
             "For every number of data the error over dimensions peaks where both are equal, for uniform embeddings",
             f"{PAPER}, App. B; claim 4.4.3 (error at the peak over the largest elsewhere, smallest over curves)",
-            least(peak(0), [at("large", data=n) for n in s.large[1:-1]]), at_least(1.0),
-            Control("at the next dimension instead", peak(1))),
+            least(peak("D = P", 0), [at("large", data=n) for n in s.large[1:-1]]), at_least(1.0),
+            Control("at the next dimension instead", peak("the next D", 1))),
         Claim("least-potential",
             "The uniformity of uniform embeddings is -2t + log 0F1(D/2; t^2), at t = 2 and D = 64",
             "Wang and Isola 2020, Sec. 4.1; closed form derived here; difference in nats",
@@ -112,7 +112,7 @@ def _free(s: ManifoldSettings) -> Sequence[Claim]:
             error, times = cell["error"], cell.sizes["time"]
             return error.isel(time=min(int(share * times), times - 1)) / error.isel(time=0)
 
-        return Measure(read, f"error after {share:g} of the time, of the start")
+        return Measure(read, f"error after {share:g} of the time over that at the start")
 
     return (
         Claim("free-flow",
