@@ -18,6 +18,7 @@ from phasescope.ensemble.reading import read, subject
 from phasescope.instruments import CORRUPTION, LEARNING, participation, pruning
 from phasescope.learners import DeepMLP, ExactMLP, OneLayerTransformer, PowerMLP
 from phasescope.tasks import addition
+from phasescope.testing import instruments as general
 from phasescope.theory import PHASES, corruption_phase
 from phasescope.vocabulary import BadInput, Grid, Instrument, Member, Recipe, Subject
 
@@ -258,7 +259,7 @@ def test_pruning_everything_leaves_chance() -> None:
 @pytest.mark.parametrize("order", ORDERS)
 def test_pruning_obeys_the_laws_of_instruments(order: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """All but one: the random order is the order of places, so it can not be blind to the order of neurons."""
-    monkeypatch.setattr(laws, "SIZES", {**laws.SIZES, "accuracy": 4, "pruned": len(SHARES)})
+    monkeypatch.setattr(general, "SIZES", {**general.SIZES, "accuracy": 4, "pruned": len(SHARES)})
     instrument = pruning(participation, order=order, shares=SHARES)
     for law in laws.LAWS:
         if order != "random" or law is not laws.law_declares_neurons:

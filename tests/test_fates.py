@@ -127,6 +127,12 @@ def test_no_reading_takes_the_place_of_something_else(name: str, dims: tuple[str
         ps.train(Line(), task, Grid(), Recipe(steps=2), [*LEARNING, ps.instruments.train_loss])
 
 
+def test_untrained_networks_are_not_read_twice_under_one_name() -> None:
+    task = ps.tasks.Table("t", np.zeros((4, 3)), [0, 1, 0, 1], 2)
+    with pytest.raises(ps.BadInput, match="two instruments are called 'train_loss'"):
+        ps.measure(Line(), task, Grid(), [ps.instruments.train_loss, ps.instruments.train_loss])
+
+
 def test_a_reading_has_one_name_along_the_way_and_at_the_end() -> None:
     """Watched and read at the end is watched: the last record is the same number. Two of one name are refused."""
     task = ps.tasks.Table("t", np.zeros((4, 3)), [0, 1, 0, 1], 2)

@@ -67,7 +67,7 @@ def test_a_map_says_what_it_holds(mine: MapResults) -> None:
     at = np.where(along == 0, d.boundary_x.values, d.boundary_y.values)
     assert ((low <= at) & (at <= high)).all() and len(at)
     assert "networks" in mine.cost() and "train accuracy" in mine.title
-    assert mine.study is None and mine.command == "" and mine.directory is None and mine.paper is None
+    assert mine.study is None and mine.command == "" and mine.directory is None and mine.told().paper is None
 
 
 def test_figures_of_a_map_are_blocks(mine: MapResults) -> None:
@@ -182,7 +182,7 @@ def test_what_can_not_be_mapped_is_refused(tmp_path: Path) -> None:
     wide = Experiment("wide", MINE.learner, MINE.task, Grid({"dropout": (0.1, 0.2)}), MINE.recipe, LEARNING)
     with pytest.raises(BadInput, match=r"'wide' can not be mapped.*not so: dropout"):
         phase_map(wide, **SMALL)
-    still = Experiment("still", MINE.learner, MINE.task, Grid(), None, LEARNING)
+    still = Experiment("still", MINE.learner, MINE.task, Grid(), at_end=LEARNING)
     with pytest.raises(BadInput, match="'still' can not be mapped: give it a recipe"):
         phase_map(still, **SMALL)
     with pytest.raises(BadInput, match="train_fraction is"):

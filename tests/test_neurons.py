@@ -207,7 +207,8 @@ class TestPlaces:
         assert len(cells) >= 0.9 * len(claims)
         for cell in cells.values():
             axes = experiments[cell.experiment].grid.axes  # type: ignore[union-attr]
-            assert all(value in axes[knob] for knob, value in cell.knobs.items() if knob in axes), cell
+            places_of = {k: v if isinstance(v, tuple) else (v,) for k, v in cell.knobs.items() if k in axes}
+            assert all(value in axes[knob] for knob, values in places_of.items() for value in values), cell
         assert set(study.inside(s)) <= set(experiments)
 
     def test_a_claims_effect_reads_the_experiment_that_its_link_opens(self, tiny_results: Any) -> None:

@@ -212,3 +212,85 @@ def test_what_was_read_at_the_end_of_a_network_that_diverged_is_missing() -> Non
     assert (found.fate.sel(lr=1e25) == "diverged").all()
     assert found.weight_norm.sel(lr=1e25).isnull().all() and found.weight_norm.sel(lr=0.01).notnull().all()
     assert found.frequency_census.sel(lr=1e25).isnull().all()
+
+
+def test_seeds_are_paired_by_their_names() -> None:
+    """Of two cells with other seeds, or the same in another order, nothing is subtracted."""
+    gain, one = ps.measures.value("gain"), data()
+    for other in (one.isel(seed=[1, 0]), one.isel(seed=[0]), one.assign_coords(seed=[5, 6])):
+        both = {"e": one, "f": other}
+        for effect in (
+            gain(ps.at("e", width=8)) - gain(ps.at("f", width=8)),
+            ps.measures.most(gain, [ps.at("e", width=8), ps.at("f", width=8)]),
+            ps.Measure(lambda a, b: a.gain - b.gain)(ps.at("e", width=8), ps.at("f", width=8)),
+        ):
+            with pytest.raises(ps.BadInput, match="cells have other seeds"):
+                effect(both)
+
+
+def test_an_effect_is_one_number_per_seed() -> None:
+    one = data()
+    wrong = {
+        "one number per width": ps.measures.mean("gain", "seed")(ps.at()),
+        "one number per step": ps.Measure(lambda cell: cell.loss.isel(seed=0))(ps.at(width=8)),
+        "numbers for 2 seeds": ps.Measure(lambda cell: np.ones(3))(ps.at(width=8)),
+        "complex": ps.Measure(lambda cell: 1j * np.ones(2))(ps.at(width=8)),
+        "words": ps.Measure(lambda cell: np.array(["1.0", "2.0"]))(ps.at(width=8)),
+    }
+    for words, effect in wrong.items():
+        with pytest.raises(ps.BadInput, match=words if words.startswith(("one", "numbers")) else "function"):
+            effect(one)
+    with pytest.raises(ps.BadInput, match=r"claim 'x', effect.*was not read along 'step', but over seed"):
+        ps.judge([claim("x", ps.measures.start("gain")(ps.at(width=8)), ps.at(width=16))], one)
+
+
+def test_a_cell_is_where_it_says() -> None:
+    """Floats that differ by rounding are one place; a word is no number; a misspelt axis is told."""
+    import xarray as xr
+
+    one = xr.Dataset({"gain": (("lr", "seed"), [[1.0, 2.0], [3.0, 4.0]])}, {"lr": [0.1, 0.3], "seed": [0, 1]})
+    gain = ps.measures.value("gain")
+    np.testing.assert_array_equal(gain(ps.at(lr=0.1 + 0.2))(one), [3.0, 4.0])
+    np.testing.assert_array_equal(gain(ps.at("e", lr=0.1))(xr.DataTree.from_dict({"e": one})), [1.0, 2.0])
+    for cell, said in (
+        (ps.at(lr=0.2), "no lr = 0.2 in the data: it has 0.1, 0.3"),
+        (ps.at(lr="0.1"), "no lr = 0.1"),
+        (ps.at(rl=0.1), "no axis 'rl' in the data. Known: lr, seed"),
+    ):
+        with pytest.raises(KeyError, match=said):
+            gain(cell)(one)
+    with pytest.raises(KeyError, match="no axis 'lr'"):
+        gain(ps.at(lr=1))(one.drop_vars("lr"))  # without places there is nothing to be selected by
+    for bad in ({"lr": {1: 2}}, {"lr": None}, {"lr": []}, {"lr": [[1]]}):
+        with pytest.raises(ps.BadInput, match="give a number or a word of the axis"):
+            ps.at(**bad)  # type: ignore[arg-type]
+
+
+def test_what_is_missing_stays_missing() -> None:
+    m = ps.measures
+    one = data(spec=(("width", "seed", "unit"), [[[1.0, np.nan], [3.0, 5.0]], [[1.0, 1.0], [1.0, 1.0]]]))
+    np.testing.assert_array_equal(m.mean("spec", "unit")(ps.at(width=8))(one), [np.nan, 4.0])
+    nothing = one.assign(loss=one.loss * np.nan)
+    for measure in (m.steps_to("loss", 1), m.step_of_peak("loss"), m.highest("loss"), m.end("loss"), m.start("loss")):
+        assert np.isnan(measure(ps.at(width=8))(nothing)).all(), measure
+
+
+def test_a_control_that_gives_the_effects_numbers_is_caught(tmp_path: Path) -> None:
+    again = ps.Control("the same, typed twice", ps.measures.end("train_loss")(TRUE))
+    mine = ps.Claim("x", "It learns", "ours", ps.measures.end("train_loss")(TRUE), ps.measures.at_least(0.0), again)
+    found = ps.run(replace(STUDY, claims=lambda s: [mine], figures=lambda data, s: []), out=tmp_path / "run")
+    with pytest.raises(AssertionError, match="the effect's own numbers"):
+        every(RESULT_LAWS, found)
+
+
+@pytest.mark.parametrize(
+    ("part", "bad", "said"),
+    [
+        ("name", "a b", "a study is called 'a b'"), ("title", None, "the title"), ("paper", 3, "ps.Paper"),
+        ("scales", {"pocket": 3}, "scales"), ("experiments", 3, "experiments"), ("claims", lambda: [], "claims"),
+        ("figures", lambda data: [], "figures"), ("mapped", 3, "mapped"),
+    ],
+)  # fmt: skip
+def test_the_parts_of_a_study_are_looked_at(part: str, bad: Any, said: str) -> None:
+    with pytest.raises(ps.BadInput, match=said):
+        replace(STUDY, **{part: bad})

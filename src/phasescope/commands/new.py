@@ -28,6 +28,9 @@ def new(name: str, arxiv: str = "", parent: Path | None = None) -> tuple[Path, s
     The folder is whole or not there. ``arxiv`` is the number of the paper whose question it asks. Raises ``BadInput``
     for a name that is none or taken, a number that is none, and a folder that exists.
     """
+    folder = (parent or Path()) / name if isinstance(name, str) and NAME.fullmatch(name) else None
+    if folder is not None and folder.exists():
+        raise BadInput(f"{folder} exists: name a folder that does not, or remove it.")
     package = checked(name)
     if arxiv and not ARXIV.fullmatch(arxiv):
         raise BadInput(f"--arxiv {shown(arxiv)} is no number of arXiv: write, for example, --arxiv 2301.02679.")
@@ -54,8 +57,8 @@ def new(name: str, arxiv: str = "", parent: Path | None = None) -> tuple[Path, s
 
 def checked(name: str) -> str:
     """Return the name of the package of a study; raise ``BadInput`` for a name that is none, or taken."""
-    package = name.replace("-", "_")
-    if not NAME.fullmatch(name) or len(name) > MOST or keyword.iskeyword(package):
+    package = str(name).replace("-", "_")
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > MOST or keyword.iskeyword(package):
         raise BadInput(
             f"{shown(name)} is no name of a study: give at most {MOST} small letters, digits and hyphens, a letter "
             "first, such as 'two-spirals'."

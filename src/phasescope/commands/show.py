@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from phasescope.lab.cost import Known, reading, training
@@ -61,12 +61,15 @@ def _settings(study: Study) -> Table:
 
 
 def _claims(study: Study, settings: Any) -> Table:
-    table = Table("claim", "sentence", "source", "measured", "expected", "control", box=None, padding=(0, 2, 1, 0))
+    columns = (Column("claim", no_wrap=True), Column("sentence (source)"), Column("measured, and what is expected"))
+    table = Table(*columns, box=None, padding=(0, 2, 1, 0))
     for c in study.claims(settings):
-        measured = str(c.effect) if isinstance(c.effect, Measured) else ""
-        control, where = c.control.sentence, c.control.effect
-        told = f"{control} ({'; '.join(map(str, where.cells))})" if isinstance(where, Measured) else control
-        table.add_row(c.id, c.sentence, c.source, measured, str(c.expected), told)
+        effect, control = c.effect, c.control.effect
+        measured = f"{effect}, expected " if isinstance(effect, Measured) else "expected "
+        other = f" ({'; '.join(map(str, control.cells))})" if isinstance(control, Measured) and control.cells else ""
+        table.add_row(
+            c.id, f"{c.sentence} ({c.source})", f"{measured}{c.expected}. Control: {c.control.sentence}{other}"
+        )
     return table
 
 

@@ -18,10 +18,15 @@ from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Scatter
 
 
 def to_measure(
-    learner: LearnerLike, task: TaskLike, grid: Grid | Scatter, *, loss: Literal["mse", "cross_entropy"] = "mse"
+    learner: LearnerLike,
+    task: TaskLike,
+    grid: Grid | Scatter,
+    watch: Sequence[Instrument] = (),
+    *,
+    loss: Literal["mse", "cross_entropy"] = "mse",
 ) -> list[Job]:
     """Return the jobs that ``measure`` would do, checked: everything that can be refused is refused here."""
-    chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss))
+    chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss), at_end=watch)
     check_answers(chosen)
     plan.check_memory(chosen, "measure", 1, torch.device("cpu"))
     return chosen
@@ -39,7 +44,7 @@ def measure(
 
     The dataset has the grid's axes and ``seed`` as dimensions. Axes may be knobs of the learner or of the task.
     """
-    return measured(to_measure(learner, task, grid, loss=loss), grid, watch)
+    return measured(to_measure(learner, task, grid, watch, loss=loss), grid, watch)
 
 
 def measured(

@@ -13,6 +13,9 @@ import importlib.machinery
 import importlib.util
 import inspect
 import os
+import pkgutil
+import pydoc
+import runpy
 import sys
 import types
 from functools import lru_cache
@@ -28,7 +31,9 @@ _OPERATORS = {"aten", "prim", "prims", "quantized", "mkldnn", "mkl", "onednn", "
 _HIDDEN_NAMES = {"eval", "exec", "globals", "__import__"}
 _HIDDEN = (
     builtins.eval, builtins.exec, builtins.globals, builtins.__import__, importlib.import_module, importlib.__import__,
-    importlib.util.spec_from_file_location, inspect.currentframe, inspect.stack, getattr(sys, "_getframe", None),
+    importlib.util.spec_from_file_location, importlib.machinery.SourceFileLoader, runpy.run_path, runpy.run_module,
+    pydoc.locate, pydoc.safeimport, pkgutil.resolve_name, inspect.currentframe, inspect.stack,
+    getattr(sys, "_getframe", None),
 )  # fmt: skip
 
 

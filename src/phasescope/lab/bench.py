@@ -101,7 +101,7 @@ class Results:
         return {"claims": self.verdicts.to_json()}
 
     def __getitem__(self, experiment: str) -> xr.Dataset:
-        if experiment not in self.data:
+        if not isinstance(experiment, str) or experiment not in self.data:
             raise BadInput(f"there is no experiment {shown(experiment)}{nearest(str(experiment), self.data)}")
         return self.data[experiment]
 

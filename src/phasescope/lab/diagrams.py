@@ -30,7 +30,8 @@ def diagrams(
     for name, data in parts.items():
         d = diagram(titles.get(name, name), data)
         if d.quantities and (_cells(d) > 1 or any(q.along for q in d.quantities)):
-            claims = {key: _index(d, cell) for key, cell in (cells or {}).items() if cell.experiment == name}
+            at = {key: _index(d, cell) for key, cell in (cells or {}).items() if cell.experiment == name}
+            claims = {key: place for key, place in at.items() if place is not None}
             found.append(replace(d, opened=(opened or {}).get(name, ()), claims=claims))
     return found
 
@@ -40,12 +41,14 @@ def places(claims: Sequence[Claim]) -> dict[str, Cell]:
     return {c.id: c.effect.cells[0] for c in claims if isinstance(c.effect, Measured) and c.effect.cells}
 
 
-def _index(d: Diagram, cell: Cell) -> tuple[int, ...]:
+def _index(d: Diagram, cell: Cell) -> tuple[int, ...] | None:
     """Return where along the axes a cell lies: at the first value of an axis that is not, or more than once, named."""
     found = []
     for axis, values in d.axes.items():
         named = cell.knobs.get(axis, values[0])
-        one = named if isinstance(named, str) or not isinstance(named, Sequence) else named[0]
+        one: Any = named[0] if isinstance(named, tuple) else named
+        if one not in values:
+            return None  # the claim has moved since: nothing is to be seen there
         found.append(list(values).index(one))
     return tuple(found)
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from phasescope.checks import number
 from phasescope.ensemble import last
 from phasescope.lab.readings import crossing, peak_step
 from phasescope.verdict import Cell as Cell
@@ -27,6 +28,16 @@ at_least, at_most = Expectation.at_least, Expectation.at_most
 between, near = Expectation.between, Expectation.near
 
 
+def _curve(cell: xr.Dataset, reading: str, along: str = "step") -> xr.DataArray:
+    """Return a reading that has a dimension; raise ``KeyError`` where it has none, or is not there."""
+    found = cell[reading]
+    if along not in found.dims and along not in found.coords:
+        raise KeyError(
+            f"{reading!r} was not read along {along!r}, but over {', '.join(map(str, found.dims)) or 'nothing'}"
+        )
+    return found
+
+
 def value(reading: str, **where: Any) -> Measure:
     """Return a reading that is one number per network; ``where`` says at which place of its own dimensions."""
     places = "".join(f", {dim} {place}" for dim, place in where.items())
@@ -35,12 +46,12 @@ def value(reading: str, **where: Any) -> Measure:
 
 def mean(reading: str, *over: str) -> Measure:
     """Return the mean of a reading over dimensions of its own, such as "neuron"."""
-    return Measure(lambda cell: cell[reading].mean(over), f"mean of {reading} over {' and '.join(over)}")
+    return Measure(lambda cell: cell[reading].mean(over, skipna=False), f"mean of {reading} over {' and '.join(over)}")
 
 
 def start(reading: str) -> Measure:
     """Return the first record of a reading."""
-    return Measure(lambda cell: cell[reading].isel(step=0), f"{reading} at the start")
+    return Measure(lambda cell: _curve(cell, reading).isel(step=0), f"{reading} at the start")
 
 
 def end(reading: str) -> Measure:
@@ -55,18 +66,19 @@ def end(reading: str) -> Measure:
 
 def highest(reading: str) -> Measure:
     """Return the largest record of a reading."""
-    return Measure(lambda cell: cell[reading].max("step"), f"highest {reading}")
+    return Measure(lambda cell: _curve(cell, reading).max("step"), f"highest {reading}")
 
 
 def steps_to(reading: str, level: float, along: str = "step") -> Measure:
     """Return where along ``step``, or another dimension, a reading first reaches ``level``; inf where it never does."""
+    level = number()("level", level)
     words = f"{along if along != 'step' else 'steps'} to {reading} {level:g}"
-    return Measure(lambda cell: crossing(cell[reading], level, along), words)
+    return Measure(lambda cell: crossing(_curve(cell, reading, along), level, along), words)
 
 
 def step_of_peak(reading: str) -> Measure:
     """Return the recorded step at which a reading is largest."""
-    return Measure(lambda cell: peak_step(cell[reading]), f"step of the peak of {reading}")
+    return Measure(lambda cell: peak_step(_curve(cell, reading)), f"step of the peak of {reading}")
 
 
 def by_seed(read: Callable[[xr.Dataset], float], words: str = "") -> Measure:

@@ -38,14 +38,18 @@ def crossing(values: xr.DataArray, level: float, along: str = "step") -> xr.Data
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(after == before, 1.0, (level - y0) / (y1 - y0))
     found = np.where(above.any(-1), x[before] + share * (x[after] - x[before]), np.inf)
+    found = np.where(np.isnan(y).all(-1), np.nan, found)  # nothing was read
     return xr.DataArray(found, dims=moved.dims[:-1], coords=_others(moved, along))
 
 
 def peak_step(values: xr.DataArray) -> xr.DataArray:
     """Return the recorded step at which ``values`` are largest; NaN records are left out."""
     moved = values.transpose(..., "step")
-    index = np.nanargmax(np.asarray(moved.values), axis=-1)
-    return xr.DataArray(moved["step"].values[index].astype(np.float64), dims=moved.dims[:-1], coords=_others(moved))
+    array = np.asarray(moved.values, dtype=np.float64)
+    nothing = np.isnan(array).all(-1)
+    index = np.argmax(np.where(np.isnan(array), -np.inf, array), axis=-1)
+    steps = np.where(nothing, np.nan, moved["step"].values[index].astype(np.float64))
+    return xr.DataArray(steps, dims=moved.dims[:-1], coords=_others(moved))
 
 
 def value_at(values: xr.DataArray, steps: xr.DataArray) -> xr.DataArray:

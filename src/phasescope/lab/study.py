@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -20,6 +21,8 @@ from phasescope.figures import Figure
 from phasescope.figures import Paper as Paper
 from phasescope.verdict import Claim
 from phasescope.vocabulary import Grid, Instrument, Keeper, Member, Recipe, Scatter, Settings, as_instrument
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 
 
 class Work(Protocol):
@@ -118,7 +121,7 @@ class Experiment:
     def plan(self, device: str = "auto", workers: int | None = None) -> list[Job]:
         """Return the jobs of training, or of reading. Raises ``BadInput`` for all that can be refused beforehand."""
         if self.recipe is None:
-            return to_measure(self.learner, self.task, self.grid)
+            return to_measure(self.learner, self.task, self.grid, self.at_end)
         return planned(
             self.learner, self.task, self.grid, self.recipe, self.watch, at_end=self.at_end, device=device,
             workers=workers,
@@ -235,6 +238,19 @@ class Study:
     mapped: Callable[[Any], Experiment] | None = None
     orders: Sequence[OrderParameter] = ()
     inside: Callable[[Any], Mapping[str, Inside]] = nothing_inside
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise BadInput(f"a study is called {shown(self.name)}: give letters, digits and hyphens, a letter first.")
+        for part in ("title", "question"):
+            text(f"the {part} of the study {self.name!r}", getattr(self, part))
+        kind(Paper, say="a ps.Paper")(f"the paper of the study {self.name!r}", self.paper)
+        scales = self.scales
+        if not isinstance(scales, Mapping) or not scales or not all(isinstance(s, Settings) for s in scales.values()):
+            raise BadInput(f"the scales of {self.name!r} are {shown(scales)}: give a mapping of names to ps.Settings.")
+        for part in ("experiments", "claims", "inside", *(["mapped"] if self.mapped is not None else [])):
+            takes(f"{part} of the study {self.name!r}", getattr(self, part), "settings")
+        takes(f"figures of the study {self.name!r}", self.figures, "data", "settings")
 
 
 def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

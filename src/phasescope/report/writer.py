@@ -66,8 +66,8 @@ def write_page(out: Path, content: Page) -> Path:
     """
     if not out.parent.is_dir():
         raise BadInput(f"{out} can not be written, for there is no such folder: name a file in a folder that exists.")
-    if out.is_dir() or owned(out):
-        kind = "a folder" if out.is_dir() else "a file of the run's own"
+    if (out.exists() and not out.is_file()) or owned(out):
+        kind = "a folder" if out.is_dir() else "a file of the run's own" if out.is_file() else "no regular file"
         raise BadInput(f"{out} is {kind}, which a page must not replace: name another file, such as report.html.")
     try:
         path: Path = write_report(_Alone(out), content)["report"]

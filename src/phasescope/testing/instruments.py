@@ -19,7 +19,7 @@ from torch import Tensor
 from phasescope.ensemble.reading import subject
 from phasescope.ensemble.streams import streams
 from phasescope.learners import PowerMLP
-from phasescope.vocabulary import Instrument, Reading, Subject
+from phasescope.vocabulary import Instrument, Reading, Subject, as_instrument
 
 B, P, H, S, N = 3, 7, 6, 2, 49
 SIZES = {"neuron": H, "vector": S + 1, "frequency": P // 2}
@@ -241,6 +241,7 @@ HOUSE = (law_declares_neurons, law_sample_readings_ignore_their_order)
 
 def check_instrument(instrument: Instrument) -> None:
     """Hold an instrument of your own to the laws of every instrument. Raises ``AssertionError`` with a sentence."""
+    instrument = as_instrument(instrument)
     for law in INSTRUMENT_LAWS:
         if law not in HOUSE:
             law(instrument)

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import kind
 from phasescope.errors import BadInput
-from phasescope.figures import Curves, Histogram
+from phasescope.figures import Curves, Histogram, Line
 from phasescope.lab import Results, Study, judge, load, run
 from phasescope.lab.study import Work
 from phasescope.verdict import Claim, Control, Measured
@@ -24,6 +25,7 @@ def check_study(study: Study, folder: str | Path, *, settings: Mapping[str, Any]
 
     ``settings`` make the run small: it need not support a claim. It is kept in ``folder``. Raises ``AssertionError``.
     """
+    kind(Study, say="a ps.Study")("the study to be checked", study)
     for law in STUDY_LAWS:
         law(study)
     results = run(study, out=folder, settings=settings)
@@ -149,10 +151,26 @@ def law_figures(results: Results) -> None:
         assert figure.panels, f"{where}: no panel"
         for panel in figure.panels:
             lines = panel.lines if isinstance(panel, Curves) else ()
-            bad = [line.label for line in lines if len(line.x) != len(line.y)]
+            bad = [line.label for line in lines if len({len(v) for v in _series(line)}) > 1]
             assert not bad, f"{where}: {bad} has more places than values"
             samples = panel.samples if isinstance(panel, Histogram) else ()
             assert all(np.ndim(values) == 1 for _, values in samples), f"{where}: a histogram of a table"
+            told = [np.asarray(v, dtype=float) for v in (*(line.y for line in lines), *(v for _, v in samples))]
+            assert not told or any(np.isfinite(v).any() for v in told), f"{where}: {panel.title!r} shows no number"
+
+
+def _series(line: Line) -> list[Any]:
+    return [v for v in (line.x, line.y, line.low, line.high) if v is not None]
+
+
+def law_controls_differ(results: Results) -> None:
+    """No control is its claim's effect under another name: where the numbers spread, they are not the same."""
+    for claim in results.study.claims(results.settings):
+        both: tuple[Any, Any] = (claim.effect, claim.control.effect)
+        effect, control = (np.asarray(one(results.data), dtype=float) for one in both)
+        alike = effect.shape == control.shape and np.array_equal(effect, control, equal_nan=True)
+        spread = len(np.unique(effect[np.isfinite(effect)])) > 1
+        assert not (alike and spread), f"{results.study.name}: the control of {claim.id} gives the effect's own numbers"
 
 
 def law_controls_count(results: Results) -> None:
@@ -186,10 +204,11 @@ def law_page(results: Results) -> None:
     assert not absent, f"{results.study.name}: the page says nothing of {absent}"
 
 
-RESULT_LAWS = (law_everything_is_there, law_figures, law_controls_count, law_kept, law_page)
+RESULT_LAWS = (law_everything_is_there, law_figures, law_controls_differ, law_controls_count, law_kept, law_page)
 
 
 def check_results(results: Results) -> None:
     """Hold results of a run to every law of results. Raises ``AssertionError``."""
+    kind(Results, say="what ps.run returned")("the results to be checked", results)
     for law in RESULT_LAWS:
         law(results)

@@ -132,6 +132,8 @@ class Claim:
     def __post_init__(self) -> None:
         for name in ("id", "sentence", "source"):
             text(f"the {name} of a claim", getattr(self, name))
+        if isinstance(self.effect, Measure):
+            raise BadInput(f"the effect of claim {self.id!r} is a measure: say where, measure(ps.at(experiment, ...)).")
         function(f"the effect of claim {self.id!r}", self.effect)
         kind(Expectation, say="an Expectation, such as Expectation.at_least(0.9)")(
             f"what claim {self.id!r} expects", self.expected

@@ -7,14 +7,16 @@ measure at a cell is an *effect*, which a claim can take; a control is then anot
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
-from phasescope.checks import BadInput, function, kind, shown, text
+from phasescope.checks import BadInput, function, kind, numbers, plain, shown, text
+from phasescope.errors import shortened
 from phasescope.vocabulary import Array, Knob, nearest
 
 if TYPE_CHECKING:
@@ -38,33 +40,51 @@ class Cell:
     def __post_init__(self) -> None:
         if not isinstance(self.experiment, str):
             raise BadInput(f"the experiment of a cell is {shown(self.experiment)}: give its name.")
+        if not isinstance(self.knobs, Mapping):
+            raise BadInput(f"the knobs of a cell are {shown(self.knobs)}: give a mapping of axes to values.")
+        given = {name: _values(name, value) for name, value in self.knobs.items()}
+        object.__setattr__(self, "knobs", given)
 
     def of(self, data: Data) -> xr.Dataset:
-        """Return the networks of this cell. Raises ``KeyError`` for a value that the grid does not have.
+        """Return the networks of this cell. Raises ``KeyError`` for an axis or a value that the grid does not have.
 
         Raises ``BadInput`` where ``data`` has experiments and none is named, or the other way round.
         """
         found = self._experiment(data)
-        axes = axes_of(found)
-        chosen = found.sel(
-            {k: list(v) if isinstance(v, Sequence) and not isinstance(v, str) else v for k, v in self.knobs.items()}
-        )
-        alone = [axis for axis in axes if axis in chosen.dims and axis not in self.knobs and chosen.sizes[axis] == 1]
-        return chosen.squeeze(alone)
+        chosen = found.sel({name: self._placed(found, name, value) for name, value in self.knobs.items()})
+        axes = [axis for axis in axes_of(found) if axis in chosen.dims]
+        return chosen.squeeze([axis for axis in axes if axis not in self.knobs and chosen.sizes[axis] == 1])
+
+    def _placed(self, data: xr.Dataset, name: str, value: Any) -> Any:
+        """Return a value of an axis, or several, as the axis has them: floats equal but for rounding are equal."""
+        where = f"in {self.experiment!r}" if self.experiment else "in the data"
+        if name not in data.dims or name not in data.coords:
+            raise KeyError(
+                f"no axis {name!r} {where}{nearest(name, [str(dim) for dim in data.dims if dim in data.coords])}"
+            )
+        known = data[name].values.tolist()
+        if isinstance(value, tuple):
+            return [_among(one, known, f"no {name} = {_shown(one)} {where}: it has") for one in value]
+        return _among(value, known, f"no {name} = {_shown(value)} {where}: it has")
 
     def _experiment(self, data: Data) -> xr.Dataset:
+        if hasattr(data, "children"):  # a DataTree
+            data = {str(name): child.to_dataset() for name, child in data.children.items()}
         if hasattr(data, "data_vars"):  # one dataset, which is a mapping too, of variables
             if self.experiment:
                 raise BadInput(
                     f"a claim looks at the experiment {self.experiment!r}, and the data are one dataset: leave its "
                     "name out of ps.at(), or give a mapping of names to datasets."
                 )
-            return data  # type: ignore[return-value]
-        if self.experiment in data:
-            return data[self.experiment]
-        if not self.experiment and len(data) == 1:
-            return next(iter(data.values()))
-        raise KeyError(f"no experiment {self.experiment!r}{nearest(self.experiment, data)}")
+            return cast("xr.Dataset", data)
+        if not isinstance(data, Mapping) or not all(hasattr(one, "data_vars") for one in data.values()):
+            raise BadInput(f"the data are {shown(data)}: give an xarray Dataset, or a mapping of names to some.")
+        experiments: dict[str, xr.Dataset] = dict(data)  # type: ignore[arg-type]
+        if self.experiment in experiments:
+            return experiments[self.experiment]
+        if not self.experiment and len(experiments) == 1:
+            return next(iter(experiments.values()))
+        raise KeyError(f"no experiment {self.experiment!r}{nearest(self.experiment, experiments)}")
 
     def __str__(self) -> str:
         knobs = [f"{name} {_shown(value)}" for name, value in self.knobs.items()]
@@ -80,10 +100,32 @@ def at(experiment: str = "", /, **knobs: Knob | Sequence[Knob]) -> Cell:
     return Cell(experiment, knobs)
 
 
+def _values(name: Any, value: Any) -> Any:
+    """Return a knob of a cell, or a tuple of several, as plain values. Raises ``BadInput`` for anything else."""
+    found = plain(value.tolist() if isinstance(value, np.ndarray) else value)
+    several = tuple(map(plain, found)) if isinstance(found, Sequence) and not isinstance(found, str) else None
+    if (
+        not isinstance(name, str)
+        or several == ()
+        or not all(isinstance(one, int | float | str | bool) for one in ([found] if several is None else several))
+    ):
+        raise BadInput(f"a cell is at {name} = {shown(value)}: give a number or a word of the axis, or a list of some.")
+    return found if several is None else several
+
+
+def _among(value: Any, known: Sequence[Any], told: str) -> Any:
+    """Return the value of an axis that equals this one. Raises ``KeyError`` where there is none."""
+    for one in known:
+        numbers = isinstance(one, int | float) and isinstance(value, int | float)
+        if (numbers and math.isclose(one, value, rel_tol=1e-9, abs_tol=1e-300)) or (one == value and not numbers):
+            return one
+    raise KeyError(f"{told} {', '.join(map(_shown, known[:12]))}{' and more' if len(known) > 12 else ''}")
+
+
 def _shown(value: Any) -> str:
     """Return a value of an axis, or several, in words."""
     if isinstance(value, str):
-        return value
+        return f"'{value}'" if "," in value or " and " in value else value
     if isinstance(value, Sequence | np.ndarray):
         return " and ".join(map(_shown, value)) if len(value) < 4 else f"{len(value)} values"
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -127,6 +169,9 @@ class _Composed:
     def __rtruediv__(self, other: Any) -> Self:
         return self._with(operator.truediv, "/", other, turned=True)
 
+    def __neg__(self) -> Self:
+        return self._with(operator.mul, "*", -1)
+
     def __abs__(self) -> Self:
         return self.map(abs, "|{}|")
 
@@ -158,6 +203,8 @@ class Measure(_Composed):
 
     def __call__(self, *cells: Cell) -> Measured:
         """Return the effect that this measure is at a cell; ``read`` may also take the datasets of several cells."""
+        if not cells:
+            raise BadInput(f"{self.words} is measured at no cell: give one, ps.at(experiment, axis=value).")
         for cell in cells:
             kind(Cell, say="ps.at(experiment, axis=value)")("the cell of a measure", cell)
         return Measured(cells, self.read, f"{self.words} at {_places(cells)}", self if len(cells) == 1 else None)
@@ -176,7 +223,8 @@ class Measure(_Composed):
 
     def map(self, act: Callable[[Any], Any], words: str = "{}") -> Self:
         """Return ``act`` of this measure; ``words`` says it, with {} for the measure."""
-        return type(self)(lambda *cells: act(self.read(*cells)), words.format(self.words))
+        function("what a measure is mapped by", act)
+        return type(self)(lambda *cells: act(self.read(*cells)), words.replace("{}", self.words))
 
     def __str__(self) -> str:
         return self.words
@@ -198,7 +246,30 @@ class Measured(_Composed):
 
     def __call__(self, data: Data) -> Array:
         """Return the effect (n,) in float64. Raises what ``Cell.of`` and the measures raise."""
-        return np.asarray(self.read(*(cell.of(data) for cell in self.cells)), dtype=float)
+        return self._numbers(*(cell.of(data) for cell in self.cells))
+
+    def _numbers(self, *cells: xr.Dataset) -> Array:
+        """Return what is read of the cells' datasets, checked: one number per seed, of the same seeds in each cell."""
+        seeds = [cell["seed"].values for cell in cells if "seed" in cell.coords]
+        if any(not np.array_equal(one, seeds[0]) for one in seeds[1:]):
+            raise BadInput(
+                f"{shortened(self.words, 160)}: its cells have other seeds, {shown(seeds[0].tolist())} and "
+                f"{shown(next(o for o in seeds if not np.array_equal(o, seeds[0])).tolist())}; give them the same."
+            )
+        found = self.read(*cells)
+        if hasattr(found, "dims") and hasattr(found, "values"):
+            if len(found.dims) == 1 and "seed" not in found.dims and seeds:
+                raise BadInput(
+                    f"{shortened(self.words, 160)} is one number per {found.dims[0]}: give one per seed; name a value "
+                    "of each axis, and say what is done along a reading's own dimensions."
+                )
+            found = found.values
+        if isinstance(found, np.ndarray) and found.dtype.kind == "b":
+            found = found.astype(float)  # whether each seed does
+        values = numbers(f"what {shortened(self.words, 160)} is", found).astype(float)
+        if values.ndim == 1 and seeds and len(values) != len(seeds[0]):
+            raise BadInput(f"{shortened(self.words, 160)} gives {len(values)} numbers for {len(seeds[0])} seeds.")
+        return values
 
     def of(self, measure: Measure) -> Measured:
         """Return another measure at the same cells."""
@@ -210,9 +281,8 @@ class Measured(_Composed):
         n, more = len(self.cells), other.cells if isinstance(other, Measured) else ()
 
         def read(*cells: xr.Dataset) -> Any:
-            # as numbers: networks of two cells have the same seeds, or their count differs and that is told
-            a = np.asarray(self.read(*cells[:n]), dtype=float)
-            b = np.asarray(other.read(*cells[n:]), dtype=float) if isinstance(other, Measured) else other
+            a = self._numbers(*cells[:n])
+            b = other._numbers(*cells[n:]) if isinstance(other, Measured) else other
             with np.errstate(invalid="ignore", divide="ignore"):
                 return act(b, a) if turned else act(a, b)
 
@@ -220,7 +290,8 @@ class Measured(_Composed):
 
     def map(self, act: Callable[[Any], Any], words: str = "{}") -> Self:
         """Return ``act`` of this effect; ``words`` says it, with {} for the effect."""
-        return type(self)(self.cells, lambda *cells: act(self.read(*cells)), words.format(self.words))
+        function("what an effect is mapped by", act)
+        return type(self)(self.cells, lambda *cells: act(self._numbers(*cells)), words.replace("{}", self.words))
 
     def __str__(self) -> str:
         return self.words
@@ -243,11 +314,14 @@ def _extreme(
     measure: Measure,
     cells: Sequence[Cell],
 ) -> Measured:
+    kind(Measure, say="a measure, such as ps.measures.end('test_accuracy')")(f"what {words} is taken of", measure)
+    if isinstance(cells, Cell) or not isinstance(cells, Sequence) or not all(isinstance(c, Cell) for c in cells):
+        raise BadInput(f"the cells of {words} of {measure} are {shown(cells)}: give a list of ps.at(...).")
     if not cells:
         raise BadInput(f"{words} of {measure} is asked for at no cell: give one or more.")
 
     def read(*found: xr.Dataset) -> Any:
-        return fold([np.asarray(measure.read(one), dtype=float) for one in found])
+        return fold([measure(cell)._numbers(one) for cell, one in zip(cells, found, strict=True)])
 
     return Measured(tuple(cells), read, f"{words} of {measure.words} at {_places(cells)}", measure, again)
 
@@ -283,7 +357,9 @@ def control_of(claim: str, effect: Any, control: Any) -> Any:
 
 
 def _words(thing: Any) -> str:
-    return thing.words if isinstance(thing, Measure | Measured) else f"{thing:g}"
+    if isinstance(thing, Measure | Measured):
+        return thing.words
+    return f"{thing:g}" if thing >= 0 else f"({thing:g})"
 
 
 def _joined(left: str, sign: str, right: str, *, turned: bool) -> str:

@@ -52,7 +52,7 @@ def judge(claims: Iterable[Claim], data: Data, generators: Generators, alpha: fl
     family = tuple(_looked_at(claims))
     function("generators", generators)
     experiments = data.values() if isinstance(data, Mapping) and not hasattr(data, "data_vars") else [data]
-    if not all(hasattr(one, "data_vars") for one in experiments):
+    if not experiments or not all(hasattr(one, "data_vars") for one in experiments):
         raise BadInput(
             f"data is {shown(data)}: give an xarray Dataset, such as ps.train returns, or a mapping of names to some."
         )
@@ -137,9 +137,12 @@ def _had(data: Data) -> str:
 def _samples(where: str, effect: Effect, data: Data) -> Array:
     try:
         found = takes(where, effect, "data")(data)
+    except BadInput as error:
+        raise BadInput(f"{where}: {error}") from error
     except (KeyError, AttributeError) as error:
+        missing = shortened(str(error).strip("\"'"), 160)
         raise BadInput(
-            f"{where}: looks for something that the results do not have ({shortened(str(error), 160)}); {_had(data)}."
+            f"{where}: looks for something that the results do not have ({missing}); {_had(data)}."
         ) from error
     values = found.values if hasattr(found, "values") and hasattr(found, "dims") else found
     if isinstance(values, np.ndarray) and values.dtype.kind == "b":

@@ -159,7 +159,7 @@ def _in_context(s: MemorySettings) -> Sequence[Claim]:
     def smaller_rise(share: str) -> Measure:
         @partial(Measure, words=f"smaller rise of {share}")
         def smaller(cell: xr.Dataset) -> xr.DataArray:
-            return cell[share].isel(given=[1, 4, s.length]).diff("given").min("given")
+            return cell[share].isel(given=[1, 4, s.length]).diff("given").min("given", skipna=False)
 
         return smaller
 

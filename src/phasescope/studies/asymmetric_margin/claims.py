@@ -48,7 +48,7 @@ def _balls(s: AsymmetricSettings) -> Sequence[Claim]:
             *direction, margin = solution(s.parallel, cell.transverse.item(), s.radius)
             if reading == "margin":
                 return abs(cell["margin"] - margin)
-            return abs(cell["direction"] - xr.DataArray(direction, dims="coordinate")).max("coordinate")
+            return abs(cell["direction"] - xr.DataArray(direction, dims="coordinate")).max("coordinate", skipna=False)
 
         return read
 

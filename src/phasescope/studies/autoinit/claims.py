@@ -69,7 +69,7 @@ def _networks(s: AutoInitSettings) -> Sequence[Claim]:
     @partial(Measure, words="steps to a mean |log J| of 0.05, from the slowest start,")
     def steps(cell: xr.Dataset) -> xr.DataArray:
         found: xr.DataArray = cell.mean_steps
-        return found.max("start") if "start" in found.dims else found
+        return found.max("start", skipna=False) if "start" in found.dims else found
 
     @partial(Measure, words="largest distance of sigma_w = root of 8 from Kaiming's,")
     def untuned(cell: xr.Dataset) -> Array:
@@ -120,7 +120,7 @@ def _deep(s: AutoInitSettings) -> Sequence[Claim]:
 
     @partial(Measure, words="steps from the slowest start")
     def steps(cell: xr.Dataset) -> xr.DataArray:
-        slowest: xr.DataArray = cell.steps.max("start")
+        slowest: xr.DataArray = cell.steps.max("start", skipna=False)
         return slowest
 
     def spread(ends: xr.DataArray) -> xr.DataArray:
@@ -172,7 +172,7 @@ def _lead(experiment: str, way: str, over: str) -> Measured:
 def _trained(s: AutoInitSettings) -> Sequence[Claim]:
     @partial(Measure, words="mean distance of training curves")
     def distance(one: xr.Dataset, other: xr.Dataset) -> xr.DataArray:
-        found: xr.DataArray = abs(one.train_accuracy - other.train_accuracy).mean("step")
+        found: xr.DataArray = abs(one.train_accuracy - other.train_accuracy).mean("step", skipna=False)
         return found
 
     he = at("mlp", way="He")
@@ -219,7 +219,7 @@ def _vgg(s: AutoInitSettings) -> Sequence[Claim]:
 
 def _others(s: AutoInitSettings) -> Sequence[Claim]:
     def spread(accuracy: xr.DataArray) -> xr.DataArray:
-        return accuracy.max("way") - accuracy.min("way")
+        return accuracy.max("way", skipna=False) - accuracy.min("way", skipna=False)
 
     best_less_worst = ACCURACY.map(spread, "best less worst of {}")
     return (

@@ -96,7 +96,7 @@ def _forgotten(cell: xr.Dataset) -> xr.DataArray:
     test = cell.test_accuracy
     best = test.max("step")
     fall: xr.DataArray = (best - last(test)).where(best >= theory.HIGH_ACCURACY, 0.0)
-    return fall.max("weight_decay")
+    return fall.max("weight_decay", skipna=False)
 
 
 def _forgetting(s: CorruptedLabelsSettings) -> Sequence[Claim]:

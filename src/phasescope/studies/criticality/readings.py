@@ -55,7 +55,7 @@ def predicted(block: Block, between: tuple[int, int], over: str = "depth") -> fl
 @partial(Measure, words="mean of jacobian over layers from 2 on")
 def level(cell: xr.Dataset) -> xr.DataArray:
     """Return the mean of J over layers, which is J where it is constant; at the first layer it is 1 by definition."""
-    average: xr.DataArray = cell.jacobian.isel(layer=slice(1, None)).mean("layer")
+    average: xr.DataArray = cell.jacobian.isel(layer=slice(1, None)).mean("layer", skipna=False)
     return average
 
 
@@ -63,7 +63,7 @@ def level(cell: xr.Dataset) -> xr.DataArray:
 def chi_deviation(cell: xr.Dataset, expected: xr.Dataset) -> xr.DataArray:
     """Return each seed's root mean square, over places of a diagram, of measured over predicted chi_J minus 1."""
     ratio: xr.DataArray = cell.chi / expected.chi.isel(seed=0, drop=True) - 1
-    square = (ratio**2).mean([dim for dim in ratio.dims if dim != "seed"])
+    square = (ratio**2).mean([dim for dim in ratio.dims if dim != "seed"], skipna=False)
     return square**0.5
 
 
@@ -80,7 +80,7 @@ def length_gain(cell: xr.Dataset) -> xr.DataArray:
     """Return each seed's mean over activations, at the place of the diagram that is nearest to sigma_w^2 = 2."""
     chi = cell.chi.sel(weight_variance=2.0, method="nearest")
     inverse: xr.DataArray = abs(xr.apply_ufunc(np.log, chi))
-    return (inverse.sel(norm="layer post") - inverse.sel(norm="layer pre")).mean("activation")
+    return (inverse.sel(norm="layer post") - inverse.sel(norm="layer pre")).mean("activation", skipna=False)
 
 
 @partial(Measure, words="growth of log jacobian in the last octave of depth over that in the one before")
@@ -93,7 +93,7 @@ def octaves(cell: xr.Dataset) -> xr.DataArray:
     logs = xr.apply_ufunc(np.log, cell.jacobian)
     depth = logs.sizes["block"] - 1
     first, middle, final = (logs.isel(block=depth // share) for share in (4, 2, 1))
-    growth: xr.DataArray = (final - middle).sum("sigma") / (middle - first).sum("sigma")
+    growth: xr.DataArray = (final - middle).sum("sigma", skipna=False) / (middle - first).sum("sigma", skipna=False)
     return growth
 
 

@@ -98,7 +98,7 @@ def _errors(s: GrokkingSettings) -> Sequence[Claim]:
 def _root_mean_square(logit: xr.DataArray, errors: xr.DataArray) -> xr.DataArray:
     """Return the root mean square, over phase errors d, of a correct logit's distance from sin(d)/d."""
     predicted = errors.copy(data=[theory.correct_logit_factor(d) for d in errors.values])
-    distance: xr.DataArray = ((logit - predicted) ** 2).mean("error") ** 0.5
+    distance: xr.DataArray = ((logit - predicted) ** 2).mean("error", skipna=False) ** 0.5
     return distance
 
 

@@ -43,7 +43,7 @@ def _removal(s: LayerSettings) -> Sequence[Claim]:
         @partial(Measure, words=f"loss without {n} layers from {start} on less the largest of others")
         def read(cell: xr.Dataset) -> xr.DataArray:
             losses: xr.DataArray = cell.loss.sel(n=n)
-            return losses.sel(layer=start) - losses.drop_sel(layer=start).max("layer")
+            return losses.sel(layer=start) - losses.drop_sel(layer=start).max("layer")  # blocks past the end are NaN
 
         return read
 

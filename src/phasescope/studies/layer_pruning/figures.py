@@ -10,7 +10,7 @@ import xarray as xr
 
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, Read, level, lines, over, seen
-from phasescope.lab.measures import Cell, at, mean, value
+from phasescope.lab.measures import Cell, Measure, at, value
 from phasescope.lab.readings import band
 from phasescope.studies.layer_pruning.readings import OVERLAP
 from phasescope.studies.layer_pruning.settings import LayerSettings
@@ -37,6 +37,12 @@ def figures(data: Data, s: LayerSettings) -> Sequence[Figure]:
 def point(label: str, data: Data, what: tuple[Read, Cell], x: int) -> Line:
     """Return a reading of one number as a line of a single place."""
     return band(label, seen(data, what).expand_dims("at", -1), np.array([float(x)]))
+
+
+def _mean_loss(cell: xr.Dataset) -> xr.DataArray:
+    """Return the mean over all blocks of a size; those that would begin too late are NaN."""
+    found: xr.DataArray = cell.loss.mean("layer", skipna=True)
+    return found
 
 
 def _distances(data: Data, name: str) -> Figure:
@@ -77,7 +83,7 @@ def _small_losses(data: Data, s: LayerSettings) -> Figure:
     good = lines(data, {"nearest block": (_nearest, SMALL), "deepest but the last layer": (_deepest, SMALL)}, n)
     whole = value("base")
     others = {
-        "mean over all blocks": (mean("loss", "layer") - whole, SMALL),
+        "mean over all blocks": (Measure(_mean_loss) - whole, SMALL),
         "first block": (value("loss", layer=0) - whole, SMALL),
     }
     healed = value("healed", healing="nearest") - whole

@@ -41,7 +41,7 @@ def _deviation(missed: Measure, law: Callable[[int, int], float], words: str, da
 
     def read(cell: xr.Dataset) -> xr.DataArray:
         predicted = cell["dimension"].copy(data=[law(data, int(n)) for n in cell["dimension"].values])
-        largest: xr.DataArray = abs(missed.read(cell) - predicted).max("dimension")
+        largest: xr.DataArray = abs(missed.read(cell) - predicted).max("dimension", skipna=False)
         return largest
 
     return Measure(read, f"largest deviation of {missed} over dimensions from {words}")
@@ -62,7 +62,7 @@ def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
         def read(cell: xr.Dataset) -> xr.DataArray:
             place = s.large.index(int(cell["data"])) + shift
             error = cell["error"]
-            return error.isel(dimension=place) / error.drop_isel(dimension=place).max("dimension")
+            return error.isel(dimension=place) / error.drop_isel(dimension=place).max("dimension", skipna=False)
 
         return Measure(read, f"error at {where} over the largest elsewhere")
 
@@ -171,10 +171,10 @@ def _trained(s: ManifoldSettings) -> Sequence[Claim]:
 def straightness(curve: xr.DataArray) -> xr.DataArray:
     """Return R^2 of a straight line through log error over log step; 0 where the line rises."""
     x = xr.DataArray(np.log(curve.step.values), dims="step", coords={"step": curve.step})
-    x, y = x - x.mean("step"), xr.apply_ufunc(np.log, curve)
-    y = y - y.mean("step")
-    slope = (x * y).sum("step") / (x**2).sum("step")
-    share: xr.DataArray = ((slope * x) ** 2).sum("step") / (y**2).sum("step") * (slope < 0)
+    x, y = x - x.mean("step", skipna=False), xr.apply_ufunc(np.log, curve)
+    y = y - y.mean("step", skipna=False)
+    slope = (x * y).sum("step", skipna=False) / (x**2).sum("step", skipna=False)
+    share: xr.DataArray = ((slope * x) ** 2).sum("step", skipna=False) / (y**2).sum("step", skipna=False) * (slope < 0)
     return share
 
 

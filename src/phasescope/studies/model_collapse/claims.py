@@ -88,7 +88,7 @@ def _designs(s: CollapseSettings) -> Sequence[Claim]:
 
     @partial(Measure, words="largest error over fits")
     def largest(cell: xr.Dataset) -> xr.DataArray:
-        return cell["error"].max("fit")
+        return cell["error"].max("fit", skipna=False)
 
     bound = theory.ACCUMULATION_BOUND
     return (

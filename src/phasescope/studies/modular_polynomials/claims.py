@@ -229,13 +229,13 @@ def _learnable(s: PolynomialSettings) -> Sequence[Claim]:
 
 @partial(Measure, words="root mean square deviation of test_accuracy at the end from the share with a twin")
 def _deviation(cell: xr.Dataset, twins: xr.Dataset) -> xr.DataArray:
-    squares: xr.DataArray = ((last(cell.test_accuracy) - twins.twin_share) ** 2).mean("train_fraction")
+    squares: xr.DataArray = ((last(cell.test_accuracy) - twins.twin_share) ** 2).mean("train_fraction", skipna=False)
     return squares**0.5
 
 
 @partial(Measure, words="mean of test_accuracy at the end over train fractions")
 def _average(cell: xr.Dataset) -> xr.DataArray:
-    return last(cell.test_accuracy).mean("train_fraction")
+    return last(cell.test_accuracy).mean("train_fraction", skipna=False)
 
 
 def _twins(s: PolynomialSettings) -> Sequence[Claim]:

@@ -68,7 +68,7 @@ def _falls(cell: xr.Dataset) -> xr.DataArray:
 def slope_error(cell: xr.Dataset) -> xr.DataArray:
     """Return the largest relative distance of the slopes from 2 (mu - zeta^2 / 2)."""
     expected = cell["zeta"].copy(data=[2 * theory.collapse_rate(MU, zeta) for zeta in cell.zeta.values])
-    return abs(_falls(cell) / expected - 1).max("zeta")
+    return abs(_falls(cell) / expected - 1).max("zeta", skipna=False)
 
 
 @partial(Measure, words="zeta at which the slopes of ln x^2 vanish")
@@ -99,7 +99,7 @@ def _neuron() -> Sequence[Claim]:
 
     @partial(Measure, words="slope of the median of ln |w| over its rate")
     def pace(cell: xr.Dataset) -> xr.DataArray:
-        return (slope(cell["log_size"], 0.3) / cell["rate"]).mean("level")
+        return (slope(cell["log_size"], 0.3) / cell["rate"]).mean("level", skipna=False)
 
     return (
         Claim("neuron-above",
@@ -125,7 +125,7 @@ def critical_values(s: CollapseSettings) -> dict[float, float]:
 def late_strength(cell: xr.Dataset) -> xr.DataArray:
     """Return the strength of modes, its mean over the later half of the time."""
     time = cell.time.values
-    return cell["strength"].isel(time=time > 0.5 * time[-1]).mean("time")
+    return cell["strength"].isel(time=time > 0.5 * time[-1]).mean("time", skipna=False)
 
 
 def _modes(s: CollapseSettings) -> Sequence[Claim]:
@@ -137,11 +137,11 @@ def _modes(s: CollapseSettings) -> Sequence[Claim]:
     def distance(cell: xr.Dataset) -> xr.DataArray:
         noise = np.sqrt(2 * critical[strongest])
         law = cell["value"].copy(data=[theory.quartic_mean_square(v, noise) for v in cell["value"].values])
-        return abs(late_strength(cell) - law).max("value")
+        return abs(late_strength(cell) - law).max("value", skipna=False)
 
     @partial(Measure, words="least share of walkers lost at the last time")
     def lost(cell: xr.Dataset) -> xr.DataArray:
-        return cell["lost"].isel(time=-1).min("value")
+        return cell["lost"].isel(time=-1).min("value", skipna=False)
 
     return (
         Claim("modes-strength",
@@ -208,7 +208,9 @@ def networks(until: float, case: str = "both") -> Cell:
 
 def _independent(record: int, when: str) -> Measure:
     """Return the share of independent neurons at a record, its mean over layers."""
-    return Measure(lambda cell: cell["independent"].isel(step=record).mean("layer"), f"independent neurons {when}")
+    return Measure(
+        lambda cell: cell["independent"].isel(step=record).mean("layer", skipna=False), f"independent neurons {when}"
+    )
 
 
 TRAINED, UNTRAINED = _independent(-1, "at the last step"), _independent(0, "at the first step")

@@ -141,7 +141,7 @@ def off_formula(measured: Measure, formula: Formula, skip: str, words: str) -> M
     def read(cell: xr.Dataset) -> xr.DataArray:
         blocks = [block_at(str(name), skip) for name in cell.strengths.values]
         found: xr.DataArray = measured.read(cell) - cell.strengths.copy(data=[formula(block) for block in blocks])
-        return found.mean("strengths")
+        return found.mean("strengths", skipna=False)
 
     return read
 
