@@ -60,6 +60,8 @@ def test_files_from_before_a_reading_had_one_name_are_read() -> None:
     old = {"curve": ("step", [1.0, 2.0]), "end.curve": 2.0, "end.alone": 3.0}
     found = split(join({"x": xr.Dataset(old, coords={"step": [0, 5]})}))["x"]
     assert set(found.data_vars) == {"curve", "alone"} and found.alone == 3 and found["curve"].dims == ("step",)
+    ended = xr.Dataset({"end.x": ("seed", [1.0, 2.0])}, {"seed": [0, 1], "fate": ("seed", ["memorized", "diverged"])})
+    np.testing.assert_array_equal(split(join({"e": ended}))["e"].x, [1.0, np.nan])
 
 
 @pytest.mark.parametrize("scale", SCALES)

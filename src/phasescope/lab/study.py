@@ -20,7 +20,7 @@ from phasescope.ensemble.train import planned, trained
 from phasescope.figures import Figure
 from phasescope.figures import Paper as Paper
 from phasescope.verdict import Claim
-from phasescope.vocabulary import Grid, Instrument, Keeper, Member, Recipe, Scatter, Settings, as_instrument
+from phasescope.vocabulary import Fate, Grid, Instrument, Keeper, Member, Recipe, Scatter, Settings, as_instrument
 
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 
@@ -281,5 +281,8 @@ def split(data: xr.Dataset) -> dict[str, xr.Dataset]:
         plain = plain.set_coords([name for name in ("fate", "last_step") if name in plain])
         ends = {str(v): str(v).removeprefix("end.") for v in plain.data_vars if str(v).startswith("end.")}
         twice = [old for old, new in ends.items() if new in plain]
-        parts[name] = plain.drop_vars(twice).rename({old: new for old, new in ends.items() if old not in twice})
+        plain = plain.drop_vars(twice)
+        for old in ends.keys() - set(twice) if "fate" in plain else ():  # such a network has no final reading
+            plain[old] = plain[old].where(plain["fate"] != str(Fate.DIVERGED)).transpose(*plain[old].dims)
+        parts[name] = plain.rename({old: new for old, new in ends.items() if old not in twice})
     return parts
