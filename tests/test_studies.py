@@ -13,7 +13,7 @@ from torch import nn
 
 import phasescope as ps
 from phasescope.lab import study_named, study_points
-from phasescope.testing import RESULT_LAWS, STUDY_LAWS, check_study
+from phasescope.testing import RESULT_LAWS, STUDY_LAWS, check_instrument, check_study
 
 
 @pytest.mark.parametrize("name", study_points())
@@ -232,13 +232,14 @@ def test_an_effect_is_one_number_per_seed() -> None:
     one = data()
     wrong = {
         "one number per width": ps.measures.mean("gain", "seed")(ps.at()),
+        "several numbers per seed, along width": ps.measures.value("gain")(ps.at()),
         "one number per step": ps.Measure(lambda cell: cell.loss.isel(seed=0))(ps.at(width=8)),
         "numbers for 2 seeds": ps.Measure(lambda cell: np.ones(3))(ps.at(width=8)),
         "complex": ps.Measure(lambda cell: 1j * np.ones(2))(ps.at(width=8)),
         "words": ps.Measure(lambda cell: np.array(["1.0", "2.0"]))(ps.at(width=8)),
     }
     for words, effect in wrong.items():
-        with pytest.raises(ps.BadInput, match=words if words.startswith(("one", "numbers")) else "function"):
+        with pytest.raises(ps.BadInput, match=words if words.startswith(("one", "numbers", "several")) else "function"):
             effect(one)
     with pytest.raises(ps.BadInput, match=r"claim 'x', effect.*was not read along 'step', but over seed"):
         ps.judge([claim("x", ps.measures.start("gain")(ps.at(width=8)), ps.at(width=16))], one)
@@ -294,3 +295,35 @@ def test_a_control_that_gives_the_effects_numbers_is_caught(tmp_path: Path) -> N
 def test_the_parts_of_a_study_are_looked_at(part: str, bad: Any, said: str) -> None:
     with pytest.raises(ps.BadInput, match=said):
         replace(STUDY, **{part: bad})
+
+
+def test_what_is_no_number_per_seed_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    wide = ps.Claim("x", "It learns", "ours", ACCURACY(ps.at("true")), ps.measures.at_least(0.0), RANDOM)
+    for claims_, said in (([wide], "along lr: name a value of each axis"), ([*claims(Small())] * 2, "more than once")):
+        with pytest.raises(ps.BadInput, match=said):
+            ps.run(replace(STUDY, claims=lambda s, found=claims_: found), out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_are_a_mapping_of_experiments(tmp_path: Path) -> None:
+    found = ps.run(STUDY, out=tmp_path / "run")
+    assert list(found) == ["true", "random"] == list(found.keys()) and len(found) == 2 and "true" in found
+    assert dict(found)["random"].identical(found["random"]) and len(repr(found)) < 300
+
+
+def test_an_instrument_that_writes_is_caught_and_blinds_no_law() -> None:
+    def writes(subject: ps.Subject) -> Any:
+        weights = subject.parameters["embed"]
+        found = weights.flatten(1).sum(1).clone()
+        weights.mul_(0)
+        return found
+
+    def leaks(subject: ps.Subject) -> Any:
+        weights = subject.parameters["embed"]
+        return weights.flatten(1).sum(1) - 1000 * weights.mean()
+
+    for work, said in ((writes, "writes"), (leaks, "depends on its company")):
+        with pytest.raises(AssertionError, match=said):
+            check_instrument(ps.instrument(work, unit="1", source="here", name="mine"))
+    with pytest.raises(AssertionError, match=r"dims \['layer'\] that no law knows"):
+        check_instrument(ps.instrument(leaks, unit="1", source="here", name="mine", dims=("layer",)))

@@ -58,7 +58,9 @@ def new(name: str, arxiv: str = "", parent: Path | None = None) -> tuple[Path, s
 def checked(name: str) -> str:
     """Return the name of the package of a study; raise ``BadInput`` for a name that is none, or taken."""
     package = str(name).replace("-", "_")
-    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > MOST or keyword.iskeyword(package):
+    if keyword.iskeyword(package):
+        raise BadInput(f"{name!r} is no name of a study, for Python has a word {name!r}: choose another.")
+    if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > MOST:
         raise BadInput(
             f"{shown(name)} is no name of a study: give at most {MOST} small letters, digits and hyphens, a letter "
             "first, such as 'two-spirals'."

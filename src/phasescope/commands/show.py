@@ -26,7 +26,7 @@ def shown(name: str, *, estimate: bool = False) -> RenderableType:
     return Group(
         Text(study.title, style="bold"),
         Text(study.question),
-        Text(f"{paper.authors} {paper.year}, {paper.title}, {paper.link}"),
+        Text(f"{paper.authors} {paper.year}, {paper.title}{f', {paper.link}' if paper.link else ''}"),
         Text(study.notes),
         Text(),
         _settings(study),
@@ -81,7 +81,7 @@ def _costs(study: Study, estimate: bool) -> Table:
     for name, settings in study.scales.items():
         experiments = study.experiments(settings)
         networks = sum(len(e.grid) for e in experiments.values())
-        cost = "to be had by --estimate"
+        cost = "use --estimate"
         if estimate or not any(e.unit == "members" for e in experiments.values()):
             seconds = training(experiments) + sum(reading(title, e, known) for title, e in experiments.items())
             cost = f"up to {_minutes(seconds)}"

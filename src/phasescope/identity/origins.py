@@ -19,11 +19,9 @@ HOUSE = Path(__file__).resolve().parent.parent
 NAME = HOUSE.name
 _PATHS = sysconfig.get_paths()
 # system-wide packages too: a virtual environment may see them
+_INSTALLED = [_PATHS[kind] for kind in ("purelib", "platlib", "stdlib", "platstdlib")]
 _LIBRARIES = tuple(
-    {
-        str(Path(folder).resolve()) + "/"
-        for folder in (*(_PATHS[k] for k in ("purelib", "platlib", "stdlib", "platstdlib")), *site.getsitepackages())
-    }
+    {str(Path(at).resolve()) + "/" for at in (*_INSTALLED, *site.getsitepackages(), site.getusersitepackages())}
 )
 
 

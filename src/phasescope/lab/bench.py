@@ -6,7 +6,7 @@ import html
 import platform
 import shlex
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import metadata
@@ -37,7 +37,7 @@ from phasescope.vocabulary import Generators, Settings
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """What a run found: ``data``, ``verdicts``, ``provenance``, and the ``directory`` that keeps them.
 
@@ -99,6 +99,22 @@ class Results:
     def findings(self) -> dict[str, Any]:
         """Return the claims with their verdicts, as ``--json`` has them."""
         return {"claims": self.verdicts.to_json()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __contains__(self, experiment: object) -> bool:
+        return experiment in self.data
+
+    def keys(self) -> Iterable[str]:
+        """Return the names of the experiments."""
+        return self.data.keys()
+
+    def __repr__(self) -> str:
+        return f"<Results of {self.study.name!r}: {', '.join(self.data)}; kept in {self.directory}>"
 
     def __getitem__(self, experiment: str) -> xr.Dataset:
         if not isinstance(experiment, str) or experiment not in self.data:
@@ -224,6 +240,9 @@ def _planned(
     """Return experiments, claims, and what was planned for each; refuse what can be refused beforehand."""
     experiments = fitting(study.experiments, "experiments", settings, base)
     claims = fitting(study.claims, "claims", settings, base)
+    ids = [claim.id for claim in claims]
+    if twice := sorted({name for name in ids if ids.count(name) > 1}):
+        raise BadInput(f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id.")
     return experiments, claims, {name: e.plan(device, workers) for name, e in experiments.items()}
 
 

@@ -18,7 +18,7 @@ from pandas.errors import InvalidIndexError
 from phasescope.ensemble import Quantity, streams
 from phasescope.errors import BadInput, shortened, shown
 from phasescope.lab.study import Work
-from phasescope.verdict import Claim
+from phasescope.verdict import Claim, NotPerSeed
 from phasescope.vocabulary import Array, Fate, Settings
 
 Data = Mapping[str, xr.Dataset]
@@ -78,6 +78,8 @@ def _error(look: Effect, data: Data) -> Exception | None:
     with warnings.catch_warnings(record=True), np.errstate(all="ignore"):  # recorded: xarray sets filters of its own
         try:
             look(data)
+        except NotPerSeed:
+            raise  # its sentence stands for itself
         except (LookupError, AttributeError, ZeroDivisionError, InvalidIndexError) as error:
             return error
         except (ValueError, ArithmeticError, TypeError):

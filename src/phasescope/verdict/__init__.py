@@ -1,7 +1,7 @@
 """Does it hold: effect, interval, margin, control, multiplicity -> holds / fails / undecided."""
 
 from .claims import Claim, Control, Effect, Expectation, Statistic
-from .effects import Cell, Measure, Measured, at, axes_of, least, most
+from .effects import Cell, Measure, Measured, NotPerSeed, at, axes_of, least, most
 from .intervals import estimate, interval, intervals
 from .judge import decide, judge
 from .verdict import ControlResult, Outcome, Verdict
@@ -16,6 +16,7 @@ __all__ = [
     "Expectation",
     "Measure",
     "Measured",
+    "NotPerSeed",
     "Outcome",
     "Statistic",
     "Verdict",

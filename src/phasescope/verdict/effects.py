@@ -139,6 +139,10 @@ def axes_of(data: xr.Dataset) -> list[str]:
     return []
 
 
+class NotPerSeed(BadInput):
+    """An effect that is not one number for each seed, whatever the numbers are: it is told before anything is run."""
+
+
 class _Composed:
     """What measures and effects share: they are divided, subtracted, multiplied and added."""
 
@@ -252,14 +256,20 @@ class Measured(_Composed):
         """Return what is read of the cells' datasets, checked: one number per seed, of the same seeds in each cell."""
         seeds = [cell["seed"].values for cell in cells if "seed" in cell.coords]
         if any(not np.array_equal(one, seeds[0]) for one in seeds[1:]):
-            raise BadInput(
+            raise NotPerSeed(
                 f"{shortened(self.words, 160)}: its cells have other seeds, {shown(seeds[0].tolist())} and "
                 f"{shown(next(o for o in seeds if not np.array_equal(o, seeds[0])).tolist())}; give them the same."
             )
         found = self.read(*cells)
         if hasattr(found, "dims") and hasattr(found, "values"):
+            axes = [str(dim) for dim in found.dims if dim != "seed"]
+            if len(found.dims) > 1 and "seed" in found.dims:
+                raise NotPerSeed(
+                    f"{shortened(self.words, 160)} has several numbers per seed, along {', '.join(axes)}: name a value "
+                    "of each axis in ps.at(), and say what is done along a reading's own dimensions."
+                )
             if len(found.dims) == 1 and "seed" not in found.dims and seeds:
-                raise BadInput(
+                raise NotPerSeed(
                     f"{shortened(self.words, 160)} is one number per {found.dims[0]}: give one per seed; name a value "
                     "of each axis, and say what is done along a reading's own dimensions."
                 )
@@ -268,7 +278,7 @@ class Measured(_Composed):
             found = found.astype(float)  # whether each seed does
         values = numbers(f"what {shortened(self.words, 160)} is", found).astype(float)
         if values.ndim == 1 and seeds and len(values) != len(seeds[0]):
-            raise BadInput(f"{shortened(self.words, 160)} gives {len(values)} numbers for {len(seeds[0])} seeds.")
+            raise NotPerSeed(f"{shortened(self.words, 160)} gives {len(values)} numbers for {len(seeds[0])} seeds.")
         return values
 
     def of(self, measure: Measure) -> Measured:
