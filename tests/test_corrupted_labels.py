@@ -126,9 +126,9 @@ def test_readings_come_from_the_run_that_they_name(results: Any) -> None:
     whole = pruned("highest", 0.0, "corrupted")(phases(s)["coexistence"])
     assert np.allclose(whole(data), end("corrupted_accuracy")(phases(s)["coexistence"])(data))
     along = results["plain"].participation.sel(weight_decay=0.0).isel(step=-1)
-    assert (neurons_at_end(phases(s)["coexistence"])(data) == along).all()
+    assert (neurons_at_end.read(phases(s)["coexistence"].of(data)) == along).all()
     alone = results["random"].participation.sel(weight_decay=0.0)
-    assert (neurons_at_end(at("random", weight_decay=0.0))(data) == alone).all()
+    assert (neurons_at_end.read(at("random", weight_decay=0.0).of(data)) == alone).all()
 
 
 def test_shares_add_up_to_one() -> None:

@@ -99,11 +99,11 @@ def same(found: Any, expected: Any, sentence: str, tolerance: float = 1e-9) -> N
 
 def law_shape(instrument: Instrument) -> None:
     """A reading is (B, dims), and so are its mask and its error: results are labelled by these dims."""
+    unknown = [dim for dim in instrument.dims if dim not in SIZES]
+    assert not unknown, f"{instrument.name} has dims {unknown} that no law knows: they know {', '.join(SIZES)}"
     for chosen in CASES:
         reading = instrument(chosen.subject())
         assert isinstance(reading, Reading), f"{instrument.name} returns {type(reading).__name__}"
-        unknown = [dim for dim in instrument.dims if dim not in SIZES]
-        assert not unknown, f"{instrument.name} has dims {unknown} that no law knows: they know {', '.join(SIZES)}"
         expected = (B, *(SIZES[dim] for dim in instrument.dims))
         for name in ("value", "valid", "error"):
             part = getattr(reading, name)

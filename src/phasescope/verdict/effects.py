@@ -254,7 +254,9 @@ class Measured(_Composed):
 
     def _numbers(self, *cells: xr.Dataset) -> Array:
         """Return what is read of the cells' datasets, checked: one number per seed, of the same seeds in each cell."""
-        seeds = [cell["seed"].values for cell in cells if "seed" in cell.coords]
+        # what theory says stands in cells of one seed, beside networks of many
+        all_seeds = [np.atleast_1d(cell["seed"].values) for cell in cells if "seed" in cell.coords]
+        seeds = [one for one in all_seeds if len(one) > 1] or all_seeds[:1]
         if any(not np.array_equal(one, seeds[0]) for one in seeds[1:]):
             raise NotPerSeed(
                 f"{shortened(self.words, 160)}: its cells have other seeds, {shown(seeds[0].tolist())} and "
@@ -293,6 +295,11 @@ class Measured(_Composed):
         def read(*cells: xr.Dataset) -> Any:
             a = self._numbers(*cells[:n])
             b = other._numbers(*cells[n:]) if isinstance(other, Measured) else other
+            if np.shape(a) != np.shape(b) and isinstance(other, Measured):
+                raise NotPerSeed(
+                    f"{shortened(self.words, 120)} has {np.size(a)} seeds and {shortened(other.words, 120)} has "
+                    f"{np.size(b)}: give both the same seeds."
+                )
             with np.errstate(invalid="ignore", divide="ignore"):
                 return act(b, a) if turned else act(a, b)
 
@@ -301,7 +308,7 @@ class Measured(_Composed):
     def map(self, act: Callable[[Any], Any], words: str = "{}") -> Self:
         """Return ``act`` of this effect; ``words`` says it, with {} for the effect."""
         function("what an effect is mapped by", act)
-        return type(self)(self.cells, lambda *cells: act(self._numbers(*cells)), words.replace("{}", self.words))
+        return type(self)(self.cells, lambda *cells: act(self.read(*cells)), words.replace("{}", self.words))
 
     def __str__(self) -> str:
         return self.words
@@ -331,7 +338,10 @@ def _extreme(
         raise BadInput(f"{words} of {measure} is asked for at no cell: give one or more.")
 
     def read(*found: xr.Dataset) -> Any:
-        return fold([measure(cell)._numbers(one) for cell, one in zip(cells, found, strict=True)])
+        values = [measure(cell)._numbers(one) for cell, one in zip(cells, found, strict=True)]
+        if len({np.shape(one) for one in values}) > 1:
+            raise NotPerSeed(f"the cells of {words} of {measure} have {', '.join(str(len(v)) for v in values)} seeds.")
+        return fold(values)
 
     return Measured(tuple(cells), read, f"{words} of {measure.words} at {_places(cells)}", measure, again)
 
