@@ -185,8 +185,12 @@ def test_ctrl_c_between_two_trainings_is_interrupted(monkeypatch: pytest.MonkeyP
 class Elsewhere:
     """An experiment of a kind of one's own: networks that another program has trained."""
 
-    title, unit, budget = "elsewhere", "members", 2
+    title, unit, budget, kind = "elsewhere", "members", 2, "trained"
     grid = Grid({"width": [8, 16]}, seeds=3)
+
+    def with_seeds(self, seeds: Any) -> Elsewhere:
+        """They are what they are."""
+        return self
 
     def plan(self, device: str = "auto", workers: int | None = None) -> None:
         """Nothing can be refused."""

@@ -34,7 +34,6 @@ from .lab import OrderParameter as OrderParameter
 from .lab import Results as Results
 from .lab import Study as Study
 from .lab import drawing as drawing
-from .lab import judge as judge
 from .lab import list_studies as list_studies
 from .lab import load as load
 from .lab import measures as measures
@@ -46,7 +45,9 @@ from .verdict import Claim as Claim
 from .verdict import Control as Control
 from .verdict import Expectation as Expectation
 from .verdict import Measure as Measure
+from .verdict import Source as Source
 from .verdict import at as at
+from .verdict import judge as judge
 from .vocabulary import BadInput as BadInput
 from .vocabulary import Fate as Fate
 from .vocabulary import Grid as Grid

@@ -7,13 +7,13 @@ call of a plain function with the member's numbers and its random streams, and l
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from phasescope.checks import kind, readable, shown, takes, text
+from phasescope.checks import kind, readable, shown, takes, text, word
 from phasescope.ensemble import plan
 from phasescope.ensemble.door import whole_number
 from phasescope.ensemble.jobs import plain
@@ -57,6 +57,8 @@ class Simulation:
     that its record depends on nothing but the member and the source. Each of ``quantities`` must be returned; arrays
     of one quantity may differ in length between members and are padded with NaN. ``work`` is what a member costs, in
     a unit that is one at all scales of a study: with it the cost at another scale is told without measuring one there.
+    ``kind`` says what a member is, for claims about it: "simulation", or "trained" where ``measure`` trains something,
+    "foreign model" where it reads a model of somebody else, "identity" where it evaluates formulas alone.
     """
 
     title: str
@@ -65,9 +67,11 @@ class Simulation:
     quantities: Sequence[Quantity]
     fixed: Mapping[str, Any] = field(default_factory=dict)
     work: float = 0.0
+    kind: str = "simulation"
 
     def __post_init__(self) -> None:
         text("the title of a simulation", self.title)
+        word("simulation", "trained", "foreign model", "identity")(f"the kind of {self.title!r}", self.kind)
         if getattr(self.measure, "__closure__", 0) is not None or "<" in self.measure.__qualname__:
             raise BadInput(f"{self.title!r} measures by {shown(self.measure)}: give a plain function of a module.")
         takes(f"measure of {self.title!r}", self.measure, "member", "generators")
@@ -91,6 +95,14 @@ class Simulation:
     def budget(self) -> int:
         """How many of them there are."""
         return len(self.grid)
+
+    def with_seeds(self, seeds: Sequence[int]) -> Simulation:
+        """Return the simulation of the same cells with other seeds. Raises ``BadInput`` where members are listed."""
+        if not isinstance(self.grid, Grid):
+            raise BadInput(
+                f"the members of {self.title!r} are listed one by one: give a ps.Grid to choose their seeds."
+            )
+        return replace(self, grid=Grid(self.grid.axes, seeds))
 
     def plan(self, device: str = "auto", workers: int | None = None) -> None:
         """Refuse beforehand what can be: nothing, for a simulation was looked at when it was made."""

@@ -2,7 +2,7 @@
 
 from phasescope.lab import drawing as drawing
 from phasescope.lab import measures as measures
-from phasescope.lab.bench import Results, Stage, judge, run
+from phasescope.lab.bench import Results, Stage, run
 from phasescope.lab.folder import load
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.maps.search import phase_map
@@ -19,7 +19,6 @@ __all__ = [
     "Results",
     "Stage",
     "Study",
-    "judge",
     "list_studies",
     "load",
     "phase_map",

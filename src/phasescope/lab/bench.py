@@ -17,7 +17,7 @@ import torch
 import xarray as xr
 
 from phasescope.checks import function, nearest, optional, shown, whole
-from phasescope.ensemble import Progress, device_named, streams
+from phasescope.ensemble import Progress, device_named
 from phasescope.ensemble.plan import cores
 from phasescope.errors import BadInput, resumable
 from phasescope.figures import Diagram, Figure, Page
@@ -30,9 +30,8 @@ from phasescope.lab.rehearsal import fitting, rehearse
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
 from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
-from phasescope.verdict import Claim, Verdicts
-from phasescope.verdict import judge as judged
-from phasescope.vocabulary import Generators, Settings
+from phasescope.verdict import Claim, Verdicts, judge
+from phasescope.vocabulary import Settings
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
 
@@ -217,21 +216,6 @@ def run(
         facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
         store.save_results(join(parts), verdicts.to_json(), facts)
     return Results(chosen, numbers, parts, verdicts, facts, directory.resolve())
-
-
-def judge(
-    claims: Iterable[Claim],
-    data: xr.Dataset | Mapping[str, xr.Dataset],
-    generators: Generators | None = None,
-    alpha: float = 0.05,
-) -> Verdicts:
-    """Judge claims of your own together on a dataset, such as ``ps.train`` returns, or on several by name.
-
-    At most ``alpha`` is the chance that any of them holds wrongly. Intervals that are resampled draw from
-    ``generators``, those of the seed 0 unless given: same claims and data, same verdicts. Raises ``BadInput`` like
-    ``phasescope.verdict.judge``.
-    """
-    return judged(claims, data, streams(0) if generators is None else generators, alpha)
 
 
 def _planned(

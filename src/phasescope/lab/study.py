@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import xarray as xr
@@ -49,6 +49,15 @@ class Work(Protocol):
     @property
     def budget(self) -> int:
         """How many of them it takes if no member ends early."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """What its members are, for claims about them: "trained", "simulation", "foreign model" or "identity"."""
+        ...
+
+    def with_seeds(self, seeds: Sequence[int]) -> Work:
+        """Return the same experiment with other seeds; one whose seeds can not be chosen returns itself."""
         ...
 
     def plan(self, device: str = "auto", workers: int | None = None) -> Any:
@@ -117,6 +126,15 @@ class Experiment:
     def budget(self) -> int:
         """The training steps of all members if none settles early."""
         return len(self.grid) * self.recipe.steps if self.recipe else 0
+
+    @property
+    def kind(self) -> str:
+        """Trained networks, or such as are read untrained, which is a simulation."""
+        return "trained" if self.recipe else "simulation"
+
+    def with_seeds(self, seeds: Sequence[int]) -> Experiment:
+        """Return the experiment with other seeds in each cell."""
+        return replace(self, grid=Grid(self.grid.axes, seeds))
 
     def plan(self, device: str = "auto", workers: int | None = None) -> list[Job]:
         """Return the jobs of training, or of reading. Raises ``BadInput`` for all that can be refused beforehand."""
@@ -223,7 +241,7 @@ class Study:
     ``figures(data, s)``, see ``data`` name -> dataset, one for each experiment. ``mapped(s)`` is the experiment whose
     knobs a phase map may vary (its grid holds the others, one value each), and ``orders`` are the order parameters that
     it can be drawn by, the first by default. For the page, ``inside(s)`` experiment -> Inside names those whose
-    networks are opened.
+    networks are opened. ``looks`` are the numbers of seeds at which claims are looked at until they are decided.
     """
 
     name: str
@@ -238,6 +256,7 @@ class Study:
     mapped: Callable[[Any], Experiment] | None = None
     orders: Sequence[OrderParameter] = ()
     inside: Callable[[Any], Mapping[str, Inside]] = nothing_inside
+    looks: Sequence[int] = (16, 32, 64, 128)
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):

@@ -15,9 +15,9 @@ import numpy as np
 from phasescope.checks import kind
 from phasescope.errors import BadInput
 from phasescope.figures import Curves, Histogram, Line
-from phasescope.lab import Results, Study, judge, load, run
+from phasescope.lab import Results, Study, load, run
 from phasescope.lab.study import Work
-from phasescope.verdict import Claim, Control, Measured
+from phasescope.verdict import Claim, Control, Measured, judge
 
 
 def check_study(study: Study, folder: str | Path, *, settings: Mapping[str, Any] | None = None) -> Results:

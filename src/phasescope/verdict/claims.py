@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from phasescope.checks import BadInput, function, kind, number, shown, text, word
+from phasescope.checks import BadInput, flag, function, kind, number, shown, text, word
 
 from .effects import Cell, Measure, control_of
+from .sources import Source, unsorted
 
 Statistic = Literal["median", "mean", "proportion"]
+Kind = Literal["identity", "simulation", "trained", "foreign model"]
 Effect = Callable[[Any], Any]
 """Takes results, a dataset or experiments by name, to an array (n,); see ``Measured`` for those that are data."""
 
 
+Range = tuple[float, float]
+REALS: Range = (-math.inf, math.inf)
+"""The range of an effect of which nothing is said."""
 _end = number(-math.inf, math.inf)
+
+
+def range_of(range: Range) -> Range:
+    """Return the range of an effect as two floats. Raises ``BadInput`` for anything else, and for an empty one."""
+    if not isinstance(range, tuple | list) or len(range) != 2:
+        raise BadInput(f"the range of an effect is {shown(range)}: give what it can be, (0, 1), or (0, math.inf).")
+    low, high = _end("the lower end of a range", range[0]), _end("the upper end of a range", range[1])
+    if not low < high:
+        raise BadInput(f"the range of an effect is {shown(range)}: give low < high.")
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -97,15 +112,18 @@ class Control:
     """What must not show the effect: its ``sentence``, and ``effect`` as in ``Claim``, in the same unit.
 
     Where the claim's effect is a measure at a cell, the control may be another cell, or another measure at that cell.
+    It is the nearest rival explanation, measured in the same run. ``deterministic``: see ``Claim``.
     """
 
     sentence: str
     effect: Effect | Cell | Measure
+    deterministic: bool = False
 
     def __post_init__(self) -> None:
         text("the sentence of a control, which says what must not show the effect,", self.sentence)
         if not isinstance(self.effect, Cell):
             function("the effect of a control", self.effect)
+        flag("deterministic, of a control,", self.deterministic)
 
 
 @dataclass(frozen=True)
@@ -115,23 +133,37 @@ class Claim:
     ``effect`` is a measure at a cell, such as ``end("test_accuracy")(at("gd", train_fraction=0.8))``, or a
     function that takes the results (experiments by name, or one ``xarray.Dataset``) to an array (n,), one value per
     seed, in ``unit``; ``inf`` is a value ("never happened"), NaN is none. ``statistic`` says what of its distribution
-    over seeds is expected in ``expected``: the ``median`` (the default, and the safest at few seeds: see
-    ``intervals``), the ``mean``, or the ``proportion`` of seeds for which the effect is 1 rather than 0.
-    Raises ``BadInput`` for an empty id, sentence or source, or an unknown statistic.
+    over seeds is expected in ``expected``: the ``median`` (the default), the ``proportion`` of seeds for which the
+    effect is 1 rather than 0, or the ``mean`` of an effect with a ``range``.
+
+    ``range`` is what the effect can be, (0, 1) for an accuracy: no interval leaves it. ``deterministic`` says that the
+    effect does not depend on the seed, which is checked; two seeds then do. ``counts`` says what n counts where it is
+    not seeds: "draws of text". ``kind`` says what is measured: an "identity" of mathematics, a "simulation" (networks
+    as they are initialized included), something "trained", or a "foreign model"; a study derives it where it is empty.
+    Raises ``BadInput`` for an empty id or sentence, an unknown statistic or kind, a mean without a range.
     """
 
     id: str
     sentence: str
-    source: str
+    source: Source
     effect: Effect
     expected: Expectation
     control: Control
     statistic: Statistic = "median"
     unit: str = ""
+    kind: Kind | Literal[""] = ""
+    range: Range = REALS
+    deterministic: bool = False
+    counts: str = "seeds"
 
     def __post_init__(self) -> None:
-        for name in ("id", "sentence", "source"):
+        for name in ("id", "sentence", "counts"):
             text(f"the {name} of a claim", getattr(self, name))
+        if isinstance(self.source, str):
+            object.__setattr__(self, "source", unsorted(self.source))  # while the studies are being sorted
+        kind(Source, say="a ps.Source, such as ps.Source(paper='Fig. 1') or ps.Source(ours='why it is asked')")(
+            f"the source of claim {self.id!r}", self.source
+        )
         if isinstance(self.effect, Measure):
             raise BadInput(f"the effect of claim {self.id!r} is a measure: say where, measure(ps.at(experiment, ...)).")
         function(f"the effect of claim {self.id!r}", self.effect)
@@ -141,7 +173,24 @@ class Claim:
         kind(Control, say="a Control(sentence, effect)")(f"the control of claim {self.id!r}", self.control)
         placed = control_of(self.id, self.effect, self.control.effect)
         if placed is not self.control.effect:
-            object.__setattr__(self, "control", Control(self.control.sentence, placed))
+            object.__setattr__(self, "control", replace(self.control, effect=placed))
         word(*get_args(Statistic))(f"claim {self.id!r}: statistic", self.statistic)
+        if self.kind:
+            word(*get_args(Kind))(f"claim {self.id!r}: kind", self.kind)
+        flag(f"deterministic, of claim {self.id!r},", self.deterministic)
+        self._check_range()
         if not isinstance(self.unit, str):
             raise BadInput(f"the unit of claim {self.id!r} is {shown(self.unit)}: give a word, or '' for a number.")
+
+    def _check_range(self) -> None:
+        low, high = range_of(self.range)
+        object.__setattr__(self, "range", (low, high))
+        if self.expected.low > high or self.expected.high < low:
+            raise BadInput(
+                f"claim {self.id!r} expects {self.expected}, and its effect is said to be in [{low}, {high}]."
+            )
+        if self.statistic == "mean" and (low, high) == REALS:
+            raise BadInput(
+                f"claim {self.id!r} is about a mean, which nothing bounds unless the effect has a range: ask for the "
+                "median, or say what the effect can be, such as range=(0, 1)."
+            )

@@ -4,53 +4,58 @@
 touch the expectation; it *fails* if its own interval does not touch the expectation; otherwise it is
 *undecided*.
 
-**Multiplicity.** Bonferroni: m claims judged together use intervals of level ``1 - alpha / m``, each end
-erring in ``alpha / (2 m)``. A claim whose truth lies outside its expectation then holds wrongly with
-probability ``alpha / (2 m)`` (one end must err); one whose control truly shows the effect, with ``alpha / m``
-(both parts must pass, so control and claim need no shares of their own: Berger 1982, Technometrics 24:295);
-one whose truth lies inside fails wrongly with ``alpha / m`` at most. So over the family, whatever the
-dependence between claims: P(any wrong *holds*) <= alpha and P(any wrong *fails*) <= alpha, as far as the
-intervals keep their level (``intervals`` says how far). Step-down rules such as Holm's would decide more, but
-their verdicts could then not be read off the intervals printed beside them.
+**Multiplicity.** Bonferroni: m claims judged together at L looks use intervals of level ``1 - alpha / (m L)``, each
+end erring in ``alpha / (2 m L)``. A claim whose truth lies outside its expectation then holds wrongly with
+probability ``alpha / (2 m)`` (one end must err, at one of the looks); one whose control truly shows the effect, with
+``alpha / m`` (both parts must pass, so control and claim need no shares of their own: Berger 1982, Technometrics
+24:295); one whose truth lies inside fails wrongly with ``alpha / m`` at most. So over the family, whatever the
+dependence between claims and between looks: P(any wrong *holds*) <= alpha and P(any wrong *fails*) <= alpha. Step-down
+rules such as Holm's would decide more, but their verdicts could then not be read off the intervals printed beside them.
+
+**Looks.** Seeds may be added where a claim is undecided, at looks that are planned beforehand: at each, the open claims
+are judged on the first n seeds. A claim keeps the verdict of the first look that decides it. The union bound over the
+looks costs little and holds for medians, proportions, means and controls alike.
 """
 
 from __future__ import annotations
 
-import hashlib
-import math
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasescope.checks import function, kind, number, numbers, shown, takes
+from phasescope.checks import kind, number, numbers, sequence, shown, takes, whole
 from phasescope.errors import shortened
-from phasescope.vocabulary import Array, BadInput, Generators
+from phasescope.vocabulary import Array, BadInput
 
-from .claims import Claim, Effect, Expectation, Statistic
-from .intervals import estimate, interval
-from .numbers import show_interval
+from .claims import Claim, Effect, Expectation
+from .intervals import estimate, interval, order, outside
+from .numbers import show, show_interval
+from .power import seeds_likely, seeds_needed
 from .verdict import ControlResult, Outcome, Verdict
 from .verdicts import Verdicts
 
 if TYPE_CHECKING:
     from .effects import Data
 
-RESAMPLES = 10_000
 Interval = tuple[float, float]
-NOTHING: Interval = (math.nan, math.nan)
+NOTHING: Interval = (float("nan"), float("nan"))
+MOST_LOOKS = 100
 
 
-def judge(claims: Iterable[Claim], data: Data, generators: Generators, alpha: float = 0.05) -> Verdicts:
+def judge(claims: Iterable[Claim], data: Data, alpha: float = 0.05, *, looks: Sequence[int] = ()) -> Verdicts:
     """Judge ``claims`` together on ``data``; at most ``alpha`` is the chance that any of them holds wrongly.
 
-    Claims stay in their order. The draws for a claim depend on its id alone, through
-    ``generators("bootstrap", ...)``; another claim changes its interval only through the level. Raises
-    ``BadInput`` for an ``alpha`` outside (0, 1), ids used twice, an effect that is not one number per seed,
-    or one that looks for something that ``data`` does not have.
+    ``looks``: the numbers of seeds, planned beforehand, at which the claims are looked at until they are decided; each
+    claim is judged on so many first seeds. Without them all seeds are judged, once. Claims stay in their order. Nothing
+    is drawn: the same claims and data give the same verdicts.
+
+    Raises ``BadInput`` for an ``alpha`` outside (0, 1), ids used twice, an effect that is not one number per seed, one
+    that looks for something that ``data`` does not have, and looks that do not rise or the first of which has too few
+    seeds to decide anything.
     """
     family = tuple(_looked_at(claims))
-    function("generators", generators)
     experiments = data.values() if isinstance(data, Mapping) and not hasattr(data, "data_vars") else [data]
     if not experiments or not all(hasattr(one, "data_vars") for one in experiments):
         raise BadInput(
@@ -61,7 +66,43 @@ def judge(claims: Iterable[Claim], data: Data, generators: Generators, alpha: fl
     if twice:
         raise BadInput(f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id.")
     alpha = number(0, 1, open_low=True, open_high=True)("alpha, the error allowed over all claims,", alpha)
-    return Verdicts(tuple(_judge(claim, data, generators, 1 - alpha / len(family)) for claim in family))
+    if not looks:
+        return Verdicts(tuple(_judge(claim, data, 1 - alpha / len(family)) for claim in family))
+    planned = planned_looks(looks, len(family), alpha)
+    seeds = max(int(one.sizes.get("seed", 1)) for one in experiments)  # type: ignore[union-attr]
+    taken = [n for n in planned if n <= seeds] or planned[:1]
+    return Verdicts(tuple(_judged(claim, data, planned, len(taken), alpha / len(family)) for claim in family))
+
+
+def planned_looks(looks: Sequence[int], claims: int, alpha: float = 0.05) -> list[int]:
+    """Return the numbers of seeds at which ``claims`` are looked at. Raises ``BadInput`` as ``judge`` does."""
+    found = [whole(1, 10**6)("a look", n) for n in sequence("looks", looks, MOST_LOOKS)]
+    if any(b <= a for a, b in pairwise(found)):
+        raise BadInput(f"the looks are at {shown(found)} seeds: give numbers that rise.")
+    needed = seeds_needed(max(claims, 1), alpha, len(found))
+    if found[0] < needed:
+        raise BadInput(
+            f"the first look is at {found[0]} seeds, where nothing can be decided: {claims} claims and {len(found)} "
+            f"looks need {needed} or more."
+        )
+    return found
+
+
+def _judged(claim: Claim, data: Data, looks: Sequence[int], taken: int, alpha: float) -> Verdict:
+    """Return the verdict of the first of the looks taken that decides a claim, or of the last of them."""
+    for look, n in enumerate(looks[:taken], 1):
+        verdict = _judge(claim, first_seeds(data, n), 1 - alpha / len(looks), look, len(looks))
+        if verdict.verdict != "undecided":
+            break
+    return verdict
+
+
+def first_seeds(data: Data, n: int) -> Data:
+    """Return the first ``n`` seeds of each dataset."""
+    if hasattr(data, "data_vars"):
+        one: Any = data
+        return one.isel(seed=slice(n)) if "seed" in one.dims else one  # type: ignore[no-any-return]
+    return {name: first_seeds(one, n) for name, one in data.items()}  # type: ignore[misc]
 
 
 def _looked_at(claims: Iterable[Claim]) -> Iterator[Claim]:
@@ -72,16 +113,6 @@ def _looked_at(claims: Iterable[Claim]) -> Iterator[Claim]:
         yield kind(Claim, say="a Claim")("a claim", claim)
 
 
-def stream(claim_id: str, role: str) -> int:
-    """Return the index of the bootstrap stream of a claim's ``"effect"`` or ``"control"``: a stable 32-bit
-    hash.
-
-    >>> stream("late", "effect") == stream("late", "effect") != stream("late", "control")
-    True
-    """
-    return int.from_bytes(hashlib.blake2b(f"{role}:{claim_id}".encode(), digest_size=4).digest(), "big")
-
-
 def decide(expected: Expectation, measured: Interval, control: Interval) -> Outcome:
     """Apply the rule to the intervals of a claim and of its control; NaN ends leave the claim undecided."""
     if expected.excludes(*measured):
@@ -89,13 +120,13 @@ def decide(expected: Expectation, measured: Interval, control: Interval) -> Outc
     return "holds" if expected.contains(*measured) and expected.excludes(*control) else "undecided"
 
 
-def _judge(claim: Claim, data: Data, generators: Generators, level: float) -> Verdict:
-    samples, bounds = _measure(claim, "effect", data, generators, level)
-    controls, control_bounds = _measure(claim, "control", data, generators, level)
+def _judge(claim: Claim, data: Data, level: float, look: int = 1, looks: int = 1) -> Verdict:
+    samples, bounds = _measure(claim, "effect", data, level)
+    controls, control_bounds = _measure(claim, "control", data, level)
     return Verdict(
         id=claim.id,
         sentence=claim.sentence,
-        source=claim.source,
+        source=str(claim.source),
         measured=estimate(samples, claim.statistic),
         interval=bounds,
         expected=claim.expected,
@@ -106,22 +137,28 @@ def _judge(claim: Claim, data: Data, generators: Generators, level: float) -> Ve
             sentence=claim.control.sentence,
             measured=estimate(controls, claim.statistic),
             interval=control_bounds,
-            shows_effect=not claim.expected.excludes(*control_bounds),
+            shows_effect=claim.expected.contains(*control_bounds),
+            excluded=claim.expected.excludes(*control_bounds),
         ),
         unit=claim.unit,
+        kind=claim.kind,
+        number=claim.source.kind,
+        counts=claim.counts,
+        look=look,
+        looks=looks,
     )
 
 
-def _measure(claim: Claim, role: str, data: Data, generators: Generators, level: float) -> tuple[Array, Interval]:
+def _measure(claim: Claim, role: str, data: Data, level: float) -> tuple[Array, Interval]:
     """Return the samples (n,) of the effect or control, and their interval: NaN where a seed has no value."""
-    effect = claim.effect if role == "effect" else claim.control.effect
-    samples = _samples(f"claim {claim.id!r}, {role}", effect, data)  # type: ignore[arg-type]  # a claim places cells
-    if np.isnan(samples).any():
+    effect, deterministic = claim.effect, claim.deterministic
+    if role == "control":
+        effect, deterministic = claim.control.effect, claim.control.deterministic  # type: ignore[assignment]
+    samples = _samples(f"claim {claim.id!r}, {role}", effect, data)
+    if np.isnan(samples).any() or outside(samples, claim.range).any():
         return samples, NOTHING
-    generator = generators("bootstrap", stream(claim.id, role))
-    resamples = max(RESAMPLES, math.ceil(40 / (1 - level)))
     try:
-        return samples, interval(samples, claim.statistic, level, generator, resamples)
+        return samples, interval(samples, claim.statistic, level, claim.range, deterministic=deterministic)
     except BadInput as error:
         raise BadInput(f"claim {claim.id!r}, {role}: {error}") from error
 
@@ -156,44 +193,66 @@ def _samples(where: str, effect: Effect, data: Data) -> Array:
 def _reason(
     claim: Claim, samples: Array, bounds: Interval, controls: Array, control_bounds: Interval, level: float
 ) -> str:
-    control = _control_reason(claim.expected, controls, control_bounds)
-    if np.isnan(samples).any():
-        return f"{_missing(samples)}{'; ' + control if control else ''}"
-    place = f"the {100 * level:.4g} % interval of the {claim.statistic} {_place(claim, len(samples), bounds)}"
+    control = _control_reason(claim, controls, control_bounds)
+    if gone := _gone(claim, samples):
+        return f"{gone}{'; ' + control if control else ''}"
+    place = f"the {100 * level:.6g} % interval of the {claim.statistic} {_place(claim, samples, bounds, level)}"
     if control:
         return f"{place}; {control}"
     return f"{place}; the control's does not touch it"
 
 
-def _place(claim: Claim, n: int, bounds: Interval) -> str:
-    expected: Expectation = claim.expected
+def _place(claim: Claim, samples: Array, bounds: Interval, level: float) -> str:
+    expected, n = claim.expected, len(samples)
     if expected.contains(*bounds):
         return "lies inside the expectation"
     if expected.excludes(*bounds):
         return f"lies wholly {'below' if bounds[1] < expected.low else 'above'} the expectation"
-    if bounds == (-math.inf, math.inf):
-        return f"is unbounded: {_unbounded(claim.statistic, n)}"
+    if bounds == claim.range:
+        return f"is {show_interval(*bounds)}, all that is possible: {_unbounded(claim, samples, level)}"
     sides = [bounds[0] < expected.low, bounds[1] > expected.high]
     where = "both ends" if all(sides) else "the lower end" if sides[0] else "the upper end"
-    return f"leaves the expectation at {where}: {n} seeds do not decide"
+    return f"leaves the expectation at {where}: {n} {claim.counts} do not decide{_more(claim, samples, level)}"
 
 
-def _unbounded(statistic: Statistic, n: int) -> str:
-    if n == 1:
-        return "one seed says nothing about the others"
-    return "infinite values have no mean" if statistic == "mean" else "some values are infinite"
-
-
-def _control_reason(expected: Expectation, controls: Array, bounds: Interval) -> str:
-    """Why the control forbids `holds`; empty where it does not."""
-    if np.isnan(controls).any():
-        return f"not separated from its control: {_missing(controls)}"
-    if expected.excludes(*bounds):
+def _more(claim: Claim, samples: Array, level: float) -> str:
+    """What it would likely take to decide a median."""
+    if claim.statistic != "median" or claim.deterministic:
         return ""
-    if expected.contains(*bounds):
+    if not claim.expected.contains(*(2 * (estimate(samples, "median"),))):
+        return ", and the median itself is outside"
+    likely = seeds_likely(samples, claim.expected, (1 - level) / 2)
+    return f", about {show(likely)} would" if np.isfinite(likely) else ", and no number that could be run would"
+
+
+def _unbounded(claim: Claim, samples: Array, level: float) -> str:
+    n, tail = len(samples), (1 - level) / 2
+    if claim.deterministic:
+        if n == 1:
+            return "it is said not to depend on the seed, which one seed can not show"
+        ends = f"{show(samples.min())} to {show(samples.max())}"
+        return f"it is said not to depend on the seed, and its values are from {ends}"
+    if claim.statistic == "median" and not order(n, tail):
+        needed = next(n for n in range(1, 1000) if order(n, tail))
+        return f"{n} {claim.counts} bound no median at this level, {needed} would"
+    return f"{n} {claim.counts} do not decide"
+
+
+def _control_reason(claim: Claim, controls: Array, bounds: Interval) -> str:
+    """Why the control forbids `holds`; empty where it does not."""
+    if gone := _gone(claim, controls):
+        return f"not separated from its control: {gone}"
+    if claim.expected.excludes(*bounds):
+        return ""
+    if claim.expected.contains(*bounds):
         return f"the claim is broken: its control shows the effect too, {show_interval(*bounds)}"
     return f"not separated from its control, whose interval {show_interval(*bounds)} touches the expectation"
 
 
-def _missing(samples: Array) -> str:
-    return f"{int(np.isnan(samples).sum())} of {len(samples)} seeds have no value"
+def _gone(claim: Claim, samples: Array) -> str:
+    """Why samples give no interval; empty where they do."""
+    if missing := int(np.isnan(samples).sum()):
+        return f"{missing} of {len(samples)} {claim.counts} have no value"
+    if wrong := int(outside(samples, claim.range).sum()):
+        return f"{wrong} of {len(samples)} values lie outside the stated range, {show_interval(*claim.range)}"
+    return ""

@@ -60,9 +60,15 @@ def _measured(verdict: Verdict) -> str:
     return f"{value} {show_interval(*verdict.interval)}"
 
 
+def _count(verdict: Verdict) -> str:
+    """How many of what was judged, and at which look."""
+    n = str(verdict.n) if verdict.counts == "seeds" else f"{verdict.n} {verdict.counts}"
+    return n if verdict.looks == 1 else f"{n} (look {verdict.look} of {verdict.looks})"
+
+
 def _control(verdict: Verdict) -> str:
     control = verdict.control
-    shown = ", shows the effect" if control.shows_effect else ""
+    shown = ", shows the effect" if control.shows_effect else "" if control.excluded else ", not separated"
     return f"{show(control.measured)} {show_interval(*control.interval)}{shown}"
 
 
@@ -83,7 +89,7 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     for verdict in verdicts:
         claim = Text.assemble((verdict.id, "bold"), f" {verdict.sentence} ", (f"({verdict.source})", "dim"))
         control = Text.assemble(f"{_control(verdict)} ", (f"({verdict.control.sentence})", "dim"))
-        cells = (Text(_measured(verdict)), Text(verdict.expected.text), control, Text(str(verdict.n)))
+        cells = (Text(_measured(verdict)), Text(verdict.expected.text), control, Text(_count(verdict)))
         table.add_row(_outcome(verdict), claim, *cells)
     return table
 
@@ -95,7 +101,7 @@ def _entry(verdict: Verdict) -> Text:
         _outcome(verdict),
         f"  {verdict.id} {verdict.sentence} ",
         (f"({verdict.source})\n", "dim"),
-        f"  measured {_measured(verdict)}, expected {verdict.expected.text}, n = {verdict.n}\n",
+        f"  measured {_measured(verdict)}, expected {verdict.expected.text}, n = {_count(verdict)}\n",
         f"  control  {_control(verdict)} ",
         (f"({verdict.control.sentence})\n", "dim"),
         f"  {verdict.reason}\n",
@@ -109,5 +115,5 @@ def _row(verdict: Verdict) -> str:
     claim = f"<b>{name}</b> {sentence} <i>({source})</i>"
     control = f"{html.escape(_control(verdict))} <i>({html.escape(verdict.control.sentence)})</i>"
     texts = (html.escape(_measured(verdict)), html.escape(verdict.expected.text))
-    cells = (outcome, claim, *texts, control, str(verdict.n))
+    cells = (outcome, claim, *texts, control, html.escape(_count(verdict)))
     return "<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + "</tr>"

@@ -18,14 +18,15 @@ Outcome = Literal["holds", "fails", "undecided"]
 class ControlResult:
     """What the control measured, with its interval at the claim's level, in the claim's unit.
 
-    ``shows_effect``: the effect can not be excluded in the control, since its interval touches the
-    expectation or a seed has no value.
+    ``shows_effect``: its interval lies inside the expectation. ``excluded``: its interval does not touch it, which is
+    what a claim needs to hold; neither where the control is undecided, or a seed has no value.
     """
 
     sentence: str
     measured: float
     interval: tuple[float, float]
     shows_effect: bool
+    excluded: bool
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,9 @@ class Verdict:
     """A claim after measurement: the statistic ``measured`` over ``n`` seeds, its interval, what follows.
 
     ``measured`` and ``interval`` are in ``unit`` ("" if dimensionless); NaN where a seed has no value.
-    ``reason`` says in words, with the level and the statistic, why the ``verdict`` is what it is.
+    ``reason`` says in words, with the level and the statistic, why the ``verdict`` is what it is. ``kind`` and
+    ``counts`` are the claim's, ``number`` says whose number is expected (``Source.kind``): "pilot" repeats our own.
+    It was given at ``look`` of ``looks``. ``kind`` and ``number`` are empty in verdicts from before they were kept.
     """
 
     id: str
@@ -47,6 +50,11 @@ class Verdict:
     reason: str
     control: ControlResult
     unit: str = ""
+    kind: str = ""
+    number: str = ""
+    counts: str = "seeds"
+    look: int = 1
+    looks: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return plain data for strict JSON: infinite is ``"Infinity"`` or ``"-Infinity"``, NaN is null."""
@@ -65,9 +73,15 @@ class Verdict:
                 "measured": pack(control.measured),
                 "interval": [pack(end) for end in control.interval],
                 "shows_effect": control.shows_effect,
+                "excluded": control.excluded,
             },
             "reason": self.reason,
             "unit": self.unit,
+            "kind": self.kind,
+            "number": self.number,
+            "counts": self.counts,
+            "look": self.look,
+            "looks": self.looks,
         }
 
     @classmethod
@@ -94,8 +108,14 @@ class Verdict:
                 control["sentence"],
                 unpack(control["measured"]),
                 _pair(control["interval"]),
-                control["shows_effect"],
+                bool(control["shows_effect"]),
+                bool(control.get("excluded", not control["shows_effect"])),
             ),
+            **{
+                name: str(record.get(name, usual))
+                for name, usual in (("kind", ""), ("number", ""), ("counts", "seeds"))
+            },
+            **{name: int(record.get(name, 1)) for name in ("look", "looks")},
         )
 
 

@@ -16,6 +16,36 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 
+KINDS = {
+    "trained": "trained networks",
+    "foreign model": "models of others",
+    "simulation": "simulations",
+    "identity": "identities",
+}
+
+
+def _counted(outcomes: Sequence[str]) -> str:
+    count = Counter(outcomes)
+    words = [("holds", "hold"), ("fails", "fail"), ("undecided", "undecided")]
+    return ", ".join(f"{count[one]} {one if count[one] == 1 else many}" for one, many in words)
+
+
+def counted_apart(claims: Sequence[tuple[str, str, str]]) -> list[str]:
+    """Return how many claims of each kind met which verdict, and how many that hold repeat our own pilot.
+
+    Each claim is its verdict, its kind, and whose number it expects.
+
+    >>> counted_apart([("holds", "trained", "paper"), ("holds", "trained", "pilot")])
+    ['trained networks: 2 hold, 0 fail, 0 undecided', '1 of those that hold repeats our pilot']
+    """
+    parts = []
+    for kind, words in KINDS.items():
+        if outcomes := [verdict for verdict, its, _ in claims if its == kind]:
+            parts.append(f"{words}: {_counted(outcomes)}")
+    pilots = sum(verdict == "holds" and number == "pilot" for verdict, _, number in claims)
+    return [*parts, f"{pilots} of those that hold repeat{'s' if pilots == 1 else ''} our pilot"] if pilots else parts
+
+
 @dataclass(frozen=True)
 class Verdicts:
     """The verdicts of claims judged together, in the order of the claims; by position or by claim id."""
@@ -37,10 +67,9 @@ class Verdicts:
         raise KeyError(f"no claim {key!r}; there are {', '.join(verdict.id for verdict in self.verdicts)}")
 
     def summary(self) -> str:
-        """Return how many claims met which verdict, such as ``"9 hold, 1 fails, 2 undecided"``."""
-        count: Counter[str] = Counter(verdict.verdict for verdict in self.verdicts)
-        words = [("holds", "hold"), ("fails", "fail"), ("undecided", "undecided")]
-        return ", ".join(f"{count[one]} {one if count[one] == 1 else many}" for one, many in words)
+        """Return how many claims met which verdict, ``"9 hold, 1 fails, 2 undecided"``, and of each kind apart."""
+        apart = counted_apart([(v.verdict, v.kind, v.number) for v in self.verdicts])
+        return _counted([v.verdict for v in self.verdicts]) + (f" ({'; '.join(apart)})" if apart else "")
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the list under ``"claims"`` of ``phasescope run --json``; see ``Verdict.to_json``."""
