@@ -170,7 +170,8 @@ def _mean_above(x: Array, tail: float) -> Array:
         middle = (low + high) / 2
         won = _capital(units / middle[:, None]) >= -math.log(tail)
         low, high = np.where(won, middle, low), np.where(won, high, middle)
-    return low * means
+    found: Array = low * means
+    return found
 
 
 def _capital(ratios: Array) -> Array:

@@ -98,7 +98,16 @@ class Verdict:
         if record["verdict"] not in get_args(Outcome):
             raise ValueError(f"verdict is {record['verdict']!r}")
         return cls(
-            **{name: str(record[name]) for name in ("id", "sentence", "source", "reason", "unit")},
+            id=str(record["id"]),
+            sentence=str(record["sentence"]),
+            source=str(record["source"]),
+            reason=str(record["reason"]),
+            unit=str(record["unit"]),
+            kind=str(record.get("kind", "")),
+            number=str(record.get("number", "")),
+            counts=str(record.get("counts", "seeds")),
+            look=int(record.get("look", 1)),
+            looks=int(record.get("looks", 1)),
             measured=unpack(record["measured"]),
             interval=_pair(record["interval"]),
             expected=Expectation(unpack(expected["low"]), unpack(expected["high"]), expected["text"]),
@@ -111,11 +120,6 @@ class Verdict:
                 bool(control["shows_effect"]),
                 bool(control.get("excluded", not control["shows_effect"])),
             ),
-            **{
-                name: str(record.get(name, usual))
-                for name, usual in (("kind", ""), ("number", ""), ("counts", "seeds"))
-            },
-            **{name: int(record.get(name, 1)) for name in ("look", "looks")},
         )
 
 
