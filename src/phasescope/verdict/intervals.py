@@ -30,8 +30,8 @@ from .claims import REALS, Range, Statistic, range_of
 
 Bounds = tuple[Array, Array]
 ROUNDING = 1e-6  # relative: what float32 leaves of an effect that does not depend on the seed
-STAKES = (np.arange(100) + 0.5) / 100  # of a bet, see _mean_above
-HALVINGS = 50  # of the interval in which an end of the mean is sought
+STAKES = (np.arange(50) + 0.5) / 50  # of a bet, see _mean_above
+HALVINGS = 40  # of the interval in which an end of the mean is sought
 
 
 def estimate(samples: Array, statistic: Statistic) -> float:
@@ -107,8 +107,13 @@ def order(n: int, tail: float) -> int:
     >>> order(8, 0.025), order(16, 0.05 / 344)
     (1, 1)
     """
-    errors = special.bdtr(np.arange((n + 1) // 2), n, 0.5)
-    return int((errors <= tail).sum())
+    guess = special.bdtrik(tail, n, 0.5)
+    k = min(int(guess), n // 2) if guess > 0 else 0
+    while k < (n + 1) // 2 and special.bdtr(k, n, 0.5) <= tail:
+        k += 1
+    while k > 0 and special.bdtr(k - 1, n, 0.5) > tail:
+        k -= 1
+    return k
 
 
 def _median(x: Array, tail: float) -> Bounds:

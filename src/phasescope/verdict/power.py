@@ -12,7 +12,7 @@ from phasescope.vocabulary import Array
 from .claims import Expectation
 from .intervals import order
 
-MOST_SEEDS = 100_000
+MOST_SEEDS = 10_000
 LIKELY = 0.8
 
 
@@ -46,7 +46,7 @@ def seeds_likely(samples: Array, expected: Expectation, tail: float) -> float:
 
     As for a normal effect of the samples' median and of their spread, a quarter of which is taken to lie beyond each
     quartile: an estimate, not a promise. ``inf`` where the median is not inside, or where it would take more than
-    100,000.
+    10,000.
     """
     low, middle, high = np.quantile(samples, [0.25, 0.5, 0.75]) if np.isfinite(samples).all() else [math.nan] * 3
     depth = min(middle - expected.low, expected.high - middle)
