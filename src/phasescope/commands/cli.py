@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 import webbrowser
@@ -94,6 +95,12 @@ def run(
     seeds: Seeds = None,
     device: Device = "auto",
     out: Out = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="decided", help="Add seeds where a claim is undecided, at the study's looks.")
+    ] = None,
+    budget: Annotated[
+        str | None, typer.Option(metavar="TIME", help="With --until: no look that would likely pass 90s, 10m or 2h.")
+    ] = None,
     as_json: AsJson = False,
     open_: Open = False,
 ) -> None:
@@ -101,7 +108,36 @@ def run(
     from phasescope import lab
 
     common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
+    common |= {"until": until, "budget": _seconds(budget)}
     _carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_)
+
+
+def _seconds(budget: str | None) -> float | None:
+    """Return the seconds of 90s, 10m or 2h; a bare number is seconds. Raises ``BadInput``."""
+    from phasescope.vocabulary import BadInput
+
+    if budget is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", budget.strip())
+    if not found or not float(found[1]):
+        raise BadInput(f"--budget is {budget!r}: give a time such as 90s, 10m or 2h.")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
+@app.command("register")
+def register_(
+    study: Annotated[str, typer.Argument(help="The study's name; see phasescope list.")],
+    again: Annotated[
+        str, typer.Option(metavar="REASON", help="Why claims are changed whose verdicts were seen; readers are told.")
+    ] = "",
+) -> None:
+    """Register a study's claims, hashed and dated, before they are judged on seeds that nobody has looked at."""
+    from phasescope.lab.registration import register
+    from phasescope.lab.registry import study_named
+
+    entry, file = register(study_named(study), again)
+    print(entry.text)
+    print(f"registered {study} {entry.date}, hash {entry.hash}, {len(entry.code)} files of code\n{file}")
 
 
 @app.command("map")

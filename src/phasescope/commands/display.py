@@ -42,7 +42,7 @@ class Display:
         if stage.unit == "steps" and stage.budget and not p.steps_done and not p.finished:
             state = "compiling the training step, once per machine"
         state += f"; {fates}" if fates else ""
-        title = f"{stage.number}/{stage.count} {stage.title}"
+        title = f"{stage.number}/{stage.count} {stage.title}" + (f" ({stage.look})" if stage.look else "")
         if self.bars is not None and self.bar is not None:
             self.bars.update(
                 self.bar, description=title, completed=self._share(stage, done / total), total=1.0, state=state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -9,9 +10,13 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from phasescope.lab.cost import Known, reading, training
+from phasescope.lab.registration import standing
 from phasescope.lab.registry import study_named
+from phasescope.lab.seeds import kinds, seeds_of
 from phasescope.lab.study import Study, budget_of
-from phasescope.verdict import Measured
+from phasescope.verdict import KINDS, Measured, power, seeds_needed
+
+ALPHA, INSIDE = 0.05, 1.5
 
 
 def shown(name: str, *, estimate: bool = False) -> RenderableType:
@@ -34,8 +39,33 @@ def shown(name: str, *, estimate: bool = False) -> RenderableType:
         _costs(study, estimate),
         Text(),
         _claims(study, first),
+        Text(f"{str(standing(study)).capitalize()}."),
+        Text(_deciding(study, first)),
         Text(_maps(study, first)),
     )
+
+
+def _deciding(study: Study, settings: Any) -> str:
+    """Return what the first scale's seeds can decide, and what the looks of --until decided can."""
+    experiments = study.experiments(settings)
+    claims = kinds(study.claims(settings), experiments)
+    m, needed = len(claims), seeds_needed(max(len(claims), 1))
+    sizes = sorted({n for claim in claims if (n := seeds_of(claim, experiments))})
+    chances = ", ".join(f"{_chance(n, m)} at {n} seeds" for n in sizes)
+    looks = ", ".join(f"{_chance(n, m * len(study.looks))} at {n}" for n in study.looks)
+    count = Counter[str](claim.kind for claim in claims)
+    about = ", ".join(f"{KINDS[kind]}: {count[kind]}" for kind in KINDS if count[kind])
+    return (
+        f"{m} claims ({about}), judged together: a median needs {needed} seeds or more. One that lies {INSIDE:g} "
+        f"standard deviations inside its tolerance is decided with a chance of {chances or 'nothing'}; with --until "
+        f"decided, of {looks}."
+    )
+
+
+def _chance(n: int, shares: int) -> str:
+    """Return how likely ``n`` seeds decide, where the error is divided into so many shares."""
+    found = power(n, ALPHA / (2 * max(shares, 1)), INSIDE)
+    return f"{found:.0%}" if found < 0.99 else "99%"
 
 
 def _maps(study: Study, settings: Any) -> str:

@@ -7,7 +7,7 @@ trained again, and nothing is wrong); it must never take two things that act dif
 
 from phasescope.identity.fingerprint import fingerprint
 from phasescope.identity.networks import network_parts
-from phasescope.identity.origins import Origin, files_of, house_fingerprint, origin_of
+from phasescope.identity.origins import Origin, files_of, house_digests, house_fingerprint, origin_of
 from phasescope.identity.spaces import patches
 from phasescope.identity.surroundings import surroundings
 
@@ -15,6 +15,7 @@ __all__ = [
     "Origin",
     "files_of",
     "fingerprint",
+    "house_digests",
     "house_fingerprint",
     "network_parts",
     "origin_of",

@@ -196,3 +196,11 @@ def house_fingerprint(*modules: str) -> str:
     for file in files_of(*modules):
         total.update(str(file.relative_to(HOUSE)).encode() + b"\0" + _bytes_digest(file))
     return total.hexdigest()
+
+
+def house_digests(*modules: str) -> dict[str, tuple[str, str]]:
+    """Return each file of the house that the modules reach by their imports: its name -> its path and its digest."""
+    return {
+        str(file.relative_to(HOUSE)): (str(file.resolve()), _bytes_digest(file).hex()[:16])
+        for file in files_of(*modules)
+    }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import html
+import math
 import platform
 import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import torch
 import xarray as xr
 
-from phasescope.checks import function, nearest, optional, shown, whole
+from phasescope.checks import function, nearest, number, optional, shown, whole, word
 from phasescope.ensemble import Progress, device_named
 from phasescope.ensemble.plan import cores
 from phasescope.errors import BadInput, resumable
@@ -25,12 +26,14 @@ from phasescope.identity import house_fingerprint
 from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.neurons import opened
 from phasescope.lab.paged import paged
+from phasescope.lab.registration import JUDGING, UNTIL, code_of, note_judged, standing, told
 from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
+from phasescope.lab.seeds import at_look, decidable, experiments_of, kinds, seeded, widened
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
 from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
-from phasescope.verdict import Claim, Verdicts, judge
+from phasescope.verdict import Claim, Verdicts, judge, planned_looks
 from phasescope.vocabulary import Settings
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
@@ -56,7 +59,8 @@ class Results:
         scale = self.provenance["scale"]
         changed = changed_settings(self.study, scale, self.settings)
         parts = ["phasescope run", self.study.name, f"--scale {scale}"]
-        return " ".join([*parts, *(f"--set {k}={shlex.quote(v)}" for k, v in changed.items())])
+        parts += [f"--set {k}={shlex.quote(v)}" for k, v in changed.items()]
+        return " ".join([*parts, *(["--until decided"] if "looks" in self.provenance else [])])
 
     @property
     def data_path(self) -> Path:
@@ -67,9 +71,24 @@ class Results:
         """Return the study's figures of these results, as building blocks."""
         return self.study.figures(self.data, self.settings)
 
+    def experiments(self) -> Mapping[str, Work]:
+        """Return the study's experiments as they were run: with the seeds that the data have."""
+        found = self.study.experiments(self.settings)
+        return {name: widened(e, self.data[name]) if name in self.data else e for name, e in found.items()}
+
+    def judged(self) -> Results:
+        """Return these results with verdicts given anew, by the claims and the method of today, on the same data.
+
+        Raises ``BadInput`` where a claim looks for what was not kept.
+        """
+        claims = kinds(self.study.claims(self.settings), self.study.experiments(self.settings))
+        return replace(
+            self, verdicts=judge(claims, self.data, looks=self.provenance.get("looks", {}).get("planned", ()))
+        )
+
     def diagrams(self) -> Sequence[Diagram]:
         """Return what a page lets readers explore: every experiment's grid and curves, and the neurons inside."""
-        experiments = self.study.experiments(self.settings)
+        experiments = self.experiments()
         titles = {name: e.title for name, e in experiments.items()}
         inside = {}
         for name, what in self.study.inside(self.settings).items():
@@ -92,8 +111,20 @@ class Results:
         return paged(self.told(), path)
 
     def summary(self) -> str:
-        """Return the verdicts as the terminal shows them."""
-        return str(self.verdicts)
+        """Return the verdicts as the terminal shows them, and on which seeds and looks they were given."""
+        return "\n".join([str(self.verdicts), *self.conduct()])
+
+    def conduct(self) -> list[str]:
+        """Return how the claims were judged: whether they were registered, on which seeds, at which looks."""
+        kept, looks = self.provenance.get("registration", {}), self.provenance.get("looks", {})
+        lines = [f"{kept['standing']}; {kept['seeds']} seeds, from {kept['first_seed']}"] if kept else []
+        if looks:
+            planned = ", ".join(map(str, looks["planned"]))
+            lines.append(f"looked at {len(looks['taken'])} times of {len(looks['planned'])}, at {planned} seeds")
+            lines += (
+                [f"stopped by the budget: the same command goes on with {looks['open']}"] if looks.get("open") else []
+            )
+        return [f"{line[:1].upper()}{line[1:]}." for line in lines]
 
     def findings(self) -> dict[str, Any]:
         """Return the claims with their verdicts, as ``--json`` has them."""
@@ -133,7 +164,8 @@ class Stage:
 
     ``budget`` is the steps of this experiment if no member settles early, ``steps_total`` those of the whole study.
     ``mixed``: some experiments train and some simulate, so their steps do not compare. ``unit`` is what this experiment
-    counts: training steps, or the members that it simulates.
+    counts: training steps, or the members that it simulates. ``look`` says which claims are open, where claims are
+    looked at until they are decided.
     """
 
     title: str
@@ -145,17 +177,18 @@ class Stage:
     progress: Progress
     mixed: bool = False
     unit: str = "steps"
+    look: str = ""
 
 
 def provenance(
-    study: str, scale: str, settings: Settings | None, device: torch.device, seconds: float
+    study: Study | None, scale: str, settings: Settings | None, device: torch.device, seconds: float
 ) -> dict[str, Any]:
-    """Return what it takes to make the numbers again: code, settings, libraries, machine."""
+    """Return what it takes to make the numbers again: code, the study's own among it, settings, libraries, machine."""
     return {
-        "study": study,
+        "study": study.name if study else "",
         "scale": scale,
         "settings": settings.model_dump(mode="json") if settings else {},
-        "code": house_fingerprint("phasescope.lab.bench"),
+        "code": code_of(study) if study else house_fingerprint("phasescope.lab.bench"),
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -187,6 +220,8 @@ def run(
     device: str = "auto",
     out: str | Path | None = None,
     workers: int | None = None,
+    until: str | None = None,
+    budget: float | None = None,
     on_progress: Callable[[Stage], None] | None = None,
     **overrides: Any,
 ) -> Results:
@@ -196,6 +231,10 @@ def run(
     for example ``p=31``; ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted
     resumes when the same call is made again; members already trained are taken from the folder.
 
+    Claims that are registered and unchanged are judged on judging seeds, at a scale's own settings; everything else is
+    judged on development seeds (``phasescope register``). ``until="decided"`` adds seeds where a claim is undecided, at
+    the looks that the study plans; no further look is begun that would likely pass ``budget`` seconds.
+
     Raises ``BadInput`` for an unknown study, scale or setting, or a folder that can not be written; ``Interrupted``.
     """
     chosen = study_of(study)
@@ -203,31 +242,81 @@ def run(
     if seeds is not None:
         changes["seeds"] = whole(1, MOST_SEEDS)("seeds", seeds)
     optional(function)("on_progress", on_progress)
+    optional(word("decided"))("until", until)
+    limit = math.inf if budget is None else number(0, open_low=True)("budget, in seconds,", budget)
     named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
-    where = device_named(device)
-    experiments, claims, plans = _planned(chosen, numbers, chosen.scales[scale], device, workers)
-    directory = named or default_directory(chosen, scale, numbers)
+    where, base = device_named(device), chosen.scales[scale]
+    here = standing(chosen)
+    first = (UNTIL if until else JUDGING) if here.unchanged and numbers == base else 0
+    made = seeded(fitting(chosen.experiments, "experiments", numbers, base), first)
+    claims = kinds(_claims(chosen, numbers, base), made)
+    looks = planned_looks(chosen.looks, len(claims)) if until else []
+    directory = named or default_directory(chosen, scale, numbers, "decided" if until else "")
     started = time.monotonic()
-    rehearse(claims, chosen.figures, experiments, plans, numbers, chosen.scales[scale])
+    plans = {name: e.plan(device, workers) for name, e in made.items()}
+    rehearse(claims, chosen.figures, made, plans, numbers, base)
+    if not looks:
+        decidable(claims, made)
+    if first and here.registration is not None:
+        note_judged(chosen.name, scale, here.registration.hash, first)
+    tell = on_progress or (lambda stage: None)
     with resumable(), Store(directory) as store:
-        parts = _parts(experiments, plans, store, device, workers, on_progress or (lambda stage: None))
-        verdicts = judge(claims, parts)
-        facts = provenance(chosen.name, scale, numbers, where, time.monotonic() - started)
-        store.save_results(join(parts), verdicts.to_json(), facts)
-    return Results(chosen, numbers, parts, verdicts, facts, directory.resolve())
+
+        def train(these: Mapping[str, Work], look: str = "") -> dict[str, xr.Dataset]:
+            planned = plans if these is made else {name: e.plan(device, workers) for name, e in these.items()}
+            return _parts(these, planned, store, device, workers, lambda stage: tell(replace(stage, look=look)))
+
+        def keep(parts: Mapping[str, xr.Dataset], verdicts: Verdicts, **looked: Any) -> Results:
+            facts = provenance(chosen, scale, numbers, where, time.monotonic() - started)
+            facts |= {"registration": told(here, first), **looked}
+            store.save_results(join(parts), verdicts.to_json(), facts)
+            return Results(chosen, numbers, parts, verdicts, facts, directory.resolve())
+
+        if not looks:
+            parts = train(made)
+            return keep(parts, judge(claims, parts))
+        return _until_decided(claims, made, looks, limit, train, keep)
 
 
-def _planned(
-    study: Study, settings: Settings, base: Settings, device: str, workers: int | None
-) -> tuple[Mapping[str, Work], Sequence[Claim], dict[str, Any]]:
-    """Return experiments, claims, and what was planned for each; refuse what can be refused beforehand."""
-    experiments = fitting(study.experiments, "experiments", settings, base)
+def _until_decided(
+    claims: Sequence[Claim],
+    made: Mapping[str, Work],
+    looks: Sequence[int],
+    limit: float,
+    train: Callable[[Mapping[str, Work], str], dict[str, xr.Dataset]],
+    keep: Callable[..., Results],
+) -> Results:
+    """Add seeds at the looks, to the experiments that open claims look at, until all are decided or time is up."""
+    parts: dict[str, xr.Dataset] = {}
+    still, started, taken = list(claims), time.monotonic(), list[int]()
+    results: Results | None = None
+    for look, n in enumerate(looks, 1):
+        begun = time.monotonic()
+        words = f"look {look} of {len(looks)}, {n} seeds; open: {len(still)} of {len(claims)}"
+        parts |= train(at_look(made, experiments_of(still) if look > 1 else set(made), n), words)
+        taken.append(n)
+        verdicts = judge(claims, parts, looks=looks)
+        still = [claim for claim in claims if verdicts[claim.id].verdict == "undecided"]
+        more = (looks[look] - n) / (n - sum(taken[-2:-1])) if look < len(looks) else 0.0
+        now = time.monotonic()
+        stopped = bool(still) and more > 0 and now - started + more * (now - begun) > limit
+        ordered = {name: parts[name] for name in made}
+        facts = {"planned": list(looks), "taken": list(taken), "open": f"{len(still)} claims" if stopped else ""}
+        results = keep(ordered, verdicts, looks=facts)
+        if stopped or not still:
+            break
+    assert results is not None
+    return results
+
+
+def _claims(study: Study, settings: Settings, base: Settings) -> Sequence[Claim]:
+    """Return the claims. Raises ``BadInput`` where two share an id, before anything is trained."""
     claims = fitting(study.claims, "claims", settings, base)
     ids = [claim.id for claim in claims]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise BadInput(f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id.")
-    return experiments, claims, {name: e.plan(device, workers) for name, e in experiments.items()}
+    return claims
 
 
 def _parts(
@@ -241,9 +330,9 @@ def _parts(
     parts: dict[str, xr.Dataset] = {}
     total, before = budget_of(experiments), 0
     mixed = len({e.unit for e in experiments.values()}) > 1
-    for number, (name, e) in enumerate(experiments.items(), 1):
+    for place, (name, e) in enumerate(experiments.items(), 1):
         latest = Progress(len(e.grid), e.budget)
-        where = (e.title, number, len(experiments), before, e.budget, total)
+        where = (e.title, place, len(experiments), before, e.budget, total)
 
         def on_progress(
             progress: Progress, where: tuple[str, int, int, int, int, int] = where, unit: str = e.unit

@@ -51,11 +51,11 @@ def changed_settings(study: Study, scale: str, settings: Settings) -> dict[str, 
     return {k: json.dumps(v) for k, v in settings.model_dump(mode="json").items() if v != base[k]}
 
 
-def default_directory(study: Study, scale: str, settings: Settings) -> Path:
+def default_directory(study: Study, scale: str, settings: Settings, ending: str = "") -> Path:
     """Return ``runs/<study>-<scale>``, with the changed settings in the name: the same call finds its own run again."""
     base = study.scales[scale].model_dump()
     changed = [f"{k}={v}" for k, v in settings.model_dump().items() if v != base[k]]
-    return Path("runs") / folder_name("-".join([study.name, scale, *changed]))
+    return Path("runs") / folder_name("-".join([study.name, scale, *changed, *([ending] if ending else [])]))
 
 
 def folder_name(words: str) -> str:

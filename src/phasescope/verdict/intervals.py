@@ -164,8 +164,8 @@ def _mean_above(x: Array, tail: float) -> Array:
     Who bets the share s of a capital of 1 at each sample that the mean is above m has prod (1 + s (x_i / m - 1)) at
     the end. If the mean is m or less, its expectation is 1 at most, also on average over shares; so that by Markov's
     inequality it is 1 / ``tail`` or more with probability ``tail`` at most. Every m at which it is can be excluded
-    (Waudby-Smith & Ramdas 2024, Journal of the Royal Statistical Society B 86:1, sec. 4; here shares are averaged over
-    rather than chosen along the way, so that the order of the samples does not matter).
+    (Waudby-Smith & Ramdas 2024, Journal of the Royal Statistical Society B 86:1, arXiv:2010.09686; shares are averaged
+    over rather than chosen along the way, so that the order of the samples does not matter).
     """
     x = np.where(np.isfinite(x).all(axis=1, keepdims=True), np.maximum(x, 0.0), 0.0)
     means = x.mean(axis=1)

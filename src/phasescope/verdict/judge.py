@@ -197,6 +197,8 @@ def _reason(
     if gone := _gone(claim, samples):
         return f"{gone}{'; ' + control if control else ''}"
     place = f"the {100 * level:.6g} % interval of the {claim.statistic} {_place(claim, samples, bounds, level)}"
+    if bounds == control_bounds == claim.range:
+        return f"{place}; nor the control's"
     if control:
         return f"{place}; {control}"
     return f"{place}; the control's does not touch it"

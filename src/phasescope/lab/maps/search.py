@@ -230,7 +230,7 @@ def _cost(search: Refinement, table: Mapping[str, Array], phase: Array) -> dict[
 
 def _facts(plan: Plan, where: torch.device, asked: Mapping[str, Any], seconds: float) -> dict[str, Any]:
     study, settings = plan.study, plan.settings
-    facts = provenance(study.name if study else "", plan.scale, settings, where, seconds)
+    facts = provenance(study, plan.scale, settings, where, seconds)
     axes = {
         name: {"name": s.name, "low": s.low, "high": s.high, "scale": s.scale}
         for name, s in (("x", plan.x), ("y", plan.y))

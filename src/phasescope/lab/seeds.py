@@ -1,0 +1,97 @@
+"""Which seeds a study's experiments have, what they can decide, and what kind of thing a claim is about."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import xarray as xr
+
+from phasescope.errors import BadInput
+from phasescope.lab.study import Work
+from phasescope.verdict import Claim, Measured, seeds_needed
+from phasescope.vocabulary import Grid
+
+FROM_JUDGING = 1000
+KINDS = ("identity", "simulation", "trained", "foreign model")  # a claim about several is about the last of them
+log = logging.getLogger("phasescope")
+
+
+def seeded(experiments: Mapping[str, Work], first: int) -> Mapping[str, Work]:
+    """Return the experiments with their seeds moved up by ``first``: those that claims are judged on.
+
+    With 0, development seeds, they are returned as they are. Raises ``BadInput`` where those reach the judging seeds.
+    """
+    for name, e in experiments.items():
+        most = max(_seeds(e), default=0)
+        if not first and most >= FROM_JUDGING:
+            raise BadInput(
+                f"the experiment {name!r} has the seed {most}: claims that are not registered, and changed settings, "
+                f"have the development seeds below {FROM_JUDGING}; give fewer seeds."
+            )
+    if not first:
+        return experiments
+    return {name: e.with_seeds([first + seed for seed in _seeds(e)]) for name, e in experiments.items()}
+
+
+def _seeds(e: Work) -> Sequence[int]:
+    return e.grid.seed_values if isinstance(e.grid, Grid) else [member.seed for member in e.grid]
+
+
+def widened(e: Work, data: xr.Dataset) -> Work:
+    """Return an experiment with the seeds that its data have."""
+    found = data["seed"].values.tolist() if "seed" in data.dims else []
+    return e.with_seeds(found) if found and isinstance(e.grid, Grid) and list(e.grid.seed_values) != found else e
+
+
+def at_look(experiments: Mapping[str, Work], names: Collection[str], n: int) -> dict[str, Work]:
+    """Return the experiments of these names with ``n`` seeds; one of a single seed, as theory is, keeps it."""
+    found = {}
+    for name, e in experiments.items():
+        seeds = _seeds(e)
+        if not names or name in names:
+            found[name] = e.with_seeds(list(range(seeds[0], seeds[0] + n))) if len(seeds) > 1 else e
+    return found
+
+
+def experiments_of(claims: Sequence[Claim]) -> set[str]:
+    """Return the experiments that claims and their controls look at; none where a plain function looks at all."""
+    effects: list[Any] = [effect for claim in claims for effect in (claim.effect, claim.control.effect)]
+    if not all(isinstance(effect, Measured) for effect in effects):
+        return set()
+    named = {cell.experiment for effect in effects for cell in effect.cells}
+    return set() if "" in named else named
+
+
+def kinds(claims: Sequence[Claim], experiments: Mapping[str, Work]) -> list[Claim]:
+    """Return the claims, each with its kind: that of the experiments that its effect is measured in, unless given."""
+    found = []
+    for claim in claims:
+        cells = claim.effect.cells if isinstance(claim.effect, Measured) else ()
+        seen = [experiments[cell.experiment].kind for cell in cells if cell.experiment in experiments]
+        kind: Any = max(seen, key=KINDS.index, default="")
+        found.append(claim if claim.kind or not kind else replace(claim, kind=kind))
+    return found
+
+
+def seeds_of(claim: Claim, experiments: Mapping[str, Work]) -> int:
+    """Return how many seeds a claim will be judged on; 0 where a plain function looks at everything."""
+    return max((len(_seeds(experiments[name])) for name in experiments_of([claim]) if name in experiments), default=0)
+
+
+def decidable(claims: Sequence[Claim], experiments: Mapping[str, Work]) -> None:
+    """Say in the log which claims so many seeds can not decide, before anything is run."""
+    needed = seeds_needed(max(len(claims), 1))
+    few: dict[int, int] = {}
+    for claim in claims:
+        n = seeds_of(claim, experiments) or needed
+        if claim.statistic == "median" and not claim.deterministic and n < needed:
+            few[n] = few.get(n, 0) + 1
+    if few:
+        said = " and ".join(f"{count} at {n} seeds" for n, count in sorted(few.items()))
+        log.warning(
+            f"{sum(few.values())} of {len(claims)} claims can not be decided ({said}): claims that are judged together "
+            f"need {needed} seeds or more; give more, or --until decided."
+        )
