@@ -116,3 +116,30 @@ def test_a_real_run_is_shown_from_three_of_its_files_without_what_no_figure_need
         assert gallery.png(kept, 40) == gallery.png(figure, 40)
     assert next(iter(shown.figures.values())).title in gallery.readme([shown])
     assert sorted(path.name for path in folder.iterdir()) == ["results.json", "results.safetensors", "store.json"]
+
+
+STUDIES = sorted(
+    p.parent.name for p in (PLACE / "stored").glob("*/results.json") if not p.parent.name.startswith("map-")
+)
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_stored_run_is_judged_again_from_its_data_and_nothing_changes(name):
+    """Fails after a claim or the method has changed: ``python docs/gallery/make.py --judge`` tells what follows."""
+    results = load(PLACE / "stored" / name)
+    assert results.judged().verdicts.to_json() == results.verdicts.to_json()
+
+
+def test_pages_quote_the_stored_verdicts():
+    """Fails after a stored result has changed: ``make gallery`` mends it."""
+    for path in sorted(gallery.PAGES.glob("*.md")):
+        page = path.read_text(encoding="utf-8")
+        assert gallery.with_verdicts(page, gallery.stored_result) == page, f"{path.name} quotes other verdicts"
+
+
+def test_verdicts_are_written_between_their_markers():
+    page = "A\n<!-- verdicts: grokking -->\nold\n<!-- end of verdicts -->\nB <!-- verdicts: none"
+    found = gallery.with_verdicts(page, gallery.stored_result)
+    assert found.startswith("A\n<!-- verdicts: grokking -->\n\n`phasescope run grokking")
+    assert "old" not in found and "| `delay`: " in found and found.endswith("B <!-- verdicts: none")
+    assert gallery.with_verdicts(found, gallery.stored_result) == found

@@ -1,16 +1,19 @@
 """Draw the gallery from stored results, without training anything: ``python docs/gallery/make.py`` or ``make gallery``.
 
 ``stored/<name>/`` has three files of a run's folder: ``store.json``, ``results.json`` and ``results.safetensors``. From
-each this writes ``images/<name>-<figure>.png`` and a section of ``README.md``. The same stored results give the same
-bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores a run under a name.
+each this writes ``images/<name>-<figure>.png``, a section of ``README.md``, and the verdicts that a page of
+``docs/studies`` shows between its markers ``<!-- verdicts: <name> -->`` and ``<!-- end of verdicts -->``. The same
+stored results give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores a run
+under a name; ``python docs/gallery/make.py --judge`` first judges all that is stored again, by the claims of today.
 """
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,6 +26,7 @@ from phasescope.lab import MapResults, Results, load
 from phasescope.lab.study import join
 from phasescope.report import describe, png, slug, summary
 from phasescope.store import Store
+from phasescope.verdict.numbers import show, show_interval
 from phasescope.vocabulary import BadInput
 
 HERE = Path(__file__).parent
@@ -35,6 +39,8 @@ INTRODUCTION = """# Gallery
 Every picture here is drawn from a stored result by `make gallery`, which trains nothing. The commands make
 the numbers again.
 """
+PAGES = HERE.parent / "studies"
+BLOCK = re.compile(r"(<!-- verdicts: ([\w-]+) -->\n).*?(<!-- end of verdicts -->)", re.S)
 
 
 @dataclass(frozen=True)
@@ -95,6 +101,43 @@ def readme(shown: Sequence[Exhibit]) -> str:
     return "\n".join([INTRODUCTION, *map(section, shown)])
 
 
+def verdict_table(results: Results) -> str:
+    """Return the verdicts of a stored result as a page of a study shows them, in Markdown."""
+    facts = results.provenance
+    lines = [f"`{results.command}`, code `{str(facts['code'])[:12]}`, {str(facts['finished'])[:10]}:", ""]
+    lines += [f"{results.verdicts.summary()}. {' '.join(results.conduct())}".strip(), ""]
+    lines += ["| claim | verdict | measured | expected | control | n |", "| --- | --- | --- | --- | --- | --- |"]
+    for v in results.verdicts:
+        measured = f"{show(v.measured)}{' ' + v.unit if v.unit else ''} {show_interval(*v.interval)}"
+        control = f"{show(v.control.measured)} {show_interval(*v.control.interval)}, {v.control.sentence}"
+        cells = (f"`{v.id}`: {v.sentence}", v.verdict, measured, v.expected.text, control, str(v.n))
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_verdicts(page: str, open_: Callable[[str], Results]) -> str:
+    """Return a page with the verdicts of stored results between its markers, as they are."""
+    return BLOCK.sub(lambda found: found[1] + "\n" + verdict_table(open_(found[2])) + "\n" + found[3], page)
+
+
+def stored_result(name: str) -> Results:
+    """Return the stored result of this name. Raises ``BadInput`` where it is none of a study's run."""
+    results = load(HERE / "stored" / name)
+    if not isinstance(results, Results):
+        raise BadInput(f"{name} is a phase map, which has no verdicts.")
+    return results
+
+
+def judge_again(root: Path = HERE) -> None:
+    """Judge every stored run again, from its data, and keep the verdicts."""
+    for folder in sorted(path.parent for path in (root / "stored").glob("*/results.json")):
+        results = load(folder)
+        if isinstance(results, Results):
+            again = results.judged()
+            with Store(folder) as store:
+                store.save_results(join(results.data), again.verdicts.to_json(), dict(results.provenance))
+
+
 def make(root: Path = HERE, open_: Callable[[Path], Any] = load) -> list[Path]:
     """Write the pictures and the page below ``root``, remove pictures of what is gone, and return what was written."""
     shown = exhibits(root, open_)
@@ -126,14 +169,16 @@ def keep(run: Path, name: str, root: Path = HERE) -> Path:
 
 
 def needed(results: Results) -> Mapping[str, xr.Dataset]:
-    """Return the data of a study's run without the large variables that its figures can do without."""
+    """Return the data of a study's run without the large variables that its figures and its claims can do without."""
     data, wanted = dict(results.data), plain(results.figures())
+    verdicts = results.judged().verdicts
     large = [(e, str(name)) for e, one in data.items() for name, v in one.data_vars.items() if v.nbytes > LARGE]
     for experiment, name in large:
         less = {**data, experiment: data[experiment].drop_vars(name)}
         try:
             np.testing.assert_equal(plain(results.study.figures(less, results.settings)), wanted)
-        except (AssertionError, AttributeError, KeyError):  # a figure changes, or needs what is gone
+            assert replace(results, data=less).judged().verdicts == verdicts
+        except (AssertionError, AttributeError, KeyError, BadInput):  # something changes, or needs what is gone
             continue
         data = less
     return data
@@ -144,8 +189,22 @@ def plain(figures: Sequence[Figure]) -> list[Any]:
     return [astuple(figure) for figure in figures]
 
 
+def write_pages() -> list[Path]:
+    """Write the verdicts into the pages of the studies, and return the pages that changed."""
+    changed = []
+    for path in sorted(PAGES.glob("*.md")):
+        before = path.read_text(encoding="utf-8")
+        after = with_verdicts(before, stored_result)
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+            changed.append(path)
+    return changed
+
+
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
+    if sys.argv[1:] == ["--judge"]:
+        judge_again()
+    elif len(sys.argv) == 3:
         keep(Path(sys.argv[1]), sys.argv[2])
-    for path in make():
+    for path in [*make(), *write_pages()]:
         print(path)

@@ -205,7 +205,8 @@ class Page:
     """What a page tells: a question, the claims with their verdicts, figures, and how to make it all again.
 
     ``name`` is the study's, or empty; ``claims`` are as in ``--json``; ``provenance`` may be nested; paragraphs of
-    ``notes`` are parted by empty lines. ``tables`` stand before the figures, and ``diagrams`` are what readers can
+    ``notes`` are parted by empty lines. ``conduct`` says how the claims were judged, and ``registered`` is the text that
+    was registered before. ``tables`` stand before the figures, and ``diagrams`` are what readers can
     explore. A page without ``paper`` and claims, of a user's own map or model, says nothing of them.
     """
 
@@ -221,3 +222,5 @@ class Page:
     settings: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
     command: str = ""
+    conduct: Sequence[str] = ()
+    registered: str = ""

@@ -103,7 +103,8 @@ class Results:
         return Page(
             study.name, study.title, study.question, self.figures(), self.verdicts.to_json(), study.paper,
             diagrams=self.diagrams(), notes=study.notes, settings=dict(self.settings), provenance=self.provenance,
-            command=self.command,
+            command=self.command, conduct=self.conduct(),
+            registered=self.provenance.get("registration", {}).get("text", ""),
         )  # fmt: skip
 
     def page(self, path: str | Path) -> Path:

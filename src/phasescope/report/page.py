@@ -72,7 +72,11 @@ def page(told: Page, images: Sequence[bytes]) -> str:
     """
     cards, plates = arrange(told.claims, list(zip(told.figures, images, strict=True)), addresses(told.diagrams))
     # settings and map are told elsewhere
-    facts = {name: value for name, value in told.provenance.items() if name not in ("settings", "map")}
+    facts = {
+        name: value
+        for name, value in told.provenance.items()
+        if name not in ("settings", "map", "registration", "looks")
+    }
     paper, claims, diagrams = told.paper, told.claims, told.diagrams
     return (
         _environment()
@@ -92,6 +96,8 @@ def page(told: Page, images: Sequence[bytes]) -> str:
             settings=list(rows(told.settings)),
             notes=[part.strip() for part in re.split(r"\n\s*\n", told.notes) if part.strip()],
             command=told.command,
+            conduct=told.conduct,
+            registered=told.registered,
             explored=packed(diagrams, room(plates)) if diagrams else "",
             opened=any(d.opened for d in diagrams),
             scripts=scripts() if diagrams else (),
