@@ -138,8 +138,8 @@ def test_pages_quote_the_stored_verdicts():
 
 
 def test_verdicts_are_written_between_their_markers():
-    page = "A\n<!-- verdicts: grokking -->\nold\n<!-- end of verdicts -->\nB <!-- verdicts: none"
+    page = "A\n<!-- verdicts: grokking -->\nstale\n<!-- end of verdicts -->\nB <!-- verdicts: none"
     found = gallery.with_verdicts(page, gallery.stored_result)
     assert found.startswith("A\n<!-- verdicts: grokking -->\n\n`phasescope run grokking")
-    assert "old" not in found and "| `delay`: " in found and found.endswith("B <!-- verdicts: none")
+    assert "stale" not in found and "| `delay`: " in found and found.endswith("B <!-- verdicts: none")
     assert gallery.with_verdicts(found, gallery.stored_result) == found

@@ -205,9 +205,9 @@ class Page:
     """What a page tells: a question, the claims with their verdicts, figures, and how to make it all again.
 
     ``name`` is the study's, or empty; ``claims`` are as in ``--json``; ``provenance`` may be nested; paragraphs of
-    ``notes`` are parted by empty lines. ``conduct`` says how the claims were judged, and ``registered`` is the text that
-    was registered before. ``tables`` stand before the figures, and ``diagrams`` are what readers can
-    explore. A page without ``paper`` and claims, of a user's own map or model, says nothing of them.
+    ``notes`` are parted by empty lines. ``conduct`` says how the claims were judged, ``registered`` is the text
+    that was registered before. ``tables`` stand before the figures, ``diagrams`` are what readers can explore. A page
+    without ``paper`` and claims, of a user's own map or model, says nothing of them.
     """
 
     name: str

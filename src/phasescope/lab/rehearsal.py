@@ -57,7 +57,7 @@ def rehearse(
     Raises ``BadInput`` where a claim, its control, or a figure looks for what there will not be. The figures of a
     scale's own settings are known to be there.
     """
-    data = {LENGTHS[0]: _data(experiments, planned, LENGTHS[0])}
+    data = {LENGTHS[0]: made_up(experiments, planned, LENGTHS[0])}
     parts: list[tuple[str, Any]] = [
         (f"the claim {claim.id!r}", effect) for claim in claims for effect in (claim.effect, claim.control.effect)
     ]
@@ -68,7 +68,7 @@ def rehearse(
         if error is None:
             continue
         if LENGTHS[1] not in data:
-            data[LENGTHS[1]] = _data(experiments, planned, LENGTHS[1])
+            data[LENGTHS[1]] = made_up(experiments, planned, LENGTHS[1])
         if repr(error) == repr(_error(look, data[LENGTHS[1]])):  # one that speaks of a made-up length says nothing
             raise _contradiction(f"{what} looks for what they do not make", error, settings, base) from error
 
@@ -97,10 +97,17 @@ def _contradiction(what: str, error: Exception, settings: Settings, base: Settin
     return BadInput(f"the settings contradict each other, for {what} ({reason}); {mend}.")
 
 
-def _data(experiments: Mapping[str, Work], planned: Mapping[str, Any], length: int) -> Data:
+def made_up(
+    experiments: Mapping[str, Work], planned: Mapping[str, Any], length: int, seed: int = 0, *, scaled: bool = False
+) -> Data:
+    """Return made-up data of the shape that experiments will leave: random numbers, from 0.1 to 0.9 unless ``scaled``.
+
+    ``planned`` is what each experiment planned, ``length`` that of an axis of which nobody knows it. ``scaled`` numbers
+    are powers of uniform ones, times a size of each reading's own from 1/100 to 100, so that they come to lie anywhere.
+    """
     parts = {}
-    for name, e in experiments.items():
-        maker = _Maker(e.grid.dims, e.grid.shape, e.grid.coords, length)
+    for i, (name, e) in enumerate(experiments.items()):
+        maker = _Maker(e.grid.dims, e.grid.shape, e.grid.coords, length, streams(seed)("rehearsal", i), scaled)
         for q in e.leaves(planned[name]):
             maker.add(q)
         parts[name] = xr.Dataset(maker.values, maker.coords)
@@ -110,11 +117,19 @@ def _data(experiments: Mapping[str, Work], planned: Mapping[str, Any], length: i
 class _Maker:
     """One experiment's made-up dataset on its way; axes of unknown length get ``length`` places."""
 
-    def __init__(self, dims: Sequence[str], shape: Sequence[int], coords: Mapping[str, Any], length: int) -> None:
+    def __init__(
+        self,
+        dims: Sequence[str],
+        shape: Sequence[int],
+        coords: Mapping[str, Any],
+        length: int,
+        draw: np.random.Generator,
+        scaled: bool,
+    ) -> None:
         self.dims, self.shape, self.length = tuple(dims), tuple(shape), length
+        self.draw, self.scaled = draw, scaled
         self.coords, self.values = dict(coords), dict[str, Any]()
         self.sizes: dict[str, int] = {}
-        self.draw = streams(0)("rehearsal")
 
     def add(self, q: Quantity) -> None:
         """Add a variable over the members and its own dimensions; what says how training ended is a coordinate."""
@@ -135,5 +150,9 @@ class _Maker:
 
     def _numbers(self, shape: Sequence[int]) -> Array:
         if int(np.prod(shape)) <= MOST:
-            return self.draw.uniform(0.1, 0.9, shape)
+            if not self.scaled:
+                return self.draw.uniform(0.1, 0.9, shape)
+            power, size = self.draw.uniform(0.2, 5), 10 ** self.draw.uniform(-2, 2)
+            found: Array = size * self.draw.uniform(size=shape) ** power
+            return found
         return np.broadcast_to(np.float64(0.5), shape)

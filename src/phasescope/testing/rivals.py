@@ -1,0 +1,105 @@
+"""The law of controls: a control must be able to show the effect, whatever the claim's own numbers are.
+
+Claims are looked at on made-up data of the shape that a run leaves, many times. What a control is there, it is by
+construction, for the data mean nothing.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from phasescope.errors import BadInput
+from phasescope.lab.rehearsal import made_up
+from phasescope.lab.study import Study
+from phasescope.verdict import Claim
+
+TIMES = 10  # made-up data sets
+ENOUGH = 30  # seeds of them that a finding rests on
+LENGTH = 40  # of an axis of which nobody knows the length
+FUNCTION = 0.999  # of a rank correlation between control and effect
+STILL = 0.1  # of the effect's spread: a control that moves less hardly moves
+
+Samples = np.ndarray[Any, np.dtype[Any]]
+
+
+def law_rivals(study: Study, *, owed: Sequence[str] = ()) -> None:
+    """Every control is a rival: no constant, no function of the effect, and not outside whenever the effect is inside.
+
+    ``owed`` are ids of claims that are known to break it, each of which must still do so. Raises ``AssertionError``.
+    """
+    found = vacuous(study)
+    new = {name: why for name, why in found.items() if name not in owed}
+    assert not new, f"{study.name}: " + "; ".join(f"the control of {name} {why}" for name, why in new.items())
+    mended = [name for name in owed if name not in found]
+    assert not mended, f"{study.name}: the controls of {mended} are mended; take them off the list"
+
+
+def vacuous(study: Study) -> dict[str, str]:
+    """Return the claims of a study's first scale whose controls can not show the effect, and why, by id."""
+    settings = next(iter(study.scales.values()))
+    experiments = study.experiments(settings)
+    planned = {name: e.plan("cpu") for name, e in experiments.items()}
+    claims = study.claims(settings)
+    pairs: dict[str, list[tuple[Samples, Samples]]] = {claim.id: [] for claim in claims}
+    for seed in range(TIMES):
+        data = made_up(experiments, planned, LENGTH, seed, scaled=seed % 2 == 1)
+        for claim in claims:
+            pairs[claim.id] += _pair(claim, data)
+    return {claim.id: why for claim in claims if (why := _why(claim, pairs[claim.id]))}
+
+
+def _pair(claim: Claim, data: Any) -> list[tuple[Samples, Samples]]:
+    """Return what a claim and its control measure of the data, where they do and are of one length."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            effect, control = (np.asarray(f(data), dtype=float) for f in (claim.effect, claim.control.effect))  # type: ignore[operator]
+    except (BadInput, LookupError, ValueError, ArithmeticError, TypeError, AttributeError):
+        return []  # what made-up numbers can not answer, true ones may
+    return [(effect, control)] if effect.shape == control.shape and effect.ndim == 1 else []
+
+
+def _why(claim: Claim, pairs: Sequence[tuple[Samples, Samples]]) -> str:
+    """Return why a control can not show the effect; empty where nothing is found."""
+    if not pairs:
+        return ""
+    effect, control = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    known = ~np.isnan(effect) & ~np.isnan(control)
+    if known.sum() < ENOUGH or _constant(effect[known]):
+        return ""
+    if _constant(control[known]):
+        return "is constant, whatever the data are"
+    if _function(effect[known], control[known]):
+        return "is a function of the effect"
+    if all(_spread(c) < STILL * _spread(e) for e, c in pairs):
+        return "hardly varies, whatever the data are"
+    ends = claim.expected.low, claim.expected.high
+    inside, shown = ((ends[0] <= x) & (x <= ends[1]) for x in (effect[known], control[known]))
+    others = shown[~inside]
+    if inside.sum() >= ENOUGH and len(others) >= ENOUGH and not shown[inside].any() and others.mean() > 0.2:
+        return "is outside the expectation whenever the effect is inside"
+    return ""
+
+
+def _function(effect: Samples, control: Samples) -> bool:
+    """Whether the control rises or falls with the effect, apart from the value that the effect has most often."""
+    values, counts = np.unique(effect, return_counts=True)
+    rest = effect != values[counts.argmax()] if counts.max() > 1 else np.ones(len(effect), dtype=bool)
+    if rest.sum() < ENOUGH or _constant(effect[rest]) or _constant(control[rest]):
+        return False
+    return bool(abs(stats.spearmanr(effect[rest], control[rest]).statistic) > FUNCTION)
+
+
+def _constant(x: Samples) -> bool:
+    low, high = x.min(), x.max()
+    return bool(low == high or (np.isfinite([low, high]).all() and high - low <= 1e-9 * max(abs(low), abs(high))))
+
+
+def _spread(x: Samples) -> float:
+    finite = x[np.isfinite(x)]
+    return float(np.subtract(*np.quantile(finite, [0.75, 0.25]))) if len(finite) > 1 else 0.0
