@@ -93,7 +93,9 @@ def study_of(effect: Any, dims: tuple[str, ...] = ("step",)) -> Study:
 
     def claims(s: WalkSettings) -> list[Claim]:
         control = Control("nothing", lambda data: np.zeros(s.seeds))
-        return [Claim("end", "It ends", "here", lambda data: effect(data, s), Expectation.at_least(0), control)]
+        return [
+            Claim("end", "It ends", Source(ours="here"), lambda data: effect(data, s), Expectation.at_least(0), control)
+        ]
 
     return Study(
         "walks", "Walks", "Where?", GROKKING.paper, {"pocket": WalkSettings()}, experiments, claims, lambda data, s: ()
@@ -210,7 +212,7 @@ def test_an_experiment_may_be_of_a_kind_of_ones_own(tmp_path: Path) -> None:
         loss = lab.measures.value("loss", layer=1)
         at = lab.measures.at
         return [
-            Claim("deep", "Is it?", "here", loss(at("other", width=16)), Expectation.at_least(6.5),
+            Claim("deep", "Is it?", Source(ours="here"), loss(at("other", width=16)), Expectation.at_least(6.5),
                   Control("narrow", at("other", width=8)))
         ]  # fmt: skip
 
@@ -219,7 +221,7 @@ def test_an_experiment_may_be_of_a_kind_of_ones_own(tmp_path: Path) -> None:
                   lambda data, s: ())  # fmt: skip
     found = check_study(study, tmp_path / "run")
     np.testing.assert_array_equal(found["other"].loss.sel(width=16, layer=1), [7, 9, 11])
-    wrong = Study(**{**study.__dict__, "claims": lambda s: [Claim("x", "Is it?", "here", lab.measures.value("los")(
+    wrong = Study(**{**study.__dict__, "claims": lambda s: [Claim("x", "Is it?", Source(ours="here"), lab.measures.value("los")(
         lab.measures.at("other", width=16)), Expectation.at_least(1), Control("c", lab.measures.at("other", width=8)))]})  # fmt: skip
     with pytest.raises(BadInput, match="looks for what they do not make"):
         lab.run(wrong, out=tmp_path / "wrong")

@@ -55,7 +55,7 @@ TRUE, RANDOM = ps.at("true", lr=0.1), ps.Control("random labels", ps.at("random"
 
 
 def claims(s: Small) -> list[ps.Claim]:
-    return [ps.Claim("learns", "It learns", "ours", ACCURACY(TRUE), ps.measures.at_least(0.9), RANDOM)]
+    return [ps.Claim("learns", "It learns", ps.Source(ours="ours"), ACCURACY(TRUE), ps.measures.at_least(0.9), RANDOM)]
 
 
 def figures(data: ps.drawing.Data, s: Small) -> list[ps.Figure]:
@@ -83,7 +83,9 @@ def test_a_study_of_ones_own_obeys_them_and_is_loaded_again(tmp_path: Path) -> N
 
 
 def claim(name: str, effect: Any, control: Any) -> ps.Claim:
-    return ps.Claim(name, "It learns", "ours", effect, ps.measures.at_least(0.9), ps.Control("another", control))
+    return ps.Claim(
+        name, "It learns", ps.Source(ours="ours"), effect, ps.measures.at_least(0.9), ps.Control("another", control)
+    )
 
 
 BROKEN: dict[str, Callable[[], ps.Study]] = {
@@ -292,7 +294,9 @@ def test_the_parts_of_a_study_are_looked_at(part: str, bad: Any, said: str) -> N
 
 
 def test_what_is_no_number_per_seed_is_told_before_anything_is_trained(tmp_path: Path) -> None:
-    wide = ps.Claim("x", "It learns", "ours", ACCURACY(ps.at("true")), ps.measures.at_least(0.0), RANDOM)
+    wide = ps.Claim(
+        "x", "It learns", ps.Source(ours="ours"), ACCURACY(ps.at("true")), ps.measures.at_least(0.0), RANDOM
+    )
     for claims_, said in (([wide], "along lr: name a value of each axis"), ([*claims(Small())] * 2, "more than once")):
         with pytest.raises(ps.BadInput, match=said):
             ps.run(replace(STUDY, claims=lambda s, found=claims_: found), out=tmp_path / "run")

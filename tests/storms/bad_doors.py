@@ -190,7 +190,7 @@ def claims(rng: random.Random) -> Call:
     statistic = word(rng) if rng.random() < 0.3 else rng.choice(("median", "mean", "proportion"))
 
     def judged(effect: Any, opposed: Any, alpha: Any, statistic: str, results: Any) -> Any:
-        one = ps.Claim("a", "s", "s", effect, ps.Expectation(0, 2), ps.Control("c", opposed), statistic)  # type: ignore[arg-type]
+        one = ps.Claim("a", "s", ps.Source(ours="s"), effect, ps.Expectation(0, 2), ps.Control("c", opposed), statistic)  # type: ignore[arg-type]
         return judge([one], results, streams(0), alpha)
 
     two = [value(rng), value(rng)]

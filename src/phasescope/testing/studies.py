@@ -17,6 +17,7 @@ from phasescope.errors import BadInput
 from phasescope.figures import Curves, Histogram, Line
 from phasescope.lab import Results, Study, load, run
 from phasescope.lab.study import Work
+from phasescope.testing.rivals import law_rivals
 from phasescope.verdict import Claim, Control, Measured, judge
 
 
@@ -114,7 +115,7 @@ def law_mapped(study: Study) -> None:
             assert not several, f"{study.name}: what is mapped has more than one value of {several}"
 
 
-STUDY_LAWS = (law_scales, law_claims, law_cells, law_mapped)
+STUDY_LAWS = (law_scales, law_claims, law_cells, law_mapped, law_rivals)
 
 
 # -- what a run of it leaves -----------------------------------------------------------------------------------------
@@ -123,7 +124,7 @@ STUDY_LAWS = (law_scales, law_claims, law_cells, law_mapped)
 def law_everything_is_there(results: Results) -> None:
     """Every experiment is in the data, over its grid, with its readings; every claim has a verdict."""
     study, s = results.study, results.settings
-    experiments = study.experiments(s)
+    experiments = results.experiments()
     assert list(results.data) == list(experiments), f"{study.name}: data of {list(results.data)}"
     for name, e in experiments.items():
         data, where = results[name], f"{study.name}, {name}"
