@@ -30,24 +30,25 @@ Measure = Callable[[Tensor], Tensor]
 
 
 def collapse_reference(classes: int) -> Measure:
-    """Return tr(S_W) / tr(S_B) of features (N, F) whose labels count round and round."""
+    """Return tr(S_W S_B^+) / K of features (N, F) whose labels count round and round."""
 
-    def variability(features: Tensor) -> Tensor:
+    def nc1(features: Tensor) -> Tensor:
+        features = features.double()  # in float32 the pseudoinverse of 100 classes has three digits
         parts = [features[k::classes] for k in range(classes)]
         means = torch.stack([part.mean(0) for part in parts])
         middle = means.mean(0)
-        within = torch.zeros(features.shape[1], features.shape[1])
+        within = torch.zeros(features.shape[1], features.shape[1], dtype=features.dtype)
         for part, mean in zip(parts, means, strict=True):
             within = within + (part - mean).T @ (part - mean) / len(features)
         between = (means - middle).T @ (means - middle) / classes
-        return within.trace() / between.trace()
+        return (within @ torch.linalg.pinv(between, rtol=1e-12, hermitian=True)).trace().float() / classes
 
-    return variability
+    return nc1
 
 
 def collapse_ours(classes: int) -> Measure:
-    """Return the same by the instrument, which measures the other three too."""
-    return lambda features: neural_collapse(features, torch.arange(len(features)) % classes).variability
+    """Return the same by the instrument, which measures all the others too."""
+    return lambda features: neural_collapse(features, torch.arange(len(features)) % classes).nc1
 
 
 def alignment_reference(z: Tensor) -> Tensor:

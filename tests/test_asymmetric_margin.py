@@ -205,7 +205,8 @@ def test_a_simplex_is_wholly_collapsed() -> None:
     labels = torch.arange(classes).repeat(5)
     turn = torch.linalg.qr(torch.from_numpy(np.random.default_rng(0).standard_normal((6, 6))))[0][:classes]
     found = neural_collapse(3 * simplex[labels] @ turn + 2.0, labels, 0.1 * simplex @ turn - 1)
-    assert found.variability.item() == pytest.approx(0, abs=1e-12)
+    assert found.nc1.item() == pytest.approx(0, abs=1e-12)
+    assert found.variance_ratio.item() == pytest.approx(0, abs=1e-12)
     assert found.cosine.item() == pytest.approx(theory.simplex_cosine(classes))
     for zero in (found.cosine_spread, found.length_spread, found.duality):
         assert zero.item() == pytest.approx(0, abs=1e-6)
@@ -217,8 +218,12 @@ def test_collapse_against_a_second_implementation() -> None:
     found = neural_collapse(torch.from_numpy(features), torch.from_numpy(labels), torch.from_numpy(readout))
     means = np.stack([features[labels == k].mean(0) for k in range(3)])
     centred = means - means.mean(0)
-    within = np.mean([((f - means[k]) ** 2).sum() for f, k in zip(features, labels, strict=True)])
-    assert found.variability.item() == pytest.approx(within / (centred**2).sum(1).mean())
+    covariances = [np.cov(features[labels == k].T, bias=True) for k in range(3)]  # each class counts alike
+    within, between = np.mean(covariances, 0), centred.T @ centred / 3
+    values, vectors = np.linalg.eigh(between)
+    inverse = (vectors[:, -2:] / values[-2:]) @ vectors[:, -2:].T  # of rank K - 1
+    assert found.nc1.item() == pytest.approx(np.trace(within @ inverse) / 3, rel=1e-12)
+    assert found.variance_ratio.item() == pytest.approx(np.trace(within) / np.trace(between), rel=1e-12)
     cosines = [centred[i] @ centred[j] / np.linalg.norm(centred[i]) / np.linalg.norm(centred[j])
                for i in range(3) for j in range(3) if i != j]  # fmt: skip
     assert found.cosine.item() == pytest.approx(np.mean(cosines))
@@ -234,15 +239,58 @@ def test_collapse_knows_shifts_scales_and_turns() -> None:
     features, labels = torch.from_numpy(g.standard_normal((30, 4))), torch.from_numpy(g.integers(0, 3, 30))
     turn = torch.linalg.qr(torch.from_numpy(g.standard_normal((4, 4))))[0]
     one, other = neural_collapse(features, labels), neural_collapse(2 * features @ turn + 5, labels)
-    for name in ("variability", "cosine", "cosine_spread", "length_spread"):
+    for name in ("nc1", "variance_ratio", "cosine", "cosine_spread", "length_spread"):
         torch.testing.assert_close(getattr(one, name), getattr(other, name))
+
+
+def test_both_measures_of_variability_by_hand() -> None:
+    """Class means at -1 and 1 and samples 0.5 around them, along the means' line or across: NC1 sees the first alone."""
+    means = np.array([[-1.0, 0], [-1, 0], [1, 0], [1, 0]])
+    for axis, nc1 in ((0, 0.25 / 2), (1, 0.0)):  # tr(S_W S_B^+) / K with S_B = diag(1, 0)
+        found = neural_collapse(means + 0.5 * np.eye(2)[axis] * np.array([[1], [-1], [1], [-1]]), [0, 0, 1, 1])
+        assert found.nc1.item() == pytest.approx(nc1, abs=1e-15) and found.variance_ratio.item() == pytest.approx(0.25)
+
+
+def test_classes_count_alike_however_many_samples_they_have() -> None:
+    g = np.random.default_rng(7)
+    features, labels = g.standard_normal((12, 3)), np.arange(12) % 3
+    more = np.flatnonzero(labels == 1)  # one class, each sample five times
+    doubled = neural_collapse(np.concatenate([features, *[features[more]] * 4]), [*labels, *[1] * 16])
+    for name, value in vars(neural_collapse(features, labels)).items():
+        torch.testing.assert_close(getattr(doubled, name), value, equal_nan=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+def test_directions_without_differences_are_no_part_of_nc1(dtype: torch.dtype) -> None:
+    """Three class means on a line: their covariance has rank 1, wherever the origin is, and rounding is no second."""
+    g = np.random.default_rng(9)
+    labels = np.arange(300) % 3
+    noise = g.standard_normal((300, 5))
+    noise -= np.stack([noise[labels == k].mean(0) for k in range(3)])[labels]
+    expected = (noise.sum(1) ** 2).mean() / 5 / (5 * 2 / 3) / 3  # along the line, over the variance of -1, 0, 1
+    for offset in (0.0, 1e4):
+        found = neural_collapse(torch.from_numpy(noise + labels[:, None] + offset).to(dtype), labels)
+        assert found.nc1.item() == pytest.approx(expected, rel=1e-2 if offset and dtype == torch.float32 else 1e-5)
+
+
+@pytest.mark.parametrize("features", [
+    np.zeros((6, 2)), np.full((6, 2), 0.1), [[-1.0, 0], [1, 0], [-2, 0.3], [2, -0.3], [3, 1], [-3, -1]],
+    [[0.1 - 1.0, 0], [1.1, 0], [-1.9, 0.3], [2.1, -0.3], [3.1, 1], [-2.9, -1]],
+])  # fmt: skip
+def test_equal_class_means_have_no_collapse(features: Any) -> None:
+    """Also where rounding leaves 1e-17 between them, which no ratio may be taken of; nor is a gradient made of it."""
+    rows = torch.tensor(np.array(features), requires_grad=True)
+    found = neural_collapse(rows, [0, 0, 1, 1, 2, 2], np.eye(3, 2))
+    assert all(value.isnan() for value in vars(found).values())
+    (gradient,) = torch.autograd.grad(found.nc1 + found.variance_ratio, rows)
+    assert gradient.isnan().all()
 
 
 def test_collapse_has_gradients() -> None:
     g = np.random.default_rng(8)
     features, readout = (torch.from_numpy(g.standard_normal(s)).requires_grad_() for s in ((9, 4), (3, 4)))
     labels = torch.arange(9) % 3
-    for name in ("variability", "cosine", "cosine_spread", "length_spread", "duality"):
+    for name in ("nc1", "variance_ratio", "cosine", "cosine_spread", "length_spread", "duality"):
         assert torch.autograd.gradcheck(lambda f, w, name=name: getattr(neural_collapse(f, labels, w), name),
                                         (features, readout))  # fmt: skip
 
@@ -251,7 +299,7 @@ def test_training_collapses_a_little_and_is_the_same_again() -> None:
     numbers = {"norm": "layer", "classes": 3, "samples": 60, "width": 16, "rate": 0.1}
     start, end, again = (measure_collapse(Member({**numbers, "steps": n}, 1), streams(1)) for n in (0, 60, 60))
     assert end == again and end["accuracy"] == 1
-    assert end["variability"] < 0.7 * start["variability"]
+    assert end["nc1"] < 0.5 * start["nc1"] and end["variance_ratio"] < 0.7 * start["variance_ratio"]
     with pytest.raises(BadInput, match="norm is"):
         measure_collapse(Member({**numbers, "norm": "batch", "steps": 0}, 1), streams(1))
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
 
 from phasescope import theory
 from phasescope.tasks import addition, division, function
@@ -104,13 +105,28 @@ def test_majority_leaves_out_what_has_no_answer() -> None:
     assert theory.majority_share(division(5).law(NOBODY)) == 4 / 20
 
 
-@pytest.mark.parametrize("p", [11, 23, 31, 59, 97])
+@pytest.mark.parametrize("p", [3, 4, 5, 10, 11, 23, 30, 59, 97])
 def test_random_participation(p: int) -> None:
-    """Simulated by numpy's rfft: the formula is the leading order, and its relative error falls as 1/p."""
-    power = np.abs(np.fft.rfft(np.random.default_rng(0).standard_normal((5000, p)))) ** 2
-    simulated = ((power**2).sum(1) / power.sum(1) ** 2).mean()
-    assert abs(theory.random_participation(p) / simulated - 1) < 2 / p
+    """Simulated by numpy's rfft, and the integral over t that the closed form was made of, by scipy."""
+    power = np.abs(np.fft.rfft(np.random.default_rng(p).standard_normal((20_000, p)))) ** 2
+    simulated = (power**2).sum(1) / power.sum(1) ** 2
+    error = simulated.std() / np.sqrt(len(simulated))
+    assert abs(theory.random_participation(p) - simulated.mean()) < 4 * error
+    z = 2 - p % 2
+    n = (p - z) // 2
+
+    def mean(t: float) -> float:
+        of_complex = 2 * n * (1 + t) ** (-n - 2) * (1 + 2 * t) ** (-z / 2)
+        return t * (of_complex + 3 * z * (1 + 2 * t) ** (-2 - z / 2) * (1 + t) ** -n)
+
+    assert theory.random_participation(p) == pytest.approx(quad(mean, 0, np.inf, epsrel=1e-11)[0], rel=1e-9)
     assert theory.pure_participation() == 1
+
+
+def test_random_participation_at_its_ends() -> None:
+    """For large p the limit 4 / (p + 1), approached as 1 - 1 / p, without a digit lost."""
+    for p in (10**4, 10**6 + 1, 10**15):
+        assert theory.random_participation(p) * (p + 1) / 4 == pytest.approx(1 - 1 / p, abs=25 / p**2 + 1e-14)
 
 
 @pytest.mark.parametrize(

@@ -15,16 +15,26 @@ from phasescope.vocabulary import BadInput
 
 @dataclass(frozen=True)
 class NeuralCollapse:
-    """The four measures of neural collapse, each () in the features' dtype.
+    """The measures of neural collapse, each () in the features' dtype, float32 for half precision.
 
-    ``variability``: tr(S_W) / tr(S_B), variance within classes over variance between their means (NC1; 0 collapsed).
-    ``cosine`` and ``cosine_spread``: mean and standard deviation of the cosines between centred class means (NC2; -1/(K
-    - 1) and 0 for a simplex). ``length_spread``: standard deviation over mean of their norms (NC2; 0). ``duality``: the
-    distance between readout and class means, each centred and of Frobenius norm 1 (NC3; 0 to 2; NaN without a readout).
-    None depends on the scale of the features. NaN where a class mean, or all, have no direction from the mean of all.
+    All give each class the same weight, whatever its number of samples, as do data with equally many of each, for which
+    the measures were defined: S_W is the mean over classes of the covariance within a class, S_B the covariance of the
+    class means, both with 1/n, and the centre is the mean of the class means.
+
+    ``nc1``: tr(S_W S_B^+) / K, with the pseudoinverse and K classes, as in Papyan, Han and Donoho 2020 (NC1; 0
+    collapsed). It weighs each direction by how little the class means differ there, and sees none where they do not
+    differ at all. ``variance_ratio``: tr(S_W) / tr(S_B), which sees all directions alike; 0 where ``nc1`` is, and
+    otherwise another number, often several times as large. ``cosine`` and ``cosine_spread``: mean and standard
+    deviation of the cosines between centred class means (NC2; -1/(K - 1) and 0 for a simplex). ``length_spread``:
+    standard deviation over mean of their norms (NC2; 0). ``duality``: the distance between readout and class means,
+    each centred and of Frobenius norm 1 (NC3; 0 to 2; NaN without a readout).
+
+    None depends on the scale of the features. A class mean that differs from the mean of all by no more than rounding
+    has no direction, and the cosines are NaN; where all class means agree so, every measure is NaN.
     """
 
-    variability: Tensor
+    nc1: Tensor
+    variance_ratio: Tensor
     cosine: Tensor
     cosine_spread: Tensor
     length_spread: Tensor
@@ -34,8 +44,10 @@ class NeuralCollapse:
 def neural_collapse(features: Points, labels: Points, readout: Points | None = None) -> NeuralCollapse:
     """Return the neural collapse of ``features`` (N, F) with integer ``labels`` (N,), and of ``readout`` (K, F).
 
-    Labels count classes from 0 to K - 1, each there. Differentiable. Papyan, Han and Donoho 2020, arXiv:2008.08186.
-    Raises ``BadInput`` for wrong shapes, fewer than two classes or a class without samples.
+    Labels count classes from 0 to K - 1, each there; floats that are whole numbers will do. Differentiable. Sums are
+    taken in float64. Papyan, Han and Donoho 2020, arXiv:2008.08186; its text was not at hand, and its definition of NC1
+    is taken from works that quote it. Raises ``BadInput`` for wrong shapes, values that are not finite, labels that are
+    no whole numbers from 0 on, fewer than two classes or a class without samples.
     """
     features = as_points("features", features)
     labels = as_labels("labels", labels, count=len(features)).to(features.device)
@@ -49,37 +61,61 @@ def neural_collapse(features: Points, labels: Points, readout: Points | None = N
             f"{None if readout is None else tuple(readout.shape)}: give at least two classes, a sample of each, and a "
             "readout (K, F)."
         )
-    features = _summable(features)
-    hot = torch.nn.functional.one_hot(labels, classes).to(features.dtype)
-    means = hot.T @ features / counts[:, None]
-    centred = means - means.mean(0)
-    # nothing here depends on a common scale: with the largest entry taken out no square leaves the floats
-    largest = centred.detach().abs().max()
-    largest = torch.where(largest > 0, largest, 1.0)
-    within = ((features - means[labels]) / largest).square().sum(1).mean()
-    between = (centred / largest).square().sum(1).mean()
-    norms = (centred / largest).norm(dim=1)
-    directed = unit(centred, zeros=torch.nan)
+    rounding = max(torch.finfo(features.dtype).eps, 1e-14)
+    rows, share = _sized(features.double())[0], (classes * counts[labels]).double().reciprocal()
+    means = torch.nn.functional.one_hot(labels, classes).double().T @ rows / counts[:, None]
+    between, noise = _centred(means, rows, rounding)
+    within, between, noise = _sized(rows - means[labels], between, noise)
+    norms, directed = between.norm(dim=1), unit(between, zeros=torch.nan)
     cosines = (directed @ directed.T)[~torch.eye(classes, dtype=torch.bool, device=features.device)]
-    return NeuralCollapse(
-        within / between,
+    found = (
+        _nc1(within, between, share, noise),
+        (within.square().sum(1) * share).sum() / between.square().sum(1).mean(),
         cosines.mean(),
         cosines.std(correction=0),
         norms.std(correction=0) / norms.mean(),
-        _duality(centred, readout),
+        _duality(between, readout, rounding),
     )
+    equal = (between == 0).all()
+    return NeuralCollapse(*(torch.where(equal, torch.nan, measure).to(features.dtype) for measure in found))
 
 
-def _duality(centred: Tensor, readout: Tensor | None) -> Tensor:
+def _nc1(within: Tensor, between: Tensor, share: Tensor, noise: Tensor) -> Tensor:
+    """Return tr(S_W S_B^+) / K of rows ``within`` (N, F), each with its ``share``, and ``between`` (K, F).
+
+    With the centred class means as rows of M, S_B = M' M / K and S_B^+ / K = M^+ M^+'. M is turned by a reflection so
+    that its mean row, which is zero, is left out; singular values that ``noise`` (F,) alone would give count as zero.
+    """
+    classes = len(between)
+    mirror = torch.full((classes, 1), classes**-0.5, dtype=between.dtype, device=between.device)
+    mirror[0] -= 1
+    reflected = between - mirror @ (mirror.T @ between) * (2 / mirror.square().sum())
+    inverse = torch.linalg.pinv(reflected[1:], atol=classes**0.5 * noise.norm(), rtol=0.0)
+    traced: Tensor = ((within @ inverse).square().sum(1) * share).sum()
+    return traced
+
+
+def _duality(between: Tensor, readout: Tensor | None, rounding: float) -> Tensor:
     if readout is None:
-        return torch.full((), torch.nan, dtype=centred.dtype, device=centred.device)
-    readout = _summable(readout)
-    weights, means = (unit(x.flatten(), zeros=torch.nan) for x in (readout - readout.mean(0), centred))
+        return torch.full((), torch.nan, dtype=between.dtype, device=between.device)
+    rows = _sized(readout.double())[0]
+    rows, _ = _centred(rows, rows, rounding)
+    weights, means = (unit(x.flatten(), zeros=torch.nan) for x in (rows, between))
     apart: Tensor = (weights - means).square().sum().sqrt()
     return apart
 
 
-def _summable(rows: Tensor) -> Tensor:
-    """Return ``rows``, divided by their largest entry if that is so large that a sum might leave the floats."""
-    largest = rows.detach().abs().max()
-    return rows / torch.where(largest > torch.finfo(rows.dtype).max * 1e-8, largest, 1.0)
+def _centred(means: Tensor, rows: Tensor, rounding: float) -> tuple[Tensor, Tensor]:
+    """Return ``means`` (K, F) less their mean, 0 where they differ by no more than rounding of ``rows``, and its size.
+
+    The size (F,) is that of columns in which something differs.
+    """
+    centred, noise = means - means.mean(0), rows.detach().abs().amax(0) * rounding
+    nothing = centred.detach().abs() <= noise
+    return centred.masked_fill(nothing, 0.0), noise.masked_fill(nothing.all(0), 0.0)
+
+
+def _sized(*parts: Tensor) -> tuple[Tensor, ...]:
+    """Return ``parts`` over the largest entry of all, so that no sum or square leaves the floats; 0 stays 0."""
+    largest = torch.stack([part.detach().abs().max() for part in parts]).max()
+    return tuple(part / torch.where(largest > 0, largest, 1.0) for part in parts)

@@ -136,9 +136,15 @@ def _collapse(s: AsymmetricSettings) -> Sequence[Claim]:
     control, duality = Control("untrained", untrained), value("duality")
     return (
         Claim("collapse-variability",
-            f"After {s.collapse_steps} steps, features that are normalized last vary within classes less than 0.05 "
-            "of what they do between", f"{PAPER}, neural collapse; claim 8", value("variability")(trained),
+            f"After {s.collapse_steps} steps, features that are normalized last hardly vary within classes: NC1, "
+            "tr(S_W S_B^+) / K, is at most 0.05",
+            "Papyan, Han and Donoho 2020, arXiv:2008.08186 (NC1), for the neural collapse of "
+            f"{PAPER}; that paper's own measure was not looked up, the bound is ours", value("nc1")(trained),
             at_most(0.05), control),
+        Claim("collapse-variance-ratio",
+            "Nor do they by a measure that sees all directions alike: tr(S_W) / tr(S_B) is at most 0.05 too",
+            "measure and bound are ours; until NC1 was read beside it this ratio was judged in its place",
+            value("variance_ratio")(trained), at_most(0.05), control),
         Claim("collapse-simplex",
             "Their class means form a simplex: the cosines differ by at most 0.05 (standard deviation)",
             f"{PAPER}, neural collapse; claim 8 (the mean is near -1/(K-1) for any means, so the spread is asked)",

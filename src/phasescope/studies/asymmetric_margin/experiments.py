@@ -75,7 +75,8 @@ def experiments(s: AsymmetricSettings) -> dict[str, Simulation]:
 
 
 def _collapse(s: AsymmetricSettings, title: str, norms: Sequence[str], steps: int) -> Simulation:
-    names = ("variability", "cosine", "cosine_spread", "length_spread", "duality", "accuracy")
-    quantities = tuple(Quantity(name, "1", "Papyan, Han and Donoho 2020") for name in names)
+    names = ("nc1", "cosine", "cosine_spread", "length_spread", "duality", "accuracy")
+    ratio = Quantity("variance_ratio", "1", "tr(S_W) / tr(S_B), beside NC1; ours")
+    quantities = (*(Quantity(name, "1", "Papyan, Han and Donoho 2020") for name in names), ratio)
     fixed = {"classes": s.classes, "samples": s.samples, "width": s.width, "rate": s.collapse_rate, "steps": steps}
     return Simulation(title, measure_collapse, Grid({"norm": norms}, seeds=s.seeds), quantities, fixed)

@@ -14,6 +14,14 @@ from phasescope.lab.measures import Measure, at, value
 from phasescope.studies.asymmetric_margin.settings import AsymmetricSettings
 from phasescope.vocabulary import Array
 
+COLLAPSE = {
+    "nc1": "NC1, tr(S_W S_B^+) / K",
+    "variance_ratio": "tr(S_W) / tr(S_B)",
+    # what runs from before these two kept: that ratio, with samples counted alike in S_W and classes in S_B
+    "variability": "variance within / between classes",
+    "cosine_spread": "spread of the cosines of class means",
+    "duality": "distance of readout and class means",
+}
 NAMES = {"1 1": "w1 x1 + w2 x2", "1 2": "w x1 + (u v) x2"}  # by the powers of their weights
 
 
@@ -93,9 +101,7 @@ def _collapse(data: Data, s: AsymmetricSettings) -> Figure:
 
     return Figure(
         "collapse", f"Neural collapse on {s.classes} digits after {s.collapse_steps} steps",
-        "Each count is one seed. A collapsed network has all three at 0.",
-        [shares("variability", "variance within / between classes"),
-         shares("cosine_spread", "spread of the cosines of class means"),
-         shares("duality", "distance of readout and class means")],
-        ("collapse-variability", "collapse-simplex", "collapse-duality"),
+        "Each count is one seed. A collapsed network has all of them at 0.",
+        [shares(reading, label) for reading, label in COLLAPSE.items() if reading in data["collapse"]],
+        ("collapse-variability", "collapse-variance-ratio", "collapse-simplex", "collapse-duality"),
     )  # fmt: skip

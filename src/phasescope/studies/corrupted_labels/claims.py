@@ -133,7 +133,7 @@ def _boundary(s: CorruptedLabelsSettings) -> Sequence[Claim]:
         Claim("memorization-train", "and every label, right or wrong, is learnt: training accuracy",
             f"{DOSHI}, Sec. 2; bound of a reproduction; claim 2.11", TRAIN(memorizing), at_least(0.99),
             Control(f"weight decay {s.full:g}, {enough}", cells["full"])),
-        Claim("memorization-noise", "without any waves: the mean participation ratio over that of noise, 4/(p+1)",
+        Claim("memorization-noise", "without any waves: the mean participation ratio over that of noise",
             f"{DOSHI}, Sec. 2.1 (hypothesis 2.1); bound ours, 10 % above a reproduction's excess; claim 2.11",
             (end("mean_participation") / theory.random_participation(s.p))(memorizing), at_most(1.2),
             Control(enough, cells["coexistence"])),

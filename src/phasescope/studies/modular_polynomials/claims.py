@@ -158,7 +158,7 @@ def _products(s: PolynomialSettings) -> Sequence[Claim]:
             f"After {s.product_steps} steps its neurons are waves of the discrete logarithm (mean participation ratio)",
             f"{DOSHI}, Fig. 3; claim 3.5", logs(product), at_least(0.8), noise),
         Claim("product-raw-noise",
-            "and no waves of the number itself: there the participation ratio is that of noise, 4/(p + 1)",
+            "and no waves of the number itself: there the participation ratio is that of noise",
             f"{DOSHI}, Sec. 3; 0.05 at p = 97 (facts), 1.2 times the level of noise; claim 3.5", plain(product),
             at_most(1.2 * theory.random_participation(s.product_p)),
             Control("the same neurons in the order of discrete logarithms", logs)),
