@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from scipy import optimize
 from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.instruments import neural_collapse
-from phasescope.lab import study_named
+from phasescope.lab import load, study_named
+from phasescope.studies.asymmetric_margin.figures import figures
 from phasescope.studies.asymmetric_margin.training import (
     MODELS,
     circle,
@@ -302,6 +304,19 @@ def test_training_collapses_a_little_and_is_the_same_again() -> None:
     assert end["nc1"] < 0.5 * start["nc1"] and end["variance_ratio"] < 0.7 * start["variance_ratio"]
     with pytest.raises(BadInput, match="norm is"):
         measure_collapse(Member({**numbers, "norm": "batch", "steps": 0}, 1), streams(1))
+
+
+def test_the_ratio_of_runs_from_before_is_never_shown_as_nc1() -> None:
+    """They kept one statistic, under another name: its panel is its own, and what they did not read is not shown."""
+    stored = load(Path(__file__).parents[1] / "docs" / "gallery" / "stored" / "asymmetric-margin")
+    data = dict(stored.data)
+    for name in ("collapse", "untrained"):
+        was = data[name].drop_vars(["nc1", "variance_ratio"], errors="ignore")
+        data[name] = was.assign(variability=data[name]["variance_ratio"]) if "variability" not in was else was
+    titles = [panel.title for panel in figures(data, stored.settings)[-1].panels]
+    assert titles[0] == "variance within / between classes" and len(titles) == 3
+    with pytest.raises(KeyError, match="nc1"):
+        stored.study.claims(stored.settings)[-4].effect(data)
 
 
 # -- the study -----------------------------------------------------------------------------------------------

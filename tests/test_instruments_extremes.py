@@ -14,7 +14,7 @@ import phasescope as ps
 from laws import instrument_laws as laws
 from phasescope import instruments, losses
 from phasescope.directions import unit
-from phasescope.ensemble.reading import read
+from phasescope.ensemble.reading import read, scores
 from phasescope.instruments import passage
 from phasescope.instruments.logits import mean_over
 from phasescope.vocabulary import Subject
@@ -213,3 +213,29 @@ def test_the_deviation_of_wrong_logits_is_weighted_and_blind_to_the_right_ones()
     small[0, 0, 0] = 1e12  # the right one of the first sample
     weighted = deviation(answering(logits)).value.item()
     assert deviation(answering(small)).value.item() == pytest.approx(weighted, rel=1e-6)
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_readings_of_halves_are_not_reckoned_in_halves(half: torch.dtype) -> None:
+    logits = torch.from_numpy(300 * np.random.default_rng(0).normal(size=(1, 4, 3))).to(half)
+    halves = laws.CASES[0].with_parameters(lambda _, v: v.to(half))
+    chosen = [halves, halves.with_parameters(lambda _, v: v.double())]
+    for instrument in instruments.ALL:
+        if instrument.cost == "weights" and instrument.name != "twin_share":
+            found, expected = (laws.value_of(instrument, case) for case in chosen)
+            np.testing.assert_allclose(found, expected, rtol=1e-12, err_msg=instrument.name)
+        elif instrument.cost == "forward" and not instrument.name.endswith("loss"):
+            found, expected = (instrument(answering(logits.to(kind))).value for kind in (half, torch.float64))
+            torch.testing.assert_close(found, expected, rtol=1e-6, atol=0, equal_nan=True)
+
+
+def test_a_network_without_parameters_has_no_norm() -> None:
+    assert instruments.weight_norm(answering(hand_made_logits())).value.tolist() == [0]
+
+
+def test_a_score_is_right_for_targets_whose_variance_float32_does_not_know() -> None:
+    """As float32 a variance of 1e-50 is 0 and one of 1e50 infinite: no score, and a perfect one."""
+    for variance in (1e-50, 1.0 / 3, 1e50):
+        errors = torch.full((1, 4), variance / 4, dtype=torch.float64)
+        seen = replace(laws.hand_made(), sample_losses=lambda errors=errors: errors)
+        assert scores(seen, [(variance, variance)])[1] == pytest.approx(0.75, rel=1e-14)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from phasescope import BadInput, instruments, losses
 from phasescope.instruments import signal
@@ -78,6 +79,69 @@ def test_half_precision_is_reckoned_in_more(name: str, half: torch.dtype) -> Non
     halves = {k: torch.from_numpy(np.array(v)).to(half) for k, v in arrays.items()}
     found = flat(call(**halves, **others))
     np.testing.assert_allclose(found, flat(call(**{k: v.float() for k, v in halves.items()}, **others)), rtol=1e-5)
+
+
+REFUSED, NAN = "refused", float("nan")
+# what each reads of one row, of rows that are all ones, and of zeros
+NOTHING: dict[str, tuple[Any, Any, Any]] = {
+    "linear_cka": (REFUSED, REFUSED, REFUSED), "neighbour_overlap": (REFUSED, REFUSED, REFUSED),
+    "two_nn": (REFUSED, REFUSED, REFUSED), "likelihood_dimension": (REFUSED, REFUSED, REFUSED), "distinct": (0, 0, 0),
+    "participation_ratio": (REFUSED, REFUSED, REFUSED), "isoscore": (REFUSED, REFUSED, REFUSED),
+    "effective_rank": (REFUSED, REFUSED, REFUSED), "outlier_dimensions": (REFUSED, REFUSED, REFUSED),
+    "capacity_error": (1 - np.linalg.norm(POINTS[0]), 0, 1), "spectral_flatness": (1, 3**-0.5, NAN),
+    "alignment": (2 - 2 * VIEWS[0, 0] @ VIEWS[0, 1] / np.prod(np.linalg.norm(VIEWS[0], axis=1)), 0, NAN),
+    "uniformity": (REFUSED, 0, NAN), "neural_collapse": (REFUSED, [NAN] * 6, [NAN] * 6),
+    "kernel_distance": (REFUSED, 0, NAN), "pattern_distance": ((POINTS[0] * (POINTS[0] + 0.5) < 0).sum(), 0, 0),
+    "neuron_vectors": (np.r_[POINTS[0], POINTS[0, 0], OTHER.T[0]], np.ones(24 * 8), np.zeros(24 * 8)),
+    "neuron_groups": (0, [0] * 24, [-1] * 24), "independent_neurons": (1, 1, 0), "mean_cosine": (NAN, 1, NAN),
+    "centroids": ((VIEWS[0] / np.linalg.norm(VIEWS[0], axis=1)[:, None]).mean(0), np.full(30, 5**-0.5), np.zeros(30)),
+    "mmcr": (losses.mmcr(VIEWS[:1], local_weight=0.1), 0.1 * 2**0.5 - 6**0.5, 0),
+    "contrastive": (0, np.log(6), np.log(6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OF_POINTS)
+def test_what_is_read_where_there_is_little_to_read(name: str) -> None:
+    call, arrays, others = OF_POINTS[name]
+    cases = {
+        "one row": {k: v[:1] for k, v in arrays.items()},
+        "ones": {k: np.ones_like(v) for k, v in arrays.items()},
+        "zeros": {k: np.zeros_like(v) for k, v in arrays.items()},
+    }
+    for (case, given), expected in zip(cases.items(), NOTHING[name], strict=True):
+        options = {k: v[:1] if k == "labels" and case == "one row" else v for k, v in others.items()}
+        for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64):
+            if case == "one row" and dtype != torch.float64 and not isinstance(expected, str):
+                continue  # its entries are no longer the same numbers
+            tensors = {k: torch.from_numpy(np.array(v)).to(dtype) for k, v in given.items()}
+            if isinstance(expected, str):
+                with pytest.raises(BadInput):
+                    call(**tensors, **options)
+                continue
+            found = flat(call(**tensors, **options))
+            np.testing.assert_allclose(found, np.ravel(expected), atol=1e-12 if dtype == torch.float64 else 1e-6)
+    with pytest.raises(BadInput, match="shape"):
+        call(**{k: v[:0] for k, v in arrays.items()}, **others)
+
+
+@pytest.mark.parametrize("name", [name for name in OF_POINTS if name != "distinct"])
+def test_far_from_the_origin_float32_is_read_as_the_numbers_that_it_holds(name: str) -> None:
+    call, arrays, others = OF_POINTS[name]
+    far = {k: torch.from_numpy(np.array(v) + 1e4).float() for k, v in arrays.items()}
+    found, exact = (flat(call(**{k: to(v) for k, v in far.items()}, **others)) for to in (Tensor.float, Tensor.double))
+    np.testing.assert_allclose(found, exact, rtol=1e-6, atol=1e-6)
+    if name in ("linear_cka", "two_nn", "likelihood_dimension", "participation_ratio", "isoscore", "effective_rank",
+                "neural_collapse", "neighbour_overlap"):  # fmt: skip
+        near = flat(call(**arrays, **others))  # they do not look at the origin
+        np.testing.assert_allclose(exact, near, rtol=2e-2)
+
+
+def test_uniformity_has_the_digits_of_float64() -> None:
+    for points in (POINTS, GENERATOR.normal(size=(300, 7))):
+        directed = points / np.linalg.norm(points, axis=1, keepdims=True)
+        distances = ((directed[:, None] - directed[None]) ** 2).sum(-1)[np.triu_indices(len(points), 1)]
+        expected = np.log(np.exp(-2 * distances).mean())
+        assert float(instruments.uniformity(points)) == pytest.approx(expected, rel=1e-14)
 
 
 WRONG: list[Any] = [
@@ -214,6 +278,8 @@ def test_what_is_no_passage_or_no_module_is_refused(wrong: Any) -> None:
         instruments.jacobian_profile(wrong, batch, GENERATOR) if wrong is not NET else instruments.signs(NET, GENERATOR)
     with pytest.raises(BadInput):
         instruments.push_forward(NET, wrong, batch)
+    with pytest.raises(BadInput):
+        instruments.push_forward(NET, batch, wrong)
     if wrong is not POINTS:
         with pytest.raises(BadInput):
             instruments.tangent_kernel(NET, wrong)
@@ -225,6 +291,42 @@ def test_what_is_no_passage_or_no_module_is_refused(wrong: Any) -> None:
         instruments.independence(neurons=wrong)
     with pytest.raises(BadInput):
         instruments.participation_in_basis(wrong, "log")
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
+def test_readings_of_passages_in_half_precision(half: torch.dtype) -> None:
+    """The network computes in halves; what is read of it does not: sums of halves would be off in the third digit."""
+    module, batch = copy.deepcopy(NET).to(half), torch.from_numpy(POINTS).to(half)
+    blind = [instruments.kernels, instruments.batch_variances, instruments.sample_cosines]
+    with instruments.passage(module, batch, ["0", "2"]) as found:
+        values = [read(found).value for read in blind]
+        found.values = {name: value.double() for name, value in found.values.items()}
+        for value, read in zip(values, blind, strict=True):
+            torch.testing.assert_close(value, read(found).value)
+            assert value.dtype == torch.float64
+    wide = copy.deepcopy(module).double()
+    for other in (
+        lambda m, x: instruments.tangent_kernel(m, x),
+        lambda m, x: torch.tensor(list(instruments.gradient_norms(m, x, generator=np.random.default_rng(0)).values())),
+        lambda m, x: torch.stack(instruments.jacobian_profile(list(m), x, np.random.default_rng(0))),
+    ):
+        torch.testing.assert_close(other(module, batch), other(wide, batch.double()), rtol=0.05, atol=0.01)
+
+
+@pytest.mark.parametrize("wrong", [torch.ones(0, 3), torch.ones(2, 3).long()], ids=["empty", "integer"])
+def test_empty_and_integer_batches_are_refused(wrong: Tensor) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: instruments.passage(NET, wrong, ["0"]).__enter__(),
+        lambda: instruments.tangent_kernel(NET, wrong),
+        lambda: instruments.gradient_norms(NET, wrong, generator=GENERATOR),
+        lambda: instruments.gradient_norms(NET, wrong, generator=GENERATOR, loss=lambda out: out.sum()),
+        lambda: instruments.jacobian_profile([NET], wrong, GENERATOR),
+        lambda: instruments.push_forward(NET, wrong, torch.ones(2, 3)),
+        lambda: instruments.push_forward(NET, torch.ones(2, 3), wrong),
+    ]
+    for call in calls:
+        with pytest.raises(BadInput):
+            call()
 
 
 def test_a_tangent_kernel_takes_numpy() -> None:

@@ -30,6 +30,8 @@ def mmcr(embeddings: Points, *, local_weight: float = 0.0) -> Tensor:
 
     With ``local_weight`` lambda, ``lambda / P sum_p ||Z_p||_*`` is added, where Z_p (K, D) are the unit-norm views of
     datum p: it makes them agree, and the centroids do that already. Between -sqrt(P min(P, D)) and 0 for lambda = 0.
+    A view of zeros counts as 0 and has the gradient 0; near zero the gradient grows as 1 / norm, since only the
+    direction counts.
     Dimensionless, in the embeddings' dtype, float32 for half precision. For two augmented batches ``a``, ``b`` (P, D)
     of the same data it is ``mmcr(torch.stack([a, b], 1))``.
 

@@ -119,7 +119,9 @@ def scores(seen: Subject, spreads: Sequence[tuple[float, float] | None]) -> tupl
         if spreads[0] is None:
             score = mean_over(right, rows, weights)
         else:
-            variance = torch.tensor([pair[at] if pair else 0.0 for pair in spreads], device=weights.device)
+            variance = torch.tensor(
+                [pair[at] if pair else 0.0 for pair in spreads], dtype=torch.float64, device=weights.device
+            )
             score = 1 - mean_over(seen.sample_losses().double(), rows, weights) / variance.masked_fill(
                 variance <= 0, torch.nan
             )

@@ -106,13 +106,14 @@ def _duality(between: Tensor, readout: Tensor | None, rounding: float) -> Tensor
 
 
 def _centred(means: Tensor, rows: Tensor, rounding: float) -> tuple[Tensor, Tensor]:
-    """Return ``means`` (K, F) less their mean, 0 where they differ by no more than rounding of ``rows``, and its size.
+    """Return ``means`` (K, F) less their mean, and the size (F,) of the rounding of ``rows`` in it.
 
-    The size (F,) is that of columns in which something differs.
+    Both are 0 in columns, and the first also in rows, in which nothing differs by more than that.
     """
     centred, noise = means - means.mean(0), rows.detach().abs().amax(0) * rounding
     nothing = centred.detach().abs() <= noise
-    return centred.masked_fill(nothing, 0.0), noise.masked_fill(nothing.all(0), 0.0)
+    same = nothing.all(0)
+    return centred.masked_fill(same | nothing.all(1, keepdim=True), 0.0), noise.masked_fill(same, 0.0)
 
 
 def _sized(*parts: Tensor) -> tuple[Tensor, ...]:

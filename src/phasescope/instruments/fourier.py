@@ -51,11 +51,13 @@ def _mean_participation(s: Subject) -> Reading:
 
 participation = Instrument(
     "participation", _participation, "1", PARTICIPATION_SOURCE, "weights", (0.0, 1.0),
-    "about 4/(p+1) for Gaussian weights and p above 20", ("neuron",), ("neuron permutation", "weight scale", "cyclic shift"),
+    "about 4/(p+1) for Gaussian weights, p > 20", ("neuron",),
+    ("neuron permutation", "weight scale", "cyclic shift"),
 )  # fmt: skip
 mean_participation = Instrument(
     "mean_participation", _mean_participation, "1", "mean over neurons of: " + PARTICIPATION_SOURCE, "weights",
-    (0.0, 1.0), "about 4/(p+1) for Gaussian weights and p above 20", (), ("neuron permutation", "weight scale", "cyclic shift"),
+    (0.0, 1.0), "about 4/(p+1) for Gaussian weights, p > 20", (),
+    ("neuron permutation", "weight scale", "cyclic shift"),
 )  # fmt: skip
 
 
@@ -73,7 +75,7 @@ embed_participation = Instrument(
     "embed_participation", _embed_participation, "1",
     "sum |a|^4 / (sum |a|^2)^2 over rfft magnitudes a with DC, mean over the S input vectors alone: for networks whose "
     "first layer does not meet the readout; Doshi et al. 2023, arXiv:2310.13061, Sec. 2.2, Fig. 7", "weights",
-    (0.0, 1.0), "about 4/(p+1) for Gaussian weights and p above 20", ("neuron",),
+    (0.0, 1.0), "about 4/(p+1) for Gaussian weights, p > 20", ("neuron",),
     ("neuron permutation", "weight scale", "cyclic shift"),
 )  # fmt: skip
 
@@ -94,7 +96,7 @@ def participation_in_basis(order: list[int], name: str) -> Instrument:
 
     return Instrument(
         f"participation_{name}", measure, "1", PARTICIPATION_SOURCE + f"; rows in {name} order", "weights", (0.0, 1.0),
-        "about 4/(p+1) for Gaussian weights and p above 20", ("neuron",), ("neuron permutation", "weight scale"),
+        "about 4/(p+1) for Gaussian weights, p > 20", ("neuron",), ("neuron permutation", "weight scale"),
     )  # fmt: skip
 
 

@@ -8,26 +8,39 @@ sweep costs a few forward passes, whatever the depth.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from phasescope.checks import BadInput, kind, sequence
 from phasescope.checks import function as a_function
-from phasescope.checks import kind, sequence
 from phasescope.instruments.partial_jacobian import signs
 
-signal = kind(Tensor, say="a floating tensor")
+
+def signal(name: str, value: Any) -> Tensor:
+    """Read a floating tensor with at least one entry."""
+    found: Tensor = kind(Tensor, say="a floating tensor")(name, value)
+    if not found.is_floating_point() or found.numel() == 0:
+        kind_of = str(found.dtype).removeprefix("torch.")
+        raise BadInput(
+            f"{name} is {kind_of} of shape {tuple(found.shape)}: give a floating tensor with at least one sample."
+        )
+    return found
 
 
 def push_forward(function: Callable[[Tensor], Tensor], h: Tensor, u: Tensor) -> tuple[Tensor, Tensor]:
     """Return ``function(h)`` and its derivative along ``u``, both detached.
 
     The gradient v^T J is linear in v, and its own gradient along u is J u: two sweeps backwards give the one forwards.
+    Raises ``BadInput`` for an ``h`` that is no floating tensor, or empty, and a ``u`` that is not like it.
     """
     a_function("function", function)
+    if signal("u", u).shape != signal("h", h).shape:
+        raise BadInput(f"u has shape {tuple(u.shape)} and h {tuple(h.shape)}: give a direction of h.")
     with torch.enable_grad():
-        h = signal("h", h).detach().requires_grad_()
+        h = h.detach().requires_grad_()
         out = function(h)
         v = torch.zeros_like(out, requires_grad=True)
         (back,) = torch.autograd.grad(out, h, v, create_graph=True)
@@ -42,6 +55,7 @@ def jacobian_profile(
 
     ``h`` (B, ...) is what the first block is given, l0. K is the mean square of all that a block gives. J has one
     vector of signs for the whole batch and is averaged over it: copies of one input are as many probes. Dimensionless.
+    Raises ``BadInput`` for an ``h`` that is no floating tensor, or empty.
     """
     for block in sequence("blocks", blocks, 10**6):
         a_function("a block", block)

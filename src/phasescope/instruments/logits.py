@@ -123,15 +123,17 @@ def _deviation(s: Subject) -> Reading:
     if bool(beyond.any()):  # squares left the floats, or nearly so: again, with the largest entry taken out
         largest = s.logits().scatter(-1, labels, 0.0).abs().amax(-1).masked_fill(weights == 0, 0).amax(-1).double()
         scale = torch.where(beyond & largest.isfinite() & (largest > 0), largest, 1.0)
-        variance = _wrong_squares(s.logits() / scale[:, None, None].to(s.logits().dtype), labels, weights) / freedom
+        small = s.logits() / scale[:, None, None].to(s.logits().dtype)
+        variance = _wrong_squares(small, labels, weights) / freedom
     return Reading(scale * variance.sqrt(), valid=freedom > 1e-9 * total)
 
 
 def _wrong_squares(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted sum (B,) of squared distances of the wrong logits from their mean.
 
-    Rows are summed in float64: no (N, K) array of doubles is made.
+    Rows are summed in float64: no (N, K) array of doubles is made. Half precision is reckoned in float32.
     """
+    logits = logits if logits.dtype == torch.float64 else logits.float()
     wrong = logits.scatter(-1, labels, 0.0)  # a copy, in which the rest is done
     mean = _sum(wrong.sum(-1, dtype=torch.float64), weights) / (weights.sum(-1) * (logits.shape[-1] - 1))
     wrong -= mean[:, None, None].to(logits.dtype)

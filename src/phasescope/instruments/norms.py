@@ -12,8 +12,10 @@ from phasescope.instruments.fourier import participation
 from phasescope.vocabulary import Instrument, Reading, Subject
 
 
-def _norm(tensors: Iterable[Tensor]) -> Reading:
+def _norm(s: Subject, tensors: Iterable[Tensor]) -> Reading:
     parts = [value.double().reshape(len(value), -1) for value in tensors if value.numel()]
+    if not parts:
+        return Reading(torch.zeros(len(s.train), dtype=torch.float64, device=s.train.device))
     squares = torch.stack([part.square().sum(1) for part in parts]).sum(0)
     beyond = (squares < 1e-200) | (squares > 1e200)
     if not bool(beyond.any()):
@@ -25,12 +27,13 @@ def _norm(tensors: Iterable[Tensor]) -> Reading:
 
 
 weight_norm = Instrument(
-    "weight_norm", lambda s: _norm(s.parameters.values()), "1", "Euclidean norm of all parameters together",
+    "weight_norm", lambda s: _norm(s, s.parameters.values()), "1", "Euclidean norm of all parameters together",
     "weights", (0.0, float("inf")), "its value at initialization", (), ("neuron permutation",),
 )  # fmt: skip
 gradient_norm = Instrument(
-    "gradient_norm", lambda s: _norm(s.gradients().values()), "loss", "Euclidean norm of the training loss's gradient",
-    "backward", (0.0, float("inf")), "0 at a stationary point", (), ("neuron permutation", "sample permutation"),
+    "gradient_norm", lambda s: _norm(s, s.gradients().values()), "loss",
+    "Euclidean norm of the training loss's gradient", "backward", (0.0, float("inf")), "0 at a stationary point", (),
+    ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 
 

@@ -148,7 +148,7 @@ def passage(
     called inside ``during(passage)``.
 
     Raises ``BadInput`` for names that are no modules, blocks that are never called or pass on no floating tensor,
-    values that are not finite (names the first such block), and whatever the module refuses the batch with.
+    values that are empty or not finite (names the first such block), and whatever the module refuses the batch with.
     """
     known = dict(module_of(module).named_modules())
     blocks = [] if isinstance(blocks, tuple | list) and not blocks else sequence("blocks", blocks, 10**6)
@@ -160,6 +160,8 @@ def passage(
     found, calls = Passage(), dict.fromkeys(blocks, 0)
 
     def tap(name: str, h: Tensor) -> Tensor:
+        if h.numel() == 0:
+            raise BadInput(f"the output of {name!r} has shape {tuple(h.shape)}: give a batch of at least one sample.")
         if not bool(torch.isfinite(h).all()):
             raise BadInput(f"the output of {name!r} is not finite: look for overflow or bad weights there or before.")
         leaf = torch.zeros_like(h, requires_grad=True)

@@ -161,14 +161,17 @@ def gradient_norms(
     layer's part of the trace of the neural tangent kernel; unit f^2/theta^2, by ``probes`` random signs. With ``loss``
     (output -> scalar): of that, exactly, with error 0. Bounds: [0, inf). Null: 0 for parameters without effect.
     Frozen parameters are read like others, tied ones under their first name. Raises ``BadInput`` for fewer than two
-    probes, an output without a floating tensor, and what the model refuses.
+    probes, an output without a floating tensor or without entries, and what the model refuses.
     """
     if loss is None:
         probes = whole(2, 10**6)("probes", probes)  # at least 2, so that they have a spread
     module_of(module)
     own = {name: p.detach().requires_grad_() for name, p in module.named_parameters() if p.is_floating_point()}
     with passage(module, batch, (), parameters=own) as found:
-        end = loss(found.output) if loss is not None else tensor_of(found.output)
+        out = tensor_of(found.output)
+        if out is not None and out.numel() == 0:
+            raise BadInput(f"the model's output has shape {tuple(out.shape)}: give a batch of at least one sample.")
+        end = loss(found.output) if loss is not None else out
         if end is None or not end.requires_grad:
             raise BadInput("the model's output has no floating tensor that depends on its parameters.")
         rows = []

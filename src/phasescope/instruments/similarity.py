@@ -49,9 +49,13 @@ def neighbour_overlap(first: Points, second: Points, k: int = 10) -> Tensor:
     Float64. The mean is the mutual k-nearest-neighbour score of Huh et al. 2024, arXiv:2405.07987, after Doimo et al.
     2020, arXiv:2007.03506. Dimensionless. Bounds: [0, 1]. Null: k / (N - 1) for unrelated points, 1 for the same ones.
     Invariant to rotations, shifts and scale of either, and to one order of rows. Equal rows are ordered by chance, so
-    leave them out first (``distinct``). Cost N^2 (D + E). Raises ``BadInput`` for k outside [1, N - 1].
+    leave them out first (``distinct``). Cost N^2 (D + E). Raises ``BadInput`` for k outside [1, N - 1], and for
+    rows that are all the same.
     """
     a, b = _pair(first, second, 2)
+    for rows in (a, b):
+        if bool((rows == rows[0]).all()):
+            raise BadInput(f"all {len(rows)} rows of points are the same: neighbours need rows that differ.")
     k = whole(1, len(a) - 1)(f"k of {len(a)} points", k)
     (_, mine), (_, theirs) = nearest(a, k), nearest(b, k)
     return (mine[:, :, None] == theirs[:, None, :]).any(2).double().mean(1)

@@ -191,7 +191,8 @@ def critical_exponent(block: Block, kernel: float | None = None) -> float:
     K* = 0 the limit of (1 - chi_J) K / (K - K') (derived; 1 for every odd activation). At mu = 1 with a norm the kernel
     grows as l and zeta = -sigma_w^2 K g(K) / (sigma_w^2 a + sigma_b^2) at large K. ``kernel`` names the fixed point
     where it is half-stable. It is the limit of large depth: at GELU's half-stable point J goes as l^65, but from 1.3 K*
-    the slope of log J over log l is 13 at depth 3,000 and 62 at 10^6, so no depth that is trained shows it. Raises ``BadInput`` for blocks that are not critical or whose J is no power of depth.
+    the slope of log J over log l is 13 at depth 3,000 and 62 at 10^6, so no depth that is trained shows it. Raises
+    ``BadInput`` for blocks that are not critical or whose J is no power of depth.
     """
     if kernel is None:
         kernel = fixed_kernel(block)
