@@ -18,7 +18,7 @@ from phasescope.lab import bench as _lab
 from phasescope.lab.rehearsal import rehearse
 from phasescope.lab.settings import folder_name, settings_of
 from phasescope.testing import check_study
-from phasescope.verdict import Claim, Control, Expectation
+from phasescope.verdict import Claim, Control, Expectation, Source
 from phasescope.vocabulary import BadInput, Generators, Interrupted, Settings
 
 GROKKING = lab.study_named("grokking")
@@ -221,7 +221,7 @@ def test_an_experiment_may_be_of_a_kind_of_ones_own(tmp_path: Path) -> None:
                   lambda data, s: ())  # fmt: skip
     found = check_study(study, tmp_path / "run")
     np.testing.assert_array_equal(found["other"].loss.sel(width=16, layer=1), [7, 9, 11])
-    wrong = Study(**{**study.__dict__, "claims": lambda s: [Claim("x", "Is it?", Source(ours="here"), lab.measures.value("los")(
+    wrong = Study(**{**study.__dict__, "claims": lambda s: [Claim("x", "?", Source(ours="here"), lab.measures.value("los")(
         lab.measures.at("other", width=16)), Expectation.at_least(1), Control("c", lab.measures.at("other", width=8)))]})  # fmt: skip
     with pytest.raises(BadInput, match="looks for what they do not make"):
         lab.run(wrong, out=tmp_path / "wrong")
