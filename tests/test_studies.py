@@ -88,6 +88,17 @@ def claim(name: str, effect: Any, control: Any) -> ps.Claim:
     )
 
 
+SLOW, NOISE = ps.at("true", lr=0.01), ps.at("random", lr=0.1)
+
+
+LEARNT = ACCURACY(TRUE)
+
+
+def controlled(control: Any, effect: Any = LEARNT) -> ps.Study:
+    """The study with a claim of this effect and control."""
+    return replace(STUDY, claims=lambda s: [claim("x", effect, control)])
+
+
 BROKEN: dict[str, Callable[[], ps.Study]] = {
     "first scale": lambda: replace(STUDY, scales={"paper": Small()}),
     "nothing is done": lambda: replace(STUDY, experiments=lambda s: {}),
@@ -98,6 +109,13 @@ BROKEN: dict[str, Callable[[], ps.Study]] = {
     "is its effect": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(TRUE), TRUE)]),
     "no such experiment": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(ps.at("tru")), TRUE)]),
     "the grid has lr at": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(ps.at("true", lr=1)), TRUE)]),
+    "is constant, whatever": lambda: controlled(lambda data: np.ones(data["true"].sizes["seed"])),
+    "is a function of the effect": lambda: controlled((1 - ACCURACY * ACCURACY / 3)(TRUE)),
+    "hardly varies": lambda: controlled((ACCURACY / 1000)(NOISE)),
+    "whenever the effect is inside": lambda: controlled(
+        ACCURACY(SLOW) / ps.measures.most(ACCURACY, [TRUE, NOISE]),
+        ACCURACY(TRUE) / ps.measures.most(ACCURACY, [SLOW, NOISE]),
+    ),
     "needs an order parameter": lambda: replace(STUDY, mapped=lambda s: experiments(s)["true"]),
     "more than one value": lambda: replace(
         STUDY, mapped=lambda s: experiments(s)["true"], orders=[ps.OrderParameter("x", lambda d: ps.last(d.test_loss))]

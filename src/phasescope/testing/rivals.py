@@ -19,7 +19,7 @@ from phasescope.lab.seeds import at_look
 from phasescope.lab.study import Study
 from phasescope.verdict import Claim
 
-TIMES, SEEDS = 6, 10  # made-up data sets, and their seeds
+TIMES, SEEDS = 8, 16  # made-up data sets, and their seeds
 ENOUGH = 30  # seeds of them that a finding rests on
 LENGTH = 40  # of an axis of which nobody knows the length
 FUNCTION = 0.999  # of a rank correlation between control and effect
@@ -46,12 +46,15 @@ def vacuous(study: Study) -> dict[str, str]:
     experiments = at_look(study.experiments(settings), (), SEEDS)
     planned = {name: e.plan("cpu") for name, e in experiments.items()}
     claims = study.claims(settings)
-    pairs: dict[str, list[tuple[Samples, Samples]]] = {claim.id: [] for claim in claims}
+    pairs: dict[tuple[str, bool], list[tuple[Samples, Samples]]] = {
+        (c.id, s): [] for c in claims for s in (False, True)
+    }
     for seed in range(TIMES):
-        data = made_up(experiments, planned, LENGTH, seed, scaled=seed % 2 == 1)
+        scaled = seed % 2 == 1
+        data = made_up(experiments, planned, LENGTH, seed, scaled=scaled)
         for claim in claims:
-            pairs[claim.id] += _pair(claim, data)
-    return {claim.id: why for claim in claims if (why := _why(claim, pairs[claim.id]))}
+            pairs[claim.id, scaled] += _pair(claim, data)
+    return {c.id: why for c in claims if (why := _why(c, pairs[c.id, False], pairs[c.id, True]))}
 
 
 def _pair(claim: Claim, data: Any) -> list[tuple[Samples, Samples]]:
@@ -65,11 +68,11 @@ def _pair(claim: Claim, data: Any) -> list[tuple[Samples, Samples]]:
     return [(effect, control)] if effect.shape == control.shape and effect.ndim == 1 else []
 
 
-def _why(claim: Claim, pairs: Sequence[tuple[Samples, Samples]]) -> str:
+def _why(claim: Claim, plain: Sequence[tuple[Samples, Samples]], scaled: Sequence[tuple[Samples, Samples]]) -> str:
     """Return why a control can not show the effect; empty where nothing is found."""
-    if not pairs:
+    if not plain and not scaled:
         return ""
-    effect, control = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    effect, control = (np.concatenate(part) for part in zip(*plain, *scaled, strict=True))
     known = ~np.isnan(effect) & ~np.isnan(control)
     if known.sum() < ENOUGH or _constant(effect[known]):
         return ""
@@ -77,7 +80,7 @@ def _why(claim: Claim, pairs: Sequence[tuple[Samples, Samples]]) -> str:
         return "is constant, whatever the data are"
     if _function(effect[known], control[known]):
         return "is a function of the effect"
-    if all(_spread(c) < STILL * _spread(e) for e, c in pairs):
+    if plain and all(_spread(c) < STILL * _spread(e) for e, c in plain):  # there all readings are of one size
         return "hardly varies, whatever the data are"
     ends = claim.expected.low, claim.expected.high
     inside, shown = ((ends[0] <= x) & (x <= ends[1]) for x in (effect[known], control[known]))
