@@ -113,8 +113,8 @@ BROKEN: dict[str, Callable[[], ps.Study]] = {
     "is a function of the effect": lambda: controlled((1 - ACCURACY * ACCURACY / 3)(TRUE)),
     "hardly varies": lambda: controlled((ACCURACY / 1000)(NOISE)),
     "whenever the effect is inside": lambda: controlled(
-        ACCURACY(SLOW) / ps.measures.most(ACCURACY, [TRUE, NOISE]),
-        ACCURACY(TRUE) / ps.measures.most(ACCURACY, [SLOW, NOISE]),
+        0.9 * ACCURACY(SLOW) / ps.measures.most(ACCURACY, [TRUE, NOISE]),
+        0.9 * ACCURACY(TRUE) / ps.measures.most(ACCURACY, [SLOW, NOISE]),
     ),
     "needs an order parameter": lambda: replace(STUDY, mapped=lambda s: experiments(s)["true"]),
     "more than one value": lambda: replace(
