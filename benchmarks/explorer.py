@@ -21,12 +21,12 @@ import numpy as np
 import xarray as xr
 
 import phasescope as ps
-from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.lab.diagrams import diagrams
 from phasescope.lab.neurons import opened
 from phasescope.lab.study import Experiment, Inside
 from phasescope.report import page
+from phasescope.theory import modular_addition
 
 P, WIDTH = 23, 128
 QUANTITIES = ("train_accuracy", "test_accuracy", "train_loss", "test_loss", "mean_participation")
@@ -50,7 +50,7 @@ def run(shape: tuple[int, int], steps: int, seeds: int) -> tuple[Experiment, xr.
 
 def make(e: Experiment, data: xr.Dataset, out: Path) -> float:
     """Write the page and return the seconds that it took."""
-    exact = ps.learners.ExactMLP(P, WIDTH, theory.addition_weights)
+    exact = ps.learners.ExactMLP(P, WIDTH, modular_addition.addition_weights)
     started = time.perf_counter()
     found = diagrams({"grid": data}, {"grid": e.title}, {"grid": opened(e, data, Inside(lambda member: exact))})
     text = page(

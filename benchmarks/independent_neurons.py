@@ -1,4 +1,4 @@
-"""Independent neurons of one layer: ``instruments.neuron_groups`` against the count as a reader would write it.
+"""Independent neurons of one layer: ``neuron_groups`` of ``instruments.neuron_independence`` against a reader's count.
 
 The reference compares every neuron with every one kept before it, one pair at a time, as the formula is printed (Chen
 et al. 2023, arXiv:2306.04251). Both must give the same count, or the script stops.
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasescope.instruments import neuron_groups
+from phasescope.instruments.neuron_independence import neuron_groups
 
 SIZES = ((64, 74), (256, 512), (512, 4608))
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import tangent_kernel
+from phasescope.instruments.neural_tangent_kernel import tangent_kernel
 from phasescope.learners import OneLayerTransformer
 
 

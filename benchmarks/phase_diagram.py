@@ -30,7 +30,7 @@ from _baselines import Problem, torch_parts, torch_threads
 from phasescope.ensemble.jobs import Job, jobs
 from phasescope.ensemble.schedule import Watcher, record_steps
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import test_accuracy, test_loss, train_accuracy, train_loss
+from phasescope.instruments.logits import test_accuracy, test_loss, train_accuracy, train_loss
 from phasescope.learners import PowerMLP
 from phasescope.tasks import addition
 

@@ -22,7 +22,7 @@ import numpy as np
 
 import phasescope as ps
 from phasescope.ensemble import Span
-from phasescope.instruments import test_accuracy, train_accuracy
+from phasescope.instruments.logits import test_accuracy, train_accuracy
 from phasescope.learners import PowerMLP
 from phasescope.tasks import addition
 from phasescope.vocabulary import Array

@@ -23,7 +23,8 @@ import torch
 from torch import Tensor
 
 from phasescope.ensemble import streams
-from phasescope.instruments import alignment, neural_collapse, uniformity
+from phasescope.instruments.collapse import neural_collapse
+from phasescope.instruments.manifolds import alignment, uniformity
 from phasescope.losses import mmcr
 
 Measure = Callable[[Tensor], Tensor]

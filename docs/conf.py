@@ -9,7 +9,7 @@ from typing import Any
 # one thread for the examples' tiny products: on a busy machine torch's threads wait for each other a hundredfold
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from phasescope import instruments
+from phasescope.subjects import public
 from phasescope.vocabulary import Instrument
 
 COSTS = {"weights": "no pass", "forward": "one forward pass", "backward": "forward and backward"}
@@ -76,8 +76,7 @@ def links_inside(app: Any, name: str, source: list[str]) -> None:
 def instrument_pages(app: Any) -> None:
     """Write the page of every instrument: what it reads, unit, bounds, null value, cost."""
     rows = ["# Instruments of trained networks", "", "What each reads, where nothing is to be seen, and what it costs."]
-    for name in sorted(instruments.__all__):
-        found = getattr(instruments, name)
+    for name, found in sorted(public("phasescope.instruments").items()):
         if isinstance(found, Instrument):
             low, high = found.bounds
             facts = {

@@ -37,14 +37,40 @@ import test_theory
 import test_transfer
 import test_transformer_theory
 from laws import instrument_laws
-from phasescope import instruments, theory
 from phasescope.ensemble import fused, marks, optimizers, stacked, streams
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
 from phasescope.inspection import blocks, judge
 from phasescope.inspection.readings import Interval
-from phasescope.instruments import pruning
+from phasescope.instruments import (
+    fourier,
+    logits,
+    neural_tangent_kernel,
+    neuron_independence,
+    norms,
+    partial_jacobian,
+    signal,
+    twins,
+)
+from phasescope.instruments.corruption import corrected_accuracy, corrupted_accuracy, given_logit, uncorrupted_accuracy
+from phasescope.instruments.neuron_pruning import pruning
 from phasescope.learners import KeyedDropout
+from phasescope.theory import (
+    activations,
+    autoinit,
+    critical_initialization,
+    criticality,
+    label_corruption,
+    linear_transfer,
+    modular_addition,
+    polynomial_forms,
+    polynomial_weights,
+    residues,
+    rich_lazy,
+    rich_lazy_wide,
+    stochastic_collapse,
+    transformer_signal,
+)
 from phasescope.vocabulary import Draw, Instrument, Reading, Subject
 from truths import test_polynomial_weights
 
@@ -272,7 +298,7 @@ DATA = (
     Saboteur("half of the dropout", lambda: test_learners.law_dropout_rate(HalfDropout)),
     Saboteur(
         "a width too small by one",
-        lambda: test_theory.law_width_inverts_accuracy(lambda p, a: theory.width_needed(p, a) - 1),
+        lambda: test_theory.law_width_inverts_accuracy(lambda p, a: modular_addition.width_needed(p, a) - 1),
     ),
 )
 
@@ -288,7 +314,7 @@ def participation_by(power: Callable[[torch.Tensor], torch.Tensor]) -> Instrumen
         p = power(vectors)
         return Reading((p.square().sum(-2) / p.sum(-2).square()).mean(1))
 
-    return replace(instruments.participation, measure=measure)
+    return replace(fourier.participation, measure=measure)
 
 
 without_dc = participation_by(lambda v: torch.fft.rfft(v, dim=-2)[..., 1:, :].abs().square())
@@ -296,14 +322,14 @@ full_transform = participation_by(lambda v: torch.fft.fft(v, dim=-2).abs().squar
 
 
 def minus_alignment(s: Subject) -> Reading:
-    angle = instruments.phases(s).value
+    angle = fourier.phases(s).value
     return Reading(torch.cos(angle[:, :-1].sum(1) + angle[:, -1]))
 
 
 def transposed_readout(s: Subject) -> Reading:
     embed, readout = s.parameters["embed"], s.parameters["readout"]
     turned = readout.flip(1)
-    return instruments.phase_alignment(replace(s, parameters={"embed": embed, "readout": turned}))
+    return fourier.phase_alignment(replace(s, parameters={"embed": embed, "readout": turned}))
 
 
 def first_neuron(s: Subject) -> Reading:
@@ -311,25 +337,25 @@ def first_neuron(s: Subject) -> Reading:
 
 
 def of_the_company(s: Subject) -> Reading:
-    value = instruments.weight_norm(s).value
+    value = norms.weight_norm(s).value
     return Reading(value / value.max())
 
 
 def on_all_rows(s: Subject) -> Reading:
-    return instruments.train_accuracy(replace(s, train=torch.ones_like(s.train)))
+    return logits.train_accuracy(replace(s, train=torch.ones_like(s.train)))
 
 
 def unweighted(s: Subject) -> Reading:
-    return instruments.train_loss(replace(s, weights=torch.ones_like(s.weights)))
+    return logits.train_loss(replace(s, weights=torch.ones_like(s.weights)))
 
 
 def too_curious(s: Subject) -> Reading:
     s.logits()
-    return instruments.weight_norm(s)
+    return norms.weight_norm(s)
 
 
 def percent(s: Subject) -> Reading:
-    return Reading(100 * instruments.train_accuracy(s).value)
+    return Reading(100 * logits.train_accuracy(s).value)
 
 
 def judged(law: Callable[[Instrument], None], instrument: Instrument, measure: Any = None) -> Callable[[], None]:
@@ -344,29 +370,29 @@ INSTRUMENTS = (
     Saboteur("participation by the full transform", judged(laws.law_participation_of_a_cosine_is_one, full_transform)),
     Saboteur(
         "alignment with a minus sign",
-        judged(laws.law_alignment_of_exact_weights_is_one, instruments.phase_alignment, minus_alignment),
+        judged(laws.law_alignment_of_exact_weights_is_one, fourier.phase_alignment, minus_alignment),
     ),
     Saboteur(
         "a readout turned round",
-        judged(laws.law_alignment_of_exact_weights_is_one, instruments.phase_alignment, transposed_readout),
+        judged(laws.law_alignment_of_exact_weights_is_one, fourier.phase_alignment, transposed_readout),
     ),
     Saboteur(
-        "a reading of the first neuron", judged(laws.law_invariances, instruments.weight_norm, first_neuron)
+        "a reading of the first neuron", judged(laws.law_invariances, norms.weight_norm, first_neuron)
     ),
     Saboteur(
-        "a reading in units of the company", judged(laws.law_batch_independence, instruments.weight_norm, of_the_company)
+        "a reading in units of the company", judged(laws.law_batch_independence, norms.weight_norm, of_the_company)
     ),
-    Saboteur("training accuracy on all rows", judged(laws.law_hand_made, instruments.train_accuracy, on_all_rows)),
-    Saboteur("loss without weights", judged(laws.law_hand_made, instruments.train_loss, unweighted)),
-    Saboteur("weights that look at logits", judged(laws.law_cost, instruments.weight_norm, too_curious)),
-    Saboteur("accuracy in percent", judged(laws.law_bounds, instruments.train_accuracy, percent)),
+    Saboteur("training accuracy on all rows", judged(laws.law_hand_made, logits.train_accuracy, on_all_rows)),
+    Saboteur("loss without weights", judged(laws.law_hand_made, logits.train_loss, unweighted)),
+    Saboteur("weights that look at logits", judged(laws.law_cost, norms.weight_norm, too_curious)),
+    Saboteur("accuracy in percent", judged(laws.law_bounds, logits.train_accuracy, percent)),
     Saboteur(
         "an unknown promise",
-        judged(laws.law_invariances, replace(instruments.weight_norm, invariances=("time reversal",))),
+        judged(laws.law_invariances, replace(norms.weight_norm, invariances=("time reversal",))),
     ),
     Saboteur(
         "an accuracy that promises blindness to scale of its own",
-        judged(laws.law_invariances, replace(instruments.weight_norm, invariances=("weight scale",))),
+        judged(laws.law_invariances, replace(norms.weight_norm, invariances=("weight scale",))),
     ),
 )  # fmt: skip
 
@@ -375,11 +401,11 @@ INSTRUMENTS = (
 
 
 def without_accidents(s: Subject) -> Reading:
-    return instruments.corrupted_accuracy(replace(s, corrupted=s.corrupted & (s.labels != s.truth)))
+    return corrupted_accuracy(replace(s, corrupted=s.corrupted & (s.labels != s.truth)))
 
 
 def on_test_rows(s: Subject) -> Reading:
-    return instruments.corrected_accuracy(replace(s, corrupted=s.test, train=s.test))
+    return corrected_accuracy(replace(s, corrupted=s.test, train=s.test))
 
 
 def with_accidents(s: Subject) -> Reading:
@@ -389,11 +415,11 @@ def with_accidents(s: Subject) -> Reading:
 
 
 def of_the_truth(s: Subject) -> Reading:
-    return instruments.uncorrupted_accuracy(replace(s, corrupted=s.labels != s.truth))
+    return uncorrupted_accuracy(replace(s, corrupted=s.labels != s.truth))
 
 
 def signed_correlation(s: Subject) -> Reading:
-    ratio, gamma = instruments.participation(s).value, s.parameters["norm.weight"]
+    ratio, gamma = fourier.participation(s).value, s.parameters["norm.weight"]
     found = [torch.corrcoef(torch.stack(pair))[0, 1] for pair in zip(ratio, gamma, strict=True)]
     return Reading(torch.stack(found))
 
@@ -413,37 +439,35 @@ def pruned_at_least_one(score: Instrument, *, order: Any, shares: Any) -> Instru
 
 def strict_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
     less = [np.maximum(np.asarray(x) - 1e-9, 0) for x in (train, test)]
-    return theory.corruption_phase(*less, corruption, best)
+    return label_corruption.corruption_phase(*less, corruption, best)
 
 
 def forgetful_phase(train: Any, test: Any, corruption: Any, best: Any) -> Any:
-    return theory.corruption_phase(train, test, corruption, np.ones_like(best))
+    return label_corruption.corruption_phase(train, test, corruption, np.ones_like(best))
 
 
 def half_corrected(train: Any, test: Any, corruption: Any, best: Any) -> Any:
-    return theory.corruption_phase(np.minimum(np.asarray(train) + 0.05, 1), test, corruption, best)
+    return label_corruption.corruption_phase(np.minimum(np.asarray(train) + 0.05, 1), test, corruption, best)
 
 
 wrong_labels = test_corruption
 WRONG_LABELS = (
     Saboteur(
         "corrupted samples without the accidentally right",
-        judged(wrong_labels.law_by_hand, instruments.corrupted_accuracy, without_accidents),
+        judged(wrong_labels.law_by_hand, corrupted_accuracy, without_accidents),
     ),
-    Saboteur(
-        "correction of test samples", judged(wrong_labels.law_by_hand, instruments.corrected_accuracy, on_test_rows)
-    ),
+    Saboteur("correction of test samples", judged(wrong_labels.law_by_hand, corrected_accuracy, on_test_rows)),
     Saboteur(
         "the logit of accidentally right labels",
-        judged(wrong_labels.law_by_hand, instruments.given_logit, with_accidents),
+        judged(wrong_labels.law_by_hand, given_logit, with_accidents),
     ),
     Saboteur(
         "accidentally right labels as uncorrupted",
-        lambda: wrong_labels.law_parts_over_seeds(replace(instruments.uncorrupted_accuracy, measure=of_the_truth)),
+        lambda: wrong_labels.law_parts_over_seeds(replace(uncorrupted_accuracy, measure=of_the_truth)),
     ),
     Saboteur(
         "a correlation with the sign of gamma",
-        judged(wrong_labels.law_correlation, instruments.norm_correlation, signed_correlation),
+        judged(wrong_labels.law_correlation, norms.norm_correlation, signed_correlation),
     ),
     Saboteur("pruning from the wrong end", lambda: wrong_labels.law_pruning_is_literal(pruned_backwards)),
     Saboteur("pruning one neuron too few", lambda: wrong_labels.law_pruning_is_literal(pruned_one_too_few)),
@@ -475,16 +499,16 @@ def unchecked_form(p: int, terms: Any, table: Any) -> Any:
     for n, row in enumerate(table):
         for m, label in enumerate(row):
             outer[(n + m) % p] = int(label)
-    return theory.Form("additive", inner, tuple(outer))
+    return polynomial_forms.Form("additive", inner, tuple(outer))
 
 
 def printed_weights(*arguments: Any, **changes: Any) -> Any:
-    return theory.product_weights(*arguments, **changes, misprinted=True)
+    return polynomial_weights.product_weights(*arguments, **changes, misprinted=True)
 
 
 def raw_weights(p: int, width: int, generator: Any, *, factors: Any) -> Any:
     """A sum of the numbers, in place of their logarithms."""
-    return theory.sum_weights(p, width, generator, terms=factors)
+    return polynomial_weights.sum_weights(p, width, generator, terms=factors)
 
 
 def twins_by_row(table: Any) -> Any:
@@ -493,7 +517,7 @@ def twins_by_row(table: Any) -> Any:
 
 
 def twins_of_everyone(s: Subject) -> Reading:
-    return instruments.twin_share(replace(s, train=torch.ones_like(s.train)))
+    return twins.twin_share(replace(s, train=torch.ones_like(s.train)))
 
 
 def twins_by_label(s: Subject) -> Reading:
@@ -511,19 +535,19 @@ POLYNOMIALS = (
     Saboteur("a form that nobody checked", lambda: test_polynomials.law_forms_are_witnesses(unchecked_form)),
     Saboteur(
         "logarithms to another base",
-        lambda: test_polynomials.law_discrete_logarithms(lambda p: 2 * theory.discrete_logarithms(p) % max(p - 1, 1)),
+        lambda: test_polynomials.law_discrete_logarithms(lambda p: 2 * residues.discrete_logarithms(p) % max(p - 1, 1)),
     ),
     Saboteur("the misprinted exponent", lambda: test_polynomial_weights.law_products(printed_weights)),
     Saboteur("numbers in place of logarithms", lambda: test_polynomial_weights.law_products(raw_weights)),
     Saboteur(
         "noise that counts the signal",
-        lambda: test_polynomial_weights.law_sum_error_constant(lambda s: theory.sum_error_constant(s) + 0.5),
+        lambda: test_polynomial_weights.law_sum_error_constant(
+            lambda s: polynomial_weights.sum_error_constant(s) + 0.5
+        ),
     ),
     Saboteur("twins by rows alone", lambda: test_polynomials.law_twin_counts(twins_by_row)),
-    Saboteur(
-        "twins among test cells", judged(test_polynomials.law_twin_share, instruments.twin_share, twins_of_everyone)
-    ),
-    Saboteur("twins by label", judged(test_polynomials.law_twin_share, instruments.twin_share, twins_by_label)),
+    Saboteur("twins among test cells", judged(test_polynomials.law_twin_share, twins.twin_share, twins_of_everyone)),
+    Saboteur("twins by label", judged(test_polynomials.law_twin_share, twins.twin_share, twins_by_label)),
     Saboteur("powers printed as products", lambda: test_polynomials.law_text_round_trip(power_as_product)),
 )
 
@@ -531,39 +555,41 @@ POLYNOMIALS = (
 # -- signal propagation ---------------------------------------------------------------------------------------------------
 
 
-def few_nodes(phi: theory.Activation, kernel: float) -> theory.Moments:
+def few_nodes(phi: activations.Activation, kernel: float) -> activations.Moments:
     """Moments by Gauss-Hermite with 21 nodes, whatever the kernel."""
     z, w = np.polynomial.hermite_e.hermegauss(21)
     x, w = np.sqrt(kernel) * z, w / w.sum()
     f, g = phi.value(x), phi.slope(x)
-    return theory.Moments(float(w @ f**2), float(w @ g**2), float(w @ f), float(w @ (f * g * x)) / kernel, 1e-12)
+    return activations.Moments(float(w @ f**2), float(w @ g**2), float(w @ f), float(w @ (f * g * x)) / kernel, 1e-12)
 
 
-def without_mean(block: theory.Block, kernel: float) -> float:
+def without_mean(block: criticality.Block, kernel: float) -> float:
     """LayerNorm on activations that divides by A instead of V."""
     wrong = replace(block, norm="rms post") if block.norm == "layer post" else block
-    return theory.chi_jacobian(wrong, kernel)
+    return criticality.chi_jacobian(wrong, kernel)
 
 
-def without_kernel(block: theory.Block, kernel: float) -> float:
+def without_kernel(block: criticality.Block, kernel: float) -> float:
     """A norm on preactivations whose own slope is forgotten."""
-    right = theory.chi_jacobian(block, kernel) - block.residual**2
+    right = criticality.chi_jacobian(block, kernel) - block.residual**2
     return right * (kernel if block.norm.endswith("pre") else 1) + block.residual**2
 
 
 def unscaled_weights(phi: Any, kernel: float, norm: Any = "none", residual: float = 0.0) -> tuple[float, float]:
-    return theory.critical_weights(phi, kernel, norm)
+    return critical_initialization.critical_weights(phi, kernel, norm)
 
 
-def angle_without_size(block: theory.TransformerBlock, size: float | None = None) -> float:
+def angle_without_size(block: transformer_signal.TransformerBlock, size: float | None = None) -> float:
     """The tokens' distance, not their angle: the change of size is left out."""
-    q, _ = theory.mlp_step(block, *theory.attention_step(block, size or 1.0, size or 1.0))
-    return theory.angle_exponent(block, size) + float(np.log(q / (1.0 if block.skip == "reset" else size or 1.0)))
+    q, _ = transformer_signal.mlp_step(block, *transformer_signal.attention_step(block, size or 1.0, size or 1.0))
+    return transformer_signal.angle_exponent(block, size) + float(
+        np.log(q / (1.0 if block.skip == "reset" else size or 1.0))
+    )
 
 
 def wrong_log_step(scale: float, rate: float, gain: float, loss: Any = "log", residual: float = 0.0) -> float:
     """Descent on (log J)^2 instead of half of it."""
-    return theory.autoinit_step(scale, 2 * rate if loss == "log" else rate, gain, loss, residual)
+    return autoinit.autoinit_step(scale, 2 * rate if loss == "log" else rate, gain, loss, residual)
 
 
 signals = test_criticality_theory
@@ -573,15 +599,15 @@ SIGNALS = (
     Saboteur("LayerNorm without its slope", lambda: signals.law_chi_is_the_slope(without_kernel)),
     Saboteur(
         "chi without the residual",
-        lambda: signals.law_chi_is_the_slope(lambda b, k: theory.chi_jacobian(replace(b, residual=0.0), k)),
+        lambda: signals.law_chi_is_the_slope(lambda b, k: criticality.chi_jacobian(replace(b, residual=0.0), k)),
     ),
     Saboteur(
         "a residual that enters as mu, not its square",
-        lambda: signals.law_residual(lambda b: theory.fixed_chi(replace(b, residual=b.residual**0.5))),
+        lambda: signals.law_residual(lambda b: criticality.fixed_chi(replace(b, residual=b.residual**0.5))),
     ),
     Saboteur("critical weights without 1 - mu^2", lambda: signals.law_critical_weights(unscaled_weights)),
     Saboteur(
-        "a one-step rate off by 1 %", lambda: signals.law_one_step(lambda g, mu: 1.01 * theory.one_step_rate(g, mu))
+        "a one-step rate off by 1 %", lambda: signals.law_one_step(lambda g, mu: 1.01 * autoinit.one_step_rate(g, mu))
     ),
     Saboteur("a log loss without its half", lambda: signals.law_step_is_the_gradient(wrong_log_step)),
     Saboteur(
@@ -593,12 +619,14 @@ TRANSFER = (
     Saboteur("what is kept of the source as printed", lambda: test_transfer.law_kept_share(lambda *a, **k: 1.0)),
     Saboteur(
         "two layers' share at any depth",
-        lambda: test_transfer.law_kept_share(lambda a, b, source, layers: theory.kept_share(a, b, source=source)),
+        lambda: test_transfer.law_kept_share(
+            lambda a, b, source, layers: linear_transfer.kept_share(a, b, source=source)
+        ),
     ),
     Saboteur(
         "no anomalous band",
         lambda: test_transfer.law_contours(
-            lambda angle, noise: ((theory.negative_transfer(angle, noise)[0][0], np.inf),)
+            lambda angle, noise: ((linear_transfer.negative_transfer(angle, noise)[0][0], np.inf),)
         ),
     ),
 )
@@ -613,23 +641,23 @@ def stratonovich(drift: float, noise: float, step: float = 0.0) -> float:
 
 def second_order(drift: float, noise: float, step: float = 0.0) -> float:
     """The rate of the continuous walk, whatever the step."""
-    return theory.collapse_rate(drift, noise)
+    return stochastic_collapse.collapse_rate(drift, noise)
 
 
 def path_of_stratonovich(start: Any, increments: Any, mu: float, zeta: float, dt: float) -> Any:
-    return theory.quartic_path(start, increments, mu + zeta**2 / 2, zeta, dt)
+    return stochastic_collapse.quartic_path(start, increments, mu + zeta**2 / 2, zeta, dt)
 
 
 def half_the_noise(x: Any, y: Any, noise: float, slope: float = 1.0) -> tuple[float, float]:
-    return theory.neuron_rates(x, y, noise / 2, slope)
+    return stochastic_collapse.neuron_rates(x, y, noise / 2, slope)
 
 
 def keeps_the_dead(vectors: Any) -> Any:
-    return instruments.neuron_groups(vectors, small=0.0)
+    return neuron_independence.neuron_groups(vectors, small=0.0)
 
 
 def merges_nothing(vectors: Any) -> Any:
-    return instruments.neuron_groups(vectors, close=0.0)
+    return neuron_independence.neuron_groups(vectors, close=0.0)
 
 
 def too_strong(member: Any, generators: Any) -> dict[str, Any]:
@@ -678,13 +706,13 @@ def with_itself(vectors: torch.Tensor) -> torch.Tensor:
 
 def per_input(found: Any, start: str, end: str, **asked: Any) -> tuple[Reading, Reading]:
     """A Jacobian norm divided by the units at its start."""
-    j, skip = instruments.transfer(found, start, end, **asked)
+    j, skip = partial_jacobian.transfer(found, start, end, **asked)
     ratio = found.values[end].numel() / found.values[start].numel()
     assert j.error is not None
     return Reading(j.value * ratio, j.error * ratio), skip
 
 
-def last_axis(self: Any, x: torch.Tensor, low: float, high: float, right: Any = instruments.Activity._count) -> None:
+def last_axis(self: Any, x: torch.Tensor, low: float, high: float, right: Any = signal.Activity._count) -> None:
     """Units of a convolution taken for the columns of its picture."""
     self.axis = -1
     right(self, x, low, high)
@@ -714,7 +742,7 @@ INSPECTION = (
     Saboteur(
         "columns taken for channels",
         test_signal.TestDeadUnits().test_channels_are_the_units_of_a_convolution,
-        put(instruments.Activity, "_count", last_axis),
+        put(signal.Activity, "_count", last_axis),
     ),
     Saboteur(
         "a verdict without its interval",
@@ -733,7 +761,7 @@ INSPECTION = (
 
 def summed_outputs(net: Any, inputs: torch.Tensor, **asked: Any) -> torch.Tensor:
     """The kernel of the sum of all outputs, which one backward pass per sample gives."""
-    full = instruments.tangent_kernel(net, inputs, **{**asked, "full": True})
+    full = neural_tangent_kernel.tangent_kernel(net, inputs, **{**asked, "full": True})
     count = len(full) // len(inputs)
     summed = full.view(len(inputs), count, len(inputs), count).sum((1, 3)) / count
     return full if asked.get("full") else summed
@@ -757,17 +785,17 @@ def any_change(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
 
 def balanced_always(beta: Any, delta: float, slope: Any) -> Any:
     """The flow of a wide network that is balanced."""
-    return theory.product_flow(beta, 0.0, slope)
+    return rich_lazy_wide.product_flow(beta, 0.0, slope)
 
 
 def halved_entropy(values: Any, delta: float) -> float:
     """The entropy without the 2 in asinh(2 s / delta)."""
-    return theory.hyperbolic_entropy(np.asarray(values) / 2, delta) * 2
+    return rich_lazy_wide.hyperbolic_entropy(np.asarray(values) / 2, delta) * 2
 
 
 def depth_forgotten(beta0: Any, layers: int, null: Any, solution: float) -> float:
     """Two layers' potential whatever the depth."""
-    return theory.deep_null_coordinate(beta0, 2, null, solution)
+    return rich_lazy_wide.deep_null_coordinate(beta0, 2, null, solution)
 
 
 def halved_step(weights: Any, x: Any, y: Any, rate: float) -> Any:
@@ -783,7 +811,7 @@ def uncancelled(generator: Any, *sizes: Any) -> Any:
 
 def sign_kept(times: Any, a0: float, w0: Any, target: Any) -> Any:
     """A neuron whose a never changes its sign."""
-    a, w = theory.whitened_flow(times, a0, w0, target)
+    a, w = rich_lazy.whitened_flow(times, a0, w0, target)
     return np.abs(a) * np.sign(a0), w
 
 

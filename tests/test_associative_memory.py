@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from phasescope import lab, theory
+from phasescope import lab
 from phasescope.ensemble import streams
 from phasescope.lab import study_named
 from phasescope.learners import ContextEnergy
 from phasescope.studies.associative_memory import context, worlds
 from phasescope.studies.associative_memory.settings import SCALES
 from phasescope.testing import check_results
+from phasescope.theory import associative_memory, memory_creation
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("associative-memory")
@@ -34,13 +35,13 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_the_fast_mean_shift_is_the_theorys() -> None:
-    """``stays`` drops states that have settled or left; the literal loop of ``theory.mean_shift`` keeps them all."""
+    """``stays`` drops states that have settled or left; the literal loop of ``theory.associative_memory.mean_shift`` keeps them all."""
     for spread in (0.0, 0.3):
         draw = streams(3)("patterns")
         x = worlds.sphere(draw, 60, 8) * np.exp(spread * draw.standard_normal((60, 1)))
         v = x[:40]
         for _ in range(worlds.LIMIT):
-            v = theory.mean_shift(v, x, 1.0)
+            v = associative_memory.mean_shift(v, x, 1.0)
         slow = np.linalg.norm(v - x[:40], axis=1) <= 0.3 * np.linalg.norm(x[:40], axis=1)
         assert worlds.stays(x, 40, 1.0).tolist() == slow.tolist()
         assert 0 < slow.mean() < 1
@@ -57,8 +58,8 @@ def test_tables_follow_the_restaurant_process() -> None:
     numbers = {"alpha": 2.0, "discount": 0.0, "draws": 4000, "points": 60}
     path = worlds.seats(Member(numbers, 0), streams(0))["tables"]
     for n in (1, 2, 10, 60):
-        error = np.sqrt(theory.memories_variance(2.0, n) / 4000)
-        assert abs(path[n - 1] - theory.expected_memories(2.0, n)) <= 5 * error + 1e-12
+        error = np.sqrt(memory_creation.memories_variance(2.0, n) / 4000)
+        assert abs(path[n - 1] - memory_creation.expected_memories(2.0, n)) <= 5 * error + 1e-12
 
 
 def test_blobs_are_apart() -> None:
@@ -77,7 +78,7 @@ def test_memories_are_the_running_means_of_their_points() -> None:
 
 def test_the_score_is_torchs_own_mixture() -> None:
     v, mu = streams(0)("a").standard_normal((5, 3)), streams(0)("b").standard_normal((4, 3))
-    np.testing.assert_allclose(worlds.score(v, mu, 0.25), 4 * theory.memory_drift(v, mu, 2.0), atol=1e-12)
+    np.testing.assert_allclose(worlds.score(v, mu, 0.25), 4 * associative_memory.memory_drift(v, mu, 2.0), atol=1e-12)
 
 
 def test_learning_leaves_its_start_alone() -> None:

@@ -10,9 +10,8 @@ import pytest
 import torch
 from scipy import optimize
 
-from phasescope import theory
 from phasescope.ensemble import streams
-from phasescope.instruments import neural_collapse
+from phasescope.instruments.collapse import neural_collapse
 from phasescope.lab import load, study_named
 from phasescope.studies.asymmetric_margin.figures import figures
 from phasescope.studies.asymmetric_margin.training import (
@@ -29,6 +28,7 @@ from phasescope.studies.asymmetric_margin.training import (
     worst_fall,
 )
 from phasescope.testing import check_study
+from phasescope.theory import asymmetric_margin
 from phasescope.vocabulary import BadInput, Member
 
 CASES = [(1.0, t, 0.8) for t in (0.0, 0.3, 0.5, 0.7, 0.79, 0.9, 1.4)] + [(0.7, 0.5, 0.3), (2.0, 0.2, 1.5)]
@@ -40,7 +40,7 @@ CASES = [(1.0, t, 0.8) for t in (0.0, 0.3, 0.5, 0.7, 0.79, 0.9, 1.4)] + [(0.7, 0
 @pytest.mark.parametrize("case", CASES)
 def test_the_largest_margin_is_the_homogeneous_one(case: tuple[float, float, float]) -> None:
     """By search over all directions, nothing is better; and the margin is that of the direction given."""
-    along, across, margin = theory.homogeneous_ball(*case)
+    along, across, margin = asymmetric_margin.homogeneous_ball(*case)
     angle = np.linspace(0, np.pi, 20_001)
     best = (np.cos(angle) * case[0] + np.sin(angle) * case[1]).max() - case[2]
     assert margin == pytest.approx(best, abs=1e-7)
@@ -51,7 +51,7 @@ def test_the_largest_margin_is_the_homogeneous_one(case: tuple[float, float, flo
 def test_the_closed_form_minimizes_the_highest_rate_alone(case: tuple[float, float, float]) -> None:
     """A second implementation: minimize |w| over w, c with w muP + c muT - r |(w, c)| >= 1, by a grid of slopes."""
     parallel, transverse, radius = case
-    along, across, margin = theory.quasi_homogeneous_ball(*case)
+    along, across, margin = asymmetric_margin.quasi_homogeneous_ball(*case)
     assert np.hypot(along, across) == pytest.approx(1)
     assert along * parallel + across * transverse - radius == pytest.approx(margin)
     if transverse >= radius:
@@ -72,39 +72,39 @@ def test_the_published_table() -> None:
     """The facts' table for muP = 1, r = 0.8: directions and margins."""
     table = {0.3: (0.927, 0.375, 0.2395), 0.5: (0.781, 0.625, 0.2931), 0.9: (0, 1, 0.1)}
     for transverse, row in table.items():
-        assert theory.quasi_homogeneous_ball(1.0, transverse, 0.8) == pytest.approx(row, abs=5e-4)
-    assert theory.quasi_homogeneous_ball(1.0, 0.7, 0.8)[2] == pytest.approx(0.2966, abs=5e-5)
-    assert theory.quasi_homogeneous_ball(1.0, 0.79, 0.8)[2] == pytest.approx(0.1377, abs=5e-5)
+        assert asymmetric_margin.quasi_homogeneous_ball(1.0, transverse, 0.8) == pytest.approx(row, abs=5e-4)
+    assert asymmetric_margin.quasi_homogeneous_ball(1.0, 0.7, 0.8)[2] == pytest.approx(0.2966, abs=5e-5)
+    assert asymmetric_margin.quasi_homogeneous_ball(1.0, 0.79, 0.8)[2] == pytest.approx(0.1377, abs=5e-5)
     margins = {0.3: 0.2441, 0.5: 0.3181, 0.7: 0.4207, 0.79: 0.4744, 0.9: 0.5454}
     for transverse, margin in margins.items():
-        assert theory.homogeneous_ball(1.0, transverse, 0.8)[2] == pytest.approx(margin, abs=1e-4)
+        assert asymmetric_margin.homogeneous_ball(1.0, transverse, 0.8)[2] == pytest.approx(margin, abs=1e-4)
 
 
 def test_the_margin_vanishes_from_both_sides() -> None:
-    assert theory.quasi_homogeneous_ball(1.0, 0.8, 0.8)[2] == 0
+    assert asymmetric_margin.quasi_homogeneous_ball(1.0, 0.8, 0.8)[2] == 0
     for transverse in (0.8 - 1e-9, 0.8 + 1e-9):
-        assert theory.quasi_homogeneous_ball(1.0, transverse, 0.8)[2] == pytest.approx(0, abs=1e-4)
+        assert asymmetric_margin.quasi_homogeneous_ball(1.0, transverse, 0.8)[2] == pytest.approx(0, abs=1e-4)
 
 
 def test_the_asymmetric_norm() -> None:
     parameters = [np.array([3.0]), np.array([1.0, 2.0])]
-    assert theory.asymmetric_norm(parameters, [1, 0.5]) == pytest.approx(np.sqrt(9 + 2.5))
-    assert theory.asymmetric_norm(parameters, [1, 0.5], highest=True) == 3
-    assert theory.asymmetric_norm(parameters, [1 / 2, 1 / 2]) == pytest.approx(np.sqrt(14 / 2))
-    assert theory.simplex_cosine(4) == pytest.approx(-1 / 3)
+    assert asymmetric_margin.asymmetric_norm(parameters, [1, 0.5]) == pytest.approx(np.sqrt(9 + 2.5))
+    assert asymmetric_margin.asymmetric_norm(parameters, [1, 0.5], highest=True) == 3
+    assert asymmetric_margin.asymmetric_norm(parameters, [1 / 2, 1 / 2]) == pytest.approx(np.sqrt(14 / 2))
+    assert asymmetric_margin.simplex_cosine(4) == pytest.approx(-1 / 3)
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: theory.homogeneous_ball(0.3, 0.3, 0.8),
-        lambda: theory.quasi_homogeneous_ball(-1.0, 0.3, 0.1),
-        lambda: theory.quasi_homogeneous_ball(1.0, float("nan"), 0.1),
-        lambda: theory.quasi_homogeneous_ball(1.0, 0.3, 0.0),
-        lambda: theory.asymmetric_norm([np.ones(2)], [1.0, 0.5]),
-        lambda: theory.asymmetric_norm([np.ones(2)], [-1.0]),
-        lambda: theory.asymmetric_norm([np.ones(2)], [0.0]),
-        lambda: theory.simplex_cosine(1),
+        lambda: asymmetric_margin.homogeneous_ball(0.3, 0.3, 0.8),
+        lambda: asymmetric_margin.quasi_homogeneous_ball(-1.0, 0.3, 0.1),
+        lambda: asymmetric_margin.quasi_homogeneous_ball(1.0, float("nan"), 0.1),
+        lambda: asymmetric_margin.quasi_homogeneous_ball(1.0, 0.3, 0.0),
+        lambda: asymmetric_margin.asymmetric_norm([np.ones(2)], [1.0, 0.5]),
+        lambda: asymmetric_margin.asymmetric_norm([np.ones(2)], [-1.0]),
+        lambda: asymmetric_margin.asymmetric_norm([np.ones(2)], [0.0]),
+        lambda: asymmetric_margin.simplex_cosine(1),
         lambda: neural_collapse(torch.ones(3, 2), torch.zeros(2, dtype=torch.int64)),
         lambda: neural_collapse(torch.ones(3, 2), torch.zeros(3, dtype=torch.int64)),
         lambda: neural_collapse(torch.ones(3, 2), torch.tensor([0, 2, 2])),
@@ -159,7 +159,10 @@ def ball(**changes: Any) -> Member:
 
 @pytest.mark.parametrize("transverse", [0.2, 0.6, 1.1])
 def test_flows_reach_the_closed_forms(transverse: float) -> None:
-    for powers, solution in (("1 1", theory.homogeneous_ball), ("1 2", theory.quasi_homogeneous_ball)):
+    for powers, solution in (
+        ("1 1", asymmetric_margin.homogeneous_ball),
+        ("1 2", asymmetric_margin.quasi_homogeneous_ball),
+    ):
         found = measure_balls(ball(powers=powers, transverse=transverse), streams(21))
         assert found["margin"] == pytest.approx(solution(1.0, transverse, 0.8)[2], abs=0.004)
         assert found["fall"] < 1e-6 and found["balance"] < 1e-5
@@ -187,7 +190,7 @@ def test_descent_and_cascade() -> None:
     numbers = {"parallel": 1.0, "transverse": 0.5, "radius": 0.8, "points": 64, "time": 40.0}
     coarse, fine = (measure_descent(Member({**numbers, "rate": rate}, 3), streams(3)) for rate in (0.04, 0.02))
     assert coarse["drift"] / fine["drift"] == pytest.approx(2, abs=0.2)
-    assert coarse["margin"] == pytest.approx(theory.quasi_homogeneous_ball(1.0, 0.5, 0.8)[2], abs=0.01)
+    assert coarse["margin"] == pytest.approx(asymmetric_margin.quasi_homogeneous_ball(1.0, 0.5, 0.8)[2], abs=0.01)
     fallen = measure_cascade(Member({"apart": 1.1, "points": 100, "size": 1e4, "horizon": 1e6}, 3), streams(3))
     assert max(fallen.values()) < 0.2
 
@@ -209,7 +212,7 @@ def test_a_simplex_is_wholly_collapsed() -> None:
     found = neural_collapse(3 * simplex[labels] @ turn + 2.0, labels, 0.1 * simplex @ turn - 1)
     assert found.nc1.item() == pytest.approx(0, abs=1e-12)
     assert found.variance_ratio.item() == pytest.approx(0, abs=1e-12)
-    assert found.cosine.item() == pytest.approx(theory.simplex_cosine(classes))
+    assert found.cosine.item() == pytest.approx(asymmetric_margin.simplex_cosine(classes))
     for zero in (found.cosine_spread, found.length_spread, found.duality):
         assert zero.item() == pytest.approx(0, abs=1e-6)
 

@@ -12,14 +12,15 @@ from torch import nn
 from torch.nn import functional
 
 import phasescope as ps
-from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
 from phasescope.figures import Figure
 from phasescope.inspection.autoinit import loss_of, loss_slope
 from phasescope.inspection.autoinit_jacobians import Goal, Scaled
-from phasescope.instruments import exact_partial_norm, passage
+from phasescope.instruments.forward_pass import passage
+from phasescope.instruments.partial_jacobian import exact_partial_norm
 from phasescope.learners import VGG, ResMLP, SignalNetwork
+from phasescope.theory import autoinit
 from phasescope.vocabulary import BadInput
 
 
@@ -45,7 +46,7 @@ class TestAgainstTheory:
     @pytest.mark.parametrize("variance", [0.5, 8.0])
     @pytest.mark.parametrize("loss", ["log", "square"])
     def test_descent_follows_the_map_of_one_layer(self, variance: float, loss: Any) -> None:
-        """A wide ReLU network's J takes the steps of ``theory.autoinit_step`` with its own gain."""
+        """A wide ReLU network's J takes the steps of ``theory.autoinit.autoinit_step`` with its own gain."""
         depth, rate = 4, (0.2 if loss == "log" else 0.05) / variance
         net = network(variance, width=300, depth=depth)
         report = ps.autoinit(net, noise(32, 300), blocks=names(depth), rate=rate, loss=loss, steps=6, tolerance=1e-6)
@@ -54,7 +55,7 @@ class TestAgainstTheory:
         scales = np.ones(depth)
         for seen in report.history:
             np.testing.assert_allclose(seen, scales**2 * gains, rtol=1e-3)
-            scales = np.array([theory.autoinit_step(a, rate, g, loss) for a, g in zip(scales, gains, strict=True)])
+            scales = np.array([autoinit.autoinit_step(a, rate, g, loss) for a, g in zip(scales, gains, strict=True)])
         assert len(report.history) == 7
 
     def test_newton_lands_on_a_relu_network_at_once(self) -> None:
@@ -71,7 +72,7 @@ class TestAgainstTheory:
         report = ps.autoinit(net, noise(64, 96), blocks=names(40))
         assert report.converged and report.steps <= 20
         with passage(net, noise(64, 96), names(40)) as found:
-            reading = ps.instruments.partial_jacobians(
+            reading = ps.instruments.partial_jacobian.partial_jacobians(
                 found, list(zip(found.names[:-1], found.names[1:], strict=True)), generator=streams(9)("x"), probes=8
             )
         # the scatter of 2 x 8 probes at 64 x 96 units: 0.02 a layer, of which the largest of 40 is seen
@@ -82,14 +83,14 @@ class TestAgainstTheory:
         net = network(2.0, width=200, residual=0.9)
         report = ps.autoinit(net, noise(64, 200), blocks=names(6))
         assert report.converged and not report.goal.bounded.any()
-        np.testing.assert_allclose(list(report.scales.values()), theory.target_scale(1.0, 0.9), rtol=0.1)
+        np.testing.assert_allclose(list(report.scales.values()), autoinit.target_scale(1.0, 0.9), rtol=0.1)
 
     def test_batch_normalization_fixes_ratios_and_keeps_the_geometric_mean(self) -> None:
         net = network(2.0, width=300, depth=5, norm="batch")
         report = ps.autoinit(net, noise(128, 300), blocks=names(5))
         scales = np.array(list(report.scales.values()))
         assert report.converged and report.goal.free.tolist() == [True, False, False, False, False]
-        np.testing.assert_allclose(scales[1:] / scales[:-1], theory.batchnorm_scale_ratio(), rtol=0.05)
+        np.testing.assert_allclose(scales[1:] / scales[:-1], autoinit.batchnorm_scale_ratio(), rtol=0.05)
         assert np.prod(scales) == pytest.approx(1, rel=1e-3)
 
     def test_unscaled_skips_share_the_growth(self) -> None:
@@ -259,7 +260,7 @@ class TestWhyNot:
         assert not report.converged and "normalization undoes" in report.reason
 
     def test_a_rate_beyond_the_limit(self) -> None:
-        """``theory.largest_rate``: 1.3 / sigma_w^2 does not settle, 0.7 / sigma_w^2 does."""
+        """``theory.autoinit.largest_rate``: 1.3 / sigma_w^2 does not settle, 0.7 / sigma_w^2 does."""
         found = [
             ps.autoinit(network(1.0, width=200), noise(32, 200), blocks=names(6), rate=rate, steps=30).converged
             for rate in (0.7, 1.3)

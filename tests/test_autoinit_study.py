@@ -11,16 +11,17 @@ import torch
 import xarray as xr
 from torch import nn
 
-from phasescope import lab, theory
+from phasescope import lab
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import passage
+from phasescope.instruments.forward_pass import passage
 from phasescope.lab import study_named
 from phasescope.learners import VGG, ResMLP
 from phasescope.report import png
 from phasescope.studies.autoinit.claims import falls
 from phasescope.studies.autoinit.networks import WAYS, Initialized, noise, scalar_map, tuned_network, weight_layers
 from phasescope.testing import check_results
+from phasescope.theory import autoinit
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("autoinit")
@@ -151,7 +152,7 @@ class TestMeasures:
 
     def test_the_slowest_start_at_the_best_rate_takes_43_steps(self) -> None:
         """The margin of claim ``best-rate`` is the theory's largest count on 0.05 .. 50."""
-        counts = [theory.iterations(0.5 / v, theory.relu_gain(v)) for v in 0.05 * 1000 ** np.linspace(0, 1, 200)]
+        counts = [autoinit.iterations(0.5 / v, autoinit.relu_gain(v)) for v in 0.05 * 1000 ** np.linspace(0, 1, 200)]
         assert max(counts) == 43 == counts[0]
 
     def test_tuned_network(self) -> None:

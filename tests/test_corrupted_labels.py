@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasescope import lab, theory
+from phasescope import lab
 from phasescope.ensemble import streams, train
 from phasescope.figures import PhaseMap
 from phasescope.lab import study_named
@@ -21,6 +21,7 @@ from phasescope.studies.corrupted_labels.neurons import between, memorizing, pru
 from phasescope.studies.corrupted_labels.rows import ROWS, neurons_at_end, phases, truth_level
 from phasescope.studies.corrupted_labels.settings import SCALES, CorruptedLabelsSettings
 from phasescope.testing import check_results
+from phasescope.theory import label_corruption
 from phasescope.verdict import Control, judge
 from phasescope.vocabulary import BadInput, Grid, Member, Scatter
 
@@ -46,7 +47,7 @@ def test_settings_are_consistent(scale: str) -> None:
     assert (s.p, s.width, s.train_fraction, s.corruption) in ROWS, "numbers are known at the sizes of both scales"
     assert s.low < s.middle < s.train_fraction
     assert 0 < s.partial < s.full < s.forget
-    assert theory.has_partial_inversion(s.corruption)
+    assert label_corruption.has_partial_inversion(s.corruption)
     assert all(e.title.strip() for e in STUDY.experiments(s).values())
 
 
@@ -151,7 +152,7 @@ def test_orders_read_a_grid_and_scattered_members_alike(results: Any) -> None:
         assert on_grid.dims == grid.dims and alone.dims == ("member",)
         assert np.array_equal(on_grid.values.ravel()[::-1], alone.values, equal_nan=True), order.name
     found = phase(whole)
-    assert found.dtype == np.int64 and set(np.unique(found)) <= set(range(len(theory.PHASES)))
+    assert found.dtype == np.int64 and set(np.unique(found)) <= set(range(len(label_corruption.PHASES)))
 
 
 def test_the_map_has_the_knobs_that_its_phase_needs() -> None:
@@ -160,7 +161,7 @@ def test_the_map_has_the_knobs_that_its_phase_needs() -> None:
         experiment = STUDY.mapped(s)  # type: ignore[misc]
         assert experiment.grid.coords["corruption"] == [s.corruption]
         assert all(len(values) == 1 for values in experiment.grid.axes.values())
-    assert STUDY.orders[0].name == "phase" and STUDY.orders[0].phases == theory.PHASES
+    assert STUDY.orders[0].name == "phase" and STUDY.orders[0].phases == label_corruption.PHASES
 
 
 def test_phase_reads_what_training_left() -> None:
@@ -170,7 +171,7 @@ def test_phase_reads_what_training_left() -> None:
         {"test_accuracy": (("seed", "step"), test), "train_accuracy": (("seed", "step"), test)},
         coords={"seed": range(3), "step": [0, 1, 2]},
     ).expand_dims(corruption=[0.3])
-    found = [theory.PHASES[i] for i in phase(data).values[0]]
+    found = [label_corruption.PHASES[i] for i in phase(data).values[0]]
     assert found == ["forgetting", "confusion", "coexistence"]
 
 
@@ -193,5 +194,5 @@ def test_phase_maps_have_corruption_upwards_and_fraction_to_the_right(results: A
         for x, fraction in enumerate(panel.x_values):
             cell = found.sel(corruption=xi, train_fraction=fraction)
             train_end, test = cell.train_accuracy.isel(step=-1).median(), cell.test_accuracy.median("seed")
-            expected = theory.corruption_phase(train_end, test.isel(step=-1), xi, test.max())
+            expected = label_corruption.corruption_phase(train_end, test.isel(step=-1), xi, test.max())
             assert panel.values[y, x] == expected

@@ -12,14 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from laws import instrument_laws as laws
-from phasescope import instruments, theory
 from phasescope.ensemble import last, measure, streams, train
 from phasescope.ensemble.reading import read, subject
-from phasescope.instruments import CORRUPTION, LEARNING, participation, pruning
+from phasescope.instruments import CORRUPTION, LEARNING, fourier, norms
+from phasescope.instruments import logits as answers
+from phasescope.instruments.corruption import accidental_share, corrupted_accuracy, uncorrupted_accuracy
+from phasescope.instruments.fourier import participation
+from phasescope.instruments.neuron_pruning import pruning
 from phasescope.learners import DeepMLP, ExactMLP, OneLayerTransformer, PowerMLP
+from phasescope.subjects import public
 from phasescope.tasks import addition
 from phasescope.testing import instruments as general
-from phasescope.theory import PHASES, corruption_phase
+from phasescope.theory import label_corruption, modular_addition
+from phasescope.theory.label_corruption import PHASES, corruption_phase
 from phasescope.vocabulary import BadInput, Grid, Instrument, Member, Recipe, Subject
 
 SHARES = (0.0, 0.3, 1.0)
@@ -27,6 +32,8 @@ ORDERS = ("lowest", "highest", "random")
 share = st.floats(0, 1)
 accuracy = st.one_of(st.floats(0, 1), st.just(float("nan")))
 
+
+READINGS = public("phasescope.instruments")
 
 # -- instruments ----------------------------------------------------------------------------------------------------------
 
@@ -67,7 +74,7 @@ BY_HAND = {
 
 @pytest.mark.parametrize("name", BY_HAND)
 def test_readings_of_wrong_labels_by_hand(name: str) -> None:
-    law_by_hand(getattr(instruments, name))
+    law_by_hand(READINGS[name])
 
 
 def law_by_hand(instrument: Instrument) -> None:
@@ -85,16 +92,16 @@ def law_weights_count(instrument: Instrument, expected: float) -> None:
     [("corrupted_accuracy", 6 / 8), ("corrected_accuracy", 7 / 8), ("accidental_share", 5 / 8), ("given_logit", 7 / 3)],
 )
 def test_weights_count(name: str, expected: float) -> None:
-    law_weights_count(getattr(instruments, name), expected)
+    law_weights_count(READINGS[name], expected)
 
 
 def test_without_corrupted_samples_there_is_no_reading() -> None:
     seen = example(labels=[0, 2, 0, 2, 0], corrupted=[False] * 5)
     names = ("corrupted_accuracy", "corrected_accuracy", "accidental_share", "given_logit", "true_logit")
-    found = read([getattr(instruments, name) for name in (*names, "uncorrupted_accuracy")], seen)
+    found = read([READINGS[name] for name in (*names, "uncorrupted_accuracy")], seen)
     assert all(np.isnan(found[name]).all() for name in names)
     assert found["uncorrupted_accuracy"].item() == 0.75
-    everything = read([instruments.uncorrupted_accuracy], example(corrupted=[True] * 4 + [False]))
+    everything = read([uncorrupted_accuracy], example(corrupted=[True] * 4 + [False]))
     assert np.isnan(everything["uncorrupted_accuracy"]).all()
 
 
@@ -102,14 +109,14 @@ def test_targets_of_real_numbers_have_no_accuracy() -> None:
     hot = torch.eye(3, dtype=torch.float64)
     seen = example()
     real = replace(seen, labels=hot[seen.labels], truth=hot[seen.truth])
-    for instrument in (instruments.train_accuracy, instruments.test_accuracy, instruments.table_accuracy):
+    for instrument in (answers.train_accuracy, answers.test_accuracy, answers.table_accuracy):
         found = instrument(real)
         assert found.valid is not None and not found.valid.any() and found.value.isnan().all()
 
 
 def law_parts(uncorrupted: Instrument, corruption: float = 0.5, seed: int = 0) -> None:
     """Of c corrupted and n - c other training samples: n train = c corrupted + (n - c) uncorrupted."""
-    task, watch = addition(7, corruption=corruption), (*LEARNING, instruments.corrupted_accuracy, uncorrupted)
+    task, watch = addition(7, corruption=corruption), (*LEARNING, corrupted_accuracy, uncorrupted)
     data = measure(PowerMLP(7, 8), task, Grid(seeds=[seed]), watch)
     n = task.train_count(Member({}, seed))
     c = int(np.floor(round(corruption * n, 6)))
@@ -125,7 +132,7 @@ def law_parts_over_seeds(uncorrupted: Instrument) -> None:
 @given(corruption=share, seed=st.integers(0, 50))
 @settings(max_examples=15, deadline=None)
 def test_training_accuracy_is_the_mean_of_its_parts(corruption: float, seed: int) -> None:
-    law_parts(instruments.uncorrupted_accuracy, corruption, seed)
+    law_parts(uncorrupted_accuracy, corruption, seed)
 
 
 def test_corrupting_nothing_is_the_identity() -> None:
@@ -136,7 +143,7 @@ def test_corrupting_nothing_is_the_identity() -> None:
 def test_one_label_of_p_is_right_by_accident() -> None:
     """Uniform over all p classes: the mean over 40 draws within 4 standard errors of 1/p."""
     p, draws = 23, 40
-    data = measure(PowerMLP(p, 2), addition(p, corruption=0.7), Grid(seeds=draws), (instruments.accidental_share,))
+    data = measure(PowerMLP(p, 2), addition(p, corruption=0.7), Grid(seeds=draws), (accidental_share,))
     rows = int(0.7 * addition(p).train_count(Member({}, 0)))
     error = np.sqrt(1 / p * (1 - 1 / p) / (rows * draws))
     assert abs(float(data.accidental_share.mean()) - 1 / p) < 4 * error
@@ -147,7 +154,7 @@ def test_a_share_of_labels_lies_between_0_and_1(value: float) -> None:
     with pytest.raises(BadInput, match=r"corruption is .*: it must lie in \[0, 1\]"):
         addition(11, corruption=value)
     with pytest.raises(BadInput, match=r"corruption has the entry .*: give finite numbers"):
-        theory.full_inversion_accuracy(value, 11)
+        label_corruption.full_inversion_accuracy(value, 11)
 
 
 # -- the weights of batch normalization -----------------------------------------------------------------------------------
@@ -173,12 +180,12 @@ def law_correlation(instrument: Instrument) -> None:
 
 
 def test_norm_correlation() -> None:
-    law_correlation(instruments.norm_correlation)
+    law_correlation(norms.norm_correlation)
 
 
 def test_norm_readings_say_where_they_can_not_answer() -> None:
     """No batch normalization: nothing. Weights all alike, as before training: a scale, but no correlation."""
-    both = [instruments.norm_scale, instruments.norm_correlation]
+    both = [norms.norm_scale, norms.norm_correlation]
     bare = read(both, laws.case().subject())
     assert np.isnan(bare["norm_scale"]).all() and np.isnan(bare["norm_correlation"]).all()
     seen = normed()
@@ -192,10 +199,10 @@ def test_embed_participation_leaves_out_the_readout() -> None:
     embed = np.stack([laws.waves(p, k, 0.3), laws.waves(p, k, 1.0)])
     noise = np.random.default_rng(0).standard_normal((p, 3))
     seen = laws.weights_only(embed, noise)
-    assert np.allclose(instruments.embed_participation(seen).value.numpy(), 1, atol=1e-12)
+    assert np.allclose(fourier.embed_participation(seen).value.numpy(), 1, atol=1e-12)
     assert (participation(seen).value.numpy() < 0.9).all()
     with pytest.raises(BadInput, match="needs 'embed'"):
-        instruments.embed_participation(laws.hand_made())
+        fourier.embed_participation(laws.hand_made())
 
 
 # -- pruning --------------------------------------------------------------------------------------------------------------
@@ -232,7 +239,7 @@ def law_pruning_is_literal(make: Any) -> None:
 def law_pruning_nothing_changes_nothing(make: Any) -> None:
     seen = laws.case(1).subject()
     names = ("train_accuracy", "test_accuracy", "corrupted_accuracy", "uncorrupted_accuracy")
-    whole = np.stack([getattr(instruments, name)(seen).value.numpy() for name in names], 1)
+    whole = np.stack([READINGS[name](seen).value.numpy() for name in names], 1)
     for order in ORDERS:
         assert np.allclose(make(participation, order=order, shares=(0.0,))(seen).value.numpy()[..., 0], whole)
 
@@ -270,8 +277,8 @@ def test_pruning_obeys_the_laws_of_instruments(order: Any, monkeypatch: pytest.M
 def test_a_pruned_neuron_adds_nothing_under_batch_normalization() -> None:
     """Normalization would give a constant neuron an output of its own: its readout column has to go."""
     seen, k = normed(), 2
-    instrument = pruning(instruments.norm_scale, shares=(0.0, 1 / laws.H))
-    lowest = instruments.norm_scale(seen).value.argmin(-1)
+    instrument = pruning(norms.norm_scale, shares=(0.0, 1 / laws.H))
+    lowest = norms.norm_scale(seen).value.argmin(-1)
     weights = {name: value.clone() for name, value in seen.parameters.items()}
     for b in range(laws.B):
         weights["readout"][b, :, lowest[b]] = 0  # the reference: the readout alone
@@ -295,7 +302,7 @@ def test_neurons_that_have_no_score_go_first() -> None:
 def test_other_networks_say_where_their_neurons_lie() -> None:
     """A deep network's last hidden neurons are the columns of ``output`` and the rows of its last hidden matrix."""
     neurons = {"output": -1, "hidden": -2}
-    instrument = pruning(instruments.weight_norm, order="random", shares=(0.0, 1.0), neurons=neurons, name="last")
+    instrument = pruning(norms.weight_norm, order="random", shares=(0.0, 1.0), neurons=neurons, name="last")
     data = measure(DeepMLP(7, 8), addition(7), Grid(), (instrument, *LEARNING))
     assert data["last"].sel(pruned=0.0, accuracy="test").item() == pytest.approx(data.test_accuracy.item())
     assert data["last"].sel(pruned=1.0, accuracy="test").item() < 0.5
@@ -320,7 +327,7 @@ def test_the_curve_of_a_trained_network_can_be_made_again_from_its_final_weights
         ({"order": "best"}, "order is 'best': choose one of lowest, highest, random"),
         ({"shares": (0.5, 0.2)}, "each larger than the one before"),
         ({"shares": (0.0, 1.5)}, "a share is 1.5: .* <= 1"),
-        ({"score": instruments.weight_norm}, "pruning needs a score with dims"),
+        ({"score": norms.weight_norm}, "pruning needs a score with dims"),
     ],
 )
 def test_pruning_refuses(wrong: dict[str, Any], sentence: str) -> None:
@@ -378,15 +385,15 @@ def test_no_reading_is_confusion() -> None:
 @given(xi=share, train=share)
 def test_partial_inversion_needs_more_than_15_percent(xi: float, train: float) -> None:
     found = PHASES[int(corruption_phase(train, 1.0, xi, 1.0))] == "partial inversion"
-    assert not found or theory.has_partial_inversion(xi)
-    assert bool(theory.has_partial_inversion(xi)) == (1.05 - xi < 0.9)
+    assert not found or label_corruption.has_partial_inversion(xi)
+    assert bool(label_corruption.has_partial_inversion(xi)) == (1.05 - xi < 0.9)
 
 
 def law_full_inversion(predict: Any, p: int) -> None:
     """A network that knows the rule answers wrong labels with the truth; over seeds 1/p of them are right anyway."""
     xi = 0.5
     task = addition(p, train_fraction=0.7, corruption=xi)
-    data = measure(ExactMLP(p, 400, theory.addition_weights), task, Grid(seeds=24), (*LEARNING, *CORRUPTION))
+    data = measure(ExactMLP(p, 400, modular_addition.addition_weights), task, Grid(seeds=24), (*LEARNING, *CORRUPTION))
     assert (data.corrected_accuracy == 1).all() and (data.uncorrupted_accuracy == 1).all()
     rows = task.train_count(Member({}, 0))
     error = np.sqrt(xi / p / rows / 24)
@@ -396,15 +403,15 @@ def law_full_inversion(predict: Any, p: int) -> None:
 
 @pytest.mark.parametrize("p", [7, 23])
 def test_full_inversion_is_what_the_exact_network_reads(p: int) -> None:
-    law_full_inversion(theory.full_inversion_accuracy, p)
+    law_full_inversion(label_corruption.full_inversion_accuracy, p)
 
 
 def test_the_zero_function_costs_one_over_p() -> None:
     nothing = ExactMLP(11, 3, lambda p, width, generator: (np.zeros((2, p, width)), np.zeros((p, width))))
     data = measure(nothing, addition(11, corruption=0.4), Grid(), LEARNING)
-    assert data.train_loss.item() == pytest.approx(theory.zero_function_loss(11), rel=1e-6)
+    assert data.train_loss.item() == pytest.approx(label_corruption.zero_function_loss(11), rel=1e-6)
     with pytest.raises(BadInput, match="p is 1"):
-        theory.zero_function_loss(1)
+        label_corruption.zero_function_loss(1)
 
 
 # -- deeper networks ------------------------------------------------------------------------------------------------------
@@ -508,5 +515,5 @@ def test_the_weights_of_deeper_networks_are_not_taken_for_neurons() -> None:
     """Their first layer does not meet the readout: the participation of whole neurons would mix unrelated ones."""
     with pytest.raises(BadInput, match="Fourier readings need"):
         measure(DeepMLP(7, 8), addition(7), Grid(), (participation,))
-    data = measure(OneLayerTransformer(7, 8), addition(7), Grid(), (instruments.embed_participation,))
+    data = measure(OneLayerTransformer(7, 8), addition(7), Grid(), (fourier.embed_participation,))
     assert data.embed_participation.shape == (1, 8)

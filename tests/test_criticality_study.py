@@ -12,16 +12,19 @@ import pytest
 import torch
 import xarray as xr
 
-from phasescope import lab, theory
+from phasescope import lab
 from phasescope.ensemble import streams
-from phasescope.instruments import exact_partial_norm, jacobian_profile, passage, push_forward
+from phasescope.instruments.forward_jacobian import jacobian_profile, push_forward
+from phasescope.instruments.forward_pass import passage
+from phasescope.instruments.partial_jacobian import exact_partial_norm
 from phasescope.lab import study_named
 from phasescope.learners import MLPMixer, ResidualConv, SignalNetwork
 from phasescope.studies.criticality import claims as claims_
 from phasescope.studies.criticality import networks, readings
 from phasescope.studies.criticality.figures import critical_line
 from phasescope.testing import check_results
-from phasescope.theory import Block
+from phasescope.theory import activations, criticality
+from phasescope.theory.criticality import Block
 from phasescope.verdict import Control, at, judge
 from phasescope.vocabulary import BadInput, Member
 
@@ -164,8 +167,8 @@ def agree(found: Any, expected: Any) -> Any:
 
 def predicted(blocks: list[Block], layers: int = 6) -> Any:
     starts = [1 + block.bias_variance for block in blocks]
-    kernels = [theory.kernel_trajectory(b, k, layers - 1) for b, k in zip(blocks, starts, strict=True)]
-    return np.array([kernels, [theory.apjn(b, k, layers - 1) for b, k in zip(blocks, starts, strict=True)]])
+    kernels = [criticality.kernel_trajectory(b, k, layers - 1) for b, k in zip(blocks, starts, strict=True)]
+    return np.array([kernels, [criticality.apjn(b, k, layers - 1) for b, k in zip(blocks, starts, strict=True)]])
 
 
 def test_wide_networks_follow_the_recurrences() -> None:
@@ -177,7 +180,7 @@ def test_wide_batch_normalized_networks_follow_the_recurrences() -> None:
     """J alone, from the second layer on: theory's kernel is that over an infinite batch."""
     blocks = [Block("relu", 2.0, 0.0, "batch"), Block("erf", 0.5, 1.0, "batch")]
     found = propagated(blocks, nets=6, samples=64)[:, 1].mean(0)
-    rates = (found[:, -1] / found[:, 1]) ** 0.25 / [theory.fixed_chi(block) for block in blocks]
+    rates = (found[:, -1] / found[:, 1]) ** 0.25 / [criticality.fixed_chi(block) for block in blocks]
     assert ((rates > 0.98) & (rates < 1.06)).all()  # a batch of 64 has a chi_J a few percent larger
 
 
@@ -217,7 +220,7 @@ def test_a_convolutional_network_follows_the_recurrence(mu: float) -> None:
         found.append(
             torch.stack(jacobian_profile(list(net.blocks), net.embedded(x).detach(), streams(seed)("v"))).numpy()
         )
-    expected = np.stack([theory.kernel_trajectory(block, 1.4, 6), theory.apjn(block, 1.4, 6)])
+    expected = np.stack([criticality.kernel_trajectory(block, 1.4, 6), criticality.apjn(block, 1.4, 6)])
     error = np.std(found, 0, ddof=1) / 2
     assert (abs(np.mean(found, 0) - expected) < 4 * error + 0.04 * expected).all()
 
@@ -229,7 +232,7 @@ def test_the_mixer_at_unit_residual() -> None:
     have in common, which is a part of K, so J grows faster: still as a power of depth.
     """
     w, b, depth = 1.5, 0.3, 8
-    unit = theory.activation("gelu").moments(w + b)
+    unit = activations.activation("gelu").moments(w + b)
     found = []
     for seed in range(4):
         net = MLPMixer(96, depth, size=16, patch=4, hidden=192, weight_variance=w, bias_variance=b)
@@ -383,7 +386,7 @@ def test_theory_is_critical_on_the_line_that_is_drawn(phi: str, norm: Any, mu: f
     line = critical_line(phi, norm, mu, np.linspace(0.1, 4, 5), np.linspace(0, 2, 5))
     assert line is not None
     for w, b in list(zip(line.x, line.y, strict=True))[:: max(len(line.x) // 5, 1)]:
-        assert theory.fixed_chi(Block(phi, float(w), float(b), norm, mu)) == pytest.approx(1.0, abs=2e-3)
+        assert criticality.fixed_chi(Block(phi, float(w), float(b), norm, mu)) == pytest.approx(1.0, abs=2e-3)
     assert critical_line(phi, norm, 1.0, np.linspace(0.1, 4, 5), np.linspace(0, 2, 5)) is None
 
 
@@ -426,7 +429,7 @@ def test_claims_are_about_the_critical_points_of_theory() -> None:
     """Each case that a claim calls critical is critical by theory, and each control is not."""
     cases = {**networks.CASES, **networks.DEEP_CASES}
     for name in ("relu 2", "erf critical", "pre relu", "post relu, critical"):
-        assert theory.fixed_chi(cases[name]) == pytest.approx(1.0, abs=1e-6), name
+        assert criticality.fixed_chi(cases[name]) == pytest.approx(1.0, abs=1e-6), name
     for name in ("relu 1.8", "relu 2.2", "erf chaotic", "pre relu, bias", "post relu", "erf critical, bias"):
-        assert abs(theory.fixed_chi(cases[name]) - 1) > 0.05, name
+        assert abs(criticality.fixed_chi(cases[name]) - 1) > 0.05, name
     assert claims_.PAPER

@@ -14,18 +14,39 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import ndtr
 
-from phasescope import theory
-from phasescope.theory import Block, activation
-from phasescope.theory.criticality import NORMS
+from phasescope.theory import activations, autoinit, correlation_map, criticality
+from phasescope.theory.activations import activation
+from phasescope.theory.autoinit import (
+    autoinit_step,
+    batchnorm_scale_ratio,
+    contraction,
+    iterations,
+    largest_rate,
+    largest_square_rate,
+    relu_gain,
+    target_scale,
+)
+from phasescope.theory.critical_initialization import (
+    critical_bias,
+    critical_exponent,
+    critical_points,
+    critical_weights,
+    stretched_length,
+)
+from phasescope.theory.criticality import NORMS, Block
+from phasescope.theory.finite_width import kernel_variance, singular_value_spread
+from phasescope.theory.gaussian_moments import gaussian_mean, gaussian_pair_mean
 from phasescope.vocabulary import BadInput
 
 PI = math.pi
-NAMES = sorted(theory.ACTIVATIONS)
+NAMES = sorted(activations.ACTIVATIONS)
 NUMERIC = ("tanh", "gelu", "silu")
-RELU_BY_HAND = theory.custom_activation("hand", lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0), kinks=[0])
-HARD_TANH = theory.custom_activation("clip", lambda x: np.clip(x, -1, 1), lambda x: 1.0 * (abs(x) < 1), kinks=[-1, 1])
+RELU_BY_HAND = activations.custom_activation("hand", lambda x: np.maximum(x, 0), lambda x: 1.0 * (x > 0), kinks=[0])
+HARD_TANH = activations.custom_activation(
+    "clip", lambda x: np.clip(x, -1, 1), lambda x: 1.0 * (abs(x) < 1), kinks=[-1, 1]
+)
 
-SHIFTED = theory.custom_activation("shifted", lambda x: x + 5, np.ones_like)
+SHIFTED = activations.custom_activation("shifted", lambda x: x + 5, np.ones_like)
 
 
 def normal(f: Callable[[float], float], kinks: tuple[float, ...] = ()) -> float:
@@ -89,7 +110,9 @@ def test_kinks_are_split(kernel: float) -> None:
 def test_an_undeclared_kink_is_admitted() -> None:
     """Without its kinks the clip is integrated worse, and the error says so."""
     value, slope = (lambda x: np.clip(x, -0.73, 0.73)), (lambda x: 1.0 * (abs(x) < 0.73))
-    blunt, sharp = (theory.custom_activation("clip", value, slope, kinks).moments(2.0) for kinks in ((), (-0.73, 0.73)))
+    blunt, sharp = (
+        activations.custom_activation("clip", value, slope, kinks).moments(2.0) for kinks in ((), (-0.73, 0.73))
+    )
     off = abs(blunt.slope_square - sharp.slope_square)
     assert 1e-9 < off < 30 * blunt.error
     assert sharp.error < 1e-12
@@ -150,7 +173,7 @@ def test_the_clip_of_two() -> None:
 @pytest.mark.parametrize(
     "phi", [RELU_BY_HAND, activation("tanh"), activation("erf"), SHIFTED], ids=lambda phi: phi.name
 )
-def test_pairs_with_nothing(phi: theory.Activation) -> None:
+def test_pairs_with_nothing(phi: activations.Activation) -> None:
     """An input of kernel 0 gives phi(0) to every neuron: the pair is phi(0) m, and finite."""
     origin = float(phi.value(np.zeros(1))[0])
     assert phi.pair(0.0, 2.0, 0.5) == pytest.approx(origin * phi.moments(2.0).mean, abs=1e-10)
@@ -184,35 +207,37 @@ def law_chi_is_the_slope(chi: Callable[[Block, float], float]) -> None:
     for norm in NORMS:
         for name in NAMES:
             block, k = Block(name, 1.3, 0.2, norm, 0.6), 1.7
-            assert theory.chi_pair(block, k, k, k) == pytest.approx(chi(block, k), rel=1e-9), (norm, name)
+            assert correlation_map.chi_pair(block, k, k, k) == pytest.approx(chi(block, k), rel=1e-9), (norm, name)
             h = 1e-4 * k
-            up, down = (theory.covariance_step(block, k, 1.2 * k, 0.4 * k + d)[2] for d in (h, -h))
-            assert theory.chi_pair(block, k, 1.2 * k, 0.4 * k) == pytest.approx((up - down) / (2 * h), rel=1e-6)
+            up, down = (correlation_map.covariance_step(block, k, 1.2 * k, 0.4 * k + d)[2] for d in (h, -h))
+            assert correlation_map.chi_pair(block, k, 1.2 * k, 0.4 * k) == pytest.approx(
+                (up - down) / (2 * h), rel=1e-6
+            )
 
 
 def test_chi_is_the_slope_of_the_covariance() -> None:
-    law_chi_is_the_slope(theory.chi_jacobian)
+    law_chi_is_the_slope(criticality.chi_jacobian)
 
 
 @settings(max_examples=60, deadline=None)
 @given(GOOD)
 def test_fixed_kernels_are_fixed(block: Block) -> None:
     """The limit maps to itself, a long trajectory agrees with it, and it attracts."""
-    found = theory.fixed_kernel(block, 0.7)
+    found = criticality.fixed_kernel(block, 0.7)
     if not 0 < found < np.inf:
         return
-    assert theory.kernel_step(block, found) == pytest.approx(found, rel=1e-9)
-    assert theory.chi_kernel(block, found) <= 1 + 1e-6
-    if theory.kernel_length(block, 0.7) < 40:
-        assert theory.kernel_trajectory(block, 0.7, 900)[-1] == pytest.approx(found, rel=1e-4)
+    assert criticality.kernel_step(block, found) == pytest.approx(found, rel=1e-9)
+    assert criticality.chi_kernel(block, found) <= 1 + 1e-6
+    if criticality.kernel_length(block, 0.7) < 40:
+        assert criticality.kernel_trajectory(block, 0.7, 900)[-1] == pytest.approx(found, rel=1e-4)
 
 
 @settings(max_examples=40, deadline=None)
 @given(GOOD)
 def test_chi_kernel_is_the_derivative(block: Block) -> None:
     k, h = 1.1, 1e-4
-    difference = (theory.kernel_step(block, k + h) - theory.kernel_step(block, k - h)) / (2 * h)
-    assert theory.chi_kernel(block, k) == pytest.approx(difference, rel=1e-6, abs=1e-9)
+    difference = (criticality.kernel_step(block, k + h) - criticality.kernel_step(block, k - h)) / (2 * h)
+    assert criticality.chi_kernel(block, k) == pytest.approx(difference, rel=1e-6, abs=1e-9)
 
 
 def law_residual(fixed_chi: Callable[[Block], float]) -> None:
@@ -225,7 +250,7 @@ def law_residual(fixed_chi: Callable[[Block], float]) -> None:
 
 
 def test_residuals_lengthen() -> None:
-    law_residual(theory.fixed_chi)
+    law_residual(criticality.fixed_chi)
 
 
 @settings(max_examples=40, deadline=None)
@@ -234,15 +259,15 @@ def test_scale_invariance(name: str, sw: float, sb: float, scale: float, mu: flo
     """Norms on preactivations see sb^2/sw^2 alone, BatchNorm not even that; ReLU without norm sees no kernel."""
     for norm in ("layer pre", "rms pre"):
         one, other = Block(name, sw, sb, norm, mu), Block(name, scale * sw, scale * sb, norm, mu)
-        assert theory.fixed_chi(one) == pytest.approx(theory.fixed_chi(other), rel=1e-10)
-    batch = theory.fixed_chi(Block(name, sw, sb, "batch", mu))
-    assert batch == pytest.approx(theory.fixed_chi(Block(name, scale, 0.0, "batch", mu)), rel=1e-10)
-    assert theory.chi_jacobian(Block("relu", sw), scale) == pytest.approx(sw / 2, rel=1e-12)
+        assert criticality.fixed_chi(one) == pytest.approx(criticality.fixed_chi(other), rel=1e-10)
+    batch = criticality.fixed_chi(Block(name, sw, sb, "batch", mu))
+    assert batch == pytest.approx(criticality.fixed_chi(Block(name, scale, 0.0, "batch", mu)), rel=1e-10)
+    assert criticality.chi_jacobian(Block("relu", sw), scale) == pytest.approx(sw / 2, rel=1e-12)
 
 
 def test_orthogonal_weights_share_the_recurrences() -> None:
     a, b = (Block("gelu", 1.7, 0.1, "none", 0.2, w) for w in ("gaussian", "orthogonal"))
-    assert np.array_equal(theory.apjn(a, 1.0, 10), theory.apjn(b, 1.0, 10))
+    assert np.array_equal(criticality.apjn(a, 1.0, 10), criticality.apjn(b, 1.0, 10))
 
 
 TRAJECTORIES = [  # facts 1.5: J^{0,l} at l = 5, 10, 20, 40 from K = 1, as printed
@@ -269,7 +294,7 @@ def digits(text: str) -> float:
 
 @pytest.mark.parametrize(("block", "printed"), TRAJECTORIES)
 def test_printed_jacobians(block: Block, printed: str) -> None:
-    jacobians = theory.apjn(block, 1.0, 40)
+    jacobians = criticality.apjn(block, 1.0, 40)
     for depth, text in zip((5, 10, 20, 40), printed.split(), strict=False):
         assert abs(jacobians[depth] - float(text)) <= digits(text)
 
@@ -289,12 +314,12 @@ def law_critical_weights(weights: Callable[..., tuple[float, float]]) -> None:
         for mu in (0.0, 0.8):
             sw, sb = weights(name, kernel, norm, mu)
             block = Block(name, sw, sb, norm, mu)
-            assert theory.kernel_step(block, kernel) == pytest.approx(kernel, rel=1e-10)
-            assert theory.chi_jacobian(block, kernel) == pytest.approx(1, abs=1e-10)
+            assert criticality.kernel_step(block, kernel) == pytest.approx(kernel, rel=1e-10)
+            assert criticality.chi_jacobian(block, kernel) == pytest.approx(1, abs=1e-10)
 
 
 def test_critical_weights() -> None:
-    law_critical_weights(theory.critical_weights)
+    law_critical_weights(critical_weights)
 
 
 LINES = [  # facts 1.3: kernel, sigma_w^2, sigma_b^2 as printed
@@ -310,7 +335,7 @@ LINES = [  # facts 1.3: kernel, sigma_w^2, sigma_b^2 as printed
 
 @pytest.mark.parametrize(("name", "kernel", "sw", "sb"), LINES)
 def test_printed_lines(name: str, kernel: float, sw: str, sb: str) -> None:
-    found = theory.critical_weights(name, kernel)
+    found = critical_weights(name, kernel)
     assert abs(found[0] - float(sw)) <= digits(sw)
     assert abs(found[1] - float(sb)) <= digits(sb)
 
@@ -333,52 +358,52 @@ BIASES = [  # facts 1.3: sigma_b^2 at sigma_w^2, as printed
 
 @pytest.mark.parametrize(("name", "sw", "norm", "printed"), BIASES)
 def test_printed_biases(name: str, sw: float, norm: Any, printed: str) -> None:
-    found = theory.critical_bias(name, sw, norm)
+    found = critical_bias(name, sw, norm)
     assert abs(found - float(printed)) <= digits(printed)
-    assert theory.fixed_chi(Block(name, sw, found, norm)) == pytest.approx(1, abs=1e-6)
+    assert criticality.fixed_chi(Block(name, sw, found, norm)) == pytest.approx(1, abs=1e-6)
     if norm == "layer pre":
-        assert theory.critical_bias(name, sw, norm, 0.9) == pytest.approx(found, abs=1e-12)
+        assert critical_bias(name, sw, norm, 0.9) == pytest.approx(found, abs=1e-12)
 
 
 def test_gelu_is_half_stable() -> None:
     """sigma_w^2 = 1.98305826, sigma_b^2 = 0.17292239, K* = (3 + sqrt 17)/2 (facts 1.3); kernels below it leave."""
-    at_zero, point = theory.critical_points("gelu")
+    at_zero, point = critical_points("gelu")
     assert f"{point.weight_variance:.8f} {point.bias_variance:.8f}" == "1.98305826 0.17292239"
     assert point.kernel == pytest.approx((3 + math.sqrt(17)) / 2, rel=1e-9)
     assert (at_zero.kernel, at_zero.weight_variance, at_zero.kind) == (0.0, pytest.approx(4, rel=1e-12), "repelling")
     assert point.kind == "attracts from above"
     block = Block("gelu", point.weight_variance, point.bias_variance)
-    assert theory.chi_kernel(block, point.kernel) == pytest.approx(1, abs=1e-9)
-    below, above = (theory.kernel_step(block, f * point.kernel) / (f * point.kernel) for f in (0.9, 1.1))
+    assert criticality.chi_kernel(block, point.kernel) == pytest.approx(1, abs=1e-9)
+    below, above = (criticality.kernel_step(block, f * point.kernel) / (f * point.kernel) for f in (0.9, 1.1))
     assert below < 1 and above < 1
 
 
 def test_close_pairs_of_fixed_kernels() -> None:
     """Beside the half-stable point kernels are fixed in pairs; a start above meets the upper one, a start between too."""
-    point = theory.critical_points("gelu")[-1]
+    point = critical_points("gelu")[-1]
     touching = Block("gelu", point.weight_variance, point.bias_variance)
-    assert theory.fixed_kernel(touching, 10.0) == pytest.approx(point.kernel, rel=1e-6)
+    assert criticality.fixed_kernel(touching, 10.0) == pytest.approx(point.kernel, rel=1e-6)
     pair = Block("gelu", point.weight_variance, point.bias_variance + 4e-6)
-    upper = theory.fixed_kernel(pair, 10.0)
+    upper = criticality.fixed_kernel(pair, 10.0)
     assert point.kernel < upper < 1.19 * point.kernel
-    assert theory.fixed_kernel(pair, point.kernel) == pytest.approx(upper, rel=1e-9)
-    assert theory.chi_kernel(pair, upper) < 1
-    lower = theory.fixed_kernel(pair, 0.8 * point.kernel)
-    assert theory.kernel_step(pair, lower) == pytest.approx(lower, rel=1e-12)
-    assert theory.chi_kernel(pair, lower) < 1 and lower < 0.9 * point.kernel  # a third one, stable
+    assert criticality.fixed_kernel(pair, point.kernel) == pytest.approx(upper, rel=1e-9)
+    assert criticality.chi_kernel(pair, upper) < 1
+    lower = criticality.fixed_kernel(pair, 0.8 * point.kernel)
+    assert criticality.kernel_step(pair, lower) == pytest.approx(lower, rel=1e-12)
+    assert criticality.chi_kernel(pair, lower) < 1 and lower < 0.9 * point.kernel  # a third one, stable
 
 
 def test_silu_is_half_stable() -> None:
     """Derived here, as docs/theory/criticality.md prints it; beyond the kernel of GELU, and of the other kind."""
-    point = theory.critical_points("silu")[-1]
+    point = critical_points("silu")[-1]
     numbers = (point.weight_variance, point.bias_variance, point.kernel)
     assert " ".join(f"{x:.8f}" for x in numbers) == "1.98800468 0.55514317 14.32017362"
     block = Block("silu", *numbers[:2])
-    assert theory.kernel_step(block, point.kernel) == pytest.approx(point.kernel, rel=1e-12)
-    assert theory.chi_jacobian(block, point.kernel) == pytest.approx(1, abs=1e-12)
-    assert theory.chi_kernel(block, point.kernel) == pytest.approx(1, abs=1e-9)
+    assert criticality.kernel_step(block, point.kernel) == pytest.approx(point.kernel, rel=1e-12)
+    assert criticality.chi_jacobian(block, point.kernel) == pytest.approx(1, abs=1e-12)
+    assert criticality.chi_kernel(block, point.kernel) == pytest.approx(1, abs=1e-9)
     assert point.kind == "attracts from below"
-    assert theory.kernel_step(block, 0.999 * point.kernel) > 0.999 * point.kernel
+    assert criticality.kernel_step(block, 0.999 * point.kernel) > 0.999 * point.kernel
 
 
 @pytest.mark.parametrize(
@@ -393,7 +418,7 @@ def test_silu_is_half_stable() -> None:
     ],
 )
 def test_critical_points(name: str, mu: float, sw: float, kind: str) -> None:
-    (point,) = theory.critical_points(name, mu)
+    (point,) = critical_points(name, mu)
     assert point.kind == kind
     assert point.weight_variance == pytest.approx(sw, rel=1e-10)
     assert point.bias_variance == 0
@@ -402,22 +427,22 @@ def test_critical_points(name: str, mu: float, sw: float, kind: str) -> None:
 def test_batchnorm_is_never_critical() -> None:
     """Facts 1.3: ReLU pi/(pi - 1) = 1.466942, erf 1.2257, linear 1; with mu < 1 mu^2 + (1 - mu^2) B/V."""
     for sw, sb in ((2.0, 0.0), (0.5, 1.0)):
-        assert theory.fixed_chi(Block("relu", sw, sb, "batch")) == pytest.approx(PI / (PI - 1), rel=1e-12)
-        assert f"{theory.fixed_chi(Block('erf', sw, sb, 'batch')):.4f}" == "1.2257"
-        assert theory.fixed_chi(Block("linear", sw, sb, "batch")) == pytest.approx(1, rel=1e-12)
-    assert theory.fixed_chi(Block("relu", 1.0, norm="batch", residual=0.5)) == pytest.approx(
+        assert criticality.fixed_chi(Block("relu", sw, sb, "batch")) == pytest.approx(PI / (PI - 1), rel=1e-12)
+        assert f"{criticality.fixed_chi(Block('erf', sw, sb, 'batch')):.4f}" == "1.2257"
+        assert criticality.fixed_chi(Block("linear", sw, sb, "batch")) == pytest.approx(1, rel=1e-12)
+    assert criticality.fixed_chi(Block("relu", 1.0, norm="batch", residual=0.5)) == pytest.approx(
         0.25 + 0.75 * PI / (PI - 1), rel=1e-12
     )
     with pytest.raises(BadInput, match="no weights make it critical"):
-        theory.critical_weights("relu", 1.0, "batch")
+        critical_weights("relu", 1.0, "batch")
 
 
 def test_phases() -> None:
     """At mu = 1 with a norm on preactivations every network is critical; ReLU without norm only at mu < 1."""
     for sw, sb in ((0.2, 0.0), (5.0, 2.0)):
-        assert theory.phase(Block("erf", sw, sb, "layer pre", 1.0)) == "critical"
-    assert theory.fixed_chi(Block("relu", 0.4, residual=1.0)) == pytest.approx(1.2, rel=1e-12)
-    found = [theory.phase(Block("relu", sw)) for sw in (1.9, 2.0, 2.1)]
+        assert criticality.phase(Block("erf", sw, sb, "layer pre", 1.0)) == "critical"
+    assert criticality.fixed_chi(Block("relu", 0.4, residual=1.0)) == pytest.approx(1.2, rel=1e-12)
+    found = [criticality.phase(Block("relu", sw)) for sw in (1.9, 2.0, 2.1)]
     assert found == ["ordered", "critical", "chaotic"]
 
 
@@ -431,7 +456,7 @@ def test_printed_correlation_lengths() -> None:
     }
     for (sb, norm), text in printed.items():
         for name, number in zip(("relu", "erf", "gelu"), text.split(), strict=False):
-            found = theory.correlation_length(Block(name, 2.0, sb, norm))
+            found = criticality.correlation_length(Block(name, 2.0, sb, norm))
             assert np.isinf(found) if number == "inf" else abs(found - float(number)) <= digits(number)
 
 
@@ -439,8 +464,8 @@ def test_printed_correlation_lengths() -> None:
 def test_preactivations_do_not_always_win(name: str, share: float) -> None:
     """Facts 1.3: over sigma_w^2 0.2 to 5, sigma_b^2 0 to 2 the norm on preactivations is longer on this share only."""
     longer = [
-        theory.correlation_length(Block(name, sw, sb, "layer pre"))
-        > theory.correlation_length(Block(name, sw, sb, "layer post"))
+        criticality.correlation_length(Block(name, sw, sb, "layer pre"))
+        > criticality.correlation_length(Block(name, sw, sb, "layer post"))
         for sw in np.arange(0.2, 5.01, 0.2)
         for sb in np.arange(0, 2.01, 0.2)
     ]
@@ -457,7 +482,7 @@ def test_preactivations_do_not_always_win(name: str, share: float) -> None:
         (Block("erf", PI / 4), "1.0000000"),
         (Block("tanh", 1.0), "1.0000000"),
         (Block("tanh", 0.19, residual=0.9), "1.0000000"),
-        (Block("erf", *theory.critical_weights("erf", 1.0)), "0.0"),
+        (Block("erf", *critical_weights("erf", 1.0)), "0.0"),
         (Block("relu", 2.0, 0.0, "layer pre", 1.0), "-1.0000"),
         (Block("erf", 2.0, 0.0, "layer pre", 1.0), "-1.2257"),
         (Block("gelu", 2.0, 0.0, "layer pre", 1.0), "-1.0720"),
@@ -468,7 +493,7 @@ def test_preactivations_do_not_always_win(name: str, share: float) -> None:
     ],
 )
 def test_printed_exponents(block: Block, exponent: str) -> None:
-    assert abs(theory.critical_exponent(block) - float(exponent)) <= digits(exponent)
+    assert abs(critical_exponent(block) - float(exponent)) <= digits(exponent)
 
 
 @pytest.mark.parametrize(
@@ -484,9 +509,9 @@ def test_printed_exponents(block: Block, exponent: str) -> None:
 def test_printed_slopes(block: Block, slope: str) -> None:
     """Facts 1.5: log J against log l, least squares on l = 20 to 100."""
     depths = np.arange(20, 101)
-    assert abs(np.polyfit(np.log(depths), theory.log_apjn(block, 1.0, 100)[depths], 1)[0] - float(slope)) <= digits(
-        slope
-    )
+    assert abs(
+        np.polyfit(np.log(depths), criticality.log_apjn(block, 1.0, 100)[depths], 1)[0] - float(slope)
+    ) <= digits(slope)
 
 
 def test_exponents_are_reached() -> None:
@@ -496,17 +521,17 @@ def test_exponents_are_reached() -> None:
         Block("erf", 1.0, 0.5, "layer pre", 1.0),
         Block("relu", 1.0, 0.5, "rms post", 1.0),
     ):
-        logs = theory.log_apjn(block, 1.0, 4000)
+        logs = criticality.log_apjn(block, 1.0, 4000)
         slope = (logs[4000] - logs[2000]) / math.log(2)
-        assert slope == pytest.approx(-theory.critical_exponent(block), abs=2e-3)
-    point = theory.critical_points("gelu")[-1]
+        assert slope == pytest.approx(-critical_exponent(block), abs=2e-3)
+    point = critical_points("gelu")[-1]
     block = Block("gelu", point.weight_variance, point.bias_variance)
     # from above K* the kernel sinks as 1 / (b l), so l (chi_J - 1) tends to -zeta, here beyond l = 1/(b K*) = 2000
-    zeta = theory.critical_exponent(block, point.kernel)
+    zeta = critical_exponent(block, point.kernel)
     assert f"{zeta:.2f}" == "-64.98"
     near = point.kernel * 1.002
-    drop = near - theory.kernel_step(block, near)
-    rate = (theory.chi_jacobian(block, near) - 1) * (near - point.kernel) / drop
+    drop = near - criticality.kernel_step(block, near)
+    rate = (criticality.chi_jacobian(block, near) - 1) * (near - point.kernel) / drop
     assert rate == pytest.approx(-zeta, rel=0.02)
 
 
@@ -514,22 +539,22 @@ def test_exponents_are_reached() -> None:
 def test_the_kernel_of_critical_erf(mu: float) -> None:
     """Facts 1.3: K ~ 1 / (2 l (1 - mu^2)) and chi_J ~ 1 - 1/l."""
     block, depth = Block("erf", PI / 4 * (1 - mu**2), residual=mu), 20_000
-    kernel = theory.kernel_trajectory(block, 1.0, depth)[-1]
+    kernel = criticality.kernel_trajectory(block, 1.0, depth)[-1]
     assert 2 * depth * (1 - mu**2) * kernel == pytest.approx(1, abs=2e-3)
-    assert depth * (1 - theory.chi_jacobian(block, kernel)) == pytest.approx(1, abs=2e-3)
+    assert depth * (1 - criticality.chi_jacobian(block, kernel)) == pytest.approx(1, abs=2e-3)
 
 
 def test_stretched_exponential() -> None:
     """Facts 1.3: erf, mu = 1: 1/sqrt(lambda) = 4 sw2 / (pi sqrt(sw2 + sb2)); slope on 100..400 at sw2 = 2 is 1.8043."""
     for sw, sb in ((2.0, 0.0), (0.7, 1.0)):
         root = 4 * sw / (PI * math.sqrt(sw + sb))
-        assert theory.stretched_length(Block("erf", sw, sb, residual=1.0)) == pytest.approx(root**-2, rel=1e-9)
+        assert stretched_length(Block("erf", sw, sb, residual=1.0)) == pytest.approx(root**-2, rel=1e-9)
     depths = np.arange(100, 401)
-    logs = theory.log_apjn(Block("erf", 2.0, residual=1.0), 1.0, 400)
+    logs = criticality.log_apjn(Block("erf", 2.0, residual=1.0), 1.0, 400)
     assert f"{np.polyfit(np.sqrt(depths), logs[depths], 1)[0]:.4f}" == "1.8043"
     tanh = Block("tanh", 2.0, residual=1.0)
-    logs = theory.log_apjn(tanh, 1.0, 900)
-    assert (logs[900] - logs[400]) / 10 == pytest.approx(theory.stretched_length(tanh) ** -0.5, rel=0.02)
+    logs = criticality.log_apjn(tanh, 1.0, 900)
+    assert (logs[900] - logs[400]) / 10 == pytest.approx(stretched_length(tanh) ** -0.5, rel=0.02)
 
 
 # -- two inputs -----------------------------------------------------------------------------------------------------------
@@ -539,11 +564,11 @@ def test_stretched_exponential() -> None:
 @given(GOOD, st.floats(-0.95, 1.0))
 def test_correlations_stay_correlations(block: Block, c: float) -> None:
     """|c'| <= 1, equal inputs stay equal, and the order of the inputs does not matter."""
-    kernel, after = theory.correlation_step(block, 1.3, c)
+    kernel, after = correlation_map.correlation_step(block, 1.3, c)
     assert abs(after) <= 1 + 1e-12
-    assert kernel == pytest.approx(theory.kernel_step(block, 1.3), rel=1e-12)
-    assert theory.correlation_step(block, 1.3, 1.0)[1] == pytest.approx(1, abs=1e-10)
-    one, two = (theory.covariance_step(block, *pair, 0.5 * c) for pair in ((1.3, 0.6), (0.6, 1.3)))
+    assert kernel == pytest.approx(criticality.kernel_step(block, 1.3), rel=1e-12)
+    assert correlation_map.correlation_step(block, 1.3, 1.0)[1] == pytest.approx(1, abs=1e-10)
+    one, two = (correlation_map.covariance_step(block, *pair, 0.5 * c) for pair in ((1.3, 0.6), (0.6, 1.3)))
     assert one[2] == pytest.approx(two[2], abs=1e-10)
 
 
@@ -561,34 +586,34 @@ def test_correlations_stay_correlations(block: Block, c: float) -> None:
 )
 def test_fixed_correlation(block: Block) -> None:
     """It is fixed, attracts, and is below 1 exactly in the chaotic phase."""
-    kernel, c = theory.fixed_kernel(block), theory.fixed_correlation(block)
-    assert theory.correlation_step(block, kernel, c)[1] == pytest.approx(c, abs=1e-10)
-    assert (c < 1) == (theory.phase(block) == "chaotic")
-    assert theory.chi_pair(block, kernel, kernel, c * kernel) < 1
-    assert theory.correlation_trajectory(block, kernel, 0.3, 60)[1][-1] == pytest.approx(c, abs=5e-3)
+    kernel, c = criticality.fixed_kernel(block), correlation_map.fixed_correlation(block)
+    assert correlation_map.correlation_step(block, kernel, c)[1] == pytest.approx(c, abs=1e-10)
+    assert (c < 1) == (criticality.phase(block) == "chaotic")
+    assert correlation_map.chi_pair(block, kernel, kernel, c * kernel) < 1
+    assert correlation_map.correlation_trajectory(block, kernel, 0.3, 60)[1][-1] == pytest.approx(c, abs=5e-3)
     if c == 1:
-        assert theory.angle_length(block) == pytest.approx(theory.correlation_length(block), rel=1e-9)
+        assert correlation_map.angle_length(block) == pytest.approx(criticality.correlation_length(block), rel=1e-9)
 
 
 def test_tangent_kernel_sums_jacobians() -> None:
     """Theta = sum_l K^l J^{l,L} for one input; 24 for critical ReLU at L = 12 (facts 1.1)."""
-    assert theory.ntk(Block("relu", 2.0), 2.0, 1.0, 12)[-1] == pytest.approx(24, rel=1e-12)
+    assert correlation_map.ntk(Block("relu", 2.0), 2.0, 1.0, 12)[-1] == pytest.approx(24, rel=1e-12)
     for block in (Block("erf", 1.3, 0.2), Block("gelu", 1.6, 0.1, "layer post"), Block("tanh", 1.1, 0.3, "layer pre")):
-        kernels = theory.kernel_trajectory(block, 0.8, 9)
-        logs = theory.log_apjn(block, 0.8, 9)
+        kernels = criticality.kernel_trajectory(block, 0.8, 9)
+        logs = criticality.log_apjn(block, 0.8, 9)
         total = sum(k * math.exp(logs[-1] - j) for k, j in zip(kernels, logs, strict=False))
-        assert theory.ntk(block, 0.8, 1.0, 10)[-1] == pytest.approx(total, rel=1e-10)
-        assert abs(theory.ntk(block, 0.8, 0.2, 10)[-1]) <= total
+        assert correlation_map.ntk(block, 0.8, 1.0, 10)[-1] == pytest.approx(total, rel=1e-10)
+        assert abs(correlation_map.ntk(block, 0.8, 0.2, 10)[-1]) <= total
 
 
 def test_linear_tangent_kernel() -> None:
     """A linear network with sigma_w = 1 has Theta^L = L x.x'; a residual one, by its own recursion of matrices."""
-    assert theory.ntk(Block("linear", 1.0), 1.5, 0.4, 7)[-1] == pytest.approx(7 * 0.6, rel=1e-12)
+    assert correlation_map.ntk(Block("linear", 1.0), 1.5, 0.4, 7)[-1] == pytest.approx(7 * 0.6, rel=1e-12)
     sw, mu, k = 0.5, 0.8, 1.5
     step = sw + mu * mu
     # each of the L - 1 residual blocks adds sw k step^(l-1) and every term is multiplied by step after it
     expected = k * step**6 + 6 * sw * k * step**5
-    assert theory.ntk(Block("linear", sw, residual=mu), k, 1.0, 7)[-1] == pytest.approx(expected, rel=1e-12)
+    assert correlation_map.ntk(Block("linear", sw, residual=mu), k, 1.0, 7)[-1] == pytest.approx(expected, rel=1e-12)
 
 
 @settings(max_examples=30, deadline=None)
@@ -598,7 +623,7 @@ def test_largest_learning_rate(same: float, ratio: float, samples: int, outputs:
     other = same * max(ratio, -0.9 / max(samples - 1, 1))
     theta = np.full((samples, samples), other) + (same - other) * np.eye(samples)
     largest = np.linalg.eigvalsh(theta)[-1] * 2 / (samples * outputs)
-    assert theory.maximal_learning_rate(same, other, samples, outputs) == pytest.approx(2 / largest, rel=1e-9)
+    assert correlation_map.maximal_learning_rate(same, other, samples, outputs) == pytest.approx(2 / largest, rel=1e-9)
 
 
 # -- finite width ---------------------------------------------------------------------------------------------------------
@@ -606,18 +631,18 @@ def test_largest_learning_rate(same: float, ratio: float, samples: int, outputs:
 
 def test_kernel_variance_of_relu() -> None:
     """Var(K)/K^2 = (2 + 5 (l - 1))/N with Gaussian weights (facts 1.5: 5 l/N), 3 (l - 1)/N with orthogonal ones."""
-    relu = theory.kernel_variance(Block("relu", 2.0), 1.0, 5)
+    relu = kernel_variance(Block("relu", 2.0), 1.0, 5)
     assert relu == pytest.approx([2, 7, 12, 17, 22, 27], rel=1e-10)
-    turned = theory.kernel_variance(Block("relu", 2.0, weights="orthogonal"), 1.0, 5)
+    turned = kernel_variance(Block("relu", 2.0, weights="orthogonal"), 1.0, 5)
     assert turned == pytest.approx([0, 3, 6, 9, 12, 15], rel=1e-10)
-    linear = theory.kernel_variance(Block("linear", 1.0, weights="orthogonal"), 1.0, 5)
+    linear = kernel_variance(Block("linear", 1.0, weights="orthogonal"), 1.0, 5)
     assert linear == pytest.approx(np.zeros(6), abs=1e-12)
 
 
 def test_singular_value_spread() -> None:
     """Linear: L with Gaussian weights (Fuss-Catalan), 0 with orthogonal ones; ReLU: 2 L and L."""
     found = {
-        (name, kind): theory.singular_value_spread(Block(name, sw, weights=kind), 1.0, 4)[-1]
+        (name, kind): singular_value_spread(Block(name, sw, weights=kind), 1.0, 4)[-1]
         for name, sw in (("linear", 1.0), ("relu", 2.0))
         for kind in ("gaussian", "orthogonal")
     }
@@ -638,16 +663,16 @@ def law_one_step(one_step_rate: Callable[[float, float], float]) -> None:
     """The rate lands on J = 1 to 1e-12 in one step of the log loss, with and without residual."""
     for sw in (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 50.0):
         for mu in (0.0, 0.6):
-            gain = theory.relu_gain(sw)
-            scale = theory.autoinit_step(1.0, one_step_rate(gain, mu), gain, residual=mu)
+            gain = relu_gain(sw)
+            scale = autoinit_step(1.0, one_step_rate(gain, mu), gain, residual=mu)
             assert abs(scale**2 * gain + mu**2 - 1) < 1e-12
 
 
 def test_one_step_rate() -> None:
-    law_one_step(theory.one_step_rate)
+    law_one_step(autoinit.one_step_rate)
     for sw, printed in ((0.5, "0.3607"), (1.0, "0.2988"), (4.0, "0.2113"), (8.0, "0.1803")):
-        assert f"{theory.one_step_rate(theory.relu_gain(sw)):.4f}" == printed
-    at, beside = (theory.one_step_rate(g) for g in (1.0, 1.0 + 1e-6))
+        assert f"{autoinit.one_step_rate(relu_gain(sw)):.4f}" == printed
+    at, beside = (autoinit.one_step_rate(g) for g in (1.0, 1.0 + 1e-6))
     assert at == pytest.approx(beside, rel=1e-5)
 
 
@@ -665,17 +690,17 @@ def law_step_is_the_gradient(step: Callable[..., float]) -> None:
 
 
 def test_autoinit_step() -> None:
-    law_step_is_the_gradient(theory.autoinit_step)
+    law_step_is_the_gradient(autoinit_step)
 
 
 def test_contraction() -> None:
     """The derivative of both maps at the target, by differences; 1 - 2 eta sw2 for ReLU."""
     for gain, mu in ((0.25, 0.0), (4.0, 0.5)):
-        target, rate, h = theory.target_scale(gain, mu), 0.3 * theory.largest_rate(gain, mu), 1e-5
+        target, rate, h = target_scale(gain, mu), 0.3 * largest_rate(gain, mu), 1e-5
         for loss in ("log", "square"):
-            up, down = (theory.autoinit_step(target + d, rate, gain, loss, mu) for d in (h, -h))  # type: ignore[arg-type]
-            assert (up - down) / (2 * h) == pytest.approx(theory.contraction(rate, gain, mu), abs=1e-6)
-    assert theory.contraction(0.3, theory.relu_gain(1.7)) == pytest.approx(1 - 2 * 0.3 * 1.7, rel=1e-12)
+            up, down = (autoinit_step(target + d, rate, gain, loss, mu) for d in (h, -h))  # type: ignore[arg-type]
+            assert (up - down) / (2 * h) == pytest.approx(contraction(rate, gain, mu), abs=1e-6)
+    assert contraction(0.3, relu_gain(1.7)) == pytest.approx(1 - 2 * 0.3 * 1.7, rel=1e-12)
 
 
 STEPS = [  # facts 2.2: sigma_w^2, then steps at eta sw2 = 0.1, 0.25, 0.5, 0.75, 0.95, 1.05 with the log loss
@@ -688,49 +713,49 @@ STEPS = [  # facts 2.2: sigma_w^2, then steps at eta sw2 = 0.1, 0.25, 0.5, 0.75,
 @pytest.mark.parametrize(("sw", "steps"), STEPS)
 def test_printed_iterations(sw: float, steps: tuple[float, ...]) -> None:
     for e, expected in zip((0.1, 0.25, 0.5, 0.75, 0.95, 1.05), steps, strict=False):
-        assert theory.iterations(e / sw, theory.relu_gain(sw)) == expected
+        assert iterations(e / sw, relu_gain(sw)) == expected
 
 
 def test_printed_iterations_of_the_square_loss() -> None:
     """Facts 2.2: at sw2 = 8 it takes 58 and 24 steps, then leaves a > 0; at 50 it fails at all."""
-    found = [theory.iterations(e / 8, theory.relu_gain(8), "square") for e in (0.1, 0.25, 0.5, 0.75)]
+    found = [iterations(e / 8, relu_gain(8), "square") for e in (0.1, 0.25, 0.5, 0.75)]
     assert found == [58, 24, math.inf, math.inf]
-    assert all(np.isinf(theory.iterations(e / 50, theory.relu_gain(50), "square")) for e in (0.1, 0.25, 0.5))
+    assert all(np.isinf(iterations(e / 50, relu_gain(50), "square")) for e in (0.1, 0.25, 0.5))
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.floats(0.05, 50), st.floats(0.02, 0.97))
 def test_the_log_loss_converges_below_the_largest_rate(sw: float, share: float) -> None:
     """Claim 1 of facts 2.3."""
-    assert np.isfinite(theory.iterations(share / sw, theory.relu_gain(sw)))
+    assert np.isfinite(iterations(share / sw, relu_gain(sw)))
 
 
 def test_with_a_residual_the_largest_rate_is_local() -> None:
     """At mu = 0.875, three quarters of it overshoot past a = 0 from a = 1, but converge from near the target."""
     gain, mu = 1.0, 0.875
-    rate, scale = 0.75 * theory.largest_rate(gain, mu), 1.05 * theory.target_scale(gain, mu)
-    assert np.isinf(theory.iterations(rate, gain, residual=mu))
+    rate, scale = 0.75 * largest_rate(gain, mu), 1.05 * target_scale(gain, mu)
+    assert np.isinf(iterations(rate, gain, residual=mu))
     for _ in range(60):
-        scale = theory.autoinit_step(scale, rate, gain, residual=mu)
-    assert scale == pytest.approx(theory.target_scale(gain, mu), rel=1e-9)
+        scale = autoinit_step(scale, rate, gain, residual=mu)
+    assert scale == pytest.approx(target_scale(gain, mu), rel=1e-9)
 
 
 @pytest.mark.parametrize("sw", [0.05, 0.5, 8.0, 50.0])
 def test_above_the_largest_rate_nothing_converges(sw: float) -> None:
-    gain = theory.relu_gain(sw)
-    assert theory.largest_rate(gain) == pytest.approx(1 / sw, rel=1e-12)
-    assert np.isinf(theory.iterations(1.05 / sw, gain, most=2000))
-    bound = theory.largest_square_rate(gain)
+    gain = relu_gain(sw)
+    assert largest_rate(gain) == pytest.approx(1 / sw, rel=1e-12)
+    assert np.isinf(iterations(1.05 / sw, gain, most=2000))
+    bound = largest_square_rate(gain)
     assert bound == pytest.approx(min(1 / sw, 1 / (sw * (sw / 2 - 1)) if sw > 2 else np.inf), rel=1e-12)
-    assert np.isfinite(theory.iterations(0.9 * bound, gain, "square"))
-    assert sw <= 2 or theory.autoinit_step(1.0, 1.01 * bound, gain, "square") < 0 or bound == 1 / sw
+    assert np.isfinite(iterations(0.9 * bound, gain, "square"))
+    assert sw <= 2 or autoinit_step(1.0, 1.01 * bound, gain, "square") < 0 or bound == 1 / sw
 
 
 def test_batchnorm_fixes_ratios() -> None:
     """Facts 2.2: 0.8257 for ReLU, printed; 0.82565 here. The product with the gain is 1."""
-    ratio = theory.batchnorm_scale_ratio()
+    ratio = batchnorm_scale_ratio()
     assert ratio == pytest.approx(math.sqrt((PI - 1) / PI), rel=1e-12)
-    assert theory.fixed_chi(Block("relu", 1.0, norm="batch")) * ratio**2 == pytest.approx(1, rel=1e-12)
+    assert criticality.fixed_chi(Block("relu", 1.0, norm="batch")) * ratio**2 == pytest.approx(1, rel=1e-12)
 
 
 # -- domains --------------------------------------------------------------------------------------------------------------
@@ -745,35 +770,35 @@ def test_batchnorm_fixes_ratios() -> None:
         (lambda: Block("relu", 1.0, residual=math.inf), "residual is inf"),
         (lambda: activation("erf").moments(-0.1), "kernel is -0.1: give a finite number >= 0."),
         (lambda: activation("erf").pair(1.0, 1.0, 1.1), "correlation is 1.1: give a finite number >= -1 and <= 1."),
-        (lambda: theory.chi_jacobian(Block("erf", 1.0, norm="layer pre"), 0.0), "nothing to normalize"),
-        (lambda: theory.chi_jacobian(Block("linear", 1.0, norm="layer post"), 0.0), "activations must vary there"),
-        (lambda: theory.kernel_trajectory(Block("erf", 1.0), 1.0, -1), "depth is -1"),
-        (lambda: theory.critical_weights("erf", 1.0, residual=1.0), "needs 0 <= mu < 1"),
-        (lambda: theory.critical_weights("linear", 1.0, "rms post", 0.0) and theory.critical_bias("relu", 1.9), "no sigma_b^2"),
-        (lambda: theory.critical_weights(SHIFTED, 1.0), "critical for no sigma_b^2 >= 0"),
-        (lambda: theory.critical_bias("relu", 0.0), "weight_variance is 0.0"),
-        (lambda: theory.critical_bias("relu", 1.0, "pre"), "there is no 'pre'"),  # type: ignore[arg-type]
-        (lambda: theory.fixed_kernel(Block("erf", 1.0), 0.0), "start is 0.0"),
-        (lambda: theory.critical_exponent(Block("erf", 1.0)), "an exponent needs a critical block"),
-        (lambda: theory.critical_exponent(Block("relu", 1.0, residual=1.0)), "J is a power of depth only at mu = 1"),
-        (lambda: theory.critical_exponent(Block("erf", 1.0, norm="layer post", residual=1.0)), "see stretched_length"),
-        (lambda: theory.stretched_length(Block("gelu", 1.0, residual=1.0)), "gelu is not bounded"),
-        (lambda: theory.stretched_length(Block("erf", 1.0)), "the stretched law needs"),
-        (lambda: theory.kernel_length(Block("relu", 3.0)), "the kernel grows without bound"),
-        (lambda: theory.fixed_correlation(Block("erf", 0.5)), "a fixed correlation needs a fixed kernel"),
-        (lambda: theory.covariance_step(Block("erf", 1.0), 1.0, 1.0, 2.0), "covariance is 2.0"),
-        (lambda: theory.ntk(Block("erf", 1.0, norm="batch"), 1.0, 1.0, 3), "norms of one sample"),
-        (lambda: theory.maximal_learning_rate(1.0, -2.0, 3), "positive semidefinite"),
-        (lambda: theory.kernel_variance(Block("relu", 2.0, norm="rms pre"), 1.0, 3), "known for norm 'none'"),
-        (lambda: theory.kernel_variance(Block("erf", 1.0, 0.1, weights="orthogonal"), 1.0, 3), "bias_variance is 0.1"),
-        (lambda: theory.custom_activation("x", np.sin, np.sin), "is not the derivative of its value"),
-        (lambda: theory.gaussian_mean(np.abs, 0.0), "scale is 0.0"),
-        (lambda: theory.gaussian_mean(lambda x: np.exp(x**2)), "grows slower than exp(x^2 / 2)"),
-        (lambda: theory.gaussian_pair_mean(np.sin, np.sin, (1.0, 1.0), 2.0), "correlation is 2.0: give a finite number >= -1 and <= 1."),
-        (lambda: theory.autoinit_step(0.0, 0.1, 1.0), "scale is 0.0"),
-        (lambda: theory.autoinit_step(1.0, 0.1, 1.0, "cube"), "there is no loss 'cube'"),  # type: ignore[arg-type]
-        (lambda: theory.target_scale(1.0, 1.0), "residual is 1.0: give a finite number >= 0 and below 1."),
-        (lambda: theory.relu_gain(-1.0), "weight_variance is -1.0"),
+        (lambda: criticality.chi_jacobian(Block("erf", 1.0, norm="layer pre"), 0.0), "nothing to normalize"),
+        (lambda: criticality.chi_jacobian(Block("linear", 1.0, norm="layer post"), 0.0), "activations must vary there"),
+        (lambda: criticality.kernel_trajectory(Block("erf", 1.0), 1.0, -1), "depth is -1"),
+        (lambda: critical_weights("erf", 1.0, residual=1.0), "needs 0 <= mu < 1"),
+        (lambda: critical_weights("linear", 1.0, "rms post", 0.0) and critical_bias("relu", 1.9), "no sigma_b^2"),
+        (lambda: critical_weights(SHIFTED, 1.0), "critical for no sigma_b^2 >= 0"),
+        (lambda: critical_bias("relu", 0.0), "weight_variance is 0.0"),
+        (lambda: critical_bias("relu", 1.0, "pre"), "there is no 'pre'"),  # type: ignore[arg-type]
+        (lambda: criticality.fixed_kernel(Block("erf", 1.0), 0.0), "start is 0.0"),
+        (lambda: critical_exponent(Block("erf", 1.0)), "an exponent needs a critical block"),
+        (lambda: critical_exponent(Block("relu", 1.0, residual=1.0)), "J is a power of depth only at mu = 1"),
+        (lambda: critical_exponent(Block("erf", 1.0, norm="layer post", residual=1.0)), "see stretched_length"),
+        (lambda: stretched_length(Block("gelu", 1.0, residual=1.0)), "gelu is not bounded"),
+        (lambda: stretched_length(Block("erf", 1.0)), "the stretched law needs"),
+        (lambda: criticality.kernel_length(Block("relu", 3.0)), "the kernel grows without bound"),
+        (lambda: correlation_map.fixed_correlation(Block("erf", 0.5)), "a fixed correlation needs a fixed kernel"),
+        (lambda: correlation_map.covariance_step(Block("erf", 1.0), 1.0, 1.0, 2.0), "covariance is 2.0"),
+        (lambda: correlation_map.ntk(Block("erf", 1.0, norm="batch"), 1.0, 1.0, 3), "norms of one sample"),
+        (lambda: correlation_map.maximal_learning_rate(1.0, -2.0, 3), "positive semidefinite"),
+        (lambda: kernel_variance(Block("relu", 2.0, norm="rms pre"), 1.0, 3), "known for norm 'none'"),
+        (lambda: kernel_variance(Block("erf", 1.0, 0.1, weights="orthogonal"), 1.0, 3), "bias_variance is 0.1"),
+        (lambda: activations.custom_activation("x", np.sin, np.sin), "is not the derivative of its value"),
+        (lambda: gaussian_mean(np.abs, 0.0), "scale is 0.0"),
+        (lambda: gaussian_mean(lambda x: np.exp(x**2)), "grows slower than exp(x^2 / 2)"),
+        (lambda: gaussian_pair_mean(np.sin, np.sin, (1.0, 1.0), 2.0), "correlation is 2.0: give a finite number >= -1 and <= 1."),
+        (lambda: autoinit_step(0.0, 0.1, 1.0), "scale is 0.0"),
+        (lambda: autoinit_step(1.0, 0.1, 1.0, "cube"), "there is no loss 'cube'"),  # type: ignore[arg-type]
+        (lambda: target_scale(1.0, 1.0), "residual is 1.0: give a finite number >= 0 and below 1."),
+        (lambda: relu_gain(-1.0), "weight_variance is -1.0"),
     ],
 )  # fmt: skip
 def test_outside_their_domain_they_refuse(call: Callable[[], object], sentence: str) -> None:

@@ -16,25 +16,20 @@ from hypothesis import strategies as st
 from torch import nn
 
 import phasescope.ensemble.plan as plan
-from phasescope import theory
 from phasescope.ensemble import Progress, final, last, measure, streams, train
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.measure import measured, to_measure
 from phasescope.ensemble.reference import train_reference
 from phasescope.ensemble.schedule import GROUP, Watcher, groups, record_steps
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import (
-    LEARNING,
-    gradient_norm,
-    mean_participation,
-    participation,
-    table_accuracy,
-    train_loss,
-    weight_norm,
-)
+from phasescope.instruments import LEARNING
+from phasescope.instruments.fourier import mean_participation, participation
+from phasescope.instruments.logits import table_accuracy, train_loss
+from phasescope.instruments.norms import gradient_norm, weight_norm
 from phasescope.learners import ExactMLP, KeyedDropout, PowerMLP
 from phasescope.store import Store
 from phasescope.tasks import Sampler, Table, addition
+from phasescope.theory import modular_addition
 from phasescope.vocabulary import BadInput, Fate, Grid, Interrupted, Member, Recipe
 
 WATCH = (*LEARNING, mean_participation, participation, weight_norm, gradient_norm)
@@ -662,7 +657,7 @@ def test_what_is_measured_does_not_depend_on_workers() -> None:
 def test_exact_networks_are_measured() -> None:
     """``measure`` reads members as they are initialized, each seed with phases of its own."""
     found = measure(
-        ExactMLP(7, 60, theory.addition_weights), addition(7), Grid(seeds=3), (table_accuracy, participation)
+        ExactMLP(7, 60, modular_addition.addition_weights), addition(7), Grid(seeds=3), (table_accuracy, participation)
     )
     assert (found["table_accuracy"] > 0.9).all()
     assert (

@@ -96,7 +96,7 @@ def test_the_count_of_corrupted_labels_is_no_float_product(rows: int, corruption
 )
 def test_a_fate_does_not_depend_on_what_is_watched(learner: Any) -> None:
     recipe = Recipe(optimizer="adamw", steps=150, lr=0.05, level=0.6, patience=2.0)
-    watched = ((), (ps.instruments.train_loss,), (ps.instruments.test_accuracy,), LEARNING)
+    watched = ((), (ps.instruments.logits.train_loss,), (ps.instruments.logits.test_accuracy,), LEARNING)
     found = [ps.train(learner, ps.tasks.addition(5), Grid(seeds=3), recipe, watch) for watch in watched]
     for data in found[:-1]:
         assert (data.fate == found[-1].fate).all() and (data.fate_step == found[-1].fate_step).all()
@@ -124,13 +124,13 @@ def test_no_reading_takes_the_place_of_something_else(name: str, dims: tuple[str
     with pytest.raises(ps.BadInput, match="which the dataset has already"):
         ps.train(Line(), task, Grid({"lr": [0.1]}), Recipe(steps=2), [mine])
     with pytest.raises(ps.BadInput, match="two instruments are called 'train_loss'"):
-        ps.train(Line(), task, Grid(), Recipe(steps=2), [*LEARNING, ps.instruments.train_loss])
+        ps.train(Line(), task, Grid(), Recipe(steps=2), [*LEARNING, ps.instruments.logits.train_loss])
 
 
 def test_untrained_networks_are_not_read_twice_under_one_name() -> None:
     task = ps.tasks.Table("t", np.zeros((4, 3)), [0, 1, 0, 1], 2)
     with pytest.raises(ps.BadInput, match="two instruments are called 'train_loss'"):
-        ps.measure(Line(), task, Grid(), [ps.instruments.train_loss, ps.instruments.train_loss])
+        ps.measure(Line(), task, Grid(), [ps.instruments.logits.train_loss, ps.instruments.logits.train_loss])
 
 
 def test_a_reading_has_one_name_along_the_way_and_at_the_end() -> None:

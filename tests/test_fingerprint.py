@@ -643,10 +643,19 @@ def test_every_instrument_of_ours_has_its_own() -> None:
     assert len({fingerprint(i) for i in ALL}) == len(ALL)
 
 
+ROOMS_BY_SUBJECT = ("theory", "instruments")
+
+
 def test_the_house_is_followed_by_its_imports() -> None:
     """A study that initializes with autoinit depends on it; the engine depends on no study, no report and no theory."""
     study = {file.name for file in files_of("phasescope.studies.autoinit.networks")}
     assert {"autoinit.py", "autoinit_jacobians.py", "vgg.py"} <= study
+    grokking = {file.name for file in files_of("phasescope.studies.grokking") if file.parent.name in ROOMS_BY_SUBJECT}
+    assert {"modular_addition.py", "fourier.py", "logits.py", "norms.py"} <= grokking
+    assert not {"transformer_signal.py", "isotropy.py"} & grokking  # what it does not use may change
+    for room in ROOMS_BY_SUBJECT:  # its names are fetched when they are used: any of its files may be meant
+        reached = {file for file in files_of(f"phasescope.{room}") if file.parent.name == room}
+        assert reached == set(next(iter(reached)).parent.glob("*.py"))
     engine = {file.parent.name for file in files_of("phasescope.ensemble.train")}
     assert engine == {"phasescope", "ensemble", "identity"}
     assert "adapters.py" in {file.name for file in files_of("phasescope.studies.layer_pruning.model")}

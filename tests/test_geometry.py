@@ -14,19 +14,10 @@ import torch
 from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
-from phasescope.instruments import (
-    IntrinsicDimension,
-    distinct,
-    effective_rank,
-    isoscore,
-    likelihood_dimension,
-    linear_cka,
-    neighbour_overlap,
-    outlier_dimensions,
-    participation_ratio,
-    two_nn,
-)
 from phasescope.instruments import neighbours as blocks
+from phasescope.instruments.intrinsic_dimension import IntrinsicDimension, distinct, likelihood_dimension, two_nn
+from phasescope.instruments.isotropy import effective_rank, isoscore, outlier_dimensions, participation_ratio
+from phasescope.instruments.similarity import linear_cka, neighbour_overlap
 from phasescope.vocabulary import BadInput
 
 G = np.random.default_rng(11)

@@ -74,9 +74,12 @@ def test_settings_are_consistent(scale: str) -> None:
 
 
 def test_the_gaussian_control_has_the_size_of_the_exact_weights() -> None:
-    from phasescope import theory
+    from phasescope.theory import modular_addition
 
-    noise, exact = gaussian_weights(31, 400, streams(0)("a")), theory.addition_weights(31, 400, streams(0)("b"))
+    noise, exact = (
+        gaussian_weights(31, 400, streams(0)("a")),
+        modular_addition.addition_weights(31, 400, streams(0)("b")),
+    )
     for a, b in zip(noise, exact, strict=True):
         assert np.sqrt((a**2).mean()) == pytest.approx(np.sqrt((b**2).mean()), rel=0.03)
 

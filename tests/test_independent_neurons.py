@@ -10,7 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from laws import instrument_laws
-from phasescope.instruments import independence, independent_neurons, independent_share, neuron_groups, neuron_vectors
+from phasescope.instruments.neuron_independence import (
+    independence,
+    independent_neurons,
+    independent_share,
+    neuron_groups,
+    neuron_vectors,
+)
 from phasescope.vocabulary import BadInput
 
 

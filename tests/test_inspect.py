@@ -14,13 +14,14 @@ import torch
 from torch import nn
 
 import phasescope as ps
-from phasescope import theory
 from phasescope.ensemble.streams import initialized
 from phasescope.inspection import blocks_of
 from phasescope.inspection.judge import BLOCK_TOLERANCE, DEPTH_TOLERANCE, Depth, scale_of, verdict_of
 from phasescope.inspection.readings import Interval
-from phasescope.instruments import exact_partial_norm, passage
+from phasescope.instruments.forward_pass import passage
+from phasescope.instruments.partial_jacobian import exact_partial_norm
 from phasescope.learners import SignalNetwork
+from phasescope.theory import criticality
 from phasescope.vocabulary import BadInput
 
 
@@ -162,7 +163,7 @@ class TestReadings:
         net = signal(4, 500, activation=phi, weight_variance=variance)
         found = ps.inspect(net, normal(16, 500))
         for before, row in zip(found.rows, found.rows[1:], strict=False):
-            expected = theory.chi_jacobian(theory.Block(phi, variance), before.kernel)
+            expected = criticality.chi_jacobian(criticality.Block(phi, variance), before.kernel)
             assert row.chi.value == pytest.approx(expected, rel=0.12)
 
     def test_same_seed_same_numbers(self) -> None:

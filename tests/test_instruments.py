@@ -7,10 +7,14 @@ import pytest
 import torch
 
 from laws import instrument_laws as laws
-from phasescope import instruments, theory
+from phasescope import instruments
 from phasescope.ensemble.reading import read, subject
-from phasescope.instruments import participation_in_basis
+from phasescope.instruments import fourier, norms
+from phasescope.instruments import logits as answers
+from phasescope.instruments.fourier import participation_in_basis
 from phasescope.learners import PowerMLP
+from phasescope.subjects import public
+from phasescope.theory import modular_addition
 from phasescope.vocabulary import BadInput, Instrument, Reading
 
 NAMED = {instrument.name: instrument for instrument in instruments.ALL}
@@ -25,8 +29,8 @@ def test_law(law: object, instrument: Instrument) -> None:
 
 def test_all_is_all() -> None:
     """The suite runs over ALL, so ALL must hold every public instrument once."""
-    public = [v for n in instruments.__all__ if isinstance(v := getattr(instruments, n), Instrument)]
-    assert sorted(i.name for i in public) == sorted(NAMED)
+    found = [value for value in public("phasescope.instruments").values() if isinstance(value, Instrument)]
+    assert sorted(i.name for i in found) == sorted(NAMED)
     assert len(NAMED) == len(instruments.ALL)
 
 
@@ -42,20 +46,20 @@ def test_participation(name: str) -> None:
 
 
 def test_participation_of_noise() -> None:
-    laws.law_participation_of_noise(instruments.participation)
+    laws.law_participation_of_noise(fourier.participation)
 
 
 @pytest.mark.parametrize(("p", "measured"), [(97, 0.0404), (59, 0.0654), (31, 0.1206), (23, 0.158), (11, 0.300)])
 def test_participation_of_noise_is_the_one_measured_elsewhere(p: int, measured: float) -> None:
     """Values of an independent script: shared/facts/grokking_modular.md, 0.1-(4)."""
     g = np.random.default_rng(5)
-    value = instruments.participation(laws.weights_only(g.standard_normal((2, p, 3000)), g.standard_normal((p, 3000))))
+    value = fourier.participation(laws.weights_only(g.standard_normal((2, p, 3000)), g.standard_normal((p, 3000))))
     assert float(value.value.mean()) == pytest.approx(measured, rel=0.015)
 
 
 def test_alignment() -> None:
-    laws.law_alignment_of_exact_weights_is_one(instruments.phase_alignment)
-    laws.law_alignment_of_noise_is_nothing(instruments.phase_alignment)
+    laws.law_alignment_of_exact_weights_is_one(fourier.phase_alignment)
+    laws.law_alignment_of_noise_is_nothing(fourier.phase_alignment)
 
 
 def test_phases_are_read_as_written() -> None:
@@ -64,7 +68,7 @@ def test_phases_are_read_as_written() -> None:
     k = np.arange(1, 6)
     written = g.uniform(-np.pi, np.pi, (3, 5))
     parts = list(laws.waves(p, k, phi) for phi in written)
-    found = instruments.phases(laws.weights_only(np.stack(parts[:2]), parts[2])).value[0].numpy()
+    found = fourier.phases(laws.weights_only(np.stack(parts[:2]), parts[2])).value[0].numpy()
     assert np.allclose(found, written, atol=1e-9)
 
 
@@ -72,10 +76,10 @@ def test_phases_are_read_as_written() -> None:
 def test_frequencies_are_counted(p: int) -> None:
     """Frequency k and p - k are one; multiples of p are constants, which have no frequency and are not counted."""
     width = 2 * p + 1
-    embed, readout = theory.addition_weights(p, width, np.random.default_rng(0))
+    embed, readout = modular_addition.addition_weights(p, width, np.random.default_rng(0))
     seen = laws.weights_only(embed, readout)
     expected = [min(k % p, p - k % p) for k in range(1, width + 1)]
-    found = read([instruments.dominant_frequency, instruments.frequency_census], seen)
+    found = read([fourier.dominant_frequency, fourier.frequency_census], seen)
     frequency = np.nan_to_num(found["dominant_frequency"][0], nan=0.0)
     assert frequency.tolist() == expected
     assert found["frequency_census"][0].tolist() == [expected.count(k) for k in range(1, p // 2 + 1)]
@@ -96,7 +100,7 @@ def test_log_basis_sees_multiplication() -> None:
         parts.append(part)
     seen = laws.weights_only(np.stack(parts[:2]), parts[2])
     assert np.allclose(participation_in_basis(powers, "log")(seen).value.numpy(), 1, atol=1e-12)
-    raw = instruments.participation(seen).value.numpy()
+    raw = fourier.participation(seen).value.numpy()
     # all characters but the quadratic one (frequency 15) have flat raw spectra: Gauss sums have one modulus
     assert raw.max() < 0.2
 
@@ -105,7 +109,7 @@ def test_norms() -> None:
     """3-4-5, over all parameters together."""
     embed, readout = np.zeros((2, 3, 2)), np.zeros((3, 2))
     embed[1, 2, 0], readout[0, 1] = 3.0, -4.0
-    assert instruments.weight_norm(laws.weights_only(embed, readout)).value.item() == 5.0
+    assert norms.weight_norm(laws.weights_only(embed, readout)).value.item() == 5.0
 
 
 @pytest.mark.parametrize("loss", ["mse", "cross_entropy"])
@@ -120,8 +124,8 @@ def test_gradient_norm_is_the_finite_difference(loss: str) -> None:
         part = step[:, begin : begin + value.numel()].reshape(2 * count, *value.shape[1:])
         shifted[name], begin = value + part, begin + value.numel()
     many = laws.Case(shifted, {n: v.expand(2 * count, *v.shape[1:]) for n, v in one.data.items()}, loss)
-    up, down = instruments.train_loss(many.subject()).value.split(count)
-    found = instruments.gradient_norm(one.subject()).value.item()
+    up, down = answers.train_loss(many.subject()).value.split(count)
+    found = norms.gradient_norm(one.subject()).value.item()
     assert found == pytest.approx(float(((up - down) / 2e-5).norm()), rel=1e-7)
 
 
@@ -138,14 +142,14 @@ def test_losses_are_the_literal_ones() -> None:
                 each = ((row - hot) ** 2).mean() if loss == "mse" else np.log(np.exp(row).sum()) - row[labels[b, n]]
                 weight = float(chosen.data["weights"][b, n] * chosen.data["train"][b, n])
                 top, total = top + weight * each, total + weight
-            assert instruments.train_loss(seen).value[b].item() == pytest.approx(top / total, rel=1e-12)
+            assert answers.train_loss(seen).value[b].item() == pytest.approx(top / total, rel=1e-12)
 
 
 def test_an_empty_part_is_not_valid() -> None:
     """Without test rows there is no test accuracy: NaN in the results, never 0."""
     nobody = torch.zeros(1, 4, dtype=torch.bool)
     seen = laws.hand_made(test=nobody)
-    watch = [instruments.test_accuracy, instruments.test_loss, instruments.logit_margin, instruments.train_accuracy]
+    watch = [answers.test_accuracy, answers.test_loss, answers.logit_margin, answers.train_accuracy]
     found = read(watch, seen)
     assert all(np.isnan(found[name]).all() for name in ("test_accuracy", "test_loss", "logit_margin"))
     assert found["train_accuracy"].item() == 0.25
@@ -153,7 +157,7 @@ def test_an_empty_part_is_not_valid() -> None:
 
 def test_dead_and_constant_neurons_are_not_valid() -> None:
     """A neuron of zeros has no participation and no frequency, one of constants no frequency; the others still read."""
-    embed, readout = (x.copy() for x in theory.addition_weights(7, 4, np.random.default_rng(0)))
+    embed, readout = (x.copy() for x in modular_addition.addition_weights(7, 4, np.random.default_rng(0)))
     embed[..., 0] = readout[..., 0] = 0.0
     embed[..., 1] = readout[..., 1] = 0.3
     names = ["participation", "mean_participation", "dominant_frequency", "phase_alignment", "frequency_census"]
@@ -168,9 +172,9 @@ def test_dead_and_constant_neurons_are_not_valid() -> None:
 def test_networks_without_one_hot_layers_are_refused_with_their_parameters() -> None:
     seen = laws.hand_made()
     with pytest.raises(BadInput, match="Fourier readings need 'embed'"):
-        instruments.participation(seen)
+        fourier.participation(seen)
     with pytest.raises(BadInput, match="outputs K = 3 and p = 5 differ"):
-        instruments.phases(laws.weights_only(np.ones((2, 5, 4)), np.ones((3, 4))))
+        fourier.phases(laws.weights_only(np.ones((2, 5, 4)), np.ones((3, 4))))
 
 
 def test_an_error_is_stored_beside_its_value() -> None:
@@ -186,7 +190,7 @@ def test_float_targets_have_no_accuracy() -> None:
     seen = laws.hand_made()
     targets = torch.tensor([[[0.9, 0.1, 0.0], [0.2, 0.1, 0.7], [0.0, 0.0, 1.0], [0.0, 1.0, 0.0]]])
     seen = type(seen)(**{**vars(seen), "labels": targets, "truth": targets})
-    for instrument in (instruments.train_accuracy, instruments.test_accuracy, instruments.table_accuracy):
+    for instrument in (answers.train_accuracy, answers.test_accuracy, answers.table_accuracy):
         found = instrument(seen)
         assert found.valid is not None and not found.valid.any() and found.value.isnan().all()
 

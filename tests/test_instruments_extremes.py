@@ -15,8 +15,10 @@ from laws import instrument_laws as laws
 from phasescope import instruments, losses
 from phasescope.directions import unit
 from phasescope.ensemble.reading import read, scores
-from phasescope.instruments import passage
-from phasescope.instruments.logits import mean_over
+from phasescope.instruments import fourier, manifolds, neuron_pruning, norms, partial_jacobian, signal
+from phasescope.instruments import logits as answers
+from phasescope.instruments.collapse import neural_collapse
+from phasescope.instruments.forward_pass import passage
 from phasescope.vocabulary import Subject
 
 VIEWS = np.random.default_rng(0).normal(size=(12, 3, 5))
@@ -29,9 +31,9 @@ NAMED = {instrument.name: instrument for instrument in instruments.ALL}
 
 def directional(x: Tensor, readout: Tensor) -> Tensor:
     """All that looks at directions alone, of views (12, 3, 5)."""
-    collapse = instruments.neural_collapse(x.flatten(0, 1), np.arange(36) % 3, readout)
+    collapse = neural_collapse(x.flatten(0, 1), np.arange(36) % 3, readout)
     return torch.stack([
-        instruments.alignment(x), instruments.uniformity(x[:, 0]), instruments.mean_cosine(x[:, 0]), losses.mmcr(x),
+        manifolds.alignment(x), manifolds.uniformity(x[:, 0]), signal.mean_cosine(x[:, 0]), losses.mmcr(x),
         losses.contrastive(x[:, 0], x[:, 1]), losses.centroids(x).square().sum(), *vars(collapse).values(),
     ])  # fmt: skip
 
@@ -66,27 +68,27 @@ def test_zeros_have_no_direction() -> None:
     assert gradient[0].tolist() == [0, 0]
     views = VIEWS.copy()
     views[3], views[4, 1] = 0, 0  # a datum without views, and one with two left
-    cosines = [instruments.mean_cosine(np.delete(datum, 1, 0) if i == 4 else datum) for i, datum in enumerate(views)]
+    cosines = [signal.mean_cosine(np.delete(datum, 1, 0) if i == 4 else datum) for i, datum in enumerate(views)]
     expected = 2 - 2 * float(torch.stack(cosines).nanmean())
-    assert float(instruments.alignment(views)) == pytest.approx(expected, abs=1e-12)
-    assert instruments.alignment(np.zeros((4, 2, 3))).isnan()
+    assert float(manifolds.alignment(views)) == pytest.approx(expected, abs=1e-12)
+    assert manifolds.alignment(np.zeros((4, 2, 3))).isnan()
     without = np.delete(views[:, 1], [3, 4], 0)
-    torch.testing.assert_close(instruments.uniformity(views[:, 1]), instruments.uniformity(without))
-    assert instruments.uniformity(np.eye(3) * [0, 0, 1]).isnan()
-    assert abs(float(instruments.uniformity(np.ones((5, 3))))) < 1e-14
+    torch.testing.assert_close(manifolds.uniformity(views[:, 1]), manifolds.uniformity(without))
+    assert manifolds.uniformity(np.eye(3) * [0, 0, 1]).isnan()
+    assert abs(float(manifolds.uniformity(np.ones((5, 3))))) < 1e-14
 
 
 def test_gradients_flow_past_views_that_are_left_out() -> None:
     views = torch.from_numpy(VIEWS).clone()
     views[3] = 0
     views.requires_grad_()
-    (gradient,) = torch.autograd.grad(instruments.alignment(views) + instruments.uniformity(views[:, 0]), views)
+    (gradient,) = torch.autograd.grad(manifolds.alignment(views) + manifolds.uniformity(views[:, 0]), views)
     assert gradient.isfinite().all() and (gradient[3] == 0).all() and (gradient[0] != 0).all()
 
 
 def test_a_class_mean_without_direction_has_no_cosine() -> None:
     rows = torch.tensor([[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]], dtype=torch.float64)
-    found = instruments.neural_collapse(rows, [0, 1, 2], torch.zeros(3, 2))
+    found = instruments.collapse.neural_collapse(rows, [0, 1, 2], torch.zeros(3, 2))
     assert found.cosine.isnan() and found.duality.isnan() and found.nc1 == found.variance_ratio == 0
 
 
@@ -96,14 +98,14 @@ def test_readings_of_weights_at_every_size(size: float) -> None:
     scaled = chosen.with_parameters(lambda _, v: size * v)
     for name in ("participation", "dominant_frequency", "phases", "phase_alignment", "frequency_census"):
         assert laws.value_of(NAMED[name], scaled) == pytest.approx(laws.value_of(NAMED[name], chosen), abs=1e-9)
-    norm = laws.value_of(instruments.weight_norm, chosen)
-    assert laws.value_of(instruments.weight_norm, scaled) / size == pytest.approx(norm, rel=1e-12)
+    norm = laws.value_of(norms.weight_norm, chosen)
+    assert laws.value_of(norms.weight_norm, scaled) / size == pytest.approx(norm, rel=1e-12)
 
 
 def test_weights_that_are_not_finite_have_no_frequencies_to_count() -> None:
     embed, readout = np.random.default_rng(0).normal(size=(2, 7, 4)), np.ones((7, 4))
     embed[0, 0, 0] = np.nan
-    found = read([instruments.frequency_census, instruments.mean_participation], laws.weights_only(embed, readout))
+    found = read([fourier.frequency_census, fourier.mean_participation], laws.weights_only(embed, readout))
     assert all(np.isnan(value).all() for value in found.values())
 
 
@@ -113,7 +115,7 @@ def test_partial_jacobians_of_small_and_large_slopes() -> None:
         nn.init.eye_(module[1].weight)
         module[1].weight.data *= slope
         with passage(module, torch.ones(2, 4), ["0", "1"]) as found:
-            pair = instruments.partial_jacobians(found, [("0", "1")], generator=np.random.default_rng(0))
+            pair = partial_jacobian.partial_jacobians(found, [("0", "1")], generator=np.random.default_rng(0))
         assert pair.value.item() == pytest.approx(slope**2, rel=1e-6)
 
 
@@ -145,13 +147,13 @@ def test_an_output_that_is_not_finite_answers_nothing(bad: float) -> None:
     assert found["test_accuracy"].value.item() == 1 and found["uncorrupted_accuracy"].value.item() == 1
     masked = hand_made_logits()
     masked[0, 1, 2] = -torch.inf  # a class that is ruled out
-    assert instruments.train_accuracy(answering(masked)).value.item() == 0.25
+    assert answers.train_accuracy(answering(masked)).value.item() == 0.25
 
 
 def test_pruning_sees_no_answers_in_nan_and_takes_out_any_weight() -> None:
     chosen = laws.CASES[0]
     broken = chosen.with_parameters(lambda _, v: torch.where(torch.arange(laws.H) == 2, torch.nan, v))
-    found = laws.value_of(instruments.pruning(shares=[0, 1 / laws.H]), broken)
+    found = laws.value_of(neuron_pruning.pruning(shares=[0, 1 / laws.H]), broken)
     assert np.isnan(found[..., 0]).all() and not np.isnan(found[..., 1]).any()
 
 
@@ -165,7 +167,7 @@ def test_a_network_of_nan_has_no_accuracy() -> None:
             return self.w + 0 * x
 
     task = ps.tasks.Table("zeros", np.zeros((20, 2)), np.zeros(20, int), 2)
-    assert np.isnan(ps.measure(Broken(), task, ps.Grid(), [instruments.test_accuracy]).test_accuracy.values).all()
+    assert np.isnan(ps.measure(Broken(), task, ps.Grid(), [answers.test_accuracy]).test_accuracy.values).all()
 
 
 @pytest.mark.parametrize("classes", [1, 3])
@@ -180,15 +182,15 @@ def test_targets_of_real_numbers_have_no_class_readings(classes: int) -> None:
     chosen = laws.CASES[0]
     hot = torch.eye(laws.P)[chosen.data["labels"].long()]
     real = chosen.with_data(lambda name, v: hot if name in ("labels", "truth") else v)
-    assert np.isnan(laws.value_of(instruments.pruning(shares=[0.0]), real)).all()
+    assert np.isnan(laws.value_of(neuron_pruning.pruning(shares=[0.0]), real)).all()
 
 
 def test_what_a_mean_leaves_out_can_not_spoil_it() -> None:
     values = torch.tensor([[1.0, 3.0, torch.inf, torch.nan]])
     mask, weights = torch.tensor([[True, True, False, True]]), torch.tensor([[1.0, 3.0, 1.0, 0.0]])
-    assert mean_over(values, mask, weights).value.item() == 2.5
-    assert mean_over(values, torch.ones_like(mask), weights).value.item() == torch.inf  # an honest one stays
-    assert mean_over(values, ~mask | mask, torch.ones(1, 4)).value.isnan().all()
+    assert answers.mean_over(values, mask, weights).value.item() == 2.5
+    assert answers.mean_over(values, torch.ones_like(mask), weights).value.item() == torch.inf  # an honest one stays
+    assert answers.mean_over(values, ~mask | mask, torch.ones(1, 4)).value.isnan().all()
 
 
 @pytest.mark.parametrize(
@@ -196,15 +198,15 @@ def test_what_a_mean_leaves_out_can_not_spoil_it() -> None:
 )
 def test_the_deviation_of_wrong_logits_at_every_size(dtype: str, size: float) -> None:
     logits = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 4, 3)))
-    ordinary = instruments.wrong_logit_deviation(answering(logits)).value.item()
-    found = instruments.wrong_logit_deviation(answering((logits * size).to(getattr(torch, dtype)))).value.item()
+    ordinary = answers.wrong_logit_deviation(answering(logits)).value.item()
+    found = answers.wrong_logit_deviation(answering((logits * size).to(getattr(torch, dtype)))).value.item()
     assert found / size == pytest.approx(ordinary, rel=1e-6 if dtype == "float32" else 1e-12)
 
 
 def test_the_deviation_of_wrong_logits_is_weighted_and_blind_to_the_right_ones() -> None:
     """Weights of 0 are samples left out, any common factor changes nothing, and equal ones give numpy's."""
     logits = hand_made_logits()
-    deviation = instruments.wrong_logit_deviation
+    deviation = answers.wrong_logit_deviation
     equal = deviation(answering(logits, weights=torch.full((1, 4), 0.3))).value.item()
     assert equal == pytest.approx(np.std([1.0, 0.0, 0.0, 3.0, 0.5, 0.0], ddof=1), rel=1e-12)
     some = deviation(answering(logits, weights=torch.tensor([[2.0, 0.0, 2.0, 9.0]]))).value.item()
@@ -230,7 +232,7 @@ def test_readings_of_halves_are_not_reckoned_in_halves(half: torch.dtype) -> Non
 
 
 def test_a_network_without_parameters_has_no_norm() -> None:
-    assert instruments.weight_norm(answering(hand_made_logits())).value.tolist() == [0]
+    assert instruments.norms.weight_norm(answering(hand_made_logits())).value.tolist() == [0]
 
 
 def test_a_score_is_right_for_targets_whose_variance_float32_does_not_know() -> None:

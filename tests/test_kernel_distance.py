@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import kernel_distance, pattern_distance, tangent_kernel
-from phasescope.instruments import kernel_distance as public
+from phasescope.instruments import neural_tangent_kernel
+from phasescope.instruments.neural_tangent_kernel import kernel_distance, pattern_distance, tangent_kernel
 from phasescope.learners import OneLayerTransformer, PowerMLP
+from phasescope.theory import rich_lazy
 from phasescope.vocabulary import BadInput
-
-module = import_module("phasescope.instruments.kernel_distance")  # the package's name is the function
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
@@ -100,13 +97,13 @@ def test_closed_forms() -> None:
     torch.testing.assert_close(tangent_kernel(nn.Linear(3, 1).double(), x), x @ x.T + 1)
     net = nn.Sequential(nn.Linear(3, 1, bias=False), nn.Linear(1, 1, bias=False)).double()
     w, a = net[0].weight.detach().numpy()[0], float(net[1].weight.detach())  # type: ignore[union-attr,operator]
-    torch.testing.assert_close(tangent_kernel(net, x), torch.from_numpy(theory.tangent_kernel(x.numpy(), a, w)))
+    torch.testing.assert_close(tangent_kernel(net, x), torch.from_numpy(rich_lazy.tangent_kernel(x.numpy(), a, w)))
 
 
 def test_small_budgets_give_the_same_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = mlp(), draw(5, 3)
     whole = tangent_kernel(net, x, full=True)
-    monkeypatch.setattr(module, "BUDGET", 1)
+    monkeypatch.setattr(neural_tangent_kernel, "BUDGET", 1)
     torch.testing.assert_close(tangent_kernel(net, x, full=True), whole)
 
 
@@ -149,7 +146,7 @@ def kernels(count: int = 2, size: int = 5, seed: int = 1) -> Tensor:
     return parts @ parts.mT
 
 
-def law_distance(distance: Callable[[Tensor, Tensor], Tensor] = public) -> None:
+def law_distance(distance: Callable[[Tensor, Tensor], Tensor] = kernel_distance) -> None:
     """One minus the cosine of two kernels, as vectors; its null value; 1 for kernels that share nothing."""
     one, other = kernels()
     cosine = float((one * other).sum() / one.norm() / other.norm())
@@ -163,7 +160,7 @@ def test_distance() -> None:
     law_distance()
 
 
-def law_small_distances(distance: Callable[[Tensor, Tensor], Tensor] = public) -> None:
+def law_small_distances(distance: Callable[[Tensor, Tensor], Tensor] = kernel_distance) -> None:
     """A kernel that moved by e across itself is at e^2 / 2: far below the rounding of one minus a cosine."""
     one = torch.diag(torch.tensor([1.0, 0.0], dtype=torch.float64))
     other = torch.diag(torch.tensor([1.0, 1e-9], dtype=torch.float64))

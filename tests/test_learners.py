@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from torch.func import functional_call, vmap
 
-from phasescope import theory
 from phasescope.ensemble import streams, train
 from phasescope.ensemble.losses import sample_losses
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized
@@ -21,6 +20,7 @@ from phasescope.learners import ExactMLP, KeyedDropout, PowerMLP
 from phasescope.learners.dropout import uniform
 from phasescope.learners.power import ACTIVATIONS
 from phasescope.tasks import Table, addition
+from phasescope.theory import modular_addition
 from phasescope.vocabulary import BadInput, Grid, Recipe
 
 LITERAL = {
@@ -122,8 +122,8 @@ def test_scale_and_initial_deviation(parametrization: Any, scale: float, deviati
 
 
 def test_exact_weights_are_written_as_given() -> None:
-    module = initialized(ExactMLP(7, 12, theory.addition_weights).double(), 4)
-    embed, readout = theory.addition_weights(7, 12, streams(4)("init"))
+    module = initialized(ExactMLP(7, 12, modular_addition.addition_weights).double(), 4)
+    embed, readout = modular_addition.addition_weights(7, 12, streams(4)("init"))
     assert np.allclose(module.embed.detach(), embed, atol=1e-12)
     assert np.allclose(module.readout.detach(), readout, atol=1e-12)
 
@@ -257,7 +257,7 @@ def test_descriptions_differ_where_numbers_differ() -> None:
     made = [
         PowerMLP(5, 4), PowerMLP(7, 4), PowerMLP(5, 6), PowerMLP(5, 4, arity=3), PowerMLP(5, 4, outputs=3),
         PowerMLP(5, 4, activation="relu"), PowerMLP(5, 4, parametrization="mean-field"), PowerMLP(5, 4, batch_norm=True),
-        ExactMLP(5, 4, theory.addition_weights), ExactMLP(5, 4, theory.composed_addition_weights),
+        ExactMLP(5, 4, modular_addition.addition_weights), ExactMLP(5, 4, modular_addition.composed_addition_weights),
     ]  # fmt: skip
     assert len({repr(module.describe()) for module in made}) == len(made)
 

@@ -16,9 +16,9 @@ from PIL import Image
 from scipy import integrate
 
 import phasescope as ps
-from phasescope import lab, losses, theory
+from phasescope import lab, losses
 from phasescope.ensemble import streams
-from phasescope.instruments import alignment, capacity_error, spectral_flatness, uniformity
+from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
 from phasescope.lab import study_named
 from phasescope.studies.manifold_capacity.claims import straightness
 from phasescope.studies.manifold_capacity.training import (
@@ -35,6 +35,7 @@ from phasescope.studies.manifold_capacity.training import (
 )
 from phasescope.tasks import emoji
 from phasescope.testing import check_results
+from phasescope.theory import manifold_capacity
 from phasescope.vocabulary import BadInput, Member
 
 G = np.random.default_rng(5)
@@ -116,17 +117,17 @@ def test_contrastive_knows_chance_and_perfect_pairs() -> None:
         lambda: alignment(torch.ones(3, 1, 4)),
         lambda: uniformity(torch.ones(1, 4)),
         lambda: uniformity(torch.ones(3, 4), t=-1.0),
-        lambda: theory.capacity_bound(0, 3),
-        lambda: theory.aligned_bound(3, 3, 0, 0.5),
-        lambda: theory.aligned_bound(3, 3, 3, -0.6),
-        lambda: theory.aligned_bound(3, 3, 2, 1.1),
-        lambda: theory.uniform_percent_error(-1, 3),
-        lambda: theory.uniform_percent_error(float("nan"), 3),
-        lambda: theory.two_row_norm(float("inf")),
-        lambda: theory.free_percent_error(0.0, 1.0, 3, 3),
-        lambda: theory.free_percent_error(0.5, -1.0, 3, 3),
-        lambda: theory.uniform_potential(1),
-        lambda: theory.uniform_potential(5, 1000.0),
+        lambda: manifold_capacity.capacity_bound(0, 3),
+        lambda: manifold_capacity.aligned_bound(3, 3, 0, 0.5),
+        lambda: manifold_capacity.aligned_bound(3, 3, 3, -0.6),
+        lambda: manifold_capacity.aligned_bound(3, 3, 2, 1.1),
+        lambda: manifold_capacity.uniform_percent_error(-1, 3),
+        lambda: manifold_capacity.uniform_percent_error(float("nan"), 3),
+        lambda: manifold_capacity.two_row_norm(float("inf")),
+        lambda: manifold_capacity.free_percent_error(0.0, 1.0, 3, 3),
+        lambda: manifold_capacity.free_percent_error(0.5, -1.0, 3, 3),
+        lambda: manifold_capacity.uniform_potential(1),
+        lambda: manifold_capacity.uniform_potential(5, 1000.0),
     ],
 )
 def test_bad_input_is_one_sentence(call: Any) -> None:
@@ -145,7 +146,7 @@ def test_the_bound_holds_in_the_unit_ball(points: Any) -> None:
     error = float(capacity_error(torch.from_numpy(rows)))
     assert -1e-12 <= error <= 1
     norm = np.linalg.svd(rows, compute_uv=False).sum()
-    assert norm <= theory.capacity_bound(*rows.shape) + 1e-9
+    assert norm <= manifold_capacity.capacity_bound(*rows.shape) + 1e-9
 
 
 def test_the_bound_is_attained_by_frames() -> None:
@@ -153,7 +154,7 @@ def test_the_bound_is_attained_by_frames() -> None:
         frame = torch.from_numpy(np.linalg.qr(G.standard_normal((max(data, dimension),) * 2))[0][:data, :dimension])
         frame = frame / frame.norm(dim=1, keepdim=True) if data <= dimension else torch.eye(4).repeat(2, 1)
         loss = losses.mmcr(frame[:, None])
-        assert -loss.item() <= theory.capacity_bound(data, dimension) + 1e-6
+        assert -loss.item() <= manifold_capacity.capacity_bound(data, dimension) + 1e-6
     orthonormal = torch.from_numpy(np.linalg.qr(G.standard_normal((7, 7)))[0][:4])
     assert capacity_error(orthonormal).item() == pytest.approx(0, abs=1e-12)
     assert capacity_error(torch.eye(4).repeat(3, 1)).item() == pytest.approx(0, abs=1e-6)
@@ -172,9 +173,11 @@ def test_an_aligned_bound_follows_from_the_cosine_of_views() -> None:
     means = losses.centroids(z)
     cosine = 1 - float(alignment(z)) / 2
     length = float(means.square().sum(-1).mean().sqrt())
-    assert theory.aligned_bound(9, 6, 4, cosine) == pytest.approx(length * theory.capacity_bound(9, 6))
-    assert theory.aligned_bound(9, 6, 4, 1.0) == theory.capacity_bound(9, 6)
-    assert theory.aligned_bound(9, 6, 4, -1 / 3) == pytest.approx(0, abs=1e-7)
+    assert manifold_capacity.aligned_bound(9, 6, 4, cosine) == pytest.approx(
+        length * manifold_capacity.capacity_bound(9, 6)
+    )
+    assert manifold_capacity.aligned_bound(9, 6, 4, 1.0) == manifold_capacity.capacity_bound(9, 6)
+    assert manifold_capacity.aligned_bound(9, 6, 4, -1 / 3) == pytest.approx(0, abs=1e-7)
 
 
 def test_alignment_and_uniformity_are_their_definitions() -> None:
@@ -206,8 +209,10 @@ def marchenko_pastur_error(c: float) -> float:
 
 @pytest.mark.parametrize("c", [0.01, 0.0625, 0.25, 0.5, 0.75, 0.9, 1.0])
 def test_the_closed_form_is_the_integral(c: float) -> None:
-    assert theory.uniform_percent_error(1000 * c, 1000) == pytest.approx(marchenko_pastur_error(c), abs=1e-8)
-    assert theory.uniform_percent_error(1000, 1000 * c) == theory.uniform_percent_error(1000 * c, 1000)
+    assert manifold_capacity.uniform_percent_error(1000 * c, 1000) == pytest.approx(marchenko_pastur_error(c), abs=1e-8)
+    assert manifold_capacity.uniform_percent_error(1000, 1000 * c) == manifold_capacity.uniform_percent_error(
+        1000 * c, 1000
+    )
 
 
 def test_published_values_of_the_uniform_curve() -> None:
@@ -216,18 +221,20 @@ def test_published_values_of_the_uniform_curve() -> None:
               160: 0.1141, 192: 0.0924, 256: 0.0672, 512: 0.0323, 1024: 0.0159}  # fmt: skip
     for dimension, value in values.items():
         # the list of 1024 is the limit's 0.0157 read with a coarse quadrature
-        assert theory.uniform_percent_error(128, dimension) == pytest.approx(value, abs=2.5e-4)
-    assert theory.uniform_percent_error(9, 9) == pytest.approx(1 - 8 / (3 * np.pi), abs=1e-12)
-    small = theory.uniform_percent_error(1, 1e4)
+        assert manifold_capacity.uniform_percent_error(128, dimension) == pytest.approx(value, abs=2.5e-4)
+    assert manifold_capacity.uniform_percent_error(9, 9) == pytest.approx(1 - 8 / (3 * np.pi), abs=1e-12)
+    small = manifold_capacity.uniform_percent_error(1, 1e4)
     assert small == pytest.approx(1e-4 / 8, rel=1e-3)
 
 
 def test_two_rows() -> None:
-    assert theory.two_row_norm(np.pi / 2) == pytest.approx(2)
-    assert theory.two_row_norm(0.0) == pytest.approx(np.sqrt(2))
+    assert manifold_capacity.two_row_norm(np.pi / 2) == pytest.approx(2)
+    assert manifold_capacity.two_row_norm(0.0) == pytest.approx(np.sqrt(2))
     for angle in G.uniform(-7, 7, 20):
         pair = np.array([[1, 0], [np.cos(angle), np.sin(angle)]])
-        assert theory.two_row_norm(float(angle)) == pytest.approx(np.linalg.svd(pair, compute_uv=False).sum())
+        assert manifold_capacity.two_row_norm(float(angle)) == pytest.approx(
+            np.linalg.svd(pair, compute_uv=False).sum()
+        )
 
 
 def test_the_flow_is_exact_where_the_sum_of_squares_is_kept() -> None:
@@ -241,7 +248,7 @@ def test_the_flow_is_exact_where_the_sum_of_squares_is_kept() -> None:
             g = u @ v
             m = m + rate * (g - (g * m).sum() / data * m)
         end = 1 - np.linalg.svd(m, compute_uv=False).sum() / np.sqrt(data * n)
-        assert end == pytest.approx(float(theory.free_percent_error(start, 0.5, data, dimension)), abs=1e-4)
+        assert end == pytest.approx(float(manifold_capacity.free_percent_error(start, 0.5, data, dimension)), abs=1e-4)
 
 
 def test_rows_on_their_spheres_are_never_faster_than_the_law() -> None:
@@ -249,7 +256,7 @@ def test_rows_on_their_spheres_are_never_faster_than_the_law() -> None:
     for data, dimension in ((24, 8), (8, 24), (12, 12)):
         member = Member({"data": data, "dimension": dimension, "rate": 0.002, "every": 100, "horizon": 1.0}, 11)
         found = measure_free(member, streams(11))["error"]
-        law = theory.free_percent_error(found[0], np.arange(len(found)) * 0.2, data, dimension)
+        law = manifold_capacity.free_percent_error(found[0], np.arange(len(found)) * 0.2, data, dimension)
         assert (found >= law - 5e-4).all()
         assert found[-1] < found[0]
 
@@ -263,7 +270,7 @@ def test_the_least_potential(dimension: int) -> None:
     if dimension == 2:  # the ends of a weight that does not vanish there count half
         ends = np.exp(-4 * (1 - np.cos(angle[[0, -1]]))).sum() / 2
         mean = (np.exp(-4 * (1 - np.cos(angle))).sum() - ends) / (len(angle) - 1)
-    assert theory.uniform_potential(dimension) == pytest.approx(np.log(mean), abs=1e-5)
+    assert manifold_capacity.uniform_potential(dimension) == pytest.approx(np.log(mean), abs=1e-5)
 
 
 # -- training ------------------------------------------------------------------------------------------------

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 import phasescope as ps
-from phasescope import lab, theory
+from phasescope import lab
 from phasescope.ensemble import feedback_loop, streams
 from phasescope.lab import study_named
 from phasescope.studies.model_collapse import models, worlds
 from phasescope.studies.model_collapse.settings import SCALES
 from phasescope.testing import check_results
+from phasescope.theory import model_collapse
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("model-collapse")
@@ -38,20 +39,26 @@ def measured(world: Any, seed: int = 0, **knobs: Any) -> Any:
 
 
 def test_published_values() -> None:
-    assert theory.first_error(1.0, 10, 50) == pytest.approx(10 / 39)
-    assert theory.first_error(2.5, 5, 7) == pytest.approx(2.5 * 5)  # T = d + 2: s^2 d
-    sums = theory.error_growth("accumulate", 20)[[0, 1, 4, 9, 19]]
+    assert model_collapse.first_error(1.0, 10, 50) == pytest.approx(10 / 39)
+    assert model_collapse.first_error(2.5, 5, 7) == pytest.approx(2.5 * 5)  # T = d + 2: s^2 d
+    sums = model_collapse.error_growth("accumulate", 20)[[0, 1, 4, 9, 19]]
     np.testing.assert_allclose(sums, [1, 1.25, 1.464, 1.55, 1.596], atol=5e-4)  # facts, section 5.1
-    assert theory.error_growth("accumulate", 100_000)[-1] == pytest.approx(theory.ACCUMULATION_BOUND, abs=1.1e-5)
-    assert theory.gaussian_variances("replace", 50, 50)[-1] == pytest.approx(0.364, abs=5e-4)  # facts, section 5.3
-    assert theory.gaussian_variances("accumulate", 3000, 10)[-1] == pytest.approx(theory.gaussian_limit(10), rel=1e-4)
+    assert model_collapse.error_growth("accumulate", 100_000)[-1] == pytest.approx(
+        model_collapse.ACCUMULATION_BOUND, abs=1.1e-5
+    )
+    assert model_collapse.gaussian_variances("replace", 50, 50)[-1] == pytest.approx(
+        0.364, abs=5e-4
+    )  # facts, section 5.3
+    assert model_collapse.gaussian_variances("accumulate", 3000, 10)[-1] == pytest.approx(
+        model_collapse.gaussian_limit(10), rel=1e-4
+    )
 
 
 def test_subsampling_by_hand() -> None:
     """n = 2: half of the points have labels of fit 1, a quarter of its error; noise 1; half of fit 1's noise again."""
-    np.testing.assert_allclose(theory.error_growth("subsample", 2), [1, 0.25 + 1 + 2 * 0.5 * 0.5])
-    growth = theory.error_growth("subsample", 200)
-    assert (np.diff(growth) > 0).all() and (growth[1:] > theory.error_growth("accumulate", 200)[1:]).all()
+    np.testing.assert_allclose(model_collapse.error_growth("subsample", 2), [1, 0.25 + 1 + 2 * 0.5 * 0.5])
+    growth = model_collapse.error_growth("subsample", 200)
+    assert (np.diff(growth) > 0).all() and (growth[1:] > model_collapse.error_growth("accumulate", 200)[1:]).all()
     assert growth[-1] < 3
 
 
@@ -63,29 +70,31 @@ def test_subsampling_simulated_in_its_limit() -> None:
         points = np.concatenate([points, error + draw.standard_normal((chains, T))], axis=1)
         error = np.stack([draw.choice(row, T, replace=False).mean() for row in points])[:, None]
         found.append(T * (error**2).mean())
-    expected = theory.error_growth("subsample", fits)
+    expected = model_collapse.error_growth("subsample", fits)
     assert np.abs(found / expected - 1).max() < 5 * np.sqrt(2 / chains)
 
 
 def test_the_variances_are_what_the_recursion_by_hand_says() -> None:
     n = np.arange(1, 31)
-    np.testing.assert_allclose(theory.gaussian_variances("accumulate", 30, 7), np.cumprod(1 - 1 / (7 * n**2)))
-    np.testing.assert_allclose(theory.gaussian_variances("replace", 30, 7), (1 - 1 / 7) ** n)
-    far = theory.density_variances("replace", 5000, 20, 0.1)[-1]
+    np.testing.assert_allclose(model_collapse.gaussian_variances("accumulate", 30, 7), np.cumprod(1 - 1 / (7 * n**2)))
+    np.testing.assert_allclose(model_collapse.gaussian_variances("replace", 30, 7), (1 - 1 / 7) ** n)
+    far = model_collapse.density_variances("replace", 5000, 20, 0.1)[-1]
     assert far == pytest.approx(19 * 0.1, rel=1e-6)  # the fixed point (T - 1) h^2
-    slow = theory.density_variances("accumulate", 4000, 20, 0.1)
+    slow = model_collapse.density_variances("accumulate", 4000, 20, 0.1)
     assert (slow[3999] - slow[999]) / np.log(4) == pytest.approx(0.1, rel=0.01)  # h^2 log n
 
 
 REFUSED = {
-    "samples is 11 with 10 inputs: the error is finite for T >= d .* 12": lambda: theory.first_error(1.0, 10, 11),
-    "variance is 0": lambda: theory.first_error(0.0, 10, 20),
-    "inputs is 0": lambda: theory.first_error(1.0, 0, 20),
-    "fits is 0": lambda: theory.error_growth("replace", 0),
-    "policy is 'forget'": lambda: theory.error_growth("forget", 3),  # type: ignore[arg-type]
-    "policy is 'subsample'": lambda: theory.gaussian_variances("subsample", 3, 10),
-    "samples is 1": lambda: theory.typical_variances(3, 1),
-    "square_bandwidth is -1": lambda: theory.density_variances("replace", 3, 10, -1.0),
+    "samples is 11 with 10 inputs: the error is finite for T >= d .* 12": lambda: model_collapse.first_error(
+        1.0, 10, 11
+    ),
+    "variance is 0": lambda: model_collapse.first_error(0.0, 10, 20),
+    "inputs is 0": lambda: model_collapse.first_error(1.0, 0, 20),
+    "fits is 0": lambda: model_collapse.error_growth("replace", 0),
+    "policy is 'forget'": lambda: model_collapse.error_growth("forget", 3),  # type: ignore[arg-type]
+    "policy is 'subsample'": lambda: model_collapse.gaussian_variances("subsample", 3, 10),
+    "samples is 1": lambda: model_collapse.typical_variances(3, 1),
+    "square_bandwidth is -1": lambda: model_collapse.density_variances("replace", 3, 10, -1.0),
 }
 
 
@@ -160,7 +169,7 @@ def test_what_the_loop_refuses() -> None:
 def test_linear_models_follow_the_theorem(policy: Any) -> None:
     """One design: exact. 2,000 chains; at each fit within five standard errors (relative sd of one chain about 0.6)."""
     knobs = {"inputs": 6, "samples": 40, "chains": 2000, "variance": 1.5, "policy": policy, "fits": 8}
-    known = theory.linear_errors(policy, 8, 1.5, 6, 40)
+    known = model_collapse.linear_errors(policy, 8, 1.5, 6, 40)
     for design in ("same", "fresh"):
         found = measured(worlds.linear, design=design, **knobs)["error"]
         if design == "fresh" and policy == "accumulate":
@@ -187,10 +196,12 @@ def test_variances_follow_theory(policy: Any, square_bandwidth: float) -> None:
     knobs = {"samples": 10, "chains": 8000, "fits": 6, "policy": policy, "square_bandwidth": square_bandwidth}
     found = measured(worlds.gaussian, **knobs)
     np.testing.assert_allclose(
-        found["variance"], theory.density_variances(policy, 6, 10, square_bandwidth), rtol=5 * 1.5 / np.sqrt(8000)
+        found["variance"],
+        model_collapse.density_variances(policy, 6, 10, square_bandwidth),
+        rtol=5 * 1.5 / np.sqrt(8000),
     )
     if policy == "replace" and square_bandwidth == 0:
-        np.testing.assert_allclose(found["typical"], theory.typical_variances(6, 10), rtol=0.06)
+        np.testing.assert_allclose(found["typical"], model_collapse.typical_variances(6, 10), rtol=0.06)
 
 
 # -- generative models ---------------------------------------------------------------------------------------------

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasescope import lab, theory
+from phasescope import lab
 from phasescope.ensemble import train
-from phasescope.instruments import participation_in_basis
+from phasescope.instruments.fourier import participation_in_basis
 from phasescope.lab import study_named
 from phasescope.report.figures import draw
 from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, SCALES, PolynomialSettings, mapped
 from phasescope.tasks import parse
 from phasescope.testing import check_results
+from phasescope.theory import residues
 from phasescope.vocabulary import BadInput, Member, Scatter
 
 STUDY = study_named("modular-polynomials")
@@ -115,7 +116,7 @@ def test_the_six_polynomials_are_the_papers() -> None:
 
 
 def test_the_log_basis_of_the_instrument_is_that_of_theory() -> None:
-    order = theory.power_order(23)
+    order = residues.power_order(23)
     assert sorted(order) == list(range(1, 23))
     assert participation_in_basis(order, "log").name == "participation_log"
 

@@ -16,11 +16,12 @@ import torch
 
 import phasescope as ps
 from browsing import Seen
-from phasescope import instruments, theory
+from phasescope import instruments
 from phasescope.ensemble import measure
 from phasescope.ensemble.streams import streams
 from phasescope.figures import Diagram, Neurons, Opened, Page
-from phasescope.instruments.pruning import SHARES
+from phasescope.instruments import fourier, logits, neuron_pruning
+from phasescope.instruments.neuron_pruning import SHARES
 from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.measures import at
 from phasescope.lab.neurons import NETWORKS, _chosen, neurons, opened
@@ -30,28 +31,29 @@ from phasescope.learners import ExactMLP, PowerMLP
 from phasescope.report import opened as packing
 from phasescope.report import page
 from phasescope.report.explorer import packed
+from phasescope.theory import modular_addition, residues
 
 P, H = 11, 20
 EVIL = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\"><a href='https://example.org'>x</a>"
 LEARN = ps.Recipe(steps=80, records=8, weight_decay=1.0)
-EXACT = ExactMLP(P, H, theory.addition_weights)
+EXACT = ExactMLP(P, H, modular_addition.addition_weights)
 SUM = ps.tasks.addition(P, train_fraction=0.6, corruption=0.2)
 
 
 def experiment(learner: Any, task: Any = SUM, grid: ps.Grid | None = None, **recipe: Any) -> tuple[Experiment, Any]:
     e = Experiment("a sum", learner, task, grid or ps.Grid(seeds=2), LEARN.model_copy(update=recipe))
     prune = [
-        instruments.pruning(score(task), order=order, shares=SHARES, name=f"pruned_{order}")
+        neuron_pruning.pruning(score(task), order=order, shares=SHARES, name=f"pruned_{order}")
         for order in ("lowest", "highest")
     ]
-    reads = (*prune, instruments.participation, instruments.phases, instruments.dominant_frequency)
+    reads = (*prune, fourier.participation, fourier.phases, fourier.dominant_frequency)
     return e, ps.train(e.learner, e.task, e.grid, e.recipe, instruments.LEARNING, at_end=reads)
 
 
 def score(task: Any) -> Any:
     if "mul" in task.name or "*" in task.name:
-        return instruments.participation_in_basis(theory.power_order(P), "log")
-    return instruments.participation
+        return fourier.participation_in_basis(residues.power_order(P), "log")
+    return fourier.participation
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ class TestNumbers:
             (PowerMLP(P, H, parametrization="mean-field"), SUM, ()),
             (PowerMLP(P, H, activation="relu", dropout=0.3), SUM, ()),
             (PowerMLP(P, H, batch_norm=True), SUM, ()),
-            (PowerMLP(P, H), ps.tasks.multiplication(P), theory.power_order(P)),
+            (PowerMLP(P, H), ps.tasks.multiplication(P), residues.power_order(P)),
             (PowerMLP(5, H, arity=3, activation="cubic"), ps.tasks.addition(5, arity=3), ()),
         ],
         ids=["plain", "mean field", "relu", "batch norm", "product", "three terms"],
@@ -99,7 +101,7 @@ class TestNumbers:
 
     def test_the_exact_network_obeys_the_theory(self, trained: Any) -> None:
         e, data = trained
-        exact = opened(e, data, Inside(lambda member: ExactMLP(P, 200, theory.addition_weights)))[0].exact
+        exact = opened(e, data, Inside(lambda member: ExactMLP(P, 200, modular_addition.addition_weights)))[0].exact
         assert exact is not None
         waves = ~np.isnan(exact.frequencies)  # frequency 0 mod p is a constant and has no phase
         np.testing.assert_allclose(exact.ratios[waves], 1, atol=1e-6)
@@ -110,7 +112,7 @@ class TestNumbers:
         e, data = trained
         found = opened(e, data, Inside(lambda member: EXACT))
         assert len({id(one.exact.weights) for one in found if one.exact}) == 1
-        read = measure(EXACT, SUM, ps.Grid(), (instruments.train_accuracy,))
+        read = measure(EXACT, SUM, ps.Grid(), (logits.train_accuracy,))
         same_split = [one for one in found if one.place == (0, 1, 0)]
         (exact,) = [one.exact for one in same_split]
         assert exact is not None

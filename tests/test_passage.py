@@ -11,7 +11,8 @@ from torch import nn
 
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import INPUT, exact_partial_jacobian, exact_partial_norm, partial_jacobians, passage
+from phasescope.instruments.forward_pass import INPUT, passage
+from phasescope.instruments.partial_jacobian import exact_partial_jacobian, exact_partial_norm, partial_jacobians
 from phasescope.learners import SignalNetwork
 from phasescope.vocabulary import BadInput
 

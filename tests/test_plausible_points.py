@@ -12,8 +12,37 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from phasescope import BadInput, instruments, losses
-from phasescope.instruments import signal
+from phasescope import BadInput, losses
+from phasescope.instruments import (
+    collapse,
+    forward_jacobian,
+    forward_pass,
+    fourier,
+    intrinsic_dimension,
+    isotropy,
+    manifolds,
+    neural_tangent_kernel,
+    neuron_independence,
+    neuron_pruning,
+    signal,
+    similarity,
+)
+from phasescope.instruments.partial_jacobian import (
+    exact_partial_jacobian,
+    exact_partial_norm,
+    kernel_slope,
+    partial_jacobians,
+    signs,
+    transfer,
+)
+from phasescope.instruments.signal import (
+    batch_variances,
+    dead_shares,
+    gradient_norms,
+    kernels,
+    sample_cosines,
+    token_cosines,
+)
 
 GENERATOR = np.random.default_rng(5)
 POINTS = GENERATOR.normal(size=(24, 3))
@@ -24,25 +53,33 @@ SQUARE = POINTS @ POINTS.T
 
 # name -> (the function, its arrays by name, its other arguments)
 OF_POINTS: dict[str, tuple[Callable[..., Any], dict[str, Any], dict[str, Any]]] = {
-    "linear_cka": (instruments.linear_cka, {"first": POINTS, "second": OTHER}, {}),
-    "neighbour_overlap": (instruments.neighbour_overlap, {"first": POINTS, "second": OTHER}, {"k": 3}),
-    "two_nn": (instruments.two_nn, {"points": POINTS}, {"discard": 0.1}),
-    "likelihood_dimension": (instruments.likelihood_dimension, {"points": POINTS}, {"k": 4}),
-    "distinct": (instruments.distinct, {"points": POINTS}, {"resolution": 1e-6}),
-    "participation_ratio": (instruments.participation_ratio, {"points": POINTS}, {}),
-    "isoscore": (instruments.isoscore, {"points": POINTS}, {}),
-    "effective_rank": (instruments.effective_rank, {"points": POINTS}, {}),
-    "outlier_dimensions": (instruments.outlier_dimensions, {"points": POINTS}, {"factor": 1.01}),
-    "capacity_error": (instruments.capacity_error, {"centroids": POINTS}, {}),
-    "spectral_flatness": (instruments.spectral_flatness, {"centroids": POINTS}, {}),
-    "alignment": (instruments.alignment, {"embeddings": VIEWS}, {}),
-    "uniformity": (instruments.uniformity, {"embeddings": POINTS}, {"t": 2.0}),
-    "neural_collapse": (instruments.neural_collapse, {"features": POINTS, "readout": POINTS[:4]}, {"labels": LABELS}),
-    "kernel_distance": (instruments.kernel_distance, {"one": SQUARE, "other": SQUARE + np.eye(24)}, {}),
-    "pattern_distance": (instruments.pattern_distance, {"one": POINTS, "other": POINTS + 0.5}, {}),
-    "neuron_vectors": (instruments.neuron_vectors, {"incoming": POINTS, "outgoing": OTHER.T, "bias": POINTS[:, 0]}, {}),
-    "neuron_groups": (instruments.neuron_groups, {"vectors": POINTS}, {"small": 0.1, "close": 0.2}),
-    "independent_neurons": (instruments.independent_neurons, {"incoming": POINTS, "outgoing": OTHER.T}, {"close": 0.2}),
+    "linear_cka": (similarity.linear_cka, {"first": POINTS, "second": OTHER}, {}),
+    "neighbour_overlap": (similarity.neighbour_overlap, {"first": POINTS, "second": OTHER}, {"k": 3}),
+    "two_nn": (intrinsic_dimension.two_nn, {"points": POINTS}, {"discard": 0.1}),
+    "likelihood_dimension": (intrinsic_dimension.likelihood_dimension, {"points": POINTS}, {"k": 4}),
+    "distinct": (intrinsic_dimension.distinct, {"points": POINTS}, {"resolution": 1e-6}),
+    "participation_ratio": (isotropy.participation_ratio, {"points": POINTS}, {}),
+    "isoscore": (isotropy.isoscore, {"points": POINTS}, {}),
+    "effective_rank": (isotropy.effective_rank, {"points": POINTS}, {}),
+    "outlier_dimensions": (isotropy.outlier_dimensions, {"points": POINTS}, {"factor": 1.01}),
+    "capacity_error": (manifolds.capacity_error, {"centroids": POINTS}, {}),
+    "spectral_flatness": (manifolds.spectral_flatness, {"centroids": POINTS}, {}),
+    "alignment": (manifolds.alignment, {"embeddings": VIEWS}, {}),
+    "uniformity": (manifolds.uniformity, {"embeddings": POINTS}, {"t": 2.0}),
+    "neural_collapse": (collapse.neural_collapse, {"features": POINTS, "readout": POINTS[:4]}, {"labels": LABELS}),
+    "kernel_distance": (neural_tangent_kernel.kernel_distance, {"one": SQUARE, "other": SQUARE + np.eye(24)}, {}),
+    "pattern_distance": (neural_tangent_kernel.pattern_distance, {"one": POINTS, "other": POINTS + 0.5}, {}),
+    "neuron_vectors": (
+        neuron_independence.neuron_vectors,
+        {"incoming": POINTS, "outgoing": OTHER.T, "bias": POINTS[:, 0]},
+        {},
+    ),
+    "neuron_groups": (neuron_independence.neuron_groups, {"vectors": POINTS}, {"small": 0.1, "close": 0.2}),
+    "independent_neurons": (
+        neuron_independence.independent_neurons,
+        {"incoming": POINTS, "outgoing": OTHER.T},
+        {"close": 0.2},
+    ),
     "mean_cosine": (signal.mean_cosine, {"vectors": POINTS}, {}),
     "centroids": (losses.centroids, {"embeddings": VIEWS}, {}),
     "mmcr": (losses.mmcr, {"embeddings": VIEWS}, {"local_weight": 0.1}),
@@ -141,7 +178,7 @@ def test_uniformity_has_the_digits_of_float64() -> None:
         directed = points / np.linalg.norm(points, axis=1, keepdims=True)
         distances = ((directed[:, None] - directed[None]) ** 2).sum(-1)[np.triu_indices(len(points), 1)]
         expected = np.log(np.exp(-2 * distances).mean())
-        assert float(instruments.uniformity(points)) == pytest.approx(expected, rel=1e-14)
+        assert float(manifolds.uniformity(points)) == pytest.approx(expected, rel=1e-14)
 
 
 WRONG: list[Any] = [
@@ -216,14 +253,14 @@ def test_options_out_of_range_are_refused(name: str) -> None:
 
 
 def test_labels_of_any_integer_type() -> None:
-    truth = flat(instruments.neural_collapse(POINTS, torch.from_numpy(LABELS)))
+    truth = flat(collapse.neural_collapse(POINTS, torch.from_numpy(LABELS)))
     for labels in (
         LABELS.tolist(),
         LABELS.astype(np.uint8),
         LABELS.astype(np.int32),
         torch.tensor(LABELS).to(torch.int16),
     ):
-        np.testing.assert_array_equal(flat(instruments.neural_collapse(POINTS, labels)), truth)
+        np.testing.assert_array_equal(flat(collapse.neural_collapse(POINTS, labels)), truth)
     wrong: list[Any] = [
         LABELS - 1,
         LABELS + 0.5,
@@ -236,16 +273,16 @@ def test_labels_of_any_integer_type() -> None:
     ]
     for labels in wrong:
         with pytest.raises(BadInput, match="label"):
-            instruments.neural_collapse(POINTS, labels)
+            collapse.neural_collapse(POINTS, labels)
 
 
 NET = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
 OF_PASSAGES: list[Callable[[Any], Any]] = [
-    instruments.kernels, instruments.batch_variances, instruments.sample_cosines, instruments.token_cosines,
-    instruments.dead_shares, lambda f: instruments.kernel_slope(f, "0", "2"),
-    lambda f: instruments.exact_partial_norm(f, "0", "2"), lambda f: instruments.exact_partial_jacobian(f, "0", "2"),
-    lambda f: instruments.transfer(f, "0", "2", generator=GENERATOR),
-    lambda f: instruments.partial_jacobians(f, [("0", "2")], generator=GENERATOR),
+    kernels, batch_variances, sample_cosines, token_cosines,
+    dead_shares, lambda f: kernel_slope(f, "0", "2"),
+    lambda f: exact_partial_norm(f, "0", "2"), lambda f: exact_partial_jacobian(f, "0", "2"),
+    lambda f: transfer(f, "0", "2", generator=GENERATOR),
+    lambda f: partial_jacobians(f, [("0", "2")], generator=GENERATOR),
 ]  # fmt: skip
 
 
@@ -259,46 +296,46 @@ def test_what_is_no_passage_or_no_module_is_refused(wrong: Any) -> None:
     batch = torch.ones(2, 3)
     if wrong is not NET:
         for call in (
-            lambda: instruments.tangent_kernel(wrong, batch),
-            lambda: instruments.gradient_norms(wrong, batch, generator=GENERATOR),
-            lambda: instruments.passage(wrong, batch, ["0"]).__enter__(),
-            lambda: instruments.untouched(wrong).__enter__(),
+            lambda: neural_tangent_kernel.tangent_kernel(wrong, batch),
+            lambda: gradient_norms(wrong, batch, generator=GENERATOR),
+            lambda: forward_pass.passage(wrong, batch, ["0"]).__enter__(),
+            lambda: forward_pass.untouched(wrong).__enter__(),
         ):
             with pytest.raises(BadInput):
                 call()
-    with pytest.raises(BadInput), instruments.passage(NET, batch, ["0", "2"]) as found:
-        instruments.kernel_slope(found, "0", wrong)
-    with pytest.raises(BadInput), instruments.passage(NET, batch, wrong):
+    with pytest.raises(BadInput), forward_pass.passage(NET, batch, ["0", "2"]) as found:
+        kernel_slope(found, "0", wrong)
+    with pytest.raises(BadInput), forward_pass.passage(NET, batch, wrong):
         pass
-    with pytest.raises(BadInput), instruments.passage(NET, batch, ["0", "2"]) as found:
-        instruments.partial_jacobians(found, wrong, generator=GENERATOR)
-    with pytest.raises(BadInput), instruments.passage(NET, batch, ["0", "2"]) as found:
-        instruments.partial_jacobians(found, [("0", "2")], generator=wrong)
+    with pytest.raises(BadInput), forward_pass.passage(NET, batch, ["0", "2"]) as found:
+        partial_jacobians(found, wrong, generator=GENERATOR)
+    with pytest.raises(BadInput), forward_pass.passage(NET, batch, ["0", "2"]) as found:
+        partial_jacobians(found, [("0", "2")], generator=wrong)
     with pytest.raises(BadInput):
-        instruments.jacobian_profile(wrong, batch, GENERATOR) if wrong is not NET else instruments.signs(NET, GENERATOR)
+        forward_jacobian.jacobian_profile(wrong, batch, GENERATOR) if wrong is not NET else signs(NET, GENERATOR)
     with pytest.raises(BadInput):
-        instruments.push_forward(NET, wrong, batch)
+        forward_jacobian.push_forward(NET, wrong, batch)
     with pytest.raises(BadInput):
-        instruments.push_forward(NET, batch, wrong)
+        forward_jacobian.push_forward(NET, batch, wrong)
     if wrong is not POINTS:
         with pytest.raises(BadInput):
-            instruments.tangent_kernel(NET, wrong)
+            neural_tangent_kernel.tangent_kernel(NET, wrong)
     with pytest.raises(BadInput):
-        instruments.pruning(wrong)
+        neuron_pruning.pruning(wrong)
     with pytest.raises(BadInput):
-        instruments.pruning(shares=wrong)
+        neuron_pruning.pruning(shares=wrong)
     with pytest.raises(BadInput):
-        instruments.independence(neurons=wrong)
+        neuron_independence.independence(neurons=wrong)
     with pytest.raises(BadInput):
-        instruments.participation_in_basis(wrong, "log")
+        fourier.participation_in_basis(wrong, "log")
 
 
 @pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
 def test_readings_of_passages_in_half_precision(half: torch.dtype) -> None:
     """The network computes in halves; what is read of it does not: sums of halves would be off in the third digit."""
     module, batch = copy.deepcopy(NET).to(half), torch.from_numpy(POINTS).to(half)
-    blind = [instruments.kernels, instruments.batch_variances, instruments.sample_cosines]
-    with instruments.passage(module, batch, ["0", "2"]) as found:
+    blind = [signal.kernels, signal.batch_variances, signal.sample_cosines]
+    with forward_pass.passage(module, batch, ["0", "2"]) as found:
         values = [read(found).value for read in blind]
         found.values = {name: value.double() for name, value in found.values.items()}
         for value, read in zip(values, blind, strict=True):
@@ -306,9 +343,9 @@ def test_readings_of_passages_in_half_precision(half: torch.dtype) -> None:
             assert value.dtype == torch.float64
     wide = copy.deepcopy(module).double()
     for other in (
-        lambda m, x: instruments.tangent_kernel(m, x),
-        lambda m, x: torch.tensor(list(instruments.gradient_norms(m, x, generator=np.random.default_rng(0)).values())),
-        lambda m, x: torch.stack(instruments.jacobian_profile(list(m), x, np.random.default_rng(0))),
+        lambda m, x: neural_tangent_kernel.tangent_kernel(m, x),
+        lambda m, x: torch.tensor(list(signal.gradient_norms(m, x, generator=np.random.default_rng(0)).values())),
+        lambda m, x: torch.stack(forward_jacobian.jacobian_profile(list(m), x, np.random.default_rng(0))),
     ):
         torch.testing.assert_close(other(module, batch), other(wide, batch.double()), rtol=0.05, atol=0.01)
 
@@ -316,13 +353,13 @@ def test_readings_of_passages_in_half_precision(half: torch.dtype) -> None:
 @pytest.mark.parametrize("wrong", [torch.ones(0, 3), torch.ones(2, 3).long()], ids=["empty", "integer"])
 def test_empty_and_integer_batches_are_refused(wrong: Tensor) -> None:
     calls: list[Callable[[], Any]] = [
-        lambda: instruments.passage(NET, wrong, ["0"]).__enter__(),
-        lambda: instruments.tangent_kernel(NET, wrong),
-        lambda: instruments.gradient_norms(NET, wrong, generator=GENERATOR),
-        lambda: instruments.gradient_norms(NET, wrong, generator=GENERATOR, loss=lambda out: out.sum()),
-        lambda: instruments.jacobian_profile([NET], wrong, GENERATOR),
-        lambda: instruments.push_forward(NET, wrong, torch.ones(2, 3)),
-        lambda: instruments.push_forward(NET, torch.ones(2, 3), wrong),
+        lambda: forward_pass.passage(NET, wrong, ["0"]).__enter__(),
+        lambda: neural_tangent_kernel.tangent_kernel(NET, wrong),
+        lambda: signal.gradient_norms(NET, wrong, generator=GENERATOR),
+        lambda: signal.gradient_norms(NET, wrong, generator=GENERATOR, loss=lambda out: out.sum()),
+        lambda: forward_jacobian.jacobian_profile([NET], wrong, GENERATOR),
+        lambda: forward_jacobian.push_forward(NET, wrong, torch.ones(2, 3)),
+        lambda: forward_jacobian.push_forward(NET, torch.ones(2, 3), wrong),
     ]
     for call in calls:
         with pytest.raises(BadInput):
@@ -331,10 +368,10 @@ def test_empty_and_integer_batches_are_refused(wrong: Tensor) -> None:
 
 def test_a_tangent_kernel_takes_numpy() -> None:
     inputs = POINTS[:3]
-    found = instruments.tangent_kernel(NET, inputs)
-    torch.testing.assert_close(found, instruments.tangent_kernel(NET, torch.from_numpy(inputs).float()))
+    found = neural_tangent_kernel.tangent_kernel(NET, inputs)
+    torch.testing.assert_close(found, neural_tangent_kernel.tangent_kernel(NET, torch.from_numpy(inputs).float()))
     with pytest.raises(BadInput, match="refuses"):
-        instruments.tangent_kernel(NET, np.zeros((2, 5)))
+        neural_tangent_kernel.tangent_kernel(NET, np.zeros((2, 5)))
 
 
 def test_losses_can_still_be_differentiated_and_mapped() -> None:

@@ -14,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasescope import instruments, theory
 from phasescope.commands.polynomial import document, examined, shown
 from phasescope.ensemble import measure, streams
+from phasescope.instruments.twins import twin_share
 from phasescope.learners import PowerMLP
 from phasescope.tasks import Polynomial, function, parse, polynomial_table
 from phasescope.tasks.polynomial_text import MOST_CHARACTERS
+from phasescope.theory import polynomial_forms, polynomial_weights, residues
 from phasescope.theory.polynomial_forms import _integral
 from phasescope.theory.residues import null_vector, separated
 from phasescope.vocabulary import BadInput, Grid, Member
@@ -235,7 +236,7 @@ def test_table_facts() -> None:
 def law_discrete_logarithms(logs: Callable[[int], Any]) -> None:
     """log(a b) = log a + log b modulo p - 1, each of 0 .. p - 2 once, and the powers of the root themselves."""
     for p in (2, 3, 5, 7, 23, 31, 97):
-        found, g = logs(p), theory.primitive_root(p)
+        found, g = logs(p), residues.primitive_root(p)
         assert sorted(found[1:].tolist()) == list(range(p - 1))
         assert all(pow(g, int(found[n]), p) == n for n in range(1, p))
         a, b = np.meshgrid(np.arange(1, p), np.arange(1, p))
@@ -243,22 +244,22 @@ def law_discrete_logarithms(logs: Callable[[int], Any]) -> None:
 
 
 def test_discrete_logarithms() -> None:
-    law_discrete_logarithms(theory.discrete_logarithms)
+    law_discrete_logarithms(residues.discrete_logarithms)
 
 
 @pytest.mark.parametrize("p", [3, 5, 7, 11, 23, 41, 97])
 def test_primitive_root_is_the_least(p: int) -> None:
     order = {g: len({pow(g, i, p) for i in range(p - 1)}) for g in range(1, p)}
-    assert theory.primitive_root(p) == min(g for g in order if order[g] == p - 1)
+    assert residues.primitive_root(p) == min(g for g in order if order[g] == p - 1)
 
 
 @pytest.mark.parametrize("p", [1, 0, -7, 4, 15, 91, 2.5, True])
 def test_composite_moduli_are_refused_with_the_reason(p: Any) -> None:
     with pytest.raises(BadInput, match=f"p is {p}.*needs a prime"):
-        theory.primitive_root(p)
+        residues.primitive_root(p)
     if p in (15, 91):
         with pytest.raises(BadInput, match=rf"p is {p} = \d+ x \d+, not a prime: .*choose \d+ or \d+\."):
-            theory.product_weights(p, 10, np.random.default_rng(0), factors=[[1] * p, [1] * p])
+            polynomial_weights.product_weights(p, 10, np.random.default_rng(0), factors=[[1] * p, [1] * p])
 
 
 # -- forms ----------------------------------------------------------------------------------------------------------------
@@ -280,7 +281,7 @@ def law_certificate_is_sound(certified: Callable[[Any], Any]) -> None:
 
 
 def test_certificate_is_sound() -> None:
-    law_certificate_is_sound(theory.certified_not_additive)
+    law_certificate_is_sound(polynomial_forms.certified_not_additive)
 
 
 def test_certificate_is_right_wherever_it_speaks() -> None:
@@ -290,7 +291,7 @@ def test_certificate_is_right_wherever_it_speaks() -> None:
     certified = 0
     for values in cartesian(range(3), repeat=9):
         table = np.array(values).reshape(3, 3)
-        if theory.certified_not_additive(table):
+        if polynomial_forms.certified_not_additive(table):
             certified += 1
             assert table.tobytes() not in additive
     assert certified > 10_000  # most of the 19,683, so the test has power
@@ -300,15 +301,15 @@ def test_certificate_is_right_wherever_it_speaks() -> None:
 def test_the_six_polynomials(p: int) -> None:
     """Facts 3.4: the perturbed ones are certified, the learnable ones are not; 3.10."""
     for text in LEARNABLE:
-        assert not theory.certified_not_additive(table_of(text, p))
+        assert not polynomial_forms.certified_not_additive(table_of(text, p))
     for text in (*PERTURBED, "n1^2 + n2^2 + n1*n2", "n1^3 + n1*n2^2 + n2"):
-        assert theory.certified_not_additive(table_of(text, p)), text
+        assert polynomial_forms.certified_not_additive(table_of(text, p)), text
 
 
-def known(text: str, p: int) -> theory.Learnability:
+def known(text: str, p: int) -> polynomial_forms.Learnability:
     f = parse(text)
     table = table_of(text, p)
-    return theory.learnability(p, f.padded(table.ndim), table)
+    return polynomial_forms.learnability(p, f.padded(table.ndim), table)
 
 
 def law_forms_are_witnesses(find: Callable[..., Any]) -> None:
@@ -322,8 +323,8 @@ def law_forms_are_witnesses(find: Callable[..., Any]) -> None:
 
 
 def test_forms_are_witnesses() -> None:
-    law_forms_are_witnesses(theory.additive_form)
-    law_forms_are_witnesses(theory.multiplicative_form)
+    law_forms_are_witnesses(polynomial_forms.additive_form)
+    law_forms_are_witnesses(polynomial_forms.multiplicative_form)
 
 
 @pytest.mark.parametrize("p", [5, 23, 31])
@@ -357,7 +358,7 @@ def test_random_compositions_are_recognized(p: int, coefficients: list[int], pow
     u = a[0] * n1 + a[1] * n1**3 + a[2] * n2**2 + 2 * n2
     f = u**power + sum(a[3:]) * u
     table = polynomial_table(p, f).law(Member({}, 0)).table
-    found = theory.learnability(p, f.padded(2), table)
+    found = polynomial_forms.learnability(p, f.padded(2), table)
     assert found.answer != "excluded"
     if power > 1 and p > 7:
         assert found.answer == "exact weights"
@@ -451,7 +452,7 @@ def law_twin_counts(counts: Callable[[Any], Any]) -> None:
 
 
 def test_twin_counts() -> None:
-    law_twin_counts(theory.twin_counts)
+    law_twin_counts(polynomial_forms.twin_counts)
 
 
 @pytest.mark.parametrize("fraction", [0.2, 0.5, 0.8])
@@ -460,28 +461,30 @@ def test_twin_fraction_is_the_mean_over_splits(fraction: float) -> None:
     p = 7
     task = polynomial_table(p, "(5*n1^3 + 2*n2^4)^2 - n2", train_fraction=fraction)
     table = task.law(Member({}, 0)).table
-    found = measure(PowerMLP(p, 2), task, Grid(seeds=400), (instruments.twin_share,))["twin_share"].values
-    expected = theory.twin_fraction(table, fraction)
+    found = measure(PowerMLP(p, 2), task, Grid(seeds=400), (twin_share,))["twin_share"].values
+    expected = polynomial_forms.twin_fraction(table, fraction)
     assert abs(found.mean() - expected) < 4 * found.std() / 20
     assert expected == pytest.approx((1 - (1 - fraction) ** 2) * (p - 1) / p, abs=0.03)
 
 
 def test_the_papers_outlier_is_twins() -> None:
     """72.32 % at p = 97 (arXiv:2406.03495, App. C): 74 % of the test cells have a twin; none where p is 2 modulo 3."""
-    assert theory.twin_fraction(table_of(PERTURBED[2], 97), 0.5) == pytest.approx(0.742, abs=0.001)
+    assert polynomial_forms.twin_fraction(table_of(PERTURBED[2], 97), 0.5) == pytest.approx(0.742, abs=0.001)
     for p in (23, 29, 41):
-        assert theory.twin_fraction(table_of(PERTURBED[2], p), 0.5) == 0
+        assert polynomial_forms.twin_fraction(table_of(PERTURBED[2], p), 0.5) == 0
     # and the learnable one has so many that its 100 % at p = 97 shows little
-    assert theory.twin_fraction(table_of(LEARNABLE[2], 97), 0.5) > 0.99
+    assert polynomial_forms.twin_fraction(table_of(LEARNABLE[2], 97), 0.5) > 0.99
 
 
 @pytest.mark.parametrize("text", [LEARNABLE[0], PERTURBED[1], "n1*n2"])
 def test_copying_accuracy(text: str) -> None:
     """Test cells with a twin are right, the others as often as the majority label."""
     table = table_of(text, 23)
-    twins = theory.twin_fraction(table, 0.5)
+    twins = polynomial_forms.twin_fraction(table, 0.5)
     counts = np.bincount(table.ravel())
-    assert theory.copying_accuracy(table, 0.5) == pytest.approx(twins + (1 - twins) * max(counts) / 529, rel=1e-12)
+    assert polynomial_forms.copying_accuracy(table, 0.5) == pytest.approx(
+        twins + (1 - twins) * max(counts) / 529, rel=1e-12
+    )
 
 
 def law_twin_share(instrument: Any) -> None:
@@ -502,7 +505,7 @@ def law_twin_share(instrument: Any) -> None:
 
 
 def test_twin_share() -> None:
-    law_twin_share(instruments.twin_share)
+    law_twin_share(twin_share)
 
 
 def test_twin_share_of_what_has_no_table_is_nothing() -> None:
@@ -513,7 +516,7 @@ def test_twin_share_of_what_has_no_table_is_nothing() -> None:
     ones = torch.ones(2, 3, dtype=torch.bool)
     subject = Subject({}, torch.zeros(2, 3, 2), torch.zeros(2, 3), torch.zeros(2, 3), ones, ones, ones, ones.float(),
                       "mse", *[lambda *a: None] * 4)  # fmt: skip
-    reading = instruments.twin_share(subject)
+    reading = twin_share(subject)
     assert reading.valid is not None
     assert not reading.valid.any()
 
@@ -521,7 +524,7 @@ def test_twin_share_of_what_has_no_table_is_nothing() -> None:
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, math.nan])
 def test_twin_fraction_refuses(fraction: float) -> None:
     with pytest.raises(BadInput, match="train_fraction is"):
-        theory.twin_fraction(np.zeros((3, 3), int), fraction)
+        polynomial_forms.twin_fraction(np.zeros((3, 3), int), fraction)
 
 
 # -- the command ----------------------------------------------------------------------------------------------------------
@@ -572,7 +575,7 @@ def test_a_large_table_takes_no_python_integers() -> None:
     assert len(task.labels) == 1009**2
     row = 1009 * 500 + 77
     assert task.labels[row] == (3 * 500**2 * 77 + 500**1000) % 1009
-    assert theory.twin_fraction(np.zeros((1009, 1009), int), 0.5) == 1
+    assert polynomial_forms.twin_fraction(np.zeros((1009, 1009), int), 0.5) == 1
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import torch
 from scipy.integrate import solve_ivp
 from scipy.optimize import minimize
 
-from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
 from phasescope.lab import study_named
@@ -21,6 +20,7 @@ from phasescope.learners import PowerMLP
 from phasescope.studies.rich_and_lazy import neurons, products, relu
 from phasescope.studies.rich_and_lazy.neurons import fitting_time, foreseen
 from phasescope.testing import check_study
+from phasescope.theory import rich_lazy, rich_lazy_wide
 from phasescope.vocabulary import Array, BadInput, Member
 
 STUDY = study_named("rich-and-lazy")
@@ -36,7 +36,7 @@ def any_matrix(*shape: int, seed: int = 0) -> Array:
 # -- theory --------------------------------------------------------------------------------------------------
 
 
-def law_product_flow(velocity: Callable[[Array, float, Array], Array] = theory.product_flow) -> None:
+def law_product_flow(velocity: Callable[[Array, float, Array], Array] = rich_lazy_wide.product_flow) -> None:
     """d(A B)/dt by the product rule, for layers whose difference is delta I, of either sign and any shape."""
     for delta, shape in ((1.3, (4, 3)), (-0.7, (3, 4)), (0.4, (3, 3)), (-2.0, (3, 3))):
         rows, columns = shape
@@ -65,11 +65,11 @@ def test_one_output_is_the_neurons_flow() -> None:
     beta, gram, moment = any_matrix(3, seed=1), np.diag([1.0, 2.0, 0.5]), any_matrix(3, seed=2)
     slope = gram @ beta - moment
     for delta in (0.0, 2.0):
-        expected = theory.function_flow(beta, delta, gram, moment)
-        np.testing.assert_allclose(theory.product_flow(beta[:, None], delta, slope[:, None])[:, 0], expected)
+        expected = rich_lazy.function_flow(beta, delta, gram, moment)
+        np.testing.assert_allclose(rich_lazy_wide.product_flow(beta[:, None], delta, slope[:, None])[:, 0], expected)
 
 
-def law_entropy(entropy: Callable[[Array, float], float] = theory.hyperbolic_entropy) -> None:
+def law_entropy(entropy: Callable[[Array, float], float] = rich_lazy_wide.hyperbolic_entropy) -> None:
     """Its second derivative is 1 / sqrt(delta^2 + 4 s^2), its least value 0 at 0; the two limits."""
     for s, delta in ((0.3, 0.5), (2.0, -0.1), (0.0, 3.0)):
         h = 1e-3
@@ -88,31 +88,33 @@ def test_entropy() -> None:
 def test_least_entropy_is_least(delta: float) -> None:
     """A second route: minimize over the matrices that meet the measurements, by their null space."""
     m, y = products.measurements("any", 3, streams(4)("any"))
-    found = theory.least_entropy(m, y, delta)
+    found = rich_lazy_wide.least_entropy(m, y, delta)
     np.testing.assert_allclose(np.tensordot(m, found, 2), y, atol=1e-7)
     free = np.linalg.svd(m.reshape(len(y), -1))[2][len(y) :]
 
     def height(place: Array) -> float:
-        return theory.hyperbolic_entropy(np.linalg.svd(found + (place @ free).reshape(3, 3), compute_uv=False), delta)
+        return rich_lazy_wide.hyperbolic_entropy(
+            np.linalg.svd(found + (place @ free).reshape(3, 3), compute_uv=False), delta
+        )
 
     best = minimize(height, 0.1 * any_matrix(len(free)), method="Nelder-Mead", options={"xatol": 1e-7, "fatol": 1e-14})
     np.testing.assert_allclose(best.x, 0, atol=1e-3)
 
 
-def law_deep(coordinate: Callable[..., float] = theory.deep_null_coordinate) -> None:
+def law_deep(coordinate: Callable[..., float] = rich_lazy_wide.deep_null_coordinate) -> None:
     """Integrated weights of two to four layers end there; two layers are the balanced neuron."""
     for depth in (2, 3, 4):
         found = products.measure_deep(Member({"layers": depth, "width": 2, "horizon": 1e5}, 7), streams(7))
         beta0, _, null, solution = neurons.problem("random", streams(7)("data"))
         assert found["end"] == pytest.approx(coordinate(beta0, depth, null, solution), abs=1e-6)
         assert found["drift"] < 1e-8
-    assert coordinate(beta0, 2, null, solution) == pytest.approx(theory.null_coordinate(beta0, 0.0, null, solution))
+    assert coordinate(beta0, 2, null, solution) == pytest.approx(rich_lazy.null_coordinate(beta0, 0.0, null, solution))
     assert coordinate(beta0, 1, null, solution) == pytest.approx(beta0 @ null)
 
 
 def test_deep() -> None:
     law_deep()
-    assert theory.deep_null_coordinate(np.array([1.0, 0]), 3, np.array([0, 1.0]), 1.0) == 0
+    assert rich_lazy_wide.deep_null_coordinate(np.array([1.0, 0]), 3, np.array([0, 1.0]), 1.0) == 0
 
 
 def test_the_published_numbers_of_one_neuron() -> None:
@@ -123,12 +125,12 @@ def test_the_published_numbers_of_one_neuron() -> None:
 
 
 BAD: list[tuple[Callable[[], Any], str]] = [
-    (lambda: theory.hyperbolic_entropy(np.ones(2), 0.0), "delta is 0"),
-    (lambda: theory.hyperbolic_entropy(np.ones(2), math.inf), "delta is inf"),
-    (lambda: theory.least_entropy(np.ones((2, 2, 2)), np.array([1.0, 2.0]), 1.0), "could not be met"),
-    (lambda: theory.deep_null_coordinate(np.zeros(2), 2, np.array([1.0, 0]), 1.0), r"\|beta0\| is 0"),
-    (lambda: theory.deep_null_coordinate(np.ones(2), 0, np.array([1.0, 0]), 1.0), "layers is 0"),
-    (lambda: theory.deep_null_coordinate(np.ones(2), 2, np.ones(2), 1.0), "unit vector"),
+    (lambda: rich_lazy_wide.hyperbolic_entropy(np.ones(2), 0.0), "delta is 0"),
+    (lambda: rich_lazy_wide.hyperbolic_entropy(np.ones(2), math.inf), "delta is inf"),
+    (lambda: rich_lazy_wide.least_entropy(np.ones((2, 2, 2)), np.array([1.0, 2.0]), 1.0), "could not be met"),
+    (lambda: rich_lazy_wide.deep_null_coordinate(np.zeros(2), 2, np.array([1.0, 0]), 1.0), r"\|beta0\| is 0"),
+    (lambda: rich_lazy_wide.deep_null_coordinate(np.ones(2), 0, np.array([1.0, 0]), 1.0), "layers is 0"),
+    (lambda: rich_lazy_wide.deep_null_coordinate(np.ones(2), 2, np.ones(2), 1.0), "unit vector"),
     (lambda: products.descend([np.zeros((2, 1)), np.zeros((1, 1))], np.ones((1, 2, 1)), np.ones(1), 1.0), "time 1"),
     (lambda: PowerMLP(5, 4, embed_scale=-1.0), "embed_scale is -1"),
     (lambda: PowerMLP(5, 4, readout_scale=math.inf), "readout_scale is inf"),
@@ -242,7 +244,7 @@ def test_turning_the_published_problem_changes_nothing() -> None:
     """Its null coordinate is that of the table, whatever the seed; the solution is that of least squares."""
     for seed in (1, 2):
         beta0, seen, null, solution = neurons.problem("published", streams(seed)("data"))
-        assert theory.null_coordinate(beta0, 1.0, null, solution) == pytest.approx(-0.4063, abs=1e-4)
+        assert rich_lazy.null_coordinate(beta0, 1.0, null, solution) == pytest.approx(-0.4063, abs=1e-4)
         assert solution == pytest.approx(math.hypot(0.44, 0.88)) and abs(seen @ null) < 1e-12
     found = neurons.measure_rank_one(
         Member({"problem": "random", "delta": -1.0, "horizon": 200.0}, 1003), streams(1003)
@@ -264,7 +266,7 @@ def test_wide_networks() -> None:
 def test_a_mirror_flow_would_be_symmetric() -> None:
     """Why the entropy is not exact: a Hessian's inverse couples u_i v_j and u_j v_i, the metric of the flow does not."""
     s, delta = np.array([1.0, 0.3]), 0.1
-    coupled = theory.product_flow(np.diag(s), delta, np.array([[0.0, 1.0], [0.0, 0.0]]))
+    coupled = rich_lazy_wide.product_flow(np.diag(s), delta, np.array([[0.0, 1.0], [0.0, 0.0]]))
     assert coupled[1, 0] == 0 and coupled[0, 1] == pytest.approx(-np.hypot(delta, 2 * s).mean())
     slopes = np.arcsinh(2 * s / delta) / 2
     even, odd = (s[0] - s[1]) / (slopes[0] - slopes[1]), (s[0] + s[1]) / (slopes[0] + slopes[1])
@@ -339,7 +341,7 @@ def test_the_flow_of_a_matrix_ends_where_its_weights_do() -> None:
 
     def velocity(_: float, z: Array) -> Array:
         beta = z.reshape(3, 3)
-        return theory.product_flow(beta, 1.0, np.tensordot(np.tensordot(m, beta, 2) - y, m, 1)).ravel()
+        return rich_lazy_wide.product_flow(beta, 1.0, np.tensordot(np.tensordot(m, beta, 2) - y, m, 1)).ravel()
 
     end = solve_ivp(velocity, (0, time), np.zeros(9), method="DOP853", rtol=1e-8, atol=1e-10).y[:, -1]
     np.testing.assert_allclose(end.reshape(3, 3), a @ b, atol=1e-5)

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from phasescope.ensemble import last, measure, streams, train
-from phasescope.instruments import LEARNING, table_accuracy
+from phasescope.instruments import LEARNING
+from phasescope.instruments.logits import table_accuracy
 from phasescope.learners import PowerMLP
 from phasescope.store import Store
 from phasescope.tasks import addition

@@ -11,26 +11,22 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from phasescope import theory
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import (
-    INPUT,
+from phasescope.instruments.forward_pass import INPUT, passage
+from phasescope.instruments.partial_jacobian import exact_partial_jacobian, exact_partial_norm, kernel_slope, transfer
+from phasescope.instruments.signal import (
+    ALIVE,
     Activity,
     batch_variances,
     dead_shares,
-    exact_partial_jacobian,
-    exact_partial_norm,
     gradient_norms,
-    kernel_slope,
     kernels,
     mean_cosine,
-    passage,
     sample_cosines,
     token_cosines,
-    transfer,
 )
-from phasescope.instruments.signal import ALIVE
 from phasescope.learners import SignalNetwork
+from phasescope.theory import criticality
 from phasescope.vocabulary import BadInput
 
 
@@ -50,10 +46,10 @@ class TestKernels:
         net = deep(activation=phi, weight_variance=1.8, bias_variance=0.1)  # type: ignore[arg-type]
         with passage(net, 3 * normal(8, 1000), net.places) as found:
             measured = kernels(found).value.tolist()
-        block = theory.Block(phi, 1.8, 0.1)
+        block = criticality.Block(phi, 1.8, 0.1)
         assert measured[0] == pytest.approx(9, rel=0.05)
         for before, after in pairwise(measured):
-            assert after == pytest.approx(theory.kernel_step(block, before), rel=0.16)
+            assert after == pytest.approx(criticality.kernel_step(block, before), rel=0.16)
 
     def test_the_variance_over_the_batch_is_numpys(self) -> None:
         x = normal(7, 4)
@@ -239,8 +235,8 @@ class TestKernelSlope:
                 assert kernel_slope(found, "blocks.0", "blocks.1") == pytest.approx(expected, abs=1e-4)
 
     def test_at_a_fixed_point_it_is_chi_of_the_kernel(self) -> None:
-        block = theory.Block("tanh", 2.5, 0.2)
+        block = criticality.Block("tanh", 2.5, 0.2)
         net = deep(activation="tanh", weight_variance=2.5, bias_variance=0.2)  # type: ignore[arg-type]
         with passage(net, normal(6, 1000), net.places) as found:
             slope = kernel_slope(found, "blocks.3", "blocks.4")
-        assert slope == pytest.approx(theory.chi_kernel(block, theory.fixed_kernel(block)), abs=0.05)
+        assert slope == pytest.approx(criticality.chi_kernel(block, criticality.fixed_kernel(block)), abs=0.05)

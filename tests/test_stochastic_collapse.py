@@ -12,13 +12,13 @@ import torch
 import xarray as xr
 from torch import nn
 
-from phasescope import theory
 from phasescope.ensemble import simulate, streams
-from phasescope.instruments import independent_neurons
+from phasescope.instruments.neuron_independence import independent_neurons
 from phasescope.lab import study_named
 from phasescope.studies.stochastic_collapse import networks, walks
 from phasescope.studies.stochastic_collapse.claims import slope, slope_error, threshold
 from phasescope.testing import check_study
+from phasescope.theory import stochastic_collapse
 from phasescope.vocabulary import Member
 
 STUDY = study_named("stochastic-collapse")
@@ -71,7 +71,7 @@ def test_quartic_follows_the_exact_solution() -> None:
     noise = np.concatenate([streams(5)("noise", i).standard_normal((250, 400)) for i in range(8)])
     start = 2 * streams(5)("start").standard_normal(400)
     for row, zeta in enumerate((1.0, 2.5)):
-        exact = theory.quartic_path(start, np.sqrt(dt) * noise, 1.5, zeta, dt)[-1]
+        exact = stochastic_collapse.quartic_path(start, np.sqrt(dt) * noise, 1.5, zeta, dt)[-1]
         assert found["log_square"][row, 0] == pytest.approx(np.median(np.log10(exact**2)), abs=0.06)
 
 
@@ -220,7 +220,7 @@ def test_pocket_claims_ask_for_what_is_measured() -> None:
     s = STUDY.scales["pocket"]
     quartic = STUDY.experiments(s)["quartic"]
     assert 100.0 in [round(t, 9) for t in quartic.quantities[0].coords["time"]]
-    assert theory.critical_singular_value(s.learning_rate / s.samples, 20.0) * 0.7 > 0.4
+    assert stochastic_collapse.critical_singular_value(s.learning_rate / s.samples, 20.0) * 0.7 > 0.4
 
 
 @pytest.mark.slow
@@ -233,7 +233,7 @@ def test_walkers_have_the_exact_stationary_law() -> None:
     )  # fmt: skip
     found = simulate(chosen)
     assert float(found.mean_absolute.sel(zeta=1.0).mean()) == pytest.approx(
-        theory.quartic_mean_absolute(1.5, 1.0), abs=0.01
+        stochastic_collapse.quartic_mean_absolute(1.5, 1.0), abs=0.01
     )
 
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 
-from phasescope import theory
+from phasescope.theory import stochastic_collapse
 from phasescope.vocabulary import BadInput
 
 
@@ -37,33 +37,33 @@ def law_rate_of_steps(rate: Callable[[float, float, float], float]) -> None:
 
 
 def test_rate_of_steps() -> None:
-    law_rate_of_steps(theory.collapse_rate)
+    law_rate_of_steps(stochastic_collapse.collapse_rate)
 
 
 def test_small_steps_are_the_sde() -> None:
     """Two formulas meet: the series where (a/b)^2 is moderate, the expansion where it is huge, the limit of step 0."""
     for noise in (0.5, 1.7, 3.0):
-        limit = theory.collapse_rate(1.5, noise)
-        errors = [abs(theory.collapse_rate(1.5, noise, step) - limit) for step in (1e-3, 1e-5, 1e-10)]
+        limit = stochastic_collapse.collapse_rate(1.5, noise)
+        errors = [abs(stochastic_collapse.collapse_rate(1.5, noise, step) - limit) for step in (1e-3, 1e-5, 1e-10)]
         assert errors[0] < 0.1 and errors[1] < 1e-3 and errors[2] < 1e-5
-    below, at = (theory.collapse_rate(0.0, f / 300, 1.0) for f in (1 - 1e-9, 1 + 1e-9))
+    below, at = (stochastic_collapse.collapse_rate(0.0, f / 300, 1.0) for f in (1 - 1e-9, 1 + 1e-9))
     assert below == pytest.approx(at, rel=1e-8)
-    assert theory.collapse_rate(0.3, 0.0, 0.1) == pytest.approx(math.log(1.03) / 0.1)
+    assert stochastic_collapse.collapse_rate(0.3, 0.0, 0.1) == pytest.approx(math.log(1.03) / 0.1)
 
 
 def test_attractivity_is_minus_the_rate() -> None:
     """The quartic has L'' = -mu and D = zeta^2 x^2 / 2, so D'' = zeta^2."""
-    assert theory.attractivity(-1.5, 2.0**2) == -theory.collapse_rate(1.5, 2.0)
+    assert stochastic_collapse.attractivity(-1.5, 2.0**2) == -stochastic_collapse.collapse_rate(1.5, 2.0)
 
 
 def test_threshold() -> None:
-    assert theory.collapse_threshold(1.5) == pytest.approx(math.sqrt(3))
+    assert stochastic_collapse.collapse_threshold(1.5) == pytest.approx(math.sqrt(3))
     for step in (0.0025, 0.02, 0.1):
-        found = theory.collapse_threshold(1.5, step)
-        assert abs(theory.collapse_rate(1.5, found, step)) < 1e-8
+        found = stochastic_collapse.collapse_threshold(1.5, step)
+        assert abs(stochastic_collapse.collapse_rate(1.5, found, step)) < 1e-8
         assert found < math.sqrt(3)  # steps collapse a little earlier
     with pytest.raises(BadInput, match="smaller step"):
-        theory.collapse_threshold(1.5, 1.0)
+        stochastic_collapse.collapse_threshold(1.5, 1.0)
 
 
 @settings(max_examples=30, deadline=None)
@@ -81,25 +81,31 @@ def test_stationary_law(mu: float, share: float) -> None:
 
         def g(u: float) -> float:
             x = u**n
-            return 2 * f(x) * float(theory.quartic_density(np.array(x), mu, zeta)) * n * u ** (n - 1) if u > 0 else 0.0
+            return (
+                2 * f(x) * float(stochastic_collapse.quartic_density(np.array(x), mu, zeta)) * n * u ** (n - 1)
+                if u > 0
+                else 0.0
+            )
 
         return quad(g, 0, top, points=inner or None, limit=400)[0]
 
     assert mean(lambda x: 1.0) == pytest.approx(1, abs=1e-6)
-    assert mean(lambda x: x) == pytest.approx(theory.quartic_mean_absolute(mu, zeta), rel=1e-6)
-    assert mean(lambda x: x * x) == pytest.approx(theory.quartic_mean_square(mu, zeta), rel=1e-5, abs=1e-9)
+    assert mean(lambda x: x) == pytest.approx(stochastic_collapse.quartic_mean_absolute(mu, zeta), rel=1e-6)
+    assert mean(lambda x: x * x) == pytest.approx(stochastic_collapse.quartic_mean_square(mu, zeta), rel=1e-5, abs=1e-9)
     assert mean(lambda x: 1.0, 0.7 * scale) == pytest.approx(
-        theory.quartic_share_below(0.7 * scale, mu, zeta), abs=1e-6
+        stochastic_collapse.quartic_share_below(0.7 * scale, mu, zeta), abs=1e-6
     )
     x, h = np.array([0.6, 1.1]) * scale, 1e-5
-    diffusion = [zeta**2 * (x + d) ** 2 / 2 * theory.quartic_density(x + d, mu, zeta) for d in (-h, h)]
-    flow = (mu * x - x**3) * theory.quartic_density(x, mu, zeta) - (diffusion[1] - diffusion[0]) / (2 * h)
+    diffusion = [zeta**2 * (x + d) ** 2 / 2 * stochastic_collapse.quartic_density(x + d, mu, zeta) for d in (-h, h)]
+    flow = (mu * x - x**3) * stochastic_collapse.quartic_density(x, mu, zeta) - (diffusion[1] - diffusion[0]) / (2 * h)
     assert np.abs(flow).max() < 1e-6 * max(1.0, mu)
 
 
 def test_the_number_of_the_facts() -> None:
-    assert theory.quartic_mean_absolute(1.5, 1.0) == pytest.approx(0.8862, abs=5e-5)  # sqrt(pi) / 2; measured .8852
-    rates = [theory.critical_singular_value(3 / 1024, sigma) for sigma in (5, 10, 15, 20)]
+    assert stochastic_collapse.quartic_mean_absolute(1.5, 1.0) == pytest.approx(
+        0.8862, abs=5e-5
+    )  # sqrt(pi) / 2; measured .8852
+    rates = [stochastic_collapse.critical_singular_value(3 / 1024, sigma) for sigma in (5, 10, 15, 20)]
     assert rates == pytest.approx([0.0366, 0.1465, 0.330, 0.586], abs=5e-4)  # facts, section 5
 
 
@@ -122,10 +128,12 @@ def law_exact_path(path: Callable[..., np.ndarray]) -> None:
 
 
 def test_exact_path() -> None:
-    law_exact_path(theory.quartic_path)
-    still = theory.quartic_path(np.array([0.3]), np.zeros((1000, 1)), 1.5, 0.0, 0.01)[:, 0]
+    law_exact_path(stochastic_collapse.quartic_path)
+    still = stochastic_collapse.quartic_path(np.array([0.3]), np.zeros((1000, 1)), 1.5, 0.0, 0.01)[:, 0]
     times = np.arange(1001) * 0.01
-    assert still**2 == pytest.approx(theory.mode_strength(times, 1.5, 0.09), rel=1e-4)  # no noise: x^2 is logistic
+    assert still**2 == pytest.approx(
+        stochastic_collapse.mode_strength(times, 1.5, 0.09), rel=1e-4
+    )  # no noise: x^2 is logistic
 
 
 @pytest.mark.parametrize(("s", "critical"), [(1.2, 0.0), (0.5, 0.5), (0.2, 0.586), (1.0, 0.3)])
@@ -133,11 +141,11 @@ def test_mode_strength_solves_its_equation(s: float, critical: float) -> None:
     """d y / dt = 2 y (s_eff - y) by an integrator that knows no formula."""
     times = np.linspace(0, 10, 21)
     found = solve_ivp(lambda t, y: 2 * y * (s - critical - y), (0, 10), [0.8], t_eval=times, rtol=1e-10, atol=1e-14)
-    assert theory.mode_strength(times, s, 0.8, critical) == pytest.approx(found.y[0], rel=1e-7)
+    assert stochastic_collapse.mode_strength(times, s, 0.8, critical) == pytest.approx(found.y[0], rel=1e-7)
 
 
 def test_mode_strength_is_lost_without_overflow() -> None:
-    assert theory.mode_strength(np.array([0.0, 1e6]), 0.1, 1.0, 0.5).tolist() == [1.0, 0.0]
+    assert stochastic_collapse.mode_strength(np.array([0.0, 1e6]), 0.1, 1.0, 0.5).tolist() == [1.0, 0.0]
 
 
 def test_the_papers_curve_lies_between_two_means() -> None:
@@ -146,8 +154,8 @@ def test_the_papers_curve_lies_between_two_means() -> None:
     dt, steps = 0.01, 600
     noise = math.sqrt(dt) * g.standard_normal((steps, 8_000))
     zeta = math.sqrt(2 * 0.4)
-    square = theory.quartic_path(np.ones(8_000), noise, 0.9, zeta, dt)[::50] ** 2
-    curve = theory.mode_strength(np.arange(0, steps + 1, 50) * dt, 0.9, 1.0, 0.4)
+    square = stochastic_collapse.quartic_path(np.ones(8_000), noise, 0.9, zeta, dt)[::50] ** 2
+    curve = stochastic_collapse.mode_strength(np.arange(0, steps + 1, 50) * dt, 0.9, 1.0, 0.4)
     error = 4 * square.std(1) / math.sqrt(8_000) + 1e-12
     typical = np.exp(np.log(square).mean(1))
     assert (typical <= curve * (1 + 4 * np.log(square).std(1) / math.sqrt(8_000)) + 1e-12).all()
@@ -173,30 +181,32 @@ def law_neuron_rates(rates: Callable[..., tuple[float, float]]) -> None:
 
 
 def test_neuron_rates() -> None:
-    law_neuron_rates(theory.neuron_rates)
+    law_neuron_rates(stochastic_collapse.neuron_rates)
     x, y = np.array([1.0, -2.0, 0.5]), np.array([0.9, -2.2, 0.4])
-    at = 2 * theory.neuron_threshold(x, y)
-    assert theory.neuron_rates(x, y, at)[0] == pytest.approx(0, abs=1e-12)
-    coarse = theory.neuron_rates(x, y, 3.0, 1.0, 0.01)
+    at = 2 * stochastic_collapse.neuron_threshold(x, y)
+    assert stochastic_collapse.neuron_rates(x, y, at)[0] == pytest.approx(0, abs=1e-12)
+    coarse = stochastic_collapse.neuron_rates(x, y, 3.0, 1.0, 0.01)
     pull, size = (x * y).mean(), (x * x).mean()
-    assert coarse == tuple(theory.collapse_rate(sign * pull, np.sqrt(3 * size), 0.01) for sign in (1, -1))
-    assert theory.neuron_rates(x, y, 1.01 * at)[0] < 0 < theory.neuron_rates(x, y, 0.99 * at)[0]
+    assert coarse == tuple(stochastic_collapse.collapse_rate(sign * pull, np.sqrt(3 * size), 0.01) for sign in (1, -1))
+    assert (
+        stochastic_collapse.neuron_rates(x, y, 1.01 * at)[0] < 0 < stochastic_collapse.neuron_rates(x, y, 0.99 * at)[0]
+    )
 
 
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda: theory.collapse_rate(1.0, -1.0), "noise is -1.0: .* >= 0"),
-        (lambda: theory.collapse_rate(math.nan, 1.0), "finite"),
-        (lambda: theory.collapse_threshold(0.0), "drift is 0.0: .* above 0"),
-        (lambda: theory.quartic_density(np.ones(2), 1.5, 1.8), "zeta\\^2 < 2 mu"),
-        (lambda: theory.quartic_mean_absolute(1.5, 0.0), "0 < zeta\\^2"),
-        (lambda: theory.quartic_mean_square(1.5, -1.0), ">= 0"),
-        (lambda: theory.quartic_path(np.ones(1), np.ones((2, 1)), 1.0, 1.0, 0.0), "dt is 0"),
-        (lambda: theory.critical_singular_value(0.0, 1.0), "rate is 0.0: .* above 0"),
-        (lambda: theory.mode_strength(np.ones(1), 1.0, 0.0), "start is 0.0: .* above 0"),
-        (lambda: theory.neuron_threshold(np.zeros(3), np.ones(3)), "all inputs are 0"),
-        (lambda: theory.neuron_rates(np.ones(3), np.ones(3), -1.0), ">= 0"),
+        (lambda: stochastic_collapse.collapse_rate(1.0, -1.0), "noise is -1.0: .* >= 0"),
+        (lambda: stochastic_collapse.collapse_rate(math.nan, 1.0), "finite"),
+        (lambda: stochastic_collapse.collapse_threshold(0.0), "drift is 0.0: .* above 0"),
+        (lambda: stochastic_collapse.quartic_density(np.ones(2), 1.5, 1.8), "zeta\\^2 < 2 mu"),
+        (lambda: stochastic_collapse.quartic_mean_absolute(1.5, 0.0), "0 < zeta\\^2"),
+        (lambda: stochastic_collapse.quartic_mean_square(1.5, -1.0), ">= 0"),
+        (lambda: stochastic_collapse.quartic_path(np.ones(1), np.ones((2, 1)), 1.0, 1.0, 0.0), "dt is 0"),
+        (lambda: stochastic_collapse.critical_singular_value(0.0, 1.0), "rate is 0.0: .* above 0"),
+        (lambda: stochastic_collapse.mode_strength(np.ones(1), 1.0, 0.0), "start is 0.0: .* above 0"),
+        (lambda: stochastic_collapse.neuron_threshold(np.zeros(3), np.ones(3)), "all inputs are 0"),
+        (lambda: stochastic_collapse.neuron_rates(np.ones(3), np.ones(3), -1.0), ">= 0"),
     ],
 )
 def test_outside_the_domain(call: Callable[[], object], words: str) -> None:
@@ -205,4 +215,4 @@ def test_outside_the_domain(call: Callable[[], object], words: str) -> None:
 
 
 def test_collapsed_share_beyond_the_threshold_is_one() -> None:
-    assert theory.quartic_share_below(1e-9, 1.5, 2.0) == 1.0
+    assert stochastic_collapse.quartic_share_below(1e-9, 1.5, 2.0) == 1.0

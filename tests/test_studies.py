@@ -228,7 +228,7 @@ def test_a_cell_of_one_dataset_and_of_several() -> None:
 def test_what_was_read_at_the_end_of_a_network_that_diverged_is_missing() -> None:
     grid, recipe = ps.Grid({"lr": [0.01, 1e25]}, seeds=2), ps.Recipe(optimizer="sgd", steps=30)
     found = ps.train(ps.learners.PowerMLP(7, 8), ps.tasks.addition(7), grid, recipe, [],
-                     at_end=[ps.instruments.weight_norm, ps.instruments.frequency_census])  # fmt: skip
+                     at_end=[ps.instruments.norms.weight_norm, ps.instruments.fourier.frequency_census])  # fmt: skip
     assert (found.fate.sel(lr=1e25) == "diverged").all()
     assert found.weight_norm.sel(lr=1e25).isnull().all() and found.weight_norm.sel(lr=0.01).notnull().all()
     assert found.frequency_census.sel(lr=1e25).isnull().all()

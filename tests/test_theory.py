@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from phasescope import theory
 from phasescope.tasks import addition, division, function
+from phasescope.theory import chance, modular_addition
 from phasescope.vocabulary import BadInput, Member
 
 NOBODY = Member({}, 0)
@@ -21,8 +21,8 @@ def test_squared_error_and_deviation() -> None:
     amplitudes = [1.0, *[0.25] * 4, *[0.5] * 3]  # each with a random phase: mean square a^2 / 2
     for width in (10, 50, 500):
         noise = (2 / width) ** 2 * width * sum(a * a / 2 for a in amplitudes)
-        assert theory.expected_squared_error(width) == pytest.approx(noise, rel=1e-12)
-        assert theory.wrong_logit_deviation(width) == pytest.approx(2 / math.sqrt(width), rel=1e-12)
+        assert modular_addition.expected_squared_error(width) == pytest.approx(noise, rel=1e-12)
+        assert modular_addition.wrong_logit_deviation(width) == pytest.approx(2 / math.sqrt(width), rel=1e-12)
 
 
 def test_the_nine_cosines() -> None:
@@ -39,13 +39,13 @@ def test_the_nine_cosines() -> None:
 def test_phase_error_factor(d: float) -> None:
     """The mean of cos(e) over e uniform in (-d, d), by a Riemann sum; values of [M] in facts 1.2: .901 at pi/4."""
     errors = (np.arange(200_000) + 0.5) / 200_000 * 2 * d - d
-    assert theory.correct_logit_factor(d) == pytest.approx(float(np.cos(errors).mean()), abs=1e-9)
+    assert modular_addition.correct_logit_factor(d) == pytest.approx(float(np.cos(errors).mean()), abs=1e-9)
 
 
 def test_unit_logit_scale() -> None:
     """A^3 times N neurons times the surviving amplitude 1/2 is 1; the misprinted exponent -1/3 gives 7e7 / N^2."""
     for width in (1, 7, 500):
-        assert theory.unit_logit_scale(width) ** 3 * width / 2 == pytest.approx(1, rel=1e-12)
+        assert modular_addition.unit_logit_scale(width) ** 3 * width / 2 == pytest.approx(1, rel=1e-12)
 
 
 def law_width_inverts_accuracy(width_needed: Callable[..., int]) -> None:
@@ -53,21 +53,21 @@ def law_width_inverts_accuracy(width_needed: Callable[..., int]) -> None:
     for p in (11, 31, 97):
         for accuracy in (0.5, 0.9, 0.99, 0.9999):
             width = width_needed(p, accuracy)
-            assert theory.expected_accuracy(p, width) >= accuracy
-            assert width == 1 or theory.expected_accuracy(p, width - 1) < accuracy
+            assert modular_addition.expected_accuracy(p, width) >= accuracy
+            assert width == 1 or modular_addition.expected_accuracy(p, width - 1) < accuracy
 
 
 def test_width_needed() -> None:
-    law_width_inverts_accuracy(theory.width_needed)
+    law_width_inverts_accuracy(modular_addition.width_needed)
 
 
 def test_accuracy_is_monotone() -> None:
     """Wider is better, a larger modulus is harder, and it goes from chance to 1."""
     for p in (5, 23, 97):
-        values = [theory.expected_accuracy(p, width) for width in (1, 10, 25, 50, 100, 200, 500)]
+        values = [modular_addition.expected_accuracy(p, width) for width in (1, 10, 25, 50, 100, 200, 500)]
         assert (np.diff(values) > 0).all() or values[-1] == pytest.approx(1, abs=1e-9)
         assert 1 / p < values[0] < values[-1] <= 1 + 1e-9
-    widths = [theory.width_needed(p) for p in (5, 11, 23, 59, 97, 197)]
+    widths = [modular_addition.width_needed(p) for p in (5, 11, 23, 59, 97, 197)]
     assert (np.diff(widths) > 0).all()
 
 
@@ -76,7 +76,9 @@ def test_expected_accuracy_is_the_simulation(p: int, width: int) -> None:
     """P(1 + s x_0 > s max of p - 1), drawn: within 4 standard errors."""
     g, s, n = np.random.default_rng(0), 2 / math.sqrt(width), 40_000
     right = 1 + s * g.standard_normal(n) > s * g.standard_normal((p - 1, n)).max(0)
-    assert abs(theory.expected_accuracy(p, width) - right.mean()) < 4 * math.sqrt(right.mean() * (1 - right.mean()) / n)
+    assert abs(modular_addition.expected_accuracy(p, width) - right.mean()) < 4 * math.sqrt(
+        right.mean() * (1 - right.mean()) / n
+    )
 
 
 @pytest.mark.parametrize("p", [3, 5, 11, 97])
@@ -86,7 +88,7 @@ def test_one_branch_share(p: int) -> None:
     for r in range(p):
         roots.setdefault(r * r % p, r)
     answered = sum(roots[(n + m) ** 2 % p] == (n + m) % p for n in range(p) for m in range(p))
-    assert theory.one_branch_accuracy(p) == pytest.approx(answered / p**2, rel=1e-12)
+    assert modular_addition.one_branch_accuracy(p) == pytest.approx(answered / p**2, rel=1e-12)
 
 
 @pytest.mark.parametrize("p", [2, 5, 6, 23])
@@ -97,12 +99,12 @@ def test_majority_share(p: int) -> None:
     for n in range(p):
         for m in range(p):
             counts[(n * n + m * m + n * m) % p] += 1
-    assert theory.majority_share(table.law(NOBODY)) == max(counts) / p**2
-    assert theory.majority_share(addition(p).law(NOBODY)) == theory.chance_level(addition(p).law(NOBODY)) == 1 / p
+    assert chance.majority_share(table.law(NOBODY)) == max(counts) / p**2
+    assert chance.majority_share(addition(p).law(NOBODY)) == chance.chance_level(addition(p).law(NOBODY)) == 1 / p
 
 
 def test_majority_leaves_out_what_has_no_answer() -> None:
-    assert theory.majority_share(division(5).law(NOBODY)) == 4 / 20
+    assert chance.majority_share(division(5).law(NOBODY)) == 4 / 20
 
 
 @pytest.mark.parametrize("p", [3, 4, 5, 10, 11, 23, 30, 59, 97])
@@ -111,7 +113,7 @@ def test_random_participation(p: int) -> None:
     power = np.abs(np.fft.rfft(np.random.default_rng(p).standard_normal((20_000, p)))) ** 2
     simulated = (power**2).sum(1) / power.sum(1) ** 2
     error = simulated.std() / np.sqrt(len(simulated))
-    assert abs(theory.random_participation(p) - simulated.mean()) < 4 * error
+    assert abs(chance.random_participation(p) - simulated.mean()) < 4 * error
     z = 2 - p % 2
     n = (p - z) // 2
 
@@ -119,26 +121,32 @@ def test_random_participation(p: int) -> None:
         of_complex = 2 * n * (1 + t) ** (-n - 2) * (1 + 2 * t) ** (-z / 2)
         return t * (of_complex + 3 * z * (1 + 2 * t) ** (-2 - z / 2) * (1 + t) ** -n)
 
-    assert theory.random_participation(p) == pytest.approx(quad(mean, 0, np.inf, epsrel=1e-11)[0], rel=1e-9)
-    assert theory.pure_participation() == 1
+    assert chance.random_participation(p) == pytest.approx(quad(mean, 0, np.inf, epsrel=1e-11)[0], rel=1e-9)
+    assert chance.pure_participation() == 1
 
 
 def test_random_participation_at_its_ends() -> None:
     """For large p the limit 4 / (p + 1), approached as 1 - 1 / p, without a digit lost."""
     for p in (10**4, 10**6 + 1, 10**15):
-        assert theory.random_participation(p) * (p + 1) / 4 == pytest.approx(1 - 1 / p, abs=25 / p**2 + 1e-14)
+        assert chance.random_participation(p) * (p + 1) / 4 == pytest.approx(1 - 1 / p, abs=25 / p**2 + 1e-14)
 
 
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: theory.random_participation(2), "p is 2: give a whole number from 3"),
-        (lambda: theory.width_needed(97, 1.0), "accuracy is 1.0: give a finite number above 0 and below 1."),
-        (lambda: theory.width_needed(10, 0.1), "accuracy is 0.1: it must lie between chance"),
-        (lambda: theory.addition_weights(1, 5, np.random.default_rng(0)), "p is 1: give a whole number from 2"),
-        (lambda: theory.addition_weights(5, 0, np.random.default_rng(0)), "width is 0: give a whole number from 1"),
+        (lambda: chance.random_participation(2), "p is 2: give a whole number from 3"),
+        (lambda: modular_addition.width_needed(97, 1.0), "accuracy is 1.0: give a finite number above 0 and below 1."),
+        (lambda: modular_addition.width_needed(10, 0.1), "accuracy is 0.1: it must lie between chance"),
         (
-            lambda: theory.composed_addition_weights(
+            lambda: modular_addition.addition_weights(1, 5, np.random.default_rng(0)),
+            "p is 1: give a whole number from 2",
+        ),
+        (
+            lambda: modular_addition.addition_weights(5, 0, np.random.default_rng(0)),
+            "width is 0: give a whole number from 1",
+        ),
+        (
+            lambda: modular_addition.composed_addition_weights(
                 5, 4, np.random.default_rng(0), outer=lambda n: n, branches="both"
             ),
             "branches is 'both': choose one of one, all.",

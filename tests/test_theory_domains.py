@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from phasescope import BadInput, theory
+from phasescope import BadInput
+from phasescope.subjects import public
+from phasescope.theory import criticality, transformer_signal
 from phasescope.vocabulary import Law
 
+THEORY = public("phasescope.theory")
 RNG = np.random.default_rng(0)
-BLOCK = theory.Block("tanh", 1.5, 0.1)
-RELU = theory.Block("relu", 1.2, 0.1)
-TOKENS = theory.TransformerBlock(0.3, 0.3, 1.5)
+BLOCK = criticality.Block("tanh", 1.5, 0.1)
+RELU = criticality.Block("relu", 1.2, 0.1)
+TOKENS = transformer_signal.TransformerBlock(0.3, 0.3, 1.5)
 ADD = (np.arange(5)[:, None] + np.arange(5)) % 5
 SUM = {(1, 0): 1, (0, 1): 1}
 LAW = Law("a sum", 5, 2, 0.5, 0.0, ADD)
@@ -57,8 +60,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "critical_weights": {"phi": "erf", "kernel": 0.5, "norm": "none", "residual": 0.0},
     "critical_bias": {"phi": "erf", "weight_variance": 1.2, "norm": "none", "residual": 0.0},
     "critical_points": {"phi": "erf", "residual": 0.0},
-    "critical_exponent": {"block": theory.Block("relu", 2.0), "kernel": 1.0},
-    "stretched_length": {"block": theory.Block("erf", 1.0, residual=1.0)},
+    "critical_exponent": {"block": criticality.Block("relu", 2.0), "kernel": 1.0},
+    "stretched_length": {"block": criticality.Block("erf", 1.0, residual=1.0)},
     "relu_gain": {"weight_variance": 2.0, "negative_slope": 0.1},
     "target_scale": {"gain": 2.0, "residual": 0.1}, "contraction": {"rate": 0.1, "gain": 2.0, "residual": 0.1},
     "autoinit_step": {"scale": 1.0, "rate": 0.1, "gain": 2.0, "loss": "log", "residual": 0.1},
@@ -183,12 +186,12 @@ def numbers_in(found: Any) -> Iterator[float]:
 
 
 def test_every_public_function_is_called_here() -> None:
-    public = {name for name in theory.__all__ if callable(getattr(theory, name))}
-    assert public - RESULTS == set(CALLS)
+    named = {name for name, value in THEORY.items() if callable(value)}
+    assert named - RESULTS == set(CALLS)
     for name, arguments in CALLS.items():
-        names = [p.name for p in inspect.signature(getattr(theory, name)).parameters.values() if p.name != "process"]
+        names = [p.name for p in inspect.signature(THEORY[name]).parameters.values() if p.name != "process"]
         assert set(names) <= set(arguments), name
-        getattr(theory, name)(**arguments)
+        THEORY[name](**arguments)
 
 
 def outcome(call: Any, arguments: dict[str, Any]) -> tuple[Any, str]:
@@ -204,13 +207,13 @@ def test_a_function_that_takes_no_array_is_refused() -> None:
     assert len(functions) >= 4
     for name, argument in functions:
         for bad in (lambda: 1.0, lambda values, other: values):
-            _, said = outcome(getattr(theory, name), {**CALLS[name], argument: bad})
+            _, said = outcome(THEORY[name], {**CALLS[name], argument: bad})
             assert said.startswith(argument) and "must be a function of" in said, (name, argument)
 
 
 @pytest.mark.parametrize(("name", "argument"), list(cases()))
 def test_outside_its_domain_it_refuses(name: str, argument: str) -> None:
-    call, right = getattr(theory, name), CALLS[name]
+    call, right = THEORY[name], CALLS[name]
     given = right[argument]
     for bad in [*WRONG_TYPES, NAN, [NAN], [[NAN, 1.0]], *EXTREMES]:
         if (bad is None and argument in MAY_BE_NONE) or (callable(bad) and callable(given)):
@@ -239,7 +242,7 @@ MAY_BE_UNKNOWN = {"break_even_angle", "finite_source_break_even", "critical_poin
 
 @pytest.mark.parametrize("name", CALLS)
 def test_numbers_of_numpy_are_numbers(name: str) -> None:
-    call, right = getattr(theory, name), CALLS[name]
+    call, right = THEORY[name], CALLS[name]
     if any(isinstance(value, np.random.Generator) for value in right.values()):
         return
 

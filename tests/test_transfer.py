@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 import torch
 
-from phasescope import theory
 from phasescope.ensemble import streams, train
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import test_loss as loss_on_test
+from phasescope.instruments.logits import test_loss as loss_on_test
 from phasescope.lab import study_named
 from phasescope.learners import DeepLinear
 from phasescope.learners.linear import descend
 from phasescope.studies.transfer_phase_diagram import draws, relu
 from phasescope.tasks import LinearTarget
 from phasescope.testing import check_study
+from phasescope.theory import linear_transfer
 from phasescope.vocabulary import Array, BadInput, Grid, Member, Recipe
 
 STUDY = study_named("transfer-phase-diagram")
@@ -36,35 +36,37 @@ TINY = {"dimension": 20, "draws": 3, "seeds": 2, "gammas": (0.4,), "degrees": (0
 @pytest.mark.parametrize(("gamma", "risk"), [(0.25, 0.7635), (0.5, 0.5408), (0.75, 0.3750), (1.5, 0.0816), (2.0, 0.0404)])  # fmt: skip
 def test_scratch_risk_at_finite_size(gamma: float, risk: float) -> None:
     """The numbers that 300 draws confirmed at d = 100 and noise 0.2, and the limit of large d."""
-    assert theory.scratch_risk(round(gamma * 100), 100, 0.2) == pytest.approx(risk, abs=6e-5)
-    assert theory.scratch_risk(round(gamma * 10**6), 10**6, 0.2) == pytest.approx(
-        theory.scratch_risk_limit(gamma, 0.2), abs=1e-5
+    assert linear_transfer.scratch_risk(round(gamma * 100), 100, 0.2) == pytest.approx(risk, abs=6e-5)
+    assert linear_transfer.scratch_risk(round(gamma * 10**6), 10**6, 0.2) == pytest.approx(
+        linear_transfer.scratch_risk_limit(gamma, 0.2), abs=1e-5
     )
 
 
 def test_contours_are_the_zeros_of_transferability() -> None:
     """At 45 degrees and noise 0.2: 0.549, 0.911 and 1.080; none below 1 at less than arccos(1 - noise)."""
-    (low, high), (above, end) = theory.negative_transfer(HALF, 0.2)
+    (low, high), (above, end) = linear_transfer.negative_transfer(HALF, 0.2)
     assert (round(low, 3), round(high, 3), round(above, 3), end) == (0.549, 0.911, 1.08, math.inf)
     for edge in (low, high, above):
-        assert theory.linear_transferability(edge, HALF, 0.2) == pytest.approx(0, abs=1e-12)
+        assert linear_transfer.linear_transferability(edge, HALF, 0.2) == pytest.approx(0, abs=1e-12)
     for gamma in np.linspace(0.05, 3, 60):
         if gamma != 1:
-            inside = any(a < gamma < b for a, b in theory.negative_transfer(HALF, 0.2))
-            assert (theory.linear_transferability(gamma, HALF, 0.2) < 0) == inside
+            inside = any(a < gamma < b for a, b in linear_transfer.negative_transfer(HALF, 0.2))
+            assert (linear_transfer.linear_transferability(gamma, HALF, 0.2) < 0) == inside
     edge = math.acos(0.8)
-    assert len(theory.negative_transfer(edge - 1e-6, 0.2)) == 1
-    assert len(theory.negative_transfer(edge + 1e-6, 0.2)) == 2
-    assert theory.negative_transfer(0.0, 0.2) == ()
+    assert len(linear_transfer.negative_transfer(edge - 1e-6, 0.2)) == 1
+    assert len(linear_transfer.negative_transfer(edge + 1e-6, 0.2)) == 2
+    assert linear_transfer.negative_transfer(0.0, 0.2) == ()
 
 
 def test_linear_transfer_risk_is_one_feature() -> None:
-    assert theory.linear_transfer_risk(50, HALF, 0.2) == pytest.approx(0.5 + 0.54 / 48)
-    assert theory.feature_transfer_risk(50, 1, 0.5, 0.2) == pytest.approx(theory.linear_transfer_risk(50, HALF, 0.2))
+    assert linear_transfer.linear_transfer_risk(50, HALF, 0.2) == pytest.approx(0.5 + 0.54 / 48)
+    assert linear_transfer.feature_transfer_risk(50, 1, 0.5, 0.2) == pytest.approx(
+        linear_transfer.linear_transfer_risk(50, HALF, 0.2)
+    )
 
 
 def test_ridge_probe_values() -> None:
-    found = [round(theory.ridge_probe_risk(HALF, p), 3) for p in (0, 0.1, 0.3, 0.5)]
+    found = [round(linear_transfer.ridge_probe_risk(HALF, p), 3) for p in (0, 0.1, 0.3, 0.5)]
     assert found == [0.5, 0.504, 0.527, 0.556]
 
 
@@ -76,7 +78,7 @@ def kept_share_by_iteration(kept: float, learnt: float, source: float, layers: i
     return c
 
 
-def law_kept_share(share: Callable[..., float] = theory.kept_share) -> None:
+def law_kept_share(share: Callable[..., float] = linear_transfer.kept_share) -> None:
     """The share is the balance's fixed point, for any depth and length of the source."""
     for layers in (2, 3, 5):
         for kept, learnt, source in ((0.5, 1.5, 1.0), (0.75, 0.26333, 1.0), (0.0, 0.4, 1.0), (0.3, 0.0, 2.0)):
@@ -84,13 +86,13 @@ def law_kept_share(share: Callable[..., float] = theory.kept_share) -> None:
             assert share(kept, learnt, source=source, layers=layers) == pytest.approx(expected, abs=1e-8)
 
 
-def law_contours(edges: Callable[[float, float], Any] = theory.negative_transfer) -> None:
+def law_contours(edges: Callable[[float, float], Any] = linear_transfer.negative_transfer) -> None:
     """Linear transfer loses inside the intervals and nowhere else."""
     for angle in (0.3, HALF, 1.2):
         for gamma in np.linspace(0.05, 3, 60):
             if gamma != 1:
                 inside = any(a < gamma < b for a, b in edges(angle, 0.2))
-                assert (theory.linear_transferability(gamma, angle, 0.2) < 0) == inside
+                assert (linear_transfer.linear_transferability(gamma, angle, 0.2) < 0) == inside
 
 
 def test_kept_share() -> None:
@@ -103,51 +105,55 @@ def test_contours() -> None:
 
 def test_kept_share_published_values() -> None:
     """1.005 at gamma 1/4 and noise 0.2; 1.225 and break-even at 52.2 degrees at gamma 1/2 and noise 1; 1 without noise."""
-    assert round(theory.kept_share_limit(0.25, 0.2), 3) == 1.005
-    assert round(theory.kept_share_limit(0.5, 1.0), 3) == 1.225
-    assert round(math.degrees(theory.break_even_angle(0.5, 1.0)), 1) == 52.2
+    assert round(linear_transfer.kept_share_limit(0.25, 0.2), 3) == 1.005
+    assert round(linear_transfer.kept_share_limit(0.5, 1.0), 3) == 1.225
+    assert round(math.degrees(linear_transfer.break_even_angle(0.5, 1.0)), 1) == 52.2
     for gamma in (0.1, 0.5, 0.9):
         for layers in (2, 4):
-            assert theory.kept_share_limit(gamma, 0.0, layers=layers) == pytest.approx(1)
-        assert theory.balanced_fine_tuning(gamma, 0.7, 0.0) == pytest.approx(
-            theory.fine_tuning_transferability(gamma, 0.7)
+            assert linear_transfer.kept_share_limit(gamma, 0.0, layers=layers) == pytest.approx(1)
+        assert linear_transfer.balanced_fine_tuning(gamma, 0.7, 0.0) == pytest.approx(
+            linear_transfer.fine_tuning_transferability(gamma, 0.7)
         )
-    assert theory.balanced_fine_tuning(2.0, 0.7, 0.5) == theory.fine_tuning_transferability(2.0, 0.7) == 0
-    assert math.isnan(theory.break_even_angle(0.5, 100.0))
+    assert (
+        linear_transfer.balanced_fine_tuning(2.0, 0.7, 0.5)
+        == linear_transfer.fine_tuning_transferability(2.0, 0.7)
+        == 0
+    )
+    assert math.isnan(linear_transfer.break_even_angle(0.5, 100.0))
 
 
 def test_finite_sources() -> None:
     """A perfect source in the limit of endless data; the break-even angle is where the gain is zero."""
-    assert theory.finite_source_transferability(1e12, 0.5, HALF, 0.5) == pytest.approx(
-        theory.fine_tuning_transferability(0.5, HALF)
+    assert linear_transfer.finite_source_transferability(1e12, 0.5, HALF, 0.5) == pytest.approx(
+        linear_transfer.fine_tuning_transferability(0.5, HALF)
     )
     for source in (0.5, 3.0):
-        angle = theory.finite_source_break_even(source, 0.3)
-        assert theory.finite_source_transferability(source, 0.5, angle, 0.3) == pytest.approx(0, abs=1e-12)
-    assert math.isnan(theory.finite_source_break_even(0.9, 1.0))
+        angle = linear_transfer.finite_source_break_even(source, 0.3)
+        assert linear_transfer.finite_source_transferability(source, 0.5, angle, 0.3) == pytest.approx(0, abs=1e-12)
+    assert math.isnan(linear_transfer.finite_source_break_even(0.9, 1.0))
 
 
 def test_divergence_knows_nothing_of_the_sign() -> None:
-    assert theory.task_divergence(HALF, 0.2) == pytest.approx((1 - math.cos(HALF)) / 0.04)
-    assert theory.task_divergence(HALF, 0.0) == math.inf and theory.task_divergence(0.0, 0.0) == 0
+    assert linear_transfer.task_divergence(HALF, 0.2) == pytest.approx((1 - math.cos(HALF)) / 0.04)
+    assert linear_transfer.task_divergence(HALF, 0.0) == math.inf and linear_transfer.task_divergence(0.0, 0.0) == 0
 
 
 BAD: list[tuple[Callable[[], Any], str]] = [
-    (lambda: theory.scratch_risk(99, 100), "99 samples in 100 dimensions.*dimension - 2"),
-    (lambda: theory.scratch_risk(101, 100), r"dimension \+ 2"),
-    (lambda: theory.scratch_risk_limit(1.0), "gamma is 1.*gamma != 1"),
-    (lambda: theory.linear_transferability(1.0, 0.3), "gamma is 1"),
-    (lambda: theory.scratch_risk_limit(-0.5), "above 0"),
-    (lambda: theory.scratch_risk_limit(math.nan), "above 0"),
-    (lambda: theory.scratch_risk_limit(0.5, -1.0), "noise is -1"),
-    (lambda: theory.linear_transfer_risk(2, 0.3), r"features \+ 2"),
-    (lambda: theory.linear_transfer_risk(20, 4.0), "angle is 4.*radians"),
-    (lambda: theory.feature_transfer_risk(20, 3, 1.5), r"outside is 1\.5"),
-    (lambda: theory.ridge_probe_risk(0.3, -0.1), "penalty is -0.1"),
-    (lambda: theory.kept_share(2.0, 0.1), "no longer than its vector"),
-    (lambda: theory.kept_share(0.2, 0.1, layers=1), "layers is 1"),
-    (lambda: theory.kept_share_limit(1.5, 0.1), "0 < gamma < 1"),
-    (lambda: theory.finite_source_transferability(1.0, 0.5, 0.3), "gamma is 1"),
+    (lambda: linear_transfer.scratch_risk(99, 100), "99 samples in 100 dimensions.*dimension - 2"),
+    (lambda: linear_transfer.scratch_risk(101, 100), r"dimension \+ 2"),
+    (lambda: linear_transfer.scratch_risk_limit(1.0), "gamma is 1.*gamma != 1"),
+    (lambda: linear_transfer.linear_transferability(1.0, 0.3), "gamma is 1"),
+    (lambda: linear_transfer.scratch_risk_limit(-0.5), "above 0"),
+    (lambda: linear_transfer.scratch_risk_limit(math.nan), "above 0"),
+    (lambda: linear_transfer.scratch_risk_limit(0.5, -1.0), "noise is -1"),
+    (lambda: linear_transfer.linear_transfer_risk(2, 0.3), r"features \+ 2"),
+    (lambda: linear_transfer.linear_transfer_risk(20, 4.0), "angle is 4.*radians"),
+    (lambda: linear_transfer.feature_transfer_risk(20, 3, 1.5), r"outside is 1\.5"),
+    (lambda: linear_transfer.ridge_probe_risk(0.3, -0.1), "penalty is -0.1"),
+    (lambda: linear_transfer.kept_share(2.0, 0.1), "no longer than its vector"),
+    (lambda: linear_transfer.kept_share(0.2, 0.1, layers=1), "layers is 1"),
+    (lambda: linear_transfer.kept_share_limit(1.5, 0.1), "0 < gamma < 1"),
+    (lambda: linear_transfer.finite_source_transferability(1.0, 0.5, 0.3), "gamma is 1"),
     (lambda: LinearTarget(1, gamma=2.0), "dimension is 1"),
     (lambda: LinearTarget(10, gamma=0.01), "at least one sample"),
     (lambda: LinearTarget(10, noise=-1.0), "noise is -1"),
@@ -225,7 +231,7 @@ def literal_risks(gamma: float, d: int, angle: float, noise: float, ridge: float
     y = x @ target + noise * e
     inverse = np.linalg.pinv(x)
     null = source - inverse @ x @ source
-    c = theory.kept_share(float(null @ null), float(np.sum((inverse @ y) ** 2)))
+    c = linear_transfer.kept_share(float(null @ null), float(np.sum((inverse @ y) ** 2)))
     z = x @ source
     estimates = {
         "scratch": inverse @ y,
@@ -253,8 +259,10 @@ def mean_risk(name: str, **knobs: Any) -> Array:
 
 
 def test_measured_risks_are_those_of_theory() -> None:
-    assert mean_risk("scratch", gamma=0.5)[0, 0] == pytest.approx(theory.scratch_risk(30, 60, 0.2), abs=0.02)
-    assert mean_risk("linear", gamma=0.5)[0, 0] == pytest.approx(theory.linear_transfer_risk(30, HALF, 0.2), abs=0.005)
+    assert mean_risk("scratch", gamma=0.5)[0, 0] == pytest.approx(linear_transfer.scratch_risk(30, 60, 0.2), abs=0.02)
+    assert mean_risk("linear", gamma=0.5)[0, 0] == pytest.approx(
+        linear_transfer.linear_transfer_risk(30, HALF, 0.2), abs=0.005
+    )
 
 
 def test_the_trained_network_keeps_c_not_one() -> None:

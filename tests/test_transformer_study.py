@@ -15,10 +15,11 @@ import xarray as xr
 from torch import nn
 from torch.func import functional_call, vmap
 
-from phasescope import lab, theory
+from phasescope import lab
 from phasescope.ensemble import simulate, streams, train
 from phasescope.ensemble.streams import initialized
-from phasescope.instruments import LEARNING, passage
+from phasescope.instruments import LEARNING
+from phasescope.instruments.forward_pass import passage
 from phasescope.lab import study_named
 from phasescope.learners import SignalTransformer
 from phasescope.studies.transformer_signal import experiments as parts
@@ -28,6 +29,7 @@ from phasescope.studies.transformer_signal.claims import crossing_of, exponent, 
 from phasescope.studies.transformer_signal.runs import _parts, backpropagate, numbers_of, propagate, simplex, state
 from phasescope.tasks.images import digits
 from phasescope.testing import check_results
+from phasescope.theory import transformer_signal
 from phasescope.verdict import judge
 from phasescope.vocabulary import BadInput, Grid, Member, Recipe
 
@@ -184,7 +186,9 @@ def law_one_block_is_the_map(spoil: Callable[[nn.Module], None] = lambda block: 
     """One wide block takes (q, p) where the map says, to 0.03 in the mean of six networks, for both skips."""
     for skip in ("preserving", "reset"):
         expected = np.array(
-            theory.token_trajectory(theory.TransformerBlock(0.6, 0.7, 3.0, 1.0, 64, skip=skip), 1.0, 0.3, 1)[1]
+            transformer_signal.token_trajectory(
+                transformer_signal.TransformerBlock(0.6, 0.7, 3.0, 1.0, 64, skip=skip), 1.0, 0.3, 1
+            )[1]
         )
         found = []
         for seed in range(6):
@@ -257,7 +261,7 @@ def test_gradients_are_those_of_the_whole_jacobian() -> None:
     net.with_knobs({"alpha_A": 0.5, "alpha_M": 0.6, "sigma_w": 2.0})
     net = net.double().requires_grad_(False)
     net.initialize(streams(0)(f"init {own}"))
-    size = theory.collapsed_size(theory.TransformerBlock(0.5, 0.6, 2.0))
+    size = transformer_signal.collapsed_size(transformer_signal.TransformerBlock(0.5, 0.6, 2.0))
     x = simplex(4, 10, size, 0.4, streams(0)(f"tokens {own}"))
     jacobian = torch.autograd.functional.jacobian(lambda t: net.blocks[1](net.blocks[0](t[None]))[0], x)
     sent = torch.from_numpy(streams(0)(f"gradient {own}").standard_normal((4, 10)))
@@ -318,7 +322,7 @@ def test_networks_that_obey_the_theory_exactly_make_its_claims_hold(results: Any
             block = predictions.block_at(name, skip)
             at = {"skip": skip, "strengths": name}
             layers = np.arange(exponents.sizes["layer"])
-            exponents["gap"].loc[at] = 1e-10 * np.exp(layers * theory.angle_exponent(block))
+            exponents["gap"].loc[at] = 1e-10 * np.exp(layers * transformer_signal.angle_exponent(block))
             growth = [formula(block) for formula in predictions.gradient_formulas(s.depth).values()]
             exponents["gradient"].loc[at] = np.array(growth)
         states = predictions.path(s, skip)

@@ -15,8 +15,19 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.optimize import brentq
 
-from phasescope import theory
-from phasescope.theory import TransformerBlock
+from phasescope.theory import transformer_signal
+from phasescope.theory.transformer_signal import (
+    TransformerBlock,
+    attention_step,
+    collapsed_size,
+    edge_of_chaos,
+    gradient_exponent,
+    mean_gradient_exponent,
+    mlp_step,
+    settled_correlation,
+    token_trajectory,
+    weak_edge_of_chaos,
+)
 from phasescope.vocabulary import BadInput
 
 SKIPS = ("preserving", "reset", "growing")
@@ -65,7 +76,7 @@ PRINTED = [  # alpha, then sigma_w at the edge as the facts print it, and with a
 @pytest.mark.parametrize(("skip", "alpha", "printed", "exact"), PRINTED)
 def test_edges_of_chaos(skip: Any, alpha: float, printed: str, exact: str) -> None:
     """The facts' edges come back from the same formula with 201 nodes; with an exact F the edges lie higher."""
-    found = theory.edge_of_chaos(TransformerBlock(alpha, alpha, 1.0, skip=skip))
+    found = edge_of_chaos(TransformerBlock(alpha, alpha, 1.0, skip=skip))
     assert f"{found:.3f}" == exact
     a, c = alpha**2, 1 - alpha**2
 
@@ -81,7 +92,7 @@ def test_edges_of_chaos(skip: Any, alpha: float, printed: str, exact: str) -> No
 
 def test_weak_edge() -> None:
     """sigma_w = 3.377 for tanh as alpha -> 0 (the facts' 3.370 is 201 nodes again), whatever the skip."""
-    found = theory.weak_edge_of_chaos()
+    found = weak_edge_of_chaos()
     assert f"{found:.4f}" == "3.3773"
 
     def excess(scale: float) -> float:
@@ -90,33 +101,33 @@ def test_weak_edge() -> None:
 
     assert f"{brentq(excess, 2, 5):.3f}" == "3.370"
     for skip in ("preserving", "reset"):
-        edge = theory.edge_of_chaos(TransformerBlock(0.02, 0.02, 1.0, skip=skip))  # type: ignore[arg-type]
+        edge = edge_of_chaos(TransformerBlock(0.02, 0.02, 1.0, skip=skip))  # type: ignore[arg-type]
         assert edge == pytest.approx(found, abs=2e-3)
         for scale in (3.3, 3.45):
             block = TransformerBlock(0.1, 0.1, scale, skip=skip)  # type: ignore[arg-type]
-            assert (theory.angle_exponent(block) > 0) == (scale > 3.4)
+            assert (transformer_signal.angle_exponent(block) > 0) == (scale > 3.4)
 
 
 def test_depth_and_strength() -> None:
     """alpha = 1/sqrt(L) keeps L lambda_a constant, within 5 % for L = 16 to 256 (claim 7)."""
-    values = [L * theory.angle_exponent(TransformerBlock(L**-0.5, L**-0.5, 2.0)) for L in (16, 64, 256)]
+    values = [L * transformer_signal.angle_exponent(TransformerBlock(L**-0.5, L**-0.5, 2.0)) for L in (16, 64, 256)]
     assert values == pytest.approx(np.full(3, np.mean(values)), rel=0.05)
 
 
 def test_printed_exponents() -> None:
     """Facts 3: lambda_a, and the gradient's mean and total for n = 32, L = 16; where sigma_w = 4, the exact F differs."""
     blocks = [TransformerBlock(*run, tokens=32) for run in RUNS]
-    angles = [theory.angle_exponent(block) for block in blocks]
+    angles = [transformer_signal.angle_exponent(block) for block in blocks]
     assert [f"{x:.4f}" for x in angles] == ["-0.3855", "-0.2357", "-0.0066", "0.4051", "-0.9701"]
-    means = [theory.mean_gradient_exponent(block) for block in blocks[:4]]
+    means = [mean_gradient_exponent(block) for block in blocks[:4]]
     assert means == pytest.approx([0.027, 0.116, 0.316, 0.528], abs=0.005)
-    totals = [theory.gradient_exponent(block, 16) for block in blocks[:4]]
+    totals = [gradient_exponent(block, 16) for block in blocks[:4]]
     assert totals == pytest.approx([-0.188, -0.094, 0.110, 0.417], abs=0.005)
 
 
 def test_printed_trajectory() -> None:
     """Facts 3: alpha = .7, sigma_A = 1, sigma_w = 3, n = 64, rho0 = .2, to the printed digits."""
-    states = theory.token_trajectory(TransformerBlock(0.7, 0.7, 3.0, 1.0, 64), 1.0, 0.2, 8)
+    states = token_trajectory(TransformerBlock(0.7, 0.7, 3.0, 1.0, 64), 1.0, 0.2, 8)
     assert np.round(states[:, 1] / states[:, 0], 3) == pytest.approx([0.2, 0.297, 0.452, 0.619, 0.753, 0.842, 0.898, 0.933, 0.956], abs=1e-9)  # fmt: skip
 
 
@@ -128,14 +139,14 @@ def law_exponent_is_the_map(angle_exponent: Callable[..., float]) -> None:
     for skip in SKIPS:
         for alphas in ((0.5, 0.5, 2.0), (0.3, 0.8, 3.0)):
             block = TransformerBlock(*alphas, skip=skip, tokens=1e9, readout_variance=0.7)  # type: ignore[arg-type]
-            size = 1.7 if skip == "growing" else theory.collapsed_size(block)
+            size = 1.7 if skip == "growing" else collapsed_size(block)
             gap = 1e-5
-            q, p = theory.mlp_step(block, *theory.attention_step(block, size, size * (1 - gap)))
+            q, p = mlp_step(block, *attention_step(block, size, size * (1 - gap)))
             assert angle_exponent(block, size) == pytest.approx(math.log((1 - p / q) / gap), abs=2e-4), (skip, alphas)
 
 
 def test_exponents_are_those_of_the_map() -> None:
-    law_exponent_is_the_map(theory.angle_exponent)
+    law_exponent_is_the_map(transformer_signal.angle_exponent)
 
 
 GOOD = st.builds(
@@ -155,15 +166,15 @@ GOOD = st.builds(
 @given(GOOD, st.floats(0.2, 5), st.floats(0, 1))
 def test_states_stay_states(block: TransformerBlock, size: float, rho: float) -> None:
     """0 < q and |p| <= q after each sub-block; collapsed tokens stay collapsed, at the stationary size."""
-    after = theory.attention_step(block, size, rho * size)
+    after = attention_step(block, size, rho * size)
     assert after[0] > 0 and abs(after[1]) <= after[0] * (1 + 1e-12)
-    q, p = theory.mlp_step(block, *after)
+    q, p = mlp_step(block, *after)
     assert q > 0 and abs(p) <= q * (1 + 1e-12)
-    one, other = theory.mlp_step(block, *theory.attention_step(block, size, size))
+    one, other = mlp_step(block, *attention_step(block, size, size))
     assert one == pytest.approx(other, rel=1e-9)
     if block.skip == "preserving":
-        fixed = theory.collapsed_size(block)
-        assert theory.mlp_step(block, *theory.attention_step(block, fixed, fixed))[0] == pytest.approx(fixed, rel=1e-10)
+        fixed = collapsed_size(block)
+        assert mlp_step(block, *attention_step(block, fixed, fixed))[0] == pytest.approx(fixed, rel=1e-10)
 
 
 @pytest.mark.parametrize("alpha", [0.3, 0.7])
@@ -171,29 +182,29 @@ def test_attention_alone_collapses(alpha: float) -> None:
     """Without perceptron rho rises to 1, at the rate log(1 - alpha^2), or -log(1 + alpha^2) with resets (claim 2)."""
     for skip, rate in (("preserving", math.log(1 - alpha**2)), ("reset", -math.log(1 + alpha**2))):
         block = TransformerBlock(alpha, 0.0, 1.0, tokens=256, skip=skip)  # type: ignore[arg-type]
-        states = theory.token_trajectory(block, 1.0, 0.2, 200)
+        states = token_trajectory(block, 1.0, 0.2, 200)
         gaps = 1 - states[:, 1] / states[:, 0]
         near = np.flatnonzero((gaps < 0.01) & (gaps > 1e-6))
         assert (np.diff(gaps[gaps > 1e-12]) < 0).all()
         assert np.diff(np.log(gaps[near])).mean() == pytest.approx(rate, abs=0.02)
-        assert theory.angle_exponent(block) == pytest.approx(rate, rel=1e-12)
+        assert transformer_signal.angle_exponent(block) == pytest.approx(rate, rel=1e-12)
         with pytest.raises(BadInput, match="no edge of chaos"):
-            theory.edge_of_chaos(block)
+            edge_of_chaos(block)
 
 
 @pytest.mark.parametrize(("scale", "expected"), [(3.0, "1.0000"), (4.0, "1.0000"), (6.0, "0.9188"), (10.0, "0.8431")])
 def test_settled_correlation(scale: float, expected: str) -> None:
     """alpha = .5, n = 64: 1 to sigma_w = 4, below 1 in chaos. The facts' .9255 and .877 are 201 nodes again."""
     block = TransformerBlock(0.5, 0.5, scale, tokens=64)
-    found = theory.settled_correlation(block)
+    found = settled_correlation(block)
     assert f"{found:.4f}" == expected
-    assert (found < 1) == (theory.angle_exponent(block) > 0)
+    assert (found < 1) == (transformer_signal.angle_exponent(block) > 0)
     if found == 1:
         return
     # claim 5: the map itself closes in on it, from below and from above, once its size has settled
     for start in (0.5, 0.999):
-        size = theory.collapsed_size(block)
-        states = theory.token_trajectory(block, size, start * size, 8)
+        size = collapsed_size(block)
+        states = token_trajectory(block, size, start * size, 8)
         gaps = (states[:, 1] / states[:, 0] - found) * np.sign(start - found)
         assert (gaps > 0).all() and (np.diff(gaps[2:]) < 0).all()
 
@@ -202,21 +213,21 @@ def test_no_sign_change_of_the_mean_mode() -> None:
     """Facts 3: preserving skip, unit readout: lambda_mean stays positive on sigma_w in [.05, 12]."""
     for alpha in (0.25, 0.5, 0.75, 0.9):
         block = TransformerBlock(alpha, alpha, 1.0)
-        found = [theory.mean_gradient_exponent(replace(block, weight_scale=s)) for s in (0.05, 0.5, 1, 2, 4, 8, 12)]
+        found = [mean_gradient_exponent(replace(block, weight_scale=s)) for s in (0.05, 0.5, 1, 2, 4, 8, 12)]
         assert min(found) > 0
     small = TransformerBlock(0.5, 0.5, 1.0, readout_variance=0.3)
-    assert theory.edge_of_chaos(small) > theory.edge_of_chaos(TransformerBlock(0.5, 0.5, 1.0))
+    assert edge_of_chaos(small) > edge_of_chaos(TransformerBlock(0.5, 0.5, 1.0))
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 400), st.floats(12, 1e6))
 def test_the_total_gradient_lies_between_its_modes(depth: int, tokens: float) -> None:
     block = TransformerBlock(0.5, 0.5, 2.0, tokens=tokens)
-    low, high = theory.angle_exponent(block), theory.mean_gradient_exponent(block)
-    total = theory.gradient_exponent(block, depth)
+    low, high = transformer_signal.angle_exponent(block), mean_gradient_exponent(block)
+    total = gradient_exponent(block, depth)
     assert low - 1e-12 <= total <= high + 1e-12
     assert total >= high - math.log(tokens) / depth - 1e-12  # the mean mode wins at large depth
-    assert theory.gradient_exponent(replace(block, tokens=math.inf), depth) == pytest.approx(low, rel=1e-9)
+    assert gradient_exponent(replace(block, tokens=math.inf), depth) == pytest.approx(low, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -227,12 +238,12 @@ def test_the_total_gradient_lies_between_its_modes(depth: int, tokens: float) ->
         (lambda: TransformerBlock(0.5, 0.5, 1.0, 2.0, 64), "at least 4 e^(score_scale^2) = 218."),
         (lambda: TransformerBlock(0.5, 0.5, 1.0, 0.0, 1), "tokens is 1"),
         (lambda: TransformerBlock(0.5, 0.5, 1.0, skip="rest"), "there is no skip 'rest'; did you mean 'reset'?"),  # type: ignore[arg-type]
-        (lambda: theory.attention_step(TransformerBlock(0.5, 0.5, 1.0), 1.0, 1.5), "(q, p) is (1.0, 1.5)"),
-        (lambda: theory.token_trajectory(TransformerBlock(0.5, 0.5, 1.0), 1.0, 0.5, -1), "depth is -1"),
-        (lambda: theory.angle_exponent(TransformerBlock(0.5, 0.5, 1.0, skip="growing")), "the size has no fixed point"),
-        (lambda: theory.collapsed_size(TransformerBlock(0.0, 0.5, 0.0)), "the size shrinks to 0"),
-        (lambda: theory.gradient_exponent(TransformerBlock(0.5, 0.5, 1.0), 0), "depth is 0"),
-        (lambda: theory.weak_edge_of_chaos("relu"), "no edge of chaos"),
+        (lambda: attention_step(TransformerBlock(0.5, 0.5, 1.0), 1.0, 1.5), "(q, p) is (1.0, 1.5)"),
+        (lambda: token_trajectory(TransformerBlock(0.5, 0.5, 1.0), 1.0, 0.5, -1), "depth is -1"),
+        (lambda: transformer_signal.angle_exponent(TransformerBlock(0.5, 0.5, 1.0, skip="growing")), "the size has no fixed point"),
+        (lambda: collapsed_size(TransformerBlock(0.0, 0.5, 0.0)), "the size shrinks to 0"),
+        (lambda: gradient_exponent(TransformerBlock(0.5, 0.5, 1.0), 0), "depth is 0"),
+        (lambda: weak_edge_of_chaos("relu"), "no edge of chaos"),
     ],
 )  # fmt: skip
 def test_outside_their_domain_they_refuse(call: Callable[[], object], sentence: str) -> None:

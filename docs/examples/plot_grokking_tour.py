@@ -18,14 +18,14 @@ import phasescope as ps
 # Each number of the recipe may be an axis of the grid; every cell has four seeds.
 
 grid = ps.Grid({"weight_decay": [0.0, 0.3, 1.0, 3.0], "train_fraction": [0.3, 0.45, 0.6, 0.75]}, seeds=4)
-watch = (*ps.instruments.LEARNING, ps.instruments.mean_participation)
+watch = (*ps.instruments.LEARNING, ps.instruments.fourier.mean_participation)
 data = ps.train(
     ps.learners.PowerMLP(23, 128),
     ps.tasks.addition(23),
     grid,
     ps.Recipe(steps=300, lr=0.01),
     watch=watch,
-    at_end=(ps.instruments.participation,),
+    at_end=(ps.instruments.fourier.participation,),
 )
 data
 

@@ -321,7 +321,7 @@ def as_instrument(thing: Any) -> Instrument:
     """
     if isinstance(thing, Instrument):
         return thing
-    mend = "an instrument, such as phasescope.instruments.test_accuracy"
+    mend = "an instrument, such as phasescope.instruments.logits.test_accuracy"
     if callable(thing):
         mend = "phasescope.instrument(function, unit=..., source=...), so that its numbers have a unit and a source"
     raise BadInput(f"watched is {shown(thing)}: give {mend}.")

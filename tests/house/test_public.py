@@ -15,7 +15,18 @@ from typing import Any, get_origin
 
 import pytest
 
+from phasescope.subjects import homes
+
 ROOT = Path(__file__).parents[2]
+BY_SUBJECT = {"theory": {"domains"}, "instruments": {"collection", "neighbours"}}  # with the files that are no subject
+
+
+def subjects_of(room: str) -> list[Path]:
+    """Return the files of a room that hold a subject."""
+    files = sorted((ROOT / "src/phasescope" / room).glob("*.py"))
+    return [path for path in files if path.stem not in {"__init__", *BY_SUBJECT[room]}]
+
+
 PUBLIC = [
     "phasescope",
     *(
@@ -25,6 +36,7 @@ PUBLIC = [
             "layers",
         )
     ),
+    *(f"phasescope.{room}.{path.stem}" for room in ("theory", "instruments") for path in subjects_of(room)),
 ]  # fmt: skip
 FEWEST_WORDS = 4
 
@@ -158,3 +170,65 @@ def test_what_moved_to_the_lab_is_still_found() -> None:
         assert studies.Study is importlib.import_module("phasescope.lab").Study
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         studies.nothing  # noqa: B018
+
+
+# -- rooms by subject --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("room", BY_SUBJECT)
+def test_a_room_shows_its_subjects(room: str) -> None:
+    """Its stub and its docstring name every subject, and no name of a subject stands in the room or in two subjects."""
+    module = importlib.import_module(f"phasescope.{room}")
+    subjects = [path.stem for path in subjects_of(room)]
+    flat = ["ALL", "CORRUPTION", "LEARNING"] if room == "instruments" else []
+    assert dir(module) == module.__all__ == sorted([*subjects, *flat])
+    assert re.findall(r"^- ``(\w+)``: ", module.__doc__ or "", re.MULTILINE) == subjects
+    names = [name for subject in subjects for name in getattr(module, subject).__all__]
+    assert len(set(names)) == len(names)
+    assert homes(module.__name__).keys() == set(names)
+    assert not set(names) & set(subjects), "a subject and a function of one name"
+
+
+@pytest.mark.parametrize("room", BY_SUBJECT)
+def test_old_names_still_work(room: str) -> None:
+    found = run_python(OLD_NAMES.format(room=room))
+    assert found.returncode == 0, found.stderr
+
+
+OLD_NAMES = """
+import warnings, phasescope.{room} as room
+from phasescope.subjects import homes
+flat = {{"LEARNING", "CORRUPTION"}}
+for name, subject in homes(room.__name__).items():
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        exec(f"from {{room.__name__}} import {{name}} as found")
+        assert found is getattr(room, name) is getattr(getattr(room, subject), name)
+    said = [] if name in flat else [f"{{room.__name__}}.{{name}} is {{room.__name__}}.{{subject}}.{{name}} now"]
+    assert [str(one.message).split(":")[0] for one in heard] == said, (name, [str(one.message) for one in heard])
+    assert all(one.category is DeprecationWarning and one.filename == "<string>" for one in heard)
+    assert name in dir(room) if name in flat else name not in dir(room)
+"""
+
+
+@pytest.mark.parametrize(
+    ("room", "wrong", "said"),
+    [
+        ("theory", "unit_logit_scal", "did you mean phasescope.theory.modular_addition.unit_logit_scale?"),
+        ("theory", "linear_transfers", "did you mean phasescope.theory.linear_transfer?"),
+        ("instruments", "participations", "did you mean phasescope.instruments.fourier.participation?"),
+        ("instruments", "xyzzy", "it has ALL, CORRUPTION, LEARNING, collapse, "),
+        ("theory", "__wrapped__", "phasescope.theory has no '__wrapped__'"),
+    ],
+)
+def test_a_name_nobody_knows_is_answered_by_the_nearest(room: str, wrong: str, said: str) -> None:
+    module = importlib.import_module(f"phasescope.{room}")
+    with pytest.raises(AttributeError, match=re.escape(said)):
+        getattr(module, wrong)
+    with pytest.raises(ImportError):
+        exec(f"from phasescope.{room} import {wrong}")
+
+
+def test_one_subject_loads_no_other() -> None:
+    code = "import sys, phasescope as ps; ps.theory.residues; print(sorted(n for n in sys.modules if '.theory.' in n))"
+    assert run_python(code).stdout.strip() == "['phasescope.theory.domains', 'phasescope.theory.residues']"

@@ -15,17 +15,20 @@ import xarray as xr
 from torch import nn
 
 import phasescope as ps
-from phasescope import instruments, losses, tasks, theory
+from phasescope import instruments, losses, tasks
 from phasescope.ensemble import streams
+from phasescope.instruments.logits import train_loss
 from phasescope.lab import bench as _lab
 from phasescope.lab import study_named, study_points
+from phasescope.subjects import public
+from phasescope.theory.criticality import Block
 from phasescope.verdict import decide, estimate, interval, judge
 from phasescope.vocabulary import Draw
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from bad_values import NAMES, NUMBERS, TEXTS, Call, array, value, values, word
 
-from test_theory_domains import CALLS
+from test_theory_domains import CALLS, THEORY
 
 # -- families ----------------------------------------------------------------------------------------------------------
 
@@ -127,7 +130,7 @@ def trained(rng: random.Random) -> Call:
         name = rng.choice(("device", "engine", "workers", "tile", "checkpoint_every", "watch", "at_end", "keeper"))
         options[name] = value(rng) if name != "workers" else rng.choice((0, -1, "2", 1.5, None, True))
     if odd == "watch":
-        options[rng.choice(("watch", "at_end"))] = rng.choice((instruments.ALL, (max,), [lambda s: s.nothing], (lambda s: 1,), "train_loss", [None], (instruments.train_loss,) * 2))  # fmt: skip
+        options[rng.choice(("watch", "at_end"))] = rng.choice((instruments.ALL, (max,), [lambda s: s.nothing], (lambda s: 1,), "train_loss", [None], (train_loss,) * 2))  # fmt: skip
     how = ps.Recipe(steps=2, records=2, batch=rng.choice((None, 2, 100)), loss=rng.choice(("mse", "cross_entropy")))
     call = Call(f"ps.train[{getattr(learner, 'way', '')}; {odd}]", ps.train, (learner, task, cells, how), options)
     return call
@@ -232,24 +235,26 @@ def theoretical(rng: random.Random) -> Call:
     given = dict({**CALLS, **classes}[name])
     for argument in rng.sample(sorted(given), min(len(given), rng.choice((1, 1, 1, 2, 3)))):
         found = given[argument]
-        odd = (theory.Block(rng.choice(("relu", "tanh", "erf", "gelu")), rng.choice((1e-70, 0.1, 5.0, 1e9, 1e70)), rng.choice((0.0, 0.1, 1e70)), residual=rng.choice((0.0, 0.5, 1.0)))
-               if isinstance(found, theory.Block) and rng.random() < 0.8 else replaced(rng, argument, found))  # fmt: skip
+        odd = (Block(rng.choice(("relu", "tanh", "erf", "gelu")), rng.choice((1e-70, 0.1, 5.0, 1e9, 1e70)), rng.choice((0.0, 0.1, 1e70)), residual=rng.choice((0.0, 0.5, 1.0)))
+               if isinstance(found, Block) and rng.random() < 0.8 else replaced(rng, argument, found))  # fmt: skip
         given[argument] = odd
-    return Call(f"theory.{name}", getattr(theory, name), (), given)
+    return Call(f"theory.{name}", THEORY[name], (), given)
 
 
 def instrumental(rng: random.Random) -> Call:
     """Return an instrument of points, or a loss, with odd points."""
-    rooms = [(room, n) for room in (instruments, losses) for n in room.__all__ if inspect.isfunction(getattr(room, n))]
-    rooms = [
-        (room, n)
-        for room, n in rooms
-        if n not in ("passage", "untouched", "independence", "participation_in_basis", "pruning")
+    rooms = {"instruments": public("phasescope.instruments"), "losses": {n: getattr(losses, n) for n in losses.__all__}}
+    functions = [
+        (room, name, function)
+        for room, names in rooms.items()
+        for name, function in names.items()
+        if inspect.isfunction(function)
+        and name not in ("passage", "untouched", "independence", "participation_in_basis", "pruning")
     ]
     given: dict[str, Any] = {}
     while not given:
-        room, name = rng.choice(rooms)
-        parameters = inspect.signature(getattr(room, name)).parameters
+        room, name, function = rng.choice(functions)
+        parameters = inspect.signature(function).parameters
         if "found" in parameters or "function" in parameters or "blocks" in parameters or "module" in parameters:
             continue
         good = np.random.default_rng(1).normal(size=(9, 3))
@@ -258,7 +263,7 @@ def instrumental(rng: random.Random) -> Call:
                 given[argument] = array(rng) if rng.random() < 0.7 else good
             elif p.default is p.empty or rng.random() < 0.5:
                 given[argument] = value(rng)
-    return Call(f"{room.__name__.split('.')[-1]}.{name}", getattr(room, name), (), given)
+    return Call(f"{room}.{name}", function, (), given)
 
 
 def polynomial(rng: random.Random) -> Call:

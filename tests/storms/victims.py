@@ -13,7 +13,8 @@ from storm import arrays_of
 
 import phasescope as ps
 from phasescope import lab, report
-from phasescope.instruments import LEARNING, mean_participation
+from phasescope.instruments import LEARNING
+from phasescope.instruments.fourier import mean_participation
 from phasescope.lab.study import join
 from phasescope.store import Store
 

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from phasescope import theory
-from phasescope.theory import Block, TransformerBlock
+from phasescope.theory import activations, autoinit, correlation_map, criticality, finite_width, transformer_signal
+from phasescope.theory.criticality import Block
+from phasescope.theory.transformer_signal import TransformerBlock
 
 Matrix = Any
 
@@ -95,8 +96,8 @@ def test_one_block_multipliers(block: Block) -> None:
     runs = [network(block, seed, 300, 6, 1.0) for seed in range(4)]
     kernel = np.mean([k[-1] for k, _, _ in runs])
     # read where the theory's kernel and the network's agree, so that fluctuations of K do not enter chi
-    expected = np.mean([[theory.chi_jacobian(block, k) for k in kernels[3:-1]] for kernels, _, _ in runs])
-    assert kernel == pytest.approx(theory.kernel_trajectory(block, 1.0, 6)[-1], rel=0.12)
+    expected = np.mean([[criticality.chi_jacobian(block, k) for k in kernels[3:-1]] for kernels, _, _ in runs])
+    assert kernel == pytest.approx(criticality.kernel_trajectory(block, 1.0, 6)[-1], rel=0.12)
     assert np.mean([chi[3:] for _, chi, _ in runs]) == pytest.approx(expected, rel=0.05)
 
 
@@ -106,7 +107,7 @@ def test_one_block_multipliers(block: Block) -> None:
 def test_products_of_blocks(block: Block) -> None:
     """J over 12 blocks, 6 networks of width 250: the mean over networks within 15 % (facts 1.6, claim 2)."""
     totals = np.mean([network(block, seed, 250, 12, 1.0)[2] for seed in range(6)], 0)
-    expected = theory.apjn(block, 1.0, 12)[1:]
+    expected = criticality.apjn(block, 1.0, 12)[1:]
     assert totals[[3, 7, 11]] == pytest.approx(expected[[3, 7, 11]], rel=0.15)
 
 
@@ -115,7 +116,7 @@ def test_growth_is_a_power_at_unit_residual() -> None:
     block = Block("relu", 2.0, norm="layer pre", residual=1.0)
     logs = np.log(np.mean([network(block, seed, 150, 30, 1.0)[2] for seed in range(3)], 0))
     depths = np.arange(10, 31)
-    expected = np.polyfit(np.log(depths), theory.log_apjn(block, 1.0, 30)[depths], 1)[0]
+    expected = np.polyfit(np.log(depths), criticality.log_apjn(block, 1.0, 30)[depths], 1)[0]
     assert np.polyfit(np.log(depths), logs[depths - 1], 1)[0] == pytest.approx(expected, abs=0.1)
 
 
@@ -127,7 +128,7 @@ def test_batchnorm(name: str) -> None:
     """
     found = {}
     for sw, sb in ((2.0, 0.0), (0.5, 1.0)):
-        g, phi = np.random.default_rng(3), theory.activation(name)
+        g, phi = np.random.default_rng(3), activations.activation(name)
         x = g.standard_normal((400, 64))
         chis = []
         for _ in range(14):
@@ -141,7 +142,7 @@ def test_batchnorm(name: str) -> None:
             x = w @ phi.value(unit) + math.sqrt(sb) * g.standard_normal((400, 1))
         found[sw] = np.mean(chis[8:])
     assert found[0.5] == pytest.approx(found[2.0], rel=1e-9)
-    assert found[2.0] == pytest.approx(theory.fixed_chi(Block(name, 2.0, norm="batch")) * 1.016, rel=0.025)
+    assert found[2.0] == pytest.approx(criticality.fixed_chi(Block(name, 2.0, norm="batch")) * 1.016, rel=0.025)
 
 
 @pytest.mark.parametrize(
@@ -167,10 +168,12 @@ def test_correlations(block: Block) -> None:
             if seed < 2 and layer > 1:
                 (k1, cov), (_, k2) = np.array(pair) @ np.array(pair).T / 300
                 one, two = (one_block(block, h, w, b)[1] for h in pair)
-                multipliers.append((one * two).sum() / 300 / theory.chi_pair(block, k1, k2, cov))
+                multipliers.append((one * two).sum() / 300 / correlation_map.chi_pair(block, k1, k2, cov))
             pair = [w @ passed(block, h) + b + block.residual * h for h in pair]
         correlations.append(pair[0] @ pair[1] / math.sqrt((pair[0] @ pair[0]) * (pair[1] @ pair[1])))
-    assert np.mean(correlations) == pytest.approx(theory.correlation_trajectory(block, 1.0, 0.4, 5)[1][-1], abs=0.04)
+    assert np.mean(correlations) == pytest.approx(
+        correlation_map.correlation_trajectory(block, 1.0, 0.4, 5)[1][-1], abs=0.04
+    )
     assert np.mean(multipliers) == pytest.approx(1, rel=0.06)
 
 
@@ -196,7 +199,7 @@ def test_tangent_kernel() -> None:
             if layer:
                 back = back @ weights[layer] * slopes[layer]
         found.append(theta)
-    expected = theory.ntk(Block("relu", sw, sb), sw + sb, 1.0, depth)[-1]
+    expected = correlation_map.ntk(Block("relu", sw, sb), sw + sb, 1.0, depth)[-1]
     assert np.mean(found) == pytest.approx(expected, rel=0.08)
 
 
@@ -218,7 +221,7 @@ def test_finite_width(weights: Any) -> None:
     relative = np.var(kernels) / np.mean(kernels) ** 2 * n
     assert np.mean(kernels) == pytest.approx(1, abs=0.06)
     # to second order the kernel is log-normal: exp(s/n) - 1 for s/n from the linear recursion
-    first = theory.kernel_variance(block, 1.0, depth)[-1]
+    first = finite_width.kernel_variance(block, 1.0, depth)[-1]
     assert relative == pytest.approx(n * math.expm1(first / n), rel=0.18)
 
     spreads = []
@@ -231,7 +234,7 @@ def test_finite_width(weights: Any) -> None:
             product = jacobian @ product
         squares = np.linalg.svd(product, compute_uv=False) ** 2
         spreads.append(np.var(squares) / np.mean(squares) ** 2)
-    assert np.mean(spreads) == pytest.approx(theory.singular_value_spread(block, 1.0, 4)[-1], rel=0.1)
+    assert np.mean(spreads) == pytest.approx(finite_width.singular_value_spread(block, 1.0, 4)[-1], rel=0.1)
 
 
 def test_autoinit_lands_in_a_network() -> None:
@@ -248,7 +251,7 @@ def test_autoinit_lands_in_a_network() -> None:
             gain = float((one_block(Block("relu", sw), h, w, np.zeros(300))[1] ** 2).sum() / 300)
             scale, steps = 1.0, 0
             while abs(math.log(scale**2 * gain)) > 0.05:
-                scale, steps = theory.autoinit_step(scale, 0.5 / sw, gain), steps + 1
+                scale, steps = autoinit.autoinit_step(scale, 0.5 / sw, gain), steps + 1
             assert steps <= 10
             assert scale * math.sqrt(sw) == pytest.approx(math.sqrt(2), abs=0.1 * math.sqrt(2))
             h = scale * w @ np.maximum(h, 0)
@@ -290,7 +293,7 @@ def transformer(block: TransformerBlock, seed: int, d: int, depth: int, rho: flo
 def test_tokens(skip: Any) -> None:
     """Cosines over 6 blocks, d = 400, n = 64, 2 networks, within 0.04 of the map (claim 1)."""
     block = TransformerBlock(0.7, 0.7, 3.0, 1.0, 64, skip=skip)
-    states = theory.token_trajectory(block, 1.0, 0.2, 6)
+    states = transformer_signal.token_trajectory(block, 1.0, 0.2, 6)
     found = np.mean([transformer(block, seed, 400, 6, 0.2) for seed in range(2)], 0)
     assert found == pytest.approx(states[:, 1] / states[:, 0], abs=0.04)
 
@@ -303,7 +306,7 @@ def test_angle_exponent(run: tuple[float, float, float]) -> None:
     for seed in range(3):
         gaps = 1 - np.array(transformer(block, seed, 400, 10, 1 - 1e-6))
         rates.append(math.log(gaps[-1] / gaps[4]) / 6)
-    assert np.mean(rates) == pytest.approx(theory.angle_exponent(block), abs=0.06)
+    assert np.mean(rates) == pytest.approx(transformer_signal.angle_exponent(block), abs=0.06)
 
 
 @pytest.mark.parametrize("run", [(0.5, 0.5, 2.0), (0.3, 0.8, 3.0)])
@@ -319,7 +322,7 @@ def test_gradients_of_tokens(run: tuple[float, float, float]) -> None:
             return torch.tensor(g.standard_normal(shape))
 
         common = draw(d)
-        first = (math.sqrt(theory.collapsed_size(block)) * (common + 1e-4 * draw(n, d))).requires_grad_()
+        first = (math.sqrt(transformer_signal.collapsed_size(block)) * (common + 1e-4 * draw(n, d))).requires_grad_()
         x = first
         for _ in range(depth):
             y = x / x.norm(dim=1, keepdim=True) * math.sqrt(d)
@@ -334,5 +337,5 @@ def test_gradients_of_tokens(run: tuple[float, float, float]) -> None:
         # R has n d entries of size 1; its token mean has d entries of size 1 / n
         found.append([gradient.square().sum() / (n * d), gradient.mean(0).square().sum() / (d / n)])
     total, mean = np.log(np.mean(found, 0)) / depth
-    assert total == pytest.approx(theory.gradient_exponent(block, depth), abs=0.04)
-    assert mean == pytest.approx(theory.mean_gradient_exponent(block), abs=0.04)
+    assert total == pytest.approx(transformer_signal.gradient_exponent(block, depth), abs=0.04)
+    assert mean == pytest.approx(transformer_signal.mean_gradient_exponent(block), abs=0.04)

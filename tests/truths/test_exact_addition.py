@@ -10,18 +10,12 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import measure
-from phasescope.instruments import (
-    correct_logit,
-    participation,
-    phase_alignment,
-    table_accuracy,
-    table_loss,
-    wrong_logit_deviation,
-)
+from phasescope.instruments.fourier import participation, phase_alignment
+from phasescope.instruments.logits import correct_logit, table_accuracy, table_loss, wrong_logit_deviation
 from phasescope.learners import ExactMLP
 from phasescope.tasks import addition, function
+from phasescope.theory import modular_addition
 from phasescope.vocabulary import Grid
 
 LOGITS = (table_accuracy, table_loss, correct_logit, wrong_logit_deviation)
@@ -32,7 +26,7 @@ def square(n: Any) -> Any:
 
 
 def measured(p: int, width: int, task: Any = None, seeds: int = 12, **changes: Any) -> xr.Dataset:
-    weights = partial(theory.addition_weights, **changes)
+    weights = partial(modular_addition.addition_weights, **changes)
     watch = (*LOGITS, participation, phase_alignment)
     return measure(ExactMLP(p, width, weights), task or addition(p), Grid(seeds=seeds), watch)
 
@@ -48,7 +42,7 @@ def literal_logits(p: int, embed: Any, readout: Any) -> Any:
 def test_the_weights_are_the_papers() -> None:
     """Gromov 2023, Eqs. 6-7 and 12, index by index, with amplitude (2/N)^(1/3)."""
     p, width = 7, 10
-    embed, readout = theory.addition_weights(p, width, np.random.default_rng(0))
+    embed, readout = modular_addition.addition_weights(p, width, np.random.default_rng(0))
     first, second = np.random.default_rng(0).uniform(0, 2 * np.pi, (2, width))
     for k in range(1, width + 1):
         for n in range(p):
@@ -74,7 +68,7 @@ def test_accuracy_is_the_one_measured_elsewhere(p: int, width: int, accuracy: fl
     """Means of 5 seeds by an independent script: shared/facts/grokking_modular.md, 1.2; theory is a slight underestimate."""
     found = measured(p, width, seeds=10)["table_accuracy"]
     assert float(found.mean()) == pytest.approx(accuracy, abs=0.03)
-    assert -0.01 < float(found.mean()) - theory.expected_accuracy(p, width) < 0.08
+    assert -0.01 < float(found.mean()) - modular_addition.expected_accuracy(p, width) < 0.08
 
 
 @pytest.mark.parametrize("d", [math.pi / 4, math.pi / 2, 3 * math.pi / 4])
@@ -82,7 +76,7 @@ def test_phase_error_lowers_the_correct_logit(d: float) -> None:
     """sin(d)/d, within 4 standard errors of the seeds, at p = 31, N = 400."""
     found = measured(31, 400, seeds=16, phase_error=d)["correct_logit"].values
     error = found.std(ddof=1) / 4
-    assert abs(found.mean() - theory.correct_logit_factor(d)) < 4 * error + 1e-3
+    assert abs(found.mean() - modular_addition.correct_logit_factor(d)) < 4 * error + 1e-3
     assert error < 0.02
 
 
@@ -114,18 +108,22 @@ def test_composition(p: int) -> None:
     task = function(p, lambda n, m: (n + m) ** 2)
 
     def accuracy(branches: str) -> xr.DataArray:
-        weights = partial(theory.composed_addition_weights, outer=square, branches=branches)
+        weights = partial(modular_addition.composed_addition_weights, outer=square, branches=branches)
         return measure(ExactMLP(p, 500, weights), task, Grid(seeds=4), (table_accuracy,))["table_accuracy"]
 
     # the unanswered half is guessed among the outputs: a little above the share itself
-    assert theory.one_branch_accuracy(p) - 0.01 <= float(accuracy("one").mean()) <= theory.one_branch_accuracy(p) + 0.05
+    assert (
+        modular_addition.one_branch_accuracy(p) - 0.01
+        <= float(accuracy("one").mean())
+        <= modular_addition.one_branch_accuracy(p) + 0.05
+    )
     assert (accuracy("all") > 0.98).all()
 
 
 def test_the_network_computes_what_the_weights_say() -> None:
     """The module's logits are W (U + V)^2, every index written out."""
     p, width = 5, 9
-    embed, readout = theory.addition_weights(p, width, np.random.default_rng(0))
+    embed, readout = modular_addition.addition_weights(p, width, np.random.default_rng(0))
     logits = literal_logits(p, embed, readout)
     learner = ExactMLP(p, width, lambda *_: (embed, readout))
     found = measure(learner, addition(p), Grid(), (table_accuracy, correct_logit, table_loss))

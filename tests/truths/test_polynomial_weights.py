@@ -13,9 +13,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from phasescope import theory
 from phasescope.ensemble import measure, streams
-from phasescope.instruments import correct_logit, participation_in_basis, phase_alignment, table_accuracy, table_loss
+from phasescope.instruments.fourier import participation_in_basis, phase_alignment
+from phasescope.instruments.logits import correct_logit, table_accuracy, table_loss
 from phasescope.lab.polynomial_networks import (
     POWERS,
     experts_network,
@@ -28,6 +28,16 @@ from phasescope.lab.polynomial_networks import (
 )
 from phasescope.learners import ExactMLP, ExpertsNetwork, PowerMLP
 from phasescope.tasks import addition, multiplication, parse, polynomial_table
+from phasescope.theory import modular_addition, polynomial_forms, residues
+from phasescope.theory.polynomial_weights import (
+    expected_sum_error,
+    linear_terms,
+    power_table,
+    product_weights,
+    sum_error_constant,
+    sum_weights,
+    sum_width_growth,
+)
 from phasescope.vocabulary import BadInput, Grid
 
 READ = (table_accuracy, table_loss, correct_logit)
@@ -48,9 +58,11 @@ def generator(seed: int = 0) -> np.random.Generator:
 
 def test_two_terms_are_the_weights_for_addition() -> None:
     """For S = 2 Eqs. 1-2 are Gromov's: bit for bit the same from the same phases."""
-    terms = theory.linear_terms(13, (1, 1))
+    terms = linear_terms(13, (1, 1))
     for mine, known in zip(
-        theory.sum_weights(13, 40, generator(), terms=terms), theory.addition_weights(13, 40, generator()), strict=True
+        sum_weights(13, 40, generator(), terms=terms),
+        modular_addition.addition_weights(13, 40, generator()),
+        strict=True,
     ):
         assert np.allclose(mine, known, rtol=0, atol=1e-15)
 
@@ -58,7 +70,7 @@ def test_two_terms_are_the_weights_for_addition() -> None:
 def test_the_sums_weights_are_the_papers() -> None:
     """Doshi et al. 2024, Eqs. 1-2, index by index: A = (2^S / (N S!))^(1/(S+1))."""
     p, width, coefficients = 7, 10, (2, 5, 1)
-    embed, readout = theory.sum_weights(p, width, generator(), terms=theory.linear_terms(p, coefficients))
+    embed, readout = sum_weights(p, width, generator(), terms=linear_terms(p, coefficients))
     psi = generator().uniform(0, 2 * np.pi, (3, width))
     a = (2**3 / (width * math.factorial(3))) ** (1 / 4)
     for k in range(1, width + 1):
@@ -72,9 +84,9 @@ def test_the_sums_weights_are_the_papers() -> None:
 
 def test_the_factor_that_the_papers_errors_lack() -> None:
     """Without 2^S/S! each weight is smaller by its (S+1)-th root, so the logits of S = 3 are three quarters."""
-    terms = theory.linear_terms(7, (1, 2, 3))
-    right = theory.sum_weights(7, 10, generator(), terms=terms)
-    bare = theory.sum_weights(7, 10, generator(), terms=terms, factorial_factor=False)
+    terms = linear_terms(7, (1, 2, 3))
+    right = sum_weights(7, 10, generator(), terms=terms)
+    bare = sum_weights(7, 10, generator(), terms=terms, factorial_factor=False)
     assert np.allclose(bare[0] ** 3 * bare[1], 0.75 * right[0] ** 3 * right[1], atol=1e-12)
 
 
@@ -89,12 +101,12 @@ def law_sum_error_constant(kappa: Callable[[int], float]) -> None:
 
 
 def test_sum_error_constant() -> None:
-    law_sum_error_constant(theory.sum_error_constant)
-    assert theory.sum_error_constant(2) == 4  # Gromov's 4 / N
-    assert theory.expected_sum_error(2, 100) == theory.expected_squared_error(100)
+    law_sum_error_constant(sum_error_constant)
+    assert sum_error_constant(2) == 4  # Gromov's 4 / N
+    assert expected_sum_error(2, 100) == modular_addition.expected_squared_error(100)
     # facts 3.1 (simulation): 25.3, 164, 1124
-    assert [theory.sum_error_constant(s) for s in (3, 4, 5)] == pytest.approx([25.3, 164, 1124], rel=0.006)
-    assert all(6 < theory.sum_width_growth(s) < 7 for s in (2, 3, 4))
+    assert [sum_error_constant(s) for s in (3, 4, 5)] == pytest.approx([25.3, 164, 1124], rel=0.006)
+    assert all(6 < sum_width_growth(s) < 7 for s in (2, 3, 4))
 
 
 @pytest.mark.parametrize(("terms", "width", "draws"), [(2, 200, 40), (3, 600, 24), (4, 2400, 10)])
@@ -103,7 +115,7 @@ def test_the_error_is_kappa_over_width(terms: int, width: int, draws: int) -> No
     p = 11
     task = sampled(addition(p, arity=terms), 2000)
     found = measure(sum_network(p, width, (1,) * terms), task, Grid(seeds=draws), READ)
-    loss = found["table_loss"].values / theory.expected_sum_error(terms, width)
+    loss = found["table_loss"].values / expected_sum_error(terms, width)
     assert abs(loss.mean() - 1) < 4 * loss.std(ddof=1) / math.sqrt(draws)
     assert loss.std(ddof=1) / math.sqrt(draws) < 0.06
     assert float(found["correct_logit"].mean()) == pytest.approx(1, abs=0.06)
@@ -131,7 +143,7 @@ def law_products(weights: Weights) -> None:
     """Every product is answered, those with 0 too, for several exponents (facts 3.1: 100 % at p = 23 from N = 100)."""
     for p, width in ((23, 100), (7, 100), (5, 80)):
         for powers in ((1, 1), (2, 3), (4, 1)):
-            factors = tuple(theory.power_table(p, e) for e in powers)
+            factors = tuple(power_table(p, e) for e in powers)
             task = polynomial_table(p, f"n1^{powers[0]}*n2^{powers[1]}")
             found = measure(ExactMLP(p, width, partial(weights, factors=factors)), task, Grid(seeds=4), READ)
             # one draw in many misses a cell at so small a width
@@ -140,15 +152,13 @@ def law_products(weights: Weights) -> None:
 
 
 def test_products() -> None:
-    law_products(theory.product_weights)
+    law_products(product_weights)
 
 
 def test_the_products_weights_are_the_papers() -> None:
     """Eq. 6 index by index, with the amplitude (2/(N-1))^(1/3); 0 has the first neuron to itself."""
     p, width, g = 7, 9, 3
-    embed, readout = theory.product_weights(
-        p, width, generator(), factors=(theory.power_table(p, 2), theory.power_table(p, 1))
-    )
+    embed, readout = product_weights(p, width, generator(), factors=(power_table(p, 2), power_table(p, 1)))
     psi = generator().uniform(0, 2 * np.pi, (2, width - 1))
     b = (2 / (width - 1)) ** (1 / 3)
     log = {pow(g, i, p): i for i in range(p - 1)}
@@ -179,7 +189,7 @@ def test_the_misprinted_exponent_fails_on_the_zeros_alone() -> None:
 
 def test_products_are_pure_in_the_log_basis_alone() -> None:
     p = 23
-    logs = participation_in_basis(theory.power_order(p), "log")
+    logs = participation_in_basis(residues.power_order(p), "log")
     found = measure(product_network(p, 200), multiplication(p), Grid(), (logs,))
     # all but the neuron of 0 and those of frequency 0 or (p - 1)/2 are one wave
     ratio = found["participation_log"].values[0, 1:]
@@ -199,7 +209,7 @@ def test_products_of_more_factors(text: str, width: int) -> None:
     """Our extension of Eq. 6 to the activation x^S: zeros included, as good as a sum of as many terms."""
     p = 5 if "n4" in text else 11
     f = parse(text)
-    found = theory.learnability(p, f.padded(f.arity), table_of(p, f))
+    found = polynomial_forms.learnability(p, f.padded(f.arity), table_of(p, f))
     assert found.form is not None
     assert found.form.kind == "multiplicative"
     task = sampled(polynomial_table(p, f), 2000)
@@ -219,7 +229,7 @@ def test_forms_become_networks(text: str) -> None:
     """Facts 3.4: the learnable three are answered at width 500; so are products with an outer function."""
     p = 23
     f = parse(text)
-    found = theory.learnability(p, f.padded(2), table_of(p, f))
+    found = polynomial_forms.learnability(p, f.padded(2), table_of(p, f))
     assert found.form is not None
     measured = measure(form_network(p, 500, found.form), polynomial_table(p, f), Grid(seeds=4), READ)
     assert float(measured["table_accuracy"].min()) > 0.99
@@ -232,7 +242,7 @@ def test_polynomials_of_experts(text: str, p: int) -> None:
     """App. B: 100 %; the error is the adder's, kappa_3 / N2."""
     found = measure(experts_network(p, text, 300, 2000), polynomial_table(p, text), Grid(seeds=3), READ)
     assert (found["table_accuracy"] > 0.999).all()
-    assert float(found["table_loss"].mean()) == pytest.approx(theory.expected_sum_error(3, 2000), rel=0.35)
+    assert float(found["table_loss"].mean()) == pytest.approx(expected_sum_error(3, 2000), rel=0.35)
 
 
 @given(st.dictionaries(st.tuples(st.integers(0, 6), st.integers(0, 6)), st.integers(1, 4), min_size=2, max_size=3))
@@ -297,14 +307,14 @@ def test_initial_weights_follow_the_power(degree: int) -> None:
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: theory.sum_weights(7, 9, generator(), terms=[[0] * 7]), "give 2 to 5 tables of length p = 7"),
-        (lambda: theory.sum_weights(7, 9, generator(), terms=[[0] * 7] * 6), "give 2 to 5 tables"),
-        (lambda: theory.sum_weights(7, 9, generator(), terms=[[0] * 6] * 2), "give 2 to 5 tables"),
-        (lambda: theory.sum_weights(7, 0, generator(), terms=[[0] * 7] * 2), "width is 0"),
-        (lambda: theory.product_weights(7, 1, generator(), factors=[[1] * 7] * 2), "width is 1"),
-        (lambda: theory.product_weights(7, 9, generator(), factors=[[1] * 7] * 6), "factors has shape"),
-        (lambda: theory.product_weights(9, 9, generator(), factors=[[1] * 9] * 2), "p is 9 = 3 x 3"),
-        (lambda: theory.sum_error_constant(1), "terms is 1"),
+        (lambda: sum_weights(7, 9, generator(), terms=[[0] * 7]), "give 2 to 5 tables of length p = 7"),
+        (lambda: sum_weights(7, 9, generator(), terms=[[0] * 7] * 6), "give 2 to 5 tables"),
+        (lambda: sum_weights(7, 9, generator(), terms=[[0] * 6] * 2), "give 2 to 5 tables"),
+        (lambda: sum_weights(7, 0, generator(), terms=[[0] * 7] * 2), "width is 0"),
+        (lambda: product_weights(7, 1, generator(), factors=[[1] * 7] * 2), "width is 1"),
+        (lambda: product_weights(7, 9, generator(), factors=[[1] * 7] * 6), "factors has shape"),
+        (lambda: product_weights(9, 9, generator(), factors=[[1] * 9] * 2), "p is 9 = 3 x 3"),
+        (lambda: sum_error_constant(1), "terms is 1"),
         (lambda: experts_network(15, COMPOSED[0], 9, 9), "p is 15 = 3 x 5"),
         (lambda: experts_network(7, "n1*n2", 9, 9), "1 monomials"),
         (lambda: experts_network(7, "n1*n2 + n3", 9, 9), "3 variables"),

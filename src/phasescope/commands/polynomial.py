@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 from torch import nn
 
-from phasescope import theory
 from phasescope.checks import whole
 from phasescope.ensemble import last, measure, train
 from phasescope.errors import BadInput
-from phasescope.instruments import LEARNING, table_accuracy, table_loss, twin_share
+from phasescope.instruments.logits import LEARNING, table_accuracy, table_loss
+from phasescope.instruments.twins import twin_share
 from phasescope.lab.polynomial_networks import POWERS, experts_network, form_network, sampled
 from phasescope.learners import PowerMLP
 from phasescope.tasks import ModularTable, Polynomial, parse, polynomial_table
+from phasescope.theory import polynomial_forms, polynomial_weights, residues
 from phasescope.vocabulary import Grid, Member, Recipe
 
 Facts = dict[str, Any]
@@ -36,11 +37,11 @@ def examined(
     text that is no polynomial, composite p, and tables too large.
     """
     polynomial = parse(text)
-    theory.require_prime(p, "the algebra of polynomials (factors, discrete logarithms)")
+    residues.require_prime(p, "the algebra of polynomials (factors, discrete logarithms)")
     seeds = whole(1, MOST_SEEDS)("seeds", seeds)
     task = polynomial_table(p, polynomial, train_fraction=train_fraction)
     table = task.law(Member({}, 0)).table
-    known = theory.learnability(p, polynomial.padded(task.arity), table)
+    known = polynomial_forms.learnability(p, polynomial.padded(task.arity), table)
     labels = np.bincount(table.ravel(), minlength=p)
     return {
         "polynomial": str(polynomial),
@@ -52,8 +53,8 @@ def examined(
         "chance": 1 / p,
         "majority": {"label": int(labels.argmax()), "share": float(labels.max() / table.size)},
         "train_fraction": train_fraction,
-        "twin_share": theory.twin_fraction(table, train_fraction),
-        "copying_accuracy": theory.copying_accuracy(table, train_fraction),
+        "twin_share": polynomial_forms.twin_fraction(table, train_fraction),
+        "copying_accuracy": polynomial_forms.copying_accuracy(table, train_fraction),
         "answer": known.answer,
         "reason": known.reason,
         "certificate": known.certificate,
@@ -68,13 +69,15 @@ def _distinct(table: Any, place: int) -> int:
     return len(np.unique(lines, axis=0))
 
 
-def _form(form: theory.Form | None) -> Facts | None:
+def _form(form: polynomial_forms.Form | None) -> Facts | None:
     if form is None:
         return None
     return {"kind": form.kind, "inner": [list(g) for g in form.inner], "outer": list(form.outer)}
 
 
-def _networks(p: int, polynomial: Polynomial, form: theory.Form | None) -> Sequence[tuple[str, int, nn.Module]]:
+def _networks(
+    p: int, polynomial: Polynomial, form: polynomial_forms.Form | None
+) -> Sequence[tuple[str, int, nn.Module]]:
     """Return (construction, largest width, network) of all that can be written down."""
     found: list[tuple[str, int, nn.Module]] = []
     if form and len(form.inner) <= max(POWERS):
@@ -91,7 +94,7 @@ def _networks(p: int, polynomial: Polynomial, form: theory.Form | None) -> Seque
 
 def _width(terms: int) -> int:
     """Return a width at which a sum of ``terms`` is answered to 99.9 % and more at p = 23."""
-    return max(WIDTH, round(50 * theory.sum_error_constant(terms)))
+    return max(WIDTH, round(50 * polynomial_weights.sum_error_constant(terms)))
 
 
 def _measured(name: str, width: int, network: nn.Module, task: ModularTable, seeds: int) -> Facts:

@@ -147,6 +147,15 @@ class _Imports(ast.NodeVisitor):
             self.found.add(node.value)
 
 
+def _makes_names(node: ast.stmt) -> bool:
+    """Return whether a statement of a module gives it a ``__getattr__``, by a definition or by an assignment."""
+    if isinstance(node, ast.Assign):
+        return any(
+            isinstance(part, ast.Name) and part.id == "__getattr__" for t in node.targets for part in ast.walk(t)
+        )
+    return isinstance(node, ast.FunctionDef) and node.name == "__getattr__"
+
+
 @cache
 def _imports(module: str) -> frozenset[str]:
     file = _file_of(module)
@@ -155,7 +164,7 @@ def _imports(module: str) -> frozenset[str]:
     reader = _Imports(module, file)
     tree = ast.parse(file.read_bytes())
     reader.visit(tree)
-    if any(isinstance(node, ast.FunctionDef) and node.name == "__getattr__" for node in tree.body):
+    if any(_makes_names(node) for node in tree.body):
         # a package that fetches its names when they are used: any of its modules may be meant
         reader.found |= {f"{module}.{part.stem}" for part in file.parent.glob("*.py") if part.stem != "__init__"}
     return frozenset(name for name in reader.found if name.split(".")[0] == NAME and _file_of(name))

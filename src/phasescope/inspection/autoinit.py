@@ -4,11 +4,11 @@ He, Doshi and Gromov 2022, arXiv:2206.13568. J^{l,l+1} is the mean squared Jacob
 scalars a descend on the Jacobian log loss (1/2) sum_l (log J^{l,l+1})^2, or on the square loss (1/2) sum_l (J - 1)^2,
 and are multiplied into the weights at the end. The paper's text was not at hand; what follows is derived here.
 
-**The step.** Plain gradient descent, a' = a - eta dL/da, needs a rate eta < 1/sigma_w^2 (``theory.largest_rate``) and
-is fastest at 1/(2 sigma_w^2), which differs between layers and is not known beforehand. The default is Newton's method
-in log a instead: the smallest change of log a that to first order brings every log J to its target. For one ReLU block
-J = a^2 g, so the change is -log(J)/2 and lands at once; near J = 1 it is the paper's descent at each layer's own
-fastest rate. ``rate`` chooses plain gradient descent.
+**The step.** Plain gradient descent, a' = a - eta dL/da, needs a rate eta < 1/sigma_w^2
+(``theory.autoinit.largest_rate``) and is fastest at 1/(2 sigma_w^2), which differs between layers and is not known
+beforehand. The default is Newton's method in log a instead: the smallest change of log a that to first order brings
+every log J to its target. For one ReLU block J = a^2 g, so the change is -log(J)/2 and lands at once; near J = 1 it is
+the paper's descent at each layer's own fastest rate. ``rate`` chooses plain gradient descent.
 
 **Normalization.** After BatchNorm or LayerNorm J depends on ratios of neighbouring scales alone, J = (B/V)
 (a_{l+1}/a_l)^2. Then the step that is smallest keeps the geometric mean of the scales, and the pair that begins at the

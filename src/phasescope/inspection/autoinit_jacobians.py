@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from phasescope.ensemble import streams
+from phasescope.instruments.forward_pass import Passage, passage
 from phasescope.instruments.partial_jacobian import partial_jacobians, probe
-from phasescope.instruments.passage import Passage, passage
 from phasescope.vocabulary import Array, BadInput, nearest
 
 MANY = 2  # axes from which a parameter counts as a weight: vectors are biases and the gains of normalizations

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from phasescope.inspection.batches import fitted
-from phasescope.instruments.passage import call, refusing, swapped, tensor_of, untouched
+from phasescope.instruments.forward_pass import call, refusing, swapped, tensor_of, untouched
 from phasescope.vocabulary import BadInput
 
 ENOUGH = 0.3  # a row of blocks holds at least this share of the parameters that the fullest row holds

@@ -15,21 +15,9 @@ from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import blocks_of, first_not_finite, is_weight_layer
 from phasescope.inspection.judge import BLOCK_TOLERANCE, Depth, findings_of, scale_of, verdict_of
 from phasescope.inspection.readings import NOTHING, BlockReading, Inspection, Interval
-from phasescope.instruments import (
-    INPUT,
-    Activity,
-    Passage,
-    batch_variances,
-    dead_shares,
-    kernel_slope,
-    kernels,
-    partial_jacobians,
-    passage,
-    sample_cosines,
-    token_cosines,
-    transfer,
-)
-from phasescope.instruments.passage import BATCH_NORMS, usable
+from phasescope.instruments.forward_pass import BATCH_NORMS, INPUT, Passage, passage, usable
+from phasescope.instruments.partial_jacobian import kernel_slope, partial_jacobians, transfer
+from phasescope.instruments.signal import Activity, batch_variances, dead_shares, kernels, sample_cosines, token_cosines
 from phasescope.vocabulary import BadInput, Reading
 
 EXACT = Interval(1.0, 1.0, 1.0)

@@ -1,176 +1,30 @@
-"""What did happen: pure measurements of a Subject. No task, no theory, no disk."""
+"""What did happen: pure measurements of a Subject. No task, no theory, no disk.
 
-from phasescope.instruments.collapse import NeuralCollapse, neural_collapse
-from phasescope.instruments.corruption import (
-    accidental_share,
-    corrected_accuracy,
-    corrupted_accuracy,
-    given_logit,
-    true_logit,
-    uncorrupted_accuracy,
-)
-from phasescope.instruments.fourier import (
-    dominant_frequency,
-    embed_participation,
-    frequency_census,
-    mean_participation,
-    participation,
-    participation_in_basis,
-    phase_alignment,
-    phases,
-)
-from phasescope.instruments.independent_neurons import (
-    independence,
-    independent_neurons,
-    independent_share,
-    neuron_groups,
-    neuron_vectors,
-)
-from phasescope.instruments.intrinsic_dimension import IntrinsicDimension, distinct, likelihood_dimension, two_nn
-from phasescope.instruments.isotropy import effective_rank, isoscore, outlier_dimensions, participation_ratio
-from phasescope.instruments.jacobian_profile import jacobian_profile, push_forward
-from phasescope.instruments.kernel_distance import kernel_distance, pattern_distance, tangent_kernel
-from phasescope.instruments.logits import (
-    correct_logit,
-    logit_margin,
-    table_accuracy,
-    table_loss,
-    test_accuracy,
-    test_loss,
-    train_accuracy,
-    train_loss,
-    wrong_logit_deviation,
-)
-from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
-from phasescope.instruments.norms import gradient_norm, norm_correlation, norm_scale, weight_norm
-from phasescope.instruments.partial_jacobian import (
-    exact_partial_jacobian,
-    exact_partial_norm,
-    kernel_slope,
-    partial_jacobians,
-    signs,
-    transfer,
-)
-from phasescope.instruments.passage import INPUT, Passage, passage, untouched
-from phasescope.instruments.pruning import pruning
-from phasescope.instruments.signal import (
-    Activity,
-    batch_variances,
-    dead_shares,
-    gradient_norms,
-    kernels,
-    mean_cosine,
-    sample_cosines,
-    token_cosines,
-)
-from phasescope.instruments.similarity import linear_cka, neighbour_overlap
-from phasescope.instruments.twins import twin_share
+The names stand in subjects, such as ``ps.instruments.fourier.participation``:
 
-LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
+- ``collapse``: neural collapse of features, class means and readout
+- ``corruption``: what became of training samples whose label was drawn again
+- ``forward_jacobian``: partial Jacobian norms to all later layers by one sweep of random signs
+- ``forward_pass``: one forward pass of any module, with places where signal and gradients can be read
+- ``fourier``: participation, frequencies and phases of neurons in Fourier space
+- ``intrinsic_dimension``: dimension of a cloud of points: TwoNN and maximum likelihood
+- ``isotropy``: how evenly a cloud uses its space: participation ratio, IsoScore, effective rank, outliers
+- ``logits``: what a network answers: accuracies, losses, logits
+- ``manifolds``: capacity of embeddings, what limits it, alignment and uniformity
+- ``neural_tangent_kernel``: the empirical tangent kernel of any module, and how far training moved it
+- ``neuron_independence``: how many neurons differ from nothing and from each other
+- ``neuron_pruning``: what a network still answers without a share of its neurons
+- ``norms``: sizes of weights and gradients, and of the scales of batch normalization
+- ``partial_jacobian``: averaged partial Jacobian norms between places of any network, exact ones of small networks
+- ``signal``: kernels, cosines, variances and dead shares along a forward pass
+- ``similarity``: linear CKA, and the neighbours that two descriptions of the same samples share
+- ``twins``: test inputs that are the same, for the function to be learnt, as training inputs
 
-CORRUPTION = (corrupted_accuracy, corrected_accuracy, uncorrupted_accuracy)
+``LEARNING`` (accuracies and losses), ``CORRUPTION`` (accuracies of corrupted labels) and ``ALL`` are collections of
+instruments to hand to ``watch=``; they stand in the room itself, since they span subjects or are needed everywhere.
+"""
 
-ALL = (
-    *LEARNING,
-    *CORRUPTION,
-    accidental_share,
-    given_logit,
-    true_logit,
-    table_accuracy,
-    table_loss,
-    correct_logit,
-    wrong_logit_deviation,
-    logit_margin,
-    participation,
-    mean_participation,
-    embed_participation,
-    dominant_frequency,
-    phases,
-    phase_alignment,
-    frequency_census,
-    weight_norm,
-    gradient_norm,
-    norm_scale,
-    norm_correlation,
-    twin_share,
-    independent_share,
-)
+from phasescope.subjects import attach
 
-__all__ = [
-    "ALL",
-    "CORRUPTION",
-    "INPUT",
-    "LEARNING",
-    "Activity",
-    "IntrinsicDimension",
-    "NeuralCollapse",
-    "Passage",
-    "accidental_share",
-    "alignment",
-    "batch_variances",
-    "capacity_error",
-    "correct_logit",
-    "corrected_accuracy",
-    "corrupted_accuracy",
-    "dead_shares",
-    "distinct",
-    "dominant_frequency",
-    "effective_rank",
-    "embed_participation",
-    "exact_partial_jacobian",
-    "exact_partial_norm",
-    "frequency_census",
-    "given_logit",
-    "gradient_norm",
-    "gradient_norms",
-    "independence",
-    "independent_neurons",
-    "independent_share",
-    "isoscore",
-    "jacobian_profile",
-    "kernel_distance",
-    "kernel_slope",
-    "kernels",
-    "likelihood_dimension",
-    "linear_cka",
-    "logit_margin",
-    "mean_cosine",
-    "mean_participation",
-    "neighbour_overlap",
-    "neural_collapse",
-    "neuron_groups",
-    "neuron_vectors",
-    "norm_correlation",
-    "norm_scale",
-    "outlier_dimensions",
-    "partial_jacobians",
-    "participation",
-    "participation_in_basis",
-    "participation_ratio",
-    "passage",
-    "pattern_distance",
-    "phase_alignment",
-    "phases",
-    "pruning",
-    "push_forward",
-    "sample_cosines",
-    "signs",
-    "spectral_flatness",
-    "table_accuracy",
-    "table_loss",
-    "tangent_kernel",
-    "test_accuracy",
-    "test_loss",
-    "token_cosines",
-    "train_accuracy",
-    "train_loss",
-    "transfer",
-    "true_logit",
-    "twin_share",
-    "two_nn",
-    "uncorrupted_accuracy",
-    "uniformity",
-    "untouched",
-    "weight_norm",
-    "wrong_logit_deviation",
-]
+# each subject, listed in __init__.pyi, is loaded when it is first used
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

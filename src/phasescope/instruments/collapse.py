@@ -12,6 +12,8 @@ from phasescope.directions import unit
 from phasescope.instruments.neighbours import Points
 from phasescope.vocabulary import BadInput
 
+__all__ = ["NeuralCollapse", "neural_collapse"]
+
 
 @dataclass(frozen=True)
 class NeuralCollapse:

@@ -11,6 +11,16 @@ from torch import Tensor
 from phasescope.instruments.logits import INFINITY, accuracy, mean_over, no_classes
 from phasescope.vocabulary import Instrument, Reading, Subject
 
+__all__ = [
+    "CORRUPTION",
+    "accidental_share",
+    "corrected_accuracy",
+    "corrupted_accuracy",
+    "given_logit",
+    "true_logit",
+    "uncorrupted_accuracy",
+]
+
 PAPER = "Doshi et al. 2023, arXiv:2310.13061"
 SYMMETRIES = ("neuron permutation", "sample permutation")
 
@@ -60,3 +70,5 @@ true_logit = Instrument(
     f"mean logit of the true label of a corrupted training sample whose label is wrong; {PAPER}, Fig. 23", "forward",
     (-INFINITY, INFINITY), "0", (), SYMMETRIES,
 )  # fmt: skip
+
+CORRUPTION = (corrupted_accuracy, corrected_accuracy, uncorrupted_accuracy)

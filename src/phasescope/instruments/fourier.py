@@ -11,6 +11,17 @@ from torch import Tensor
 from phasescope.checks import sequence, text, whole
 from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
 
+__all__ = [
+    "dominant_frequency",
+    "embed_participation",
+    "frequency_census",
+    "mean_participation",
+    "participation",
+    "participation_in_basis",
+    "phase_alignment",
+    "phases",
+]
+
 PARTICIPATION_SOURCE = (
     "sum |a|^4 / (sum |a|^2)^2 over rfft magnitudes a with DC, mean over the S input vectors and the readout; "
     "Gromov 2023, arXiv:2301.02679, Eqs. 20-21; Doshi et al. 2023, arXiv:2310.13061, Eqs. 3-4"

@@ -16,6 +16,8 @@ from phasescope.checks import number, whole
 from phasescope.instruments.neighbours import Points, nearest, rows_of, spacing
 from phasescope.vocabulary import BadInput
 
+__all__ = ["IntrinsicDimension", "distinct", "likelihood_dimension", "two_nn"]
+
 
 @dataclass(frozen=True)
 class IntrinsicDimension:

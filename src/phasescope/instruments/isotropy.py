@@ -12,6 +12,8 @@ from phasescope.checks import number
 from phasescope.instruments.neighbours import Points, rows_of
 from phasescope.vocabulary import BadInput
 
+__all__ = ["effective_rank", "isoscore", "outlier_dimensions", "participation_ratio"]
+
 
 def _spectrum(rows: Tensor) -> Tensor:
     """Return the singular values (min(N, D),) of the centred ``rows``, the largest set to 1."""

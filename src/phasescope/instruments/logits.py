@@ -7,6 +7,19 @@ from torch import Tensor
 
 from phasescope.vocabulary import Instrument, Reading, Subject
 
+__all__ = [
+    "LEARNING",
+    "correct_logit",
+    "logit_margin",
+    "table_accuracy",
+    "table_loss",
+    "test_accuracy",
+    "test_loss",
+    "train_accuracy",
+    "train_loss",
+    "wrong_logit_deviation",
+]
+
 INFINITY = float("inf")
 
 
@@ -158,3 +171,5 @@ logit_margin = Instrument(
     "logit_margin", _margin, "logit", "mean over held-out samples of the label's logit less the largest other one",
     "forward", (-INFINITY, INFINITY), "negative", (), ("neuron permutation", "sample permutation"),
 )  # fmt: skip
+
+LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)

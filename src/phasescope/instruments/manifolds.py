@@ -10,6 +10,8 @@ from phasescope.directions import unit
 from phasescope.instruments.neighbours import Points
 from phasescope.instruments.signal import mean_cosine
 
+__all__ = ["alignment", "capacity_error", "spectral_flatness", "uniformity"]
+
 
 def _matrices(centroids: Points) -> Tensor:
     return as_points("centroids (..., data, dimensions)", centroids, axes=())
@@ -56,8 +58,8 @@ def uniformity(embeddings: Points, t: float = 2.0) -> Tensor:
     """Return log mean exp(-t |x - y|^2) (...) over pairs of different rows of ``embeddings`` (..., N, D), at norm 1.
 
     Rows of zeros have no direction and are left out; NaN for fewer than two others. 0 where all are the same; about
-    ``theory.uniform_potential(D, t)`` for rows uniform on the sphere. In nats. Wang and Isola 2020, arXiv:2005.10242,
-    Sec. 4.1. Raises ``BadInput`` for fewer than two rows or t <= 0.
+    ``theory.manifold_capacity.uniform_potential(D, t)`` for rows uniform on the sphere. In nats. Wang and
+    Isola 2020, arXiv:2005.10242, Sec. 4.1. Raises ``BadInput`` for fewer than two rows or t <= 0.
     """
     t = number(0, open_low=True)("t", t)
     points = as_points("embeddings (..., rows, dimensions)", embeddings, axes=(), fewest=2)

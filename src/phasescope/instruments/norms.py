@@ -11,6 +11,8 @@ from phasescope.directions import unit
 from phasescope.instruments.fourier import participation
 from phasescope.vocabulary import Instrument, Reading, Subject
 
+__all__ = ["gradient_norm", "norm_correlation", "norm_scale", "weight_norm"]
+
 
 def _norm(s: Subject, tensors: Iterable[Tensor]) -> Reading:
     parts = [value.double().reshape(len(value), -1) for value in tensors if value.numel()]

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from phasescope.checks import kind, shown, whole
-from phasescope.instruments.passage import Passage, places
+from phasescope.instruments.forward_pass import Passage, places
 from phasescope.vocabulary import BadInput, Reading
+
+__all__ = ["exact_partial_jacobian", "exact_partial_norm", "kernel_slope", "partial_jacobians", "signs", "transfer"]
 
 randomness = kind(np.random.Generator, say="a numpy generator, such as np.random.default_rng(0)")
 

@@ -16,10 +16,21 @@ from torch.overrides import TorchFunctionMode
 
 from phasescope.checks import as_points, whole
 from phasescope.directions import unit
+from phasescope.instruments.forward_pass import Passage, module_of, passage, places, tensor_of
 from phasescope.instruments.neighbours import Points
 from phasescope.instruments.partial_jacobian import signs
-from phasescope.instruments.passage import Passage, module_of, passage, places, tensor_of
 from phasescope.vocabulary import BadInput, Reading
+
+__all__ = [
+    "Activity",
+    "batch_variances",
+    "dead_shares",
+    "gradient_norms",
+    "kernels",
+    "mean_cosine",
+    "sample_cosines",
+    "token_cosines",
+]
 
 INF = math.inf
 ALIVE: Mapping[str, tuple[float, float]] = {

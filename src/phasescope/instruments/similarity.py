@@ -8,6 +8,8 @@ from phasescope.checks import whole
 from phasescope.instruments.neighbours import Points, nearest, rows_of
 from phasescope.vocabulary import BadInput
 
+__all__ = ["linear_cka", "neighbour_overlap"]
+
 
 def _pair(first: Points, second: Points, fewest: int) -> tuple[Tensor, Tensor]:
     a, b = rows_of(first, fewest), rows_of(second, fewest)

@@ -8,6 +8,8 @@ from torch import Tensor
 from phasescope.instruments.logits import mean_over
 from phasescope.vocabulary import Instrument, Reading, Subject
 
+__all__ = ["twin_share"]
+
 
 def _groups(inputs: Tensor, truth: Tensor) -> Tensor:
     """Return one label (N,) per sample: equal where each input value is a twin of the other sample's."""

@@ -1,7 +1,8 @@
 """What a page shows of the neurons inside a study's networks: spectra, phases, and the accuracies that pruning leaves.
 
 The numbers are the instruments' own. Only the pruning is faster here: the logits of a network whose readout is its last
-layer are sums over neurons, so all shares of an order cost one forward pass. Tested equal to ``instruments.pruning``.
+layer are sums over neurons, so all shares of an order cost one forward pass. Tested equal to
+``instruments.neuron_pruning.pruning``.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ from phasescope.ensemble.streams import initialized
 from phasescope.ensemble.train import one_core
 from phasescope.figures import Neurons, Opened
 from phasescope.identity import fingerprint
-from phasescope.instruments import dominant_frequency, participation, phases
+from phasescope.instruments.fourier import dominant_frequency, participation, phases
 from phasescope.instruments.logits import mean_over
-from phasescope.instruments.pruning import SHARES
+from phasescope.instruments.neuron_pruning import SHARES
 from phasescope.lab.study import Experiment, Inside
 from phasescope.vocabulary import Array, Draw, Member, Recipe, Scatter, Subject
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.learners import ExactMLP, ExpertsNetwork
 from phasescope.tasks import ModularTable, Polynomial, parse, polynomial_table
+from phasescope.theory import polynomial_forms, polynomial_weights, residues
 from phasescope.vocabulary import Array, BadInput, Member
 
 POWERS = {2: "quadratic", 3: "cubic", 4: "quartic", 5: "quintic"}
@@ -22,22 +22,22 @@ def table_of(p: int, polynomial: Polynomial) -> Array:
 
 def sum_network(p: int, width: int, coefficients: Sequence[int], **changes: Any) -> ExactMLP:
     """Return the exact network for c_1 n_1 + ... + c_S n_S mod p, with the activation x^S."""
-    weights = partial(theory.sum_weights, terms=theory.linear_terms(p, coefficients), **changes)
+    weights = partial(polynomial_weights.sum_weights, terms=polynomial_weights.linear_terms(p, coefficients), **changes)
     return ExactMLP(p, width, weights, arity=len(coefficients), activation=POWERS[len(coefficients)])
 
 
 def product_network(p: int, width: int, exponents: Sequence[int] = (1, 1), **changes: Any) -> ExactMLP:
     """Return the exact network for n_1^a n_2^b modulo the prime p."""
-    factors = tuple(theory.power_table(p, e) for e in exponents)
-    return ExactMLP(p, width, partial(theory.product_weights, factors=factors, **changes))
+    factors = tuple(polynomial_weights.power_table(p, e) for e in exponents)
+    return ExactMLP(p, width, partial(polynomial_weights.product_weights, factors=factors, **changes))
 
 
-def form_network(p: int, width: int, form: theory.Form) -> ExactMLP:
+def form_network(p: int, width: int, form: polynomial_forms.Form) -> ExactMLP:
     """Return the exact network that a witness of learnability writes down, with the activation x^S."""
     if form.kind == "multiplicative":
-        weights = partial(theory.product_weights, factors=form.inner, outer=form.outer)
+        weights = partial(polynomial_weights.product_weights, factors=form.inner, outer=form.outer)
     else:
-        weights = partial(theory.sum_weights, terms=form.inner, outer=form.outer)
+        weights = partial(polynomial_weights.sum_weights, terms=form.inner, outer=form.outer)
     return ExactMLP(p, width, weights, arity=len(form.inner), activation=POWERS[len(form.inner)])
 
 
@@ -57,7 +57,7 @@ def experts_network(
     fewer than two or more than five monomials.
     """
     chosen = parse(polynomial) if isinstance(polynomial, str) else polynomial
-    theory.require_prime(p, "a network of product experts")
+    residues.require_prime(p, "a network of product experts")
     terms = {e: c % p for e, c in chosen.padded(max(2, chosen.arity)).items() if c % p}
     constant = terms.pop((0,) * max(2, chosen.arity), 0)
     if chosen.arity > 2 or not 2 <= len(terms) <= max(POWERS):

@@ -42,7 +42,7 @@ class BlockNetwork(nn.Module):
 
     @property
     def places(self) -> list[str]:
-        """The names of the blocks, in order, for ``instruments.passage``."""
+        """The names of the blocks, in order, for ``instruments.forward_pass.passage``."""
         return [f"blocks.{i}" for i in range(len(self.blocks))]
 
 

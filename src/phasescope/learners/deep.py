@@ -1,8 +1,8 @@
 """Two deeper networks on numbers modulo p: a ReLU network of three or more layers, and a one-layer transformer.
 
 They are the general architectures of Doshi et al. 2023, arXiv:2310.13061, Sec. 2.2 and Fig. 7. Their first weights are
-called ``embed`` (S, p, H) as in ``PowerMLP``, so that ``instruments.embed_participation`` reads them; the last ones are
-``output``, because no neuron of the first layer meets them.
+called ``embed`` (S, p, H) as in ``PowerMLP``, so that ``instruments.fourier.embed_participation`` reads them; the last
+ones are ``output``, because no neuron of the first layer meets them.
 """
 
 from __future__ import annotations

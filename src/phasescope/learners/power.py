@@ -181,7 +181,7 @@ class ExactMLP(PowerMLP):
     """A network whose weights are written down, not learnt: the same call as the network it explains.
 
     ``weights(p, width, generator)`` returns ``embed`` (S, p, H) and ``readout`` (K, H) in float64, for example
-    ``phasescope.theory.addition_weights``. Training it starts from the exact solution.
+    ``phasescope.theory.modular_addition.addition_weights``. Training it starts from the exact solution.
     """
 
     @checked(self=anything, p=size, width=size, weights=function, arity=size, activation=text)

@@ -1,7 +1,8 @@
 """A deep fully connected network whose signal propagation is known exactly at infinite width.
 
 Doshi, He and Gromov 2023, arXiv:2111.12143: ``h^{l+1} = sigma_w W^{l+1} phi(h^l) + sigma_b b^{l+1} + mu h^l`` with
-W ~ N(0, 1/N) or orthogonal and b ~ N(0, 1), in the four places of a normalization that ``theory.Block`` knows.
+W ~ N(0, 1/N) or orthogonal and b ~ N(0, 1), in the four places of a normalization that ``theory.criticality.Block``
+knows.
 """
 
 from __future__ import annotations

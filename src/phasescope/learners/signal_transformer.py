@@ -1,8 +1,8 @@
-"""A transformer whose signal propagation is known at large width: the model behind ``theory.TransformerBlock``.
+"""A transformer whose signal propagation is known at large width: the model of ``theory.transformer_signal``.
 
 Cowsik, Nebabu, Qi and Ganguli 2024, arXiv:2403.02579: single-head attention without mask and a two-layer perceptron,
 each on a normalized branch of its own strength. Which skip connection the paper uses is not settled; ``skip`` says
-which is meant, in the words of ``theory.TransformerBlock``.
+which is meant, in the words of ``theory.transformer_signal.TransformerBlock``.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class SignalTransformer(nn.Module):
 
     @property
     def places(self) -> list[str]:
-        """The names of the blocks, in order, for ``instruments.passage``."""
+        """The names of the blocks, in order, for ``instruments.forward_pass.passage``."""
         return [f"blocks.{i}" for i in range(self.depth)]
 
     def initialize(self, generator: np.random.Generator) -> None:

@@ -21,6 +21,8 @@ from phasescope.theory.domains import a_kernel, checked, number, numbers, places
 from phasescope.theory.gaussian_moments import ROUNDING, Function, gaussian_mean, gaussian_pair_mean
 from phasescope.vocabulary import Array, BadInput, nearest
 
+__all__ = ["ACTIVATIONS", "Activation", "Moments", "activation", "custom_activation", "leaky_relu"]
+
 TINY = 1e-100  # the scale that stands for sqrt(K) at K = 0: one-sided limits at a kink in 0 come out right
 UNIT = np.sqrt(2 * np.pi)
 

@@ -14,6 +14,20 @@ from scipy import special
 from phasescope.theory.domains import agree, array, checked, number, positive, steps, whole
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "SphereMixture",
+    "hopfield_update",
+    "mean_shift",
+    "memory_drift",
+    "memory_energy",
+    "memory_posterior",
+    "mixture_log_likelihood",
+    "retrieve",
+    "separation_needed",
+    "sphere_mixture",
+    "vmf_log_normalizer",
+]
+
 
 def table(name: str, values: Array, dimensions: int | None = None) -> Array:
     """Return ``values`` as finite float64 rows (n, D) of at least one; raise ``BadInput`` for anything else."""

@@ -15,6 +15,8 @@ import numpy as np
 from phasescope.theory.domains import checked, flag, not_negative, places, positive, shown, tensors, whole
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = ["asymmetric_norm", "homogeneous_ball", "quasi_homogeneous_ball", "simplex_cosine"]
+
 
 @checked(parameters=tensors, rates=places, highest=flag)
 def asymmetric_norm(parameters: Sequence[Array], rates: Sequence[float], *, highest: bool = False) -> float:

@@ -21,6 +21,18 @@ from phasescope.theory.activations import Activation, a_phi, activation
 from phasescope.theory.domains import checked, not_negative, number, positive, real, shown, whole
 from phasescope.vocabulary import BadInput, nearest
 
+__all__ = [
+    "autoinit_step",
+    "batchnorm_scale_ratio",
+    "contraction",
+    "iterations",
+    "largest_rate",
+    "largest_square_rate",
+    "one_step_rate",
+    "relu_gain",
+    "target_scale",
+]
+
 Loss = Literal["log", "square"]
 below_one = number(0, 1, open_high=True)  # residuals: at 1 a network is critical whatever the scale
 

@@ -8,6 +8,8 @@ from scipy.special import hyp2f1
 from phasescope.theory.domains import a_law, checked, whole
 from phasescope.vocabulary import BadInput, Law
 
+__all__ = ["chance_level", "majority_share", "pure_participation", "random_participation"]
+
 
 @checked(law=a_law)
 def chance_level(law: Law) -> float:

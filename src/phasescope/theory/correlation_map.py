@@ -21,6 +21,17 @@ from phasescope.theory.criticality import Block, a_block, fixed_kernel, length, 
 from phasescope.theory.domains import LARGEST, checked, count, depth, number, positive, real, scale, whole
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "angle_length",
+    "chi_pair",
+    "correlation_step",
+    "correlation_trajectory",
+    "covariance_step",
+    "fixed_correlation",
+    "maximal_learning_rate",
+    "ntk",
+]
+
 
 def _correlation(first: float, second: float, covariance: float) -> float:
     c = covariance / (np.sqrt(first) * np.sqrt(second))

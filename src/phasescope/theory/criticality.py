@@ -34,6 +34,21 @@ from phasescope.theory.activations import Activation, activation
 from phasescope.theory.domains import a_kernel, checked, depth, kind, not_negative, number, scale, shown
 from phasescope.vocabulary import Array, BadInput, nearest
 
+__all__ = [
+    "Block",
+    "apjn",
+    "chi_jacobian",
+    "chi_kernel",
+    "correlation_length",
+    "fixed_chi",
+    "fixed_kernel",
+    "kernel_length",
+    "kernel_step",
+    "kernel_trajectory",
+    "log_apjn",
+    "phase",
+]
+
 Norm = Literal["none", "layer pre", "rms pre", "layer post", "rms post", "batch"]
 Weights = Literal["gaussian", "orthogonal"]
 NORMS: tuple[str, ...] = get_args(Norm)
@@ -80,7 +95,7 @@ def a_norm(name: str, value: Any) -> Norm:
     return value  # type: ignore[return-value]
 
 
-a_block = kind(Block, say="a theory.Block, such as Block('relu', 2.0)")
+a_block = kind(Block, say="a theory.criticality.Block, such as Block('relu', 2.0)")
 
 
 def _checked(kernel: float, norm: str = "none") -> float:

@@ -12,6 +12,8 @@ from phasescope.theory.domains import a_kernel, checked, depth
 from phasescope.theory.gaussian_moments import gaussian_mean
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = ["kernel_variance", "singular_value_spread"]
+
 
 def _plain(block: Block, what: str) -> None:
     if block.norm != "none" or block.residual != 0:

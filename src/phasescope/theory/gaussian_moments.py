@@ -18,6 +18,8 @@ from scipy.special import roots_hermitenorm, roots_legendre
 from phasescope.theory.domains import checked, number, places, pointwise, scale, sequence
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = ["Estimate", "gaussian_mean", "gaussian_pair_mean"]
+
 Function = Callable[[Array], Array]
 REACH = 12.0  # in standard deviations: the density beyond is 2e-32 of its peak
 ROUNDING = 4e-16

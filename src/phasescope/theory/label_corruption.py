@@ -13,6 +13,15 @@ import numpy as np
 from phasescope.theory.domains import array, checked, together, whole
 from phasescope.vocabulary import Array
 
+__all__ = [
+    "HIGH_ACCURACY",
+    "PHASES",
+    "corruption_phase",
+    "full_inversion_accuracy",
+    "has_partial_inversion",
+    "zero_function_loss",
+]
+
 PHASES = ("coexistence", "partial inversion", "full inversion", "memorization", "forgetting", "confusion")
 HIGH_ACCURACY = 0.9
 SLACK = 0.05

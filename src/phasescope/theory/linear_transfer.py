@@ -15,6 +15,24 @@ from scipy.optimize import brentq
 from phasescope.theory.domains import checked, count, not_negative, positive, radians, share, whole
 from phasescope.vocabulary import BadInput
 
+__all__ = [
+    "balanced_fine_tuning",
+    "break_even_angle",
+    "feature_transfer_risk",
+    "fine_tuning_transferability",
+    "finite_source_break_even",
+    "finite_source_transferability",
+    "kept_share",
+    "kept_share_limit",
+    "linear_transfer_risk",
+    "linear_transferability",
+    "negative_transfer",
+    "ridge_probe_risk",
+    "scratch_risk",
+    "scratch_risk_limit",
+    "task_divergence",
+]
+
 layer_count = whole(2, 1000)  # the last layer can be told from the first
 
 

@@ -14,6 +14,15 @@ from scipy import special
 from phasescope.theory.domains import array, checked, count, number, positive, real, whole
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "aligned_bound",
+    "capacity_bound",
+    "free_percent_error",
+    "two_row_norm",
+    "uniform_percent_error",
+    "uniform_potential",
+]
+
 
 @checked(data=count, dimension=count)
 def capacity_bound(data: int, dimension: int) -> float:

@@ -27,6 +27,16 @@ from phasescope.theory.domains import (
 )
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "assignment_flow",
+    "creation_energy",
+    "creation_logits",
+    "evidence_bound",
+    "expected_memories",
+    "memories_variance",
+    "seating",
+]
+
 Gaussians = Literal["normalized", "printed"]
 below_one = number(0, 1, open_high=True)
 counts_of = array(1, low=1, high=1e15, fewest=0)

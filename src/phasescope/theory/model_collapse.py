@@ -14,6 +14,18 @@ from scipy import special
 from phasescope.theory.domains import checked, count, fits, not_negative, positive, whole, word
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "ACCUMULATION_BOUND",
+    "density_variances",
+    "error_growth",
+    "first_error",
+    "gaussian_limit",
+    "gaussian_variances",
+    "linear_errors",
+    "subsample_growth",
+    "typical_variances",
+]
+
 Policy = Literal["replace", "accumulate", "subsample"]
 policy_of = word(*get_args(Policy))
 known_policy = word("replace", "accumulate")  # of these two the variance is known

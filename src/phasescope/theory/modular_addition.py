@@ -28,6 +28,18 @@ from phasescope.theory.domains import (
 )
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "addition_weights",
+    "composed_addition_weights",
+    "correct_logit_factor",
+    "expected_accuracy",
+    "expected_squared_error",
+    "one_branch_accuracy",
+    "unit_logit_scale",
+    "width_needed",
+    "wrong_logit_deviation",
+]
+
 MOST_WEIGHTS = 10**8  # p x width: a gigabyte each for inputs and outputs
 width_of = whole(1, MOST_WEIGHTS // 2)
 

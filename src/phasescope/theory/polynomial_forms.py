@@ -17,6 +17,18 @@ from phasescope.theory.domains import array, checked, modulus, open_share, terms
 from phasescope.theory.residues import require_prime, separated
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "Form",
+    "Learnability",
+    "additive_form",
+    "certified_not_additive",
+    "copying_accuracy",
+    "learnability",
+    "multiplicative_form",
+    "twin_counts",
+    "twin_fraction",
+]
+
 Terms = Mapping[tuple[int, ...], int]
 table_of = array(1, 2, 3, 4, 5, low=-1, high=1e6, integer=True)
 answered = array(1, 2, 3, 4, 5, low=0, high=1e6, integer=True)

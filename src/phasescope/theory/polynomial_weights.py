@@ -30,6 +30,17 @@ from phasescope.theory.modular_addition import MOST_WEIGHTS, wave, width_of
 from phasescope.theory.residues import discrete_logarithms
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "expected_sum_error",
+    "linear_terms",
+    "power_table",
+    "product_weights",
+    "sum_amplitude",
+    "sum_error_constant",
+    "sum_weights",
+    "sum_width_growth",
+]
+
 MOST_TERMS = 5  # the highest power that learners have as an activation
 
 

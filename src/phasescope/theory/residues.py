@@ -9,6 +9,8 @@ import numpy as np
 from phasescope.theory.domains import shown
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = ["discrete_logarithms", "power_order", "primitive_root", "require_prime"]
+
 MOST_P = 1_000_000  # tables of p entries are made
 
 

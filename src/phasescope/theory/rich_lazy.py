@@ -15,6 +15,18 @@ import numpy as np
 from phasescope.theory.domains import agree, array, checked, not_negative, positive, real
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "basin_edge",
+    "bias_potential",
+    "bias_tilt",
+    "conserved_delta",
+    "function_flow",
+    "null_coordinate",
+    "split_function",
+    "tangent_kernel",
+    "whitened_flow",
+]
+
 some_axes = array(1, 2, 3, 4)
 
 

@@ -15,6 +15,8 @@ from scipy.optimize import brentq, minimize
 from phasescope.theory.domains import agree, array, checked, not_negative, real, whole
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = ["deep_null_coordinate", "hyperbolic_entropy", "least_entropy", "product_flow"]
+
 
 @checked(beta=array(2), delta=real, slope=array(2))
 def product_flow(beta: Array, delta: float, slope: Array) -> Array:

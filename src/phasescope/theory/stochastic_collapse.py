@@ -20,6 +20,21 @@ from scipy.special import digamma, gammainc, gammaln
 from phasescope.theory.domains import agree, array, checked, not_negative, positive, real
 from phasescope.vocabulary import Array, BadInput
 
+__all__ = [
+    "attractivity",
+    "collapse_rate",
+    "collapse_threshold",
+    "critical_singular_value",
+    "mode_strength",
+    "neuron_rates",
+    "neuron_threshold",
+    "quartic_density",
+    "quartic_mean_absolute",
+    "quartic_mean_square",
+    "quartic_path",
+    "quartic_share_below",
+]
+
 
 @checked(curvature=real, noise_curvature=real)
 def attractivity(curvature: float, noise_curvature: float) -> float:

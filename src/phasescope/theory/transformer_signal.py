@@ -31,6 +31,20 @@ from phasescope.theory.activations import Activation, a_phi, activation
 from phasescope.theory.domains import checked, depth, kind, number, optional, positive, real, scale, shown, whole
 from phasescope.vocabulary import Array, BadInput, nearest
 
+__all__ = [
+    "TransformerBlock",
+    "angle_exponent",
+    "attention_step",
+    "collapsed_size",
+    "edge_of_chaos",
+    "gradient_exponent",
+    "mean_gradient_exponent",
+    "mlp_step",
+    "settled_correlation",
+    "token_trajectory",
+    "weak_edge_of_chaos",
+]
+
 Skip = Literal["preserving", "reset", "growing"]
 LARGE, HIGHEST = 1e30, {"score_scale": 20.0}  # e^(score_scale^2) is a float up to 26
 FEWEST_TOKENS = 4.0  # times e^{sigma_A^2}: below, the correction of order 1/n is no correction
@@ -91,7 +105,7 @@ class TransformerBlock:
         return self.readout_variance * self.weight_scale**2 * moments.slope_square
 
 
-a_transformer = kind(TransformerBlock, say="a theory.TransformerBlock")
+a_transformer = kind(TransformerBlock, say="a theory.transformer_signal.TransformerBlock")
 
 
 def _state(size: float, overlap: float) -> float:

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.lab.measures import Measure, at, at_least, at_most, between, most, near, value
 from phasescope.studies.associative_memory.settings import ALPHAS, DISCOUNTS, MemorySettings
+from phasescope.theory import memory_creation, memory_limits
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
@@ -54,11 +54,11 @@ def _creations(s: MemorySettings) -> Sequence[Claim]:
 
     @partial(Measure, words="expected memories")
     def expected(party: xr.Dataset) -> float:
-        return theory.expected_memories(party.alpha.item(), s.customers, party.discount.item())
+        return memory_creation.expected_memories(party.alpha.item(), s.customers, party.discount.item())
 
     @partial(Measure, words="expected memories without a discount")
     def undiscounted(party: xr.Dataset) -> float:
-        return theory.expected_memories(party.alpha.item(), s.customers)
+        return memory_creation.expected_memories(party.alpha.item(), s.customers)
 
     return (
         Claim("created-count", f"Memories made as needed on {s.blobs} separate blobs are {s.blobs} to {s.blobs + 2}",
@@ -69,15 +69,16 @@ def _creations(s: MemorySettings) -> Sequence[Claim]:
             at_least(0.97), Control("the energy as printed", printed)),
         Claim("table-count",
             "The restaurant process makes as many memories as theory says (largest relative deviation)",
-            f"{WORKSHOP}, Eqs. 10-11, theory.expected_memories; claim 6.6", most(abs(tables / expected - 1), parties),
-            at_most(0.05), Control("theory that forgets the discount", abs(tables / undiscounted - 1))),
+            f"{WORKSHOP}, Eqs. 10-11, theory.memory_creation.expected_memories; claim 6.6",
+            most(abs(tables / expected - 1), parties), at_most(0.05),
+            Control("theory that forgets the discount", abs(tables / undiscounted - 1))),
     )  # fmt: skip
 
 
 def _assignments() -> Sequence[Claim]:
     return (
         Claim("elbo-posterior", "Explicit assignments that climb the ELBO end at the posterior (largest difference)",
-            f"{PAPER}, the ELBO memory; theory.assignment_flow; the margin is ours",
+            f"{PAPER}, the ELBO memory; theory.memory_creation.assignment_flow; the margin is ours",
             value("distance")(at("assignments")), at_most(0.01),
             Control("without the entropy term", value("distance_without"))),
     )  # fmt: skip
@@ -98,7 +99,7 @@ def _least_factor(cell: xr.Dataset) -> Array:
 
 def _capacities(s: MemorySettings) -> Sequence[Claim]:
     wide, narrow = [d for d in s.wide if d <= 16], [d for d in s.narrow if d <= 12]
-    exponent, main = theory.capacity_exponent, at("capacity", dimension=wide)
+    exponent, main = memory_limits.capacity_exponent, at("capacity", dimension=wide)
     return (
         Claim("capacity-slope",
             f"The log capacity of a density estimator grows by 0.6 per dimension, D = {wide[0]} to {wide[-1]}, h^2 = 1",
@@ -106,7 +107,7 @@ def _capacities(s: MemorySettings) -> Sequence[Claim]:
             _slope(main), near(0.6, 0.06), Control("bandwidth h^2 = 2", at("capacity_widest", dimension=s.widest))),
         Claim("capacity-slope-narrow",
             f"At h^2 = 0.7 it grows by {exponent(0.7):.3f} per dimension, D = {narrow[0]} to {narrow[-1]}",
-            "derived here (theory.capacity_exponent); the tolerance is that of claim 6.4",
+            "derived here (theory.memory_limits.capacity_exponent); the tolerance is that of claim 6.4",
             _slope(at("capacity_narrow", dimension=narrow)), near(exponent(0.7), 0.06),
             Control("bandwidth h^2 = 1", main)),
         Claim("capacity-doubles", "Two dimensions more at least double the capacity (the least factor)",
@@ -120,15 +121,16 @@ def _levels(s: MemorySettings) -> Sequence[Claim]:
     equal, unequal = at("unequal", spread=0.0), at("unequal", spread=0.1)
     return (
         Claim("capacity-level", f"At D = {top} the capacity is what the crosstalk of all patterns allows (ratio)",
-            "derived here (theory.bulk_capacity); the margin is ours",
-            (capacity / theory.bulk_capacity(top, 1.0))(at("capacity", dimension=top)), near(1.0, 0.15),
-            Control("the limit set by pairs that merge", capacity / theory.pair_capacity(top, 1.0))),
+            "derived here (theory.memory_limits.bulk_capacity); the margin is ours",
+            (capacity / memory_limits.bulk_capacity(top, 1.0))(at("capacity", dimension=top)), near(1.0, 0.15),
+            Control("the limit set by pairs that merge", capacity / memory_limits.pair_capacity(top, 1.0))),
         Claim("shift-is-attention", "On equal norms a mean-shift step is an attention step (largest difference)",
             f"{PAPER}, density estimators and modern Hopfield networks; claim 6.3", value("update_gap")(equal),
             at_most(EXACT), Control("norms that differ by 10 %", unequal)),
         Claim("unequal-norms", "Where norms differ by 10 %, the density estimator still keeps its patterns (share)",
-            "derived here (theory.mean_shift, theory.hopfield_update); the margin is ours", value("density")(unequal),
-            at_least(0.9), Control("the modern Hopfield network on the same patterns", value("hopfield"))),
+            "derived here (mean_shift and hopfield_update of theory.associative_memory); the margin is ours",
+            value("density")(unequal), at_least(0.9),
+            Control("the modern Hopfield network on the same patterns", value("hopfield"))),
     )  # fmt: skip
 
 

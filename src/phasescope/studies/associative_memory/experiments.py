@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from phasescope import theory
 from phasescope.ensemble import Quantity, Simulation
 from phasescope.studies.associative_memory import context, worlds
 from phasescope.studies.associative_memory.settings import ALPHAS, DISCOUNTS, MemorySettings
+from phasescope.theory import memory_limits
 from phasescope.vocabulary import Grid
 
 NORM_SPREADS, UNEVEN = (0.0, 0.1, 0.2, 0.4), (0.0, 0.1, 0.2, 0.3, 0.5)
@@ -82,7 +82,7 @@ def _capacities(s: MemorySettings) -> dict[str, Simulation]:
             Grid({"dimension": dimensions}, seeds=s.seeds),
             found,
             {"square_bandwidth": square_bandwidth, "probes": s.probes},
-            s.probes * theory.memory_capacity(max(dimensions), square_bandwidth),
+            s.probes * memory_limits.memory_capacity(max(dimensions), square_bandwidth),
         )
 
     return {

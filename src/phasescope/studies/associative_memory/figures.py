@@ -8,7 +8,6 @@ from itertools import product
 
 import numpy as np
 
-from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, histogram, law, level, lines, over
@@ -16,6 +15,7 @@ from phasescope.lab.measures import Measure, at, value
 from phasescope.lab.readings import band
 from phasescope.studies.associative_memory import context
 from phasescope.studies.associative_memory.settings import ALPHAS, DISCOUNTS, MemorySettings
+from phasescope.theory import associative_memory, memory_creation, memory_limits
 
 BANDWIDTHS = {"capacity": 1.0, "capacity_narrow": 0.7, "capacity_widest": 2.0}
 REMEMBERED = Axis("share remembered", limits=(0, 1.02))
@@ -32,7 +32,7 @@ def _energy(data: Data, s: MemorySettings) -> Figure:
     memories = streams(0)("memories").standard_normal((s.memories, 2))
     side = np.linspace(-3, 3, 61)
     places = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
-    energy = theory.memory_energy(places, memories, s.beta).reshape(61, 61)
+    energy = associative_memory.memory_energy(places, memories, s.beta).reshape(61, 61)
     return Figure(
         "energy", "Energies fall, likelihoods rise",
         "The energy of a clustering memory is the scaled negative log-likelihood of a Gaussian mixture. Explicit "
@@ -61,9 +61,11 @@ def _capacity(data: Data, s: MemorySettings) -> Figure:
     for name, h2 in BANDWIDTHS.items():
         D = data[name].dimension.values
         halves += lines(data, {f"h^2 = {h2:g}": ("half", at(name))}, D)
-        halves.append(law(f"crosstalk of all, h^2 = {h2:g}", partial(theory.bulk_capacity, square_bandwidth=h2), D))
+        halves.append(
+            law(f"crosstalk of all, h^2 = {h2:g}", partial(memory_limits.bulk_capacity, square_bandwidth=h2), D)
+        )
     wide = np.array(s.wide)
-    halves.append(law("pairs that merge, h^2 = 1", partial(theory.pair_capacity, square_bandwidth=1.0), wide))
+    halves.append(law("pairs that merge, h^2 = 1", partial(memory_limits.pair_capacity, square_bandwidth=1.0), wide))
     halves += lines(data, {"classical Hopfield": ("half", at("linear"))}, wide, role="control")
     return Figure(
         "capacity", "A density estimator remembers exponentially many patterns",
@@ -88,7 +90,7 @@ def _creation(data: Data, s: MemorySettings) -> Figure:
     tables = []
     for alpha, discount in product(ALPHAS, DISCOUNTS):
         label = f"alpha = {alpha:g}, d = {discount:g}"
-        expected = partial(theory.expected_memories, alpha, discount=discount)
+        expected = partial(memory_creation.expected_memories, alpha, discount=discount)
         tables += lines(data, {label: (at_shown, at("seats", alpha=alpha, discount=discount))}, shown)
         tables.append(law(f"theory, {label}", expected, shown))
     made, printed = at("creation", gaussians="normalized"), at("creation", gaussians="printed")
@@ -122,7 +124,7 @@ def _sphere(data: Data, s: MemorySettings) -> Figure:
         return value(gap).map(lambda found: found.clip(1e-17))
 
     kappa = np.linspace(0, 20, 81)
-    weight = np.array([-theory.vmf_log_normalizer(k, s.head) for k in kappa])
+    weight = np.array([-associative_memory.vmf_log_normalizer(k, s.head) for k in kappa])
     return Figure(
         "sphere", "Normalization and attention cluster on the sphere",
         "With one gain for all channels, attention's weights are the responsibilities of von Mises-Fisher densities to "

@@ -10,7 +10,7 @@ import torch
 from scipy import special
 from sklearn.metrics import adjusted_rand_score
 
-from phasescope import theory
+from phasescope.theory import associative_memory, memory_creation, memory_limits
 from phasescope.vocabulary import Array, Generators, Member
 
 Found = Mapping[str, Any]
@@ -25,21 +25,21 @@ def retrieval(member: Member, generators: Generators) -> Found:
     draw, beta = generators("memories"), float(member["beta"])
     memories = draw.standard_normal((int(member["memories"]), 2))
     starts = 2 * draw.standard_normal((STARTS, 2))
-    path = theory.retrieve(starts, memories, beta, steps=FLOW_STEPS)
-    energies = np.stack([theory.memory_energy(v, memories, beta) for v in path[:201]])
+    path = associative_memory.retrieve(starts, memories, beta, steps=FLOW_STEPS)
+    energies = np.stack([associative_memory.memory_energy(v, memories, beta) for v in path[:201]])
     back = [starts]
     for _ in range(UPHILL_STEPS):
-        back.append(back[-1] - 0.1 * theory.memory_drift(back[-1], memories, beta))
-    uphill = np.stack([theory.memory_energy(v, memories, beta) for v in back])
+        back.append(back[-1] - 0.1 * associative_memory.memory_drift(back[-1], memories, beta))
+    uphill = np.stack([associative_memory.memory_energy(v, memories, beta) for v in back])
     final = path[-1]
     nearest = np.sqrt(((final[:, None] - memories[None]) ** 2).sum(-1)).min(1)
-    drift = 2 * beta * theory.memory_drift(starts, memories, beta)
+    drift = 2 * beta * associative_memory.memory_drift(starts, memories, beta)
     return {
         "energy": energies.mean(1),
         "energy_uphill": uphill.mean(1),
         "rise": np.diff(energies, axis=0).max(),
         "rise_uphill": np.diff(uphill, axis=0).max(),
-        "residual": np.abs(theory.memory_drift(final, memories, beta)).max(),
+        "residual": np.abs(associative_memory.memory_drift(final, memories, beta)).max(),
         "to_nearest": nearest.max(),
         "score_gap": np.abs(score(starts, memories, 1 / (2 * beta)) - drift).max(),
         "score_gap_printed": np.abs(score(starts, memories, 2 / beta) - drift).max(),
@@ -81,11 +81,13 @@ def clustering(member: Member, generators: Generators) -> Found:
     angle = draw.uniform(0, 2 * np.pi, K)
     heading = np.stack([np.cos(angle), np.sin(angle)], 1)
     astray = first + np.linalg.norm(memories - first, axis=1, keepdims=True) * heading
-    before, after, lost = (theory.mixture_log_likelihood(points, mu, beta).mean() for mu in (first, memories, astray))
+    before, after, lost = (
+        associative_memory.mixture_log_likelihood(points, mu, beta).mean() for mu in (first, memories, astray)
+    )
 
     def agreement(mu: Array) -> float:
-        settled = theory.retrieve(points, mu, beta)[-1]
-        return float(adjusted_rand_score(labels, theory.memory_posterior(settled, mu, beta).argmax(1)))
+        settled = associative_memory.retrieve(points, mu, beta)[-1]
+        return float(adjusted_rand_score(labels, associative_memory.memory_posterior(settled, mu, beta).argmax(1)))
 
     return {
         "gain": after - before,
@@ -122,7 +124,7 @@ def creation(member: Member, generators: Generators) -> Found:
     memories, counts, assigned = np.empty((0, 2)), np.empty(0), np.empty(len(points), int)
     made = np.empty(len(points))
     for n, x in enumerate(points):
-        k = int(theory.creation_logits(x[None], memories, counts, **numbers)[0].argmax())
+        k = int(memory_creation.creation_logits(x[None], memories, counts, **numbers)[0].argmax())
         if k == len(counts):
             memories, counts = np.concatenate([memories, x[None]]), np.append(counts, 0.0)
         counts[k] += 1
@@ -157,12 +159,12 @@ def assignments(member: Member, generators: Generators) -> Found:
     memories, points = draw.standard_normal((int(member["memories"]), 2)), draw.standard_normal((STARTS, 2))
     logits = -beta * ((points[:, None] - memories[None]) ** 2).sum(-1) - np.log(len(memories))
     logits = logits + np.log(beta / np.pi)
-    evidence = theory.mixture_log_likelihood(points, memories, beta)
-    posterior = theory.memory_posterior(points, memories, beta)
+    evidence = associative_memory.mixture_log_likelihood(points, memories, beta)
+    posterior = associative_memory.memory_posterior(points, memories, beta)
     found: dict[str, Any] = {}
     for name, entropy in (("", True), ("_without", False)):
-        path = theory.assignment_flow(logits, steps=FLOW_STEPS, entropy=entropy)
-        bounds = np.stack([theory.evidence_bound(q, logits) for q in path[:: FLOW_STEPS // 200]])
+        path = memory_creation.assignment_flow(logits, steps=FLOW_STEPS, entropy=entropy)
+        bounds = np.stack([memory_creation.evidence_bound(q, logits) for q in path[:: FLOW_STEPS // 200]])
         found |= {f"gap{name}": (evidence - bounds).mean(1), f"distance{name}": np.abs(path[-1] - posterior).max()}
     return {**found, "bound_excess": (bounds - evidence).max()}
 
@@ -193,7 +195,7 @@ def stays(patterns: Array, probes: int, square_bandwidth: float, reach: float = 
 def capacity(member: Member, generators: Generators) -> Found:
     """Find at how many random patterns half of them are still remembered by a Gaussian kernel density estimator."""
     D, h2 = int(member["dimension"]), float(member["square_bandwidth"])
-    middle = np.log2(theory.memory_capacity(D, h2))
+    middle = np.log2(memory_limits.memory_capacity(D, h2))
     powers = np.arange(max(1.0, np.floor(2 * middle - 5) / 2), middle + 2, 0.5)
     draw, probes, kept = generators("patterns", D), int(member["probes"]), np.empty(len(powers))
     for i, stored in enumerate(np.round(2**powers).astype(int)):
@@ -237,10 +239,10 @@ def unequal(member: Member, generators: Generators) -> Found:
     x = sphere(draw, len(lengths), D) * lengths
     v = x[:probes]
     for _ in range(LIMIT):
-        v = theory.hopfield_update(v, x, 1.0)
+        v = associative_memory.hopfield_update(v, x, 1.0)
     near = np.linalg.norm(v - x[:probes], axis=1) <= 0.3 * np.linalg.norm(x[:probes], axis=1)
     start = x[:probes] + 0.1 * draw.standard_normal((probes, D))
-    gap = np.abs(theory.mean_shift(start, x, 1.0) - theory.hopfield_update(start, x, 1.0)).max()
+    gap = np.abs(associative_memory.mean_shift(start, x, 1.0) - associative_memory.hopfield_update(start, x, 1.0)).max()
     return {"density": stays(x, probes, 1.0).mean(), "hopfield": near.mean(), "update_gap": gap}
 
 
@@ -259,12 +261,12 @@ def clustering_on_sphere(member: Member, generators: Generators) -> Found:
     gains = np.sqrt(D) * np.exp(float(member["uneven"]) * draw.standard_normal(D))
     gain = float(np.sqrt((gains**2).mean()))
     weights = special.softmax((unit * gains + shift) @ keys.T, axis=1)
-    mixture = theory.sphere_mixture(keys, gain, shift)
+    mixture = associative_memory.sphere_mixture(keys, gain, shift)
     factored = special.softmax(mixture.concentrations * (unit @ mixture.directions.T) + mixture.log_weights, axis=1)
-    constants = np.array([theory.vmf_log_normalizer(k, D) for k in mixture.concentrations])
+    constants = np.array([associative_memory.vmf_log_normalizer(k, D) for k in mixture.concentrations])
     false = special.softmax(np.log(factored) + constants, axis=1)
-    doubled = theory.sphere_mixture(2 * keys, gain, shift)
-    bare = [theory.sphere_mixture(c * keys, gain, np.zeros(D)).log_weights for c in (2, 1)]
+    doubled = associative_memory.sphere_mixture(2 * keys, gain, shift)
+    bare = [associative_memory.sphere_mixture(c * keys, gain, np.zeros(D)).log_weights for c in (2, 1)]
     return {
         "identity_gap": np.abs(weights - factored).max(),
         "mixture_gap": np.abs(weights - mixture.responsibilities(unit)).max(),

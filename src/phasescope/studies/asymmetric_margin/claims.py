@@ -7,10 +7,10 @@ from functools import partial
 
 import xarray as xr
 
-from phasescope import theory
 from phasescope.lab.measures import Cell, Measure, Measured, at, at_least, at_most, least, most, near, value
 from phasescope.studies.asymmetric_margin.settings import AsymmetricSettings
 from phasescope.studies.asymmetric_margin.training import MODELS
+from phasescope.theory import asymmetric_margin
 from phasescope.verdict import Claim, Control
 
 PAPER = "Kunin et al. 2023"
@@ -38,7 +38,7 @@ def _identities() -> Sequence[Claim]:
 
 
 def _balls(s: AsymmetricSettings) -> Sequence[Claim]:
-    plain, quasi = theory.homogeneous_ball, theory.quasi_homogeneous_ball
+    plain, quasi = asymmetric_margin.homogeneous_ball, asymmetric_margin.quasi_homogeneous_ball
 
     def distance(reading: str, solution: Solution) -> Measure:
         """Return how far a ball's margin, or its direction, is from that of a closed form."""
@@ -122,8 +122,8 @@ def _descent(s: AsymmetricSettings) -> Sequence[Claim]:
 
     return (
         Claim("descent-follows", "Normalized gradient descent reaches the same margin, at 0.625 of the radius",
-            "derived here; claim 3", from_margin(theory.quasi_homogeneous_ball)(step), at_most(0.003),
-            Control("the homogeneous margin", from_margin(theory.homogeneous_ball))),
+            "derived here; claim 3", from_margin(asymmetric_margin.quasi_homogeneous_ball)(step), at_most(0.003),
+            Control("the homogeneous margin", from_margin(asymmetric_margin.homogeneous_ball))),
         Claim("balance",
             "The flow conserves u^2 - v^2; descent lets it drift in proportion to the step: twice for twice the step",
             f"{PAPER}, conservation of gradient flow; claim 7 (ratio of drifts)", drift(step) / drift(half_step),

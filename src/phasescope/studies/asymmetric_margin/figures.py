@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, Histogram, Line
 from phasescope.lab.drawing import Data, histogram, lines
 from phasescope.lab.measures import Measure, at, value
 from phasescope.studies.asymmetric_margin.settings import AsymmetricSettings
+from phasescope.theory import asymmetric_margin
 from phasescope.vocabulary import Array
 
 COLLAPSE = {
@@ -33,8 +33,8 @@ def figures(data: Data, s: AsymmetricSettings) -> Sequence[Figure]:
 def _solutions(s: AsymmetricSettings) -> tuple[Array, Array, Array]:
     low, high = min(s.centres), max(s.centres)
     fine = np.unique(np.concatenate([np.linspace(low, high, 400), [s.radius]]))
-    plain = np.array([theory.homogeneous_ball(s.parallel, t, s.radius) for t in fine])
-    quasi = np.array([theory.quasi_homogeneous_ball(s.parallel, t, s.radius) for t in fine])
+    plain = np.array([asymmetric_margin.homogeneous_ball(s.parallel, t, s.radius) for t in fine])
+    quasi = np.array([asymmetric_margin.quasi_homogeneous_ball(s.parallel, t, s.radius) for t in fine])
     return fine, plain, quasi
 
 

@@ -11,7 +11,7 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor
 
-from phasescope.instruments import neural_collapse
+from phasescope.instruments.collapse import neural_collapse
 from phasescope.tasks import digits
 from phasescope.vocabulary import Array, BadInput, Generators, Member
 

@@ -37,7 +37,7 @@ def _scalar(s: AutoInitSettings) -> Sequence[Claim]:
             steps(at("map", factor=0.5)), at_most(43), Control("at 0.1/sigma_w^2", at("map", factor=0.1)),
             unit="steps"),
         Claim("one-step", "There is a rate at which one step reaches J = 1 (distance from 1)",
-            f"{DERIVED}, theory.one_step_rate; claim 2.2", missed(at("map", factor=1.0)), at_most(1e-12),
+            f"{DERIVED}, theory.autoinit.one_step_rate; claim 2.2", missed(at("map", factor=1.0)), at_most(1e-12),
             Control("at half of it", at("map", factor=0.5))),
     )  # fmt: skip
 
@@ -90,7 +90,7 @@ def _networks(s: AutoInitSettings) -> Sequence[Claim]:
             at_most(0.1), Control("sigma_w^2 = 8 untuned", untuned)),
         Claim("square-loss-fails",
             "From sigma_w^2 = 8 the square loss never gets there at that rate: its first step takes a below 0",
-            f"{DERIVED}, theory.largest_square_rate; claim 2.4", steps(square), at_least(np.inf),
+            f"{DERIVED}, theory.autoinit.largest_square_rate; claim 2.4", steps(square), at_least(np.inf),
             Control("the log loss", at("square", rule="log", start=8.0)), unit="steps"),
         Claim("erf-falls", "In an erf network a sigma_w falls with depth (rank correlation)",
             "derived here: K falls to 0 along the critical line; claim 2.5",

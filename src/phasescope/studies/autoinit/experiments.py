@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from phasescope.ensemble import Quantity, Simulation
-from phasescope.instruments import LEARNING
+from phasescope.instruments.logits import LEARNING
 from phasescope.lab.study import Experiment
 from phasescope.learners import SignalNetwork
 from phasescope.studies.autoinit.networks import WAYS, Initialized, begun, network_of, scalar_map, tuned_network
@@ -63,8 +63,8 @@ def _tuned(title: str, s: AutoInitSettings, width: int, depth: int, **axes: tupl
 def _descents(s: AutoInitSettings) -> dict[str, Experiment | Simulation]:
     scalar = (
         Quantity("variance", "1", "sigma_w^2, drawn log-uniformly from 0.05 to 50"),
-        Quantity("iterations", "steps until (log J)^2 / 2 < 1e-12", "theory.iterations"),
-        Quantity("missed", "1", "theory.one_step_rate, |J - 1| after one step"),
+        Quantity("iterations", "steps until (log J)^2 / 2 < 1e-12", "theory.autoinit.iterations"),
+        Quantity("missed", "1", "theory.autoinit.one_step_rate, |J - 1| after one step"),
     )
     steps = Grid({"factor": (*FACTORS, 1.0)}, seeds=s.draws)
     ways = Grid({"network": ("VGG", "ResMLP"), "way": WAYS}, seeds=s.seeds)

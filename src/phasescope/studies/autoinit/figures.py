@@ -9,12 +9,12 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import BANDS, Data, curves, law, level, lines
 from phasescope.lab.measures import at
 from phasescope.lab.readings import band
 from phasescope.studies.autoinit.settings import STARTS, AutoInitSettings
+from phasescope.theory import autoinit
 from phasescope.vocabulary import Array
 
 STEP = Axis("training step", "log")
@@ -41,7 +41,7 @@ def _map(data: Data, s: AutoInitSettings) -> Figure:
     )  # fmt: skip
     step = Curves(
         "one step", Axis("a / a*"), Axis("a / a* after the step"),
-        [*(law(f"eta sigma_w^2 = {e:g}", partial(theory.autoinit_step, rate=e / 2, gain=1.0), u)
+        [*(law(f"eta sigma_w^2 = {e:g}", partial(autoinit.autoinit_step, rate=e / 2, gain=1.0), u)
            for e in (0.25, 0.5, 0.95)),
          Line("unchanged", u, u, role="control")],
     )  # fmt: skip
@@ -54,7 +54,7 @@ def _map(data: Data, s: AutoInitSettings) -> Figure:
 
 
 def _iterations(variance: float, factor: float) -> float:
-    return theory.iterations(factor / variance, theory.relu_gain(variance))
+    return autoinit.iterations(factor / variance, autoinit.relu_gain(variance))
 
 
 def _deep(data: Data, s: AutoInitSettings) -> Figure:
@@ -103,7 +103,7 @@ def _theory_path(start: float, count: int) -> Array:
     scale, found = 1.0, []
     for _ in range(count):
         found.append(scale**2 * start / 2)
-        scale = theory.autoinit_step(scale, 0.5 / start, theory.relu_gain(start))
+        scale = autoinit.autoinit_step(scale, 0.5 / start, autoinit.relu_gain(start))
     return np.array(found)
 
 

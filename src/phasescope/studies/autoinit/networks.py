@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope import theory
 from phasescope.inspection import AutoInit, autoinit, blocks_of
-from phasescope.instruments import partial_jacobians, passage
+from phasescope.instruments.forward_pass import passage
+from phasescope.instruments.partial_jacobian import partial_jacobians
 from phasescope.learners import VGG, ResMLP, SignalNetwork
+from phasescope.theory.autoinit import autoinit_step, iterations, one_step_rate, relu_gain
 from phasescope.vocabulary import Array, BadInput, Generators, Member, nearest
 
 NOISE = 64  # samples of noise on which AutoInit and LSUV look
@@ -167,10 +168,10 @@ def scalar_map(member: Member, generators: Generators) -> dict[str, Any]:
     sigma_w^2 is drawn log-uniformly from 0.05 to 50: what is claimed is claimed for all of them.
     """
     variance = 0.05 * 1000 ** generators("variance").random()
-    gain = theory.relu_gain(variance)
-    steps = theory.iterations(float(member["factor"]) / variance, gain, "log")
-    rate = theory.one_step_rate(gain) * float(member["factor"])
-    landed = theory.autoinit_step(1.0, rate, gain) ** 2 * gain
+    gain = relu_gain(variance)
+    steps = iterations(float(member["factor"]) / variance, gain, "log")
+    rate = one_step_rate(gain) * float(member["factor"])
+    landed = autoinit_step(1.0, rate, gain) ** 2 * gain
     return {"variance": variance, "iterations": steps, "missed": abs(landed - 1)}
 
 

@@ -11,13 +11,14 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.measures import Measure, at, at_least, at_most, end, highest, mean, near
 from phasescope.lab.readings import crossing, value_at
 from phasescope.studies.corrupted_labels.neurons import neurons
 from phasescope.studies.corrupted_labels.rows import DOSHI, deeper, known_row, phases, truth_level
 from phasescope.studies.corrupted_labels.settings import CorruptedLabelsSettings
+from phasescope.theory import chance
+from phasescope.theory.label_corruption import HIGH_ACCURACY, zero_function_loss
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
@@ -91,16 +92,16 @@ def _logits(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     )  # fmt: skip
 
 
-@partial(Measure, words=f"largest fall of a test_accuracy that had been {theory.HIGH_ACCURACY:g}")
+@partial(Measure, words=f"largest fall of a test_accuracy that had been {HIGH_ACCURACY:g}")
 def _forgotten(cell: xr.Dataset) -> xr.DataArray:
     test = cell.test_accuracy
     best = test.max("step")
-    fall: xr.DataArray = (best - last(test)).where(best >= theory.HIGH_ACCURACY, 0.0)
+    fall: xr.DataArray = (best - last(test)).where(best >= HIGH_ACCURACY, 0.0)
     return fall.max("weight_decay", skipna=False)
 
 
 def _forgetting(s: CorruptedLabelsSettings) -> Sequence[Claim]:
-    forgetting, distance = phases(s)["forgetting"], end("train_loss") - theory.zero_function_loss(s.p)
+    forgetting, distance = phases(s)["forgetting"], end("train_loss") - zero_function_loss(s.p)
     return (
         Claim("forgetting-knew",
             f"With weight decay {s.forget:g} the rule is found first (best test accuracy on the way)",
@@ -129,13 +130,13 @@ def _boundary(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     return (
         Claim("memorization", f"From {s.low:g} of the table the network memorizes alone: test accuracy over chance",
             f"{DOSHI}, Sec. 2, Fig. 3; bound as for grokking; claim 2.11",
-            (TEST / theory.zero_function_loss(s.p))(memorizing), at_most(3.0), Control(enough, cells["coexistence"])),
+            (TEST / zero_function_loss(s.p))(memorizing), at_most(3.0), Control(enough, cells["coexistence"])),
         Claim("memorization-train", "and every label, right or wrong, is learnt: training accuracy",
             f"{DOSHI}, Sec. 2; bound of a reproduction; claim 2.11", TRAIN(memorizing), at_least(0.99),
             Control(f"weight decay {s.full:g}, {enough}", cells["full"])),
         Claim("memorization-noise", "without any waves: the mean participation ratio over that of noise",
             f"{DOSHI}, Sec. 2.1 (hypothesis 2.1); bound ours, 10 % above a reproduction's excess; claim 2.11",
-            (end("mean_participation") / theory.random_participation(s.p))(memorizing), at_most(1.2),
+            (end("mean_participation") / chance.random_participation(s.p))(memorizing), at_most(1.2),
             Control(enough, cells["coexistence"])),
         Claim("decay-needs-less-data",
             f"Weight decay {s.partial:g} finds the rule from {s.middle:g} of the table, where without it there is none",
@@ -167,7 +168,7 @@ def _stages(s: CorruptedLabelsSettings) -> Sequence[Claim]:
 def _deeper(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     def of(name: str, words: str, figure: str, p: int, decay: float) -> Sequence[Claim]:
         decayed, no_decay = at(name, weight_decay=decay), Control("no weight decay", at(name, weight_decay=0.0))
-        waves = mean("embed_participation", "neuron") / theory.random_participation(p)
+        waves = mean("embed_participation", "neuron") / chance.random_participation(p)
         return (
             Claim(f"{name}-understands",
                 f"A {words} too finds the rule behind wrong labels under weight decay {decay:g} (test accuracy)",

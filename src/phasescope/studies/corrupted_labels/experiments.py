@@ -8,24 +8,12 @@ from typing import Any
 
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
-from phasescope.instruments import (
-    CORRUPTION,
-    LEARNING,
-    corrupted_accuracy,
-    embed_participation,
-    given_logit,
-    mean_participation,
-    norm_correlation,
-    norm_scale,
-    participation,
-    pruning,
-    test_accuracy,
-    train_accuracy,
-    true_logit,
-    weight_norm,
-)
+from phasescope.instruments.corruption import CORRUPTION, corrupted_accuracy, given_logit, true_logit
+from phasescope.instruments.fourier import embed_participation, mean_participation, participation
+from phasescope.instruments.logits import LEARNING, test_accuracy, train_accuracy
+from phasescope.instruments.neuron_pruning import pruning
+from phasescope.instruments.norms import norm_correlation, norm_scale, weight_norm
 from phasescope.lab.readings import at_the_end
 from phasescope.lab.study import Experiment, Inside, OrderParameter
 from phasescope.learners import DeepMLP, ExactMLP, OneLayerTransformer, PowerMLP
@@ -33,6 +21,7 @@ from phasescope.studies.corrupted_labels.settings import (
     CorruptedLabelsSettings,
 )
 from phasescope.tasks import ModularTable, addition
+from phasescope.theory import label_corruption, modular_addition
 from phasescope.vocabulary import Grid, Instrument, Recipe
 
 PRUNED = tuple(pruning(participation, order=order) for order in ("lowest", "highest", "random"))
@@ -175,8 +164,10 @@ def _diagrams(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
 
 
 def inside(s: CorruptedLabelsSettings) -> dict[str, Inside]:
-    """Return what a page opens: the two-layer networks, beside weights that know the rule (theory.addition_weights)."""
-    exact, normed = (ExactMLP(p, w, theory.addition_weights) for p, w in ((s.p, s.width), (s.norm_p, s.norm_width)))
+    """Return what a page opens: two-layer networks, beside weights that know the rule (``theory.modular_addition``)."""
+    exact, normed = (
+        ExactMLP(p, w, modular_addition.addition_weights) for p, w in ((s.p, s.width), (s.norm_p, s.norm_width))
+    )
     names = ("plain", "decay", "forgetting", "memorizing", "middle", "random", "relu", "cross_entropy", "dropout")
     found = {name: Inside(lambda member: exact) for name in (*names, *(f"diagram_{kind}" for kind in s.diagrams))}
     return {**found, **{name: Inside(lambda member: normed) for name in ("batch_norm", "batches", "noise_norm")}}
@@ -191,15 +182,15 @@ def mapped(s: CorruptedLabelsSettings) -> Experiment:
 
 
 def phase(data: xr.Dataset) -> xr.DataArray:
-    """Return the index in ``theory.PHASES`` of each network's phase; ``corruption`` is a dimension or a coordinate."""
+    """Return where in ``label_corruption.PHASES`` each network is; ``corruption`` is a dimension or a coordinate."""
     best = data.test_accuracy.max("step")
     parts = xr.broadcast(last(data.train_accuracy), last(data.test_accuracy), data.corruption, best)
-    found = theory.corruption_phase(*(values.transpose(*best.dims).values for values in parts))
+    found = label_corruption.corruption_phase(*(values.transpose(*best.dims).values for values in parts))
     return xr.DataArray(found, coords=best.coords, dims=best.dims)
 
 
 ORDERS = (
-    OrderParameter("phase", phase, phases=theory.PHASES),
+    OrderParameter("phase", phase, phases=label_corruption.PHASES),
     at_the_end("test_accuracy", 0.9),
     at_the_end("train_accuracy", 0.9),
     at_the_end("corrupted_accuracy", 0.5),

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line, PhaseMap
 from phasescope.lab.drawing import ACCURACY, BANDS, STEP, Data, Series, curves, histogram, lines
@@ -15,6 +14,8 @@ from phasescope.lab.measures import Cell, at, value
 from phasescope.lab.readings import band
 from phasescope.studies.corrupted_labels.rows import deeper, neurons_at_end, phases, truth_level
 from phasescope.studies.corrupted_labels.settings import CorruptedLabelsSettings
+from phasescope.theory import chance
+from phasescope.theory.label_corruption import PHASES, corruption_phase, zero_function_loss
 from phasescope.vocabulary import Array
 
 RATIO = Axis("participation ratio", limits=(0, 1))
@@ -74,7 +75,7 @@ def _forgetting(data: Data, s: CorruptedLabelsSettings) -> Figure:
             curves("what is known", data, Axis("test accuracy", limits=(-0.02, 1.02)), known),
             curves("what it costs", data, Axis("mean squared error"),
                 {"quadratic": ("train_loss", square), "ReLU": ("train_loss", relu)},
-                levels={"the function 0, 1/p": theory.zero_function_loss(s.p)}),
+                levels={"the function 0, 1/p": zero_function_loss(s.p)}),
             curves("what is left", data, Axis("norm of the weights", "log"), {"quadratic": ("weight_norm", square)}),
         ],
         ("forgetting-knew", "forgetting", "relu-remembers", "cross-entropy-remembers"),
@@ -85,7 +86,7 @@ def _neurons(data: Data, s: CorruptedLabelsSettings) -> Figure:
     cells = {words: phases(s)[phase] for phase, words in NAMES.items()}
     cells["random labels"] = at("random", weight_decay=0.0)
     participation: Series = {label: (neurons_at_end, cell) for label, cell in cells.items()}
-    noise = ((theory.random_participation(s.p), "noise"),)
+    noise = ((chance.random_participation(s.p), "noise"),)
     ends = histogram("all neurons at the end", data, RATIO, participation, marks=noise)
     return Figure(
         "neurons", "Neurons become waves, or memorize",
@@ -193,7 +194,7 @@ def _deeper(data: Data, s: CorruptedLabelsSettings) -> Figure:
             shown: Series = {f"{kind}, {label}": (reading, cell) for kind, reading in accuracies.items()}
             learning += lines(data, shown, role=role)
             weights[label] = "embed_participation", cell
-        noise = ((theory.random_participation(p), "noise"),)
+        noise = ((chance.random_participation(p), "noise"),)
         panels.append(Curves(words, STEP, ACCURACY, learning))
         panels.append(histogram(f"{words}: input weights", data, RATIO, weights, marks=noise))
     return Figure(
@@ -209,7 +210,7 @@ def _diagram(data: Data, kind: str) -> Figure:
     panels = [
         PhaseMap(
             f"{axis.replace('_', ' ')} {value:g}", Axis("fraction of the table that trains"), Axis("corruption ξ"),
-            found.train_fraction.values, found.corruption.values, _phases(found.sel({axis: value})), theory.PHASES,
+            found.train_fraction.values, found.corruption.values, _phases(found.sel({axis: value})), PHASES,
         )
         for value in found[axis].values
     ]  # fmt: skip
@@ -226,4 +227,4 @@ def _phases(found: xr.Dataset) -> Array:
     train, final = last(found.train_accuracy).median("seed"), last(found.test_accuracy).median("seed")
     dims = ("corruption", "train_fraction")
     parts = xr.broadcast(train, final, found.corruption, test.max("step"))
-    return theory.corruption_phase(*(values.transpose(*dims).values for values in parts))
+    return corruption_phase(*(values.transpose(*dims).values for values in parts))

@@ -12,10 +12,10 @@ from functools import partial
 
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.measures import Cell, Measure, at, near
 from phasescope.studies.corrupted_labels.settings import CorruptedLabelsSettings
+from phasescope.theory import label_corruption
 from phasescope.verdict import Expectation
 
 DOSHI = "Doshi et al. 2023"
@@ -68,7 +68,7 @@ def neurons_at_end(cell: xr.Dataset) -> xr.DataArray:
 
 def truth_level(s: CorruptedLabelsSettings) -> float:
     """Return the training accuracy of the network that answers the truth."""
-    return float(theory.full_inversion_accuracy(s.corruption, s.p))
+    return float(label_corruption.full_inversion_accuracy(s.corruption, s.p))
 
 
 def known_row(s: CorruptedLabelsSettings) -> Row | None:

@@ -6,7 +6,7 @@ mu = 1 that is everywhere. Networks are h^{l+1} = sigma_w W phi(h^l) + sigma_b b
 with a first layer of sigma_w = 1, on random inputs of mean square 1, as in the authors' code.
 
 Everything but the trained networks is measured on fresh weights, and set beside the recurrences of infinite width
-(``theory.Block``). J is an average over networks: it is averaged before its logarithm is taken.
+(``theory.criticality.Block``). J is an average over networks: it is averaged before its logarithm is taken.
 """
 
 from __future__ import annotations

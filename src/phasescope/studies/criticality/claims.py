@@ -12,7 +12,6 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.lab.measures import Cell, Measure, Measured, at, at_least, at_most, between, most, near, value
 from phasescope.studies.criticality.networks import BATCH_CASES, CASES, DEEP_CASES, ERF_WEIGHTS, PHIS
 from phasescope.studies.criticality.readings import (
@@ -28,7 +27,8 @@ from phasescope.studies.criticality.readings import (
     window,
 )
 from phasescope.studies.criticality.settings import CriticalitySettings
-from phasescope.theory import Block
+from phasescope.theory import criticality
+from phasescope.theory.criticality import Block
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array, Knob
 
@@ -80,7 +80,7 @@ def _relu(s: CriticalitySettings) -> Sequence[Claim]:
     depth = min(20, s.depth)
 
     def rate(case: str, other: str) -> Claim:
-        chi = theory.fixed_chi(CASES[case])
+        chi = criticality.fixed_chi(CASES[case])
         return Claim(f"{case.replace(' ', '-')}-rate",
                    f"ReLU at sigma_w^2 = {CASES[case].weight_variance:g}: log J changes by log {chi:g} per layer",
                    f"{PAPER}, Sec. 2; {DERIVED}; claim 1.2", slope((1, s.depth))(at("profiles", case=case)),
@@ -167,7 +167,7 @@ def _norms(s: CriticalitySettings) -> Sequence[Claim]:
     biased = Control("with sigma_b^2 = 0.25", at("profiles", case="pre relu, bias"))
 
     def post(name: str, case: str, other: str, words: str) -> Claim:
-        chi = theory.fixed_chi(CASES[case])
+        chi = criticality.fixed_chi(CASES[case])
         return Claim(name, f"LayerNorm on activations, ReLU, {words}: J changes by a factor {chi:.4g} per layer",
                    f"{DERIVED}; claim 1.6", factor((2, s.depth))(at("profiles", case=case)), near(chi, 0.05),
                    Control(_words(CASES[other]), at("profiles", case=other)), statistic="mean")  # fmt: skip
@@ -196,7 +196,7 @@ def _batch(s: CriticalitySettings) -> Sequence[Claim]:
     def apart(first: str, second: str) -> Measured:
         return abs(rate(case(first)) - rate(case(second)))
 
-    infinite = theory.fixed_chi(BATCH_CASES["batch relu 2"])
+    infinite = criticality.fixed_chi(BATCH_CASES["batch relu 2"])
     return (
         Claim("batch-chaotic",
             f"BatchNorm, ReLU, mu = 0: J grows by pi / (pi - 1) per layer, or 2 % more in a batch of {s.batch_samples}",

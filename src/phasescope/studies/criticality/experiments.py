@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 
 from phasescope.ensemble import Quantity, Simulation
-from phasescope.instruments import LEARNING
+from phasescope.instruments.logits import LEARNING
 from phasescope.lab.study import Experiment
 from phasescope.learners import SignalNetwork
 from phasescope.studies.criticality import networks
 from phasescope.studies.criticality.settings import CriticalitySettings
 from phasescope.tasks import Table, digits, fashion_mnist
-from phasescope.theory import Block
+from phasescope.theory.criticality import Block
 from phasescope.vocabulary import Grid, Knob, Member, Recipe
 
 SOURCE = "Doshi, He and Gromov 2023, arXiv:2111.12143"

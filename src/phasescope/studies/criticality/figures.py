@@ -8,7 +8,6 @@ from typing import Any, cast
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, lines, over
 from phasescope.lab.measures import Cell, at
@@ -26,7 +25,8 @@ from phasescope.studies.criticality.networks import (
 )
 from phasescope.studies.criticality.readings import trained
 from phasescope.studies.criticality.settings import CriticalitySettings
-from phasescope.theory import Block
+from phasescope.theory import critical_initialization, criticality
+from phasescope.theory.criticality import Block
 from phasescope.vocabulary import Array, BadInput
 
 WEIGHT, BIAS = "sigma_w^2", "sigma_b^2"
@@ -58,19 +58,20 @@ def critical_line(phi: str, norm: str, residual: float, weights: Array, biases: 
     points = []
     if norm == "layer pre":
         points = [
-            (w, theory.critical_bias(phi, w, "layer pre", residual)) for w in np.linspace(weights[0], weights[-1])
+            (w, critical_initialization.critical_bias(phi, w, "layer pre", residual))
+            for w in np.linspace(weights[0], weights[-1])
         ]
     elif norm == "none" and phi == "relu":
-        at = theory.critical_weights("relu", 1.0, "none", residual)[0]
+        at = critical_initialization.critical_weights("relu", 1.0, "none", residual)[0]
         points = [(at, b) for b in (biases[0], biases[-1])]  # chi_J = 1 there whatever the kernel is
     else:
         for kernel in np.geomspace(1e-3, 1e3, 400):
             try:
-                weight, bias = theory.critical_weights(phi, float(kernel), cast(Any, norm), residual)
+                weight, bias = critical_initialization.critical_weights(phi, float(kernel), cast(Any, norm), residual)
             except BadInput:  # no critical network has this kernel
                 continue
             # a kernel that repels is no limit of deep networks
-            if theory.chi_kernel(Block(phi, weight, bias, cast(Any, norm), residual), float(kernel)) <= 1:
+            if criticality.chi_kernel(Block(phi, weight, bias, cast(Any, norm), residual), float(kernel)) <= 1:
                 points.append((weight, bias))
     inside = [p for p in points if weights[0] <= p[0] <= weights[-1] and biases[0] <= p[1] <= biases[-1]]
     if len(inside) < 2:
@@ -113,7 +114,7 @@ def _measured(data: Data, cell: Cell, label: str) -> Line:
 
 
 def _predicted(block: Block, layers: int, label: str) -> Line:
-    jacobian = theory.apjn(block, 1 + block.bias_variance, layers - 1)
+    jacobian = criticality.apjn(block, 1 + block.bias_variance, layers - 1)
     return Line(label, np.arange(1.0, layers + 1), jacobian, role="theory")
 
 
@@ -234,13 +235,13 @@ def _beyond_the_first(cell: xr.Dataset) -> xr.DataArray:
 
 def _convolutional(mu: float, sigma: float, depth: int) -> Line:
     block = Block("relu", sigma, BIAS_SHARE * sigma, "layer pre", mu)
-    jacobian = theory.apjn(block, 1 + BIAS_SHARE * sigma, depth)[1:]
+    jacobian = criticality.apjn(block, 1 + BIAS_SHARE * sigma, depth)[1:]
     return Line(f"theory, mu = {mu:g}", np.arange(1.0, depth + 1), jacobian, role="theory")
 
 
 def _training(data: Data, s: CriticalitySettings) -> Figure:
     fine = np.geomspace(ERF_WEIGHTS[0], ERF_WEIGHTS[-1], 200)
-    lengths = np.array([theory.correlation_length(Block("erf", float(w))) for w in fine])
+    lengths = np.array([criticality.correlation_length(Block("erf", float(w))) for w in fine])
     weight, reach, critical = Axis(WEIGHT, "log"), Axis("test accuracy", limits=(0, 1)), [(float(np.pi / 4), "pi/4")]
     length = Curves(
         "how far gradients reach", weight, Axis("correlation length (layers)", "log", (0.5, 1000)),

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasescope import theory
-from phasescope.instruments import jacobian_profile, push_forward
-from phasescope.instruments import signs as random_signs
+from phasescope.instruments.forward_jacobian import jacobian_profile, push_forward
+from phasescope.instruments.partial_jacobian import signs as random_signs
 from phasescope.learners import MLPMixer, ResidualConv, SignalNetwork
 from phasescope.learners.signal import branch
-from phasescope.theory import Block
+from phasescope.theory import critical_initialization, criticality
+from phasescope.theory.criticality import Block
 from phasescope.vocabulary import Array, Generators, Member
 
 PHIS = ("relu", "erf", "gelu")
@@ -34,7 +34,7 @@ ERF_WEIGHTS = (0.4, float(np.pi / 4), 1.4, 2.5)
 RELU_WEIGHTS = (0.5, 5.0)
 Found = Mapping[str, Any]
 
-RELU_EDGE = theory.critical_bias("relu", 2.0, "layer post")
+RELU_EDGE = critical_initialization.critical_bias("relu", 2.0, "layer post")
 CASES: Mapping[str, Block] = {
     "relu 1.8": Block("relu", 1.8),
     "relu 2": Block("relu", 2.0),
@@ -215,7 +215,9 @@ def predict_diagram(member: Member, generators: Generators) -> Found:
     weights, biases, layer = numbers(member["weights"]), numbers(member["biases"]), int(cast(int, member["layer"]))
 
     def chi(block: Block) -> float:
-        return theory.chi_jacobian(block, theory.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1])
+        return criticality.chi_jacobian(
+            block, criticality.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1]
+        )
 
     shape = (len(PHIS), len(PLACES_OF_NORM), len(RESIDUALS), len(weights), len(biases))
     return {"chi": np.reshape([chi(block) for block in diagram_blocks(weights, biases)], shape)}

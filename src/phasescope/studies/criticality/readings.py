@@ -8,11 +8,11 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.measures import Measure
 from phasescope.studies.criticality.settings import CriticalitySettings
-from phasescope.theory import Block
+from phasescope.theory import criticality
+from phasescope.theory.criticality import Block
 from phasescope.vocabulary import Array
 
 DEPTHS: Mapping[str, Callable[[Array], Array]] = {"depth": np.asarray, "log depth": np.log, "root of depth": np.sqrt}
@@ -48,7 +48,7 @@ def factor(between: tuple[int, int]) -> Measure:
 def predicted(block: Block, between: tuple[int, int], over: str = "depth") -> float:
     """Return the slope that the recurrence of infinite width has on the same layers."""
     first, final = between
-    jacobian = theory.log_apjn(block, 1 + block.bias_variance, final - 1)[first - 1 :]
+    jacobian = criticality.log_apjn(block, 1 + block.bias_variance, final - 1)[first - 1 :]
     return float(fit(jacobian, DEPTHS[over](np.arange(first, final + 1, dtype=float))))
 
 

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.measures import (
     Cell,
@@ -32,6 +31,8 @@ from phasescope.lab.measures import (
 from phasescope.lab.readings import crossing, value_at
 from phasescope.studies.grokking.settings import POLYNOMIALS, GrokkingSettings
 from phasescope.tasks import addition, function
+from phasescope.theory import modular_addition
+from phasescope.theory.chance import chance_level, majority_share
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Member
 
@@ -59,12 +60,13 @@ def _answers(s: GrokkingSettings) -> Sequence[Claim]:
         Claim("one-branch",
             "Reading (n + m)^2 off one branch of the root answers about half of the table, (p + 1) / (2 p)",
             f"{GROMOV}, Sec. 3.2 (51 % as quoted by a reproduction); claim 1.12",
-            right(at("composed", branches="one")), near(theory.one_branch_accuracy(s.exact_p), 0.03),
+            right(at("composed", branches="one")), near(modular_addition.one_branch_accuracy(s.exact_p), 0.03),
             Control("all branches summed", at("composed", branches="all"))),
         Claim("exact-width",
             f"The written-down weights need a width of 90 to 110 for 99 % accuracy modulo {s.exact_p}",
-            f"{GROMOV}, Fig. 4b (90 to 100 as read by a reproduction); theory.width_needed, an overestimate, is "
-            f"{theory.width_needed(s.exact_p)}; claim 1.3", width(at("widths")), between(90, 110),
+            f"{GROMOV}, Fig. 4b (90 to 100 as read by a reproduction); "
+            f"theory.modular_addition.width_needed, an overestimate, is {modular_addition.width_needed(s.exact_p)}; "
+            "claim 1.3", width(at("widths")), between(90, 110),
             Control("phase errors up to pi/2", at("broken_widths")), unit="neurons"),
     )  # fmt: skip
 
@@ -80,24 +82,24 @@ def _errors(s: GrokkingSettings) -> Sequence[Claim]:
 
     return (
         Claim("exact-error", "The squared error of the written-down weights, times the width, is 4",
-            "derived here (theory.expected_squared_error); claim 1.2",
+            "derived here (theory.modular_addition.expected_squared_error); claim 1.2",
             (value("table_loss") * s.exact_width)(at("exact")), near(4.0, 0.4),
             Control("phases that ignore the constraint", at("phase_errors", error=np.pi))),
         Claim("exact-deviation",
             "The wrong logits of the written-down weights, times the root of the width, deviate by 2",
-            "derived here (theory.wrong_logit_deviation); claim 1.2",
+            "derived here (theory.modular_addition.wrong_logit_deviation); claim 1.2",
             (value("wrong_logit_deviation") * np.sqrt(s.exact_width))(at("exact")), near(2.0, 0.1),
             Control("Gaussian weights of the same size", at("gaussian"))),
         Claim("phase-error-law",
             "Phase errors uniform in (-d, d) lower the correct logit as sin(d)/d (root mean square deviation over d)",
-            "derived here from Eq. 13 (theory.correct_logit_factor); claim 1.4", shown(at("phase_errors")),
-            at_most(0.04), Control("the same networks without phase error", hidden)),
+            "derived here from Eq. 13 (theory.modular_addition.correct_logit_factor); claim 1.4",
+            shown(at("phase_errors")), at_most(0.04), Control("the same networks without phase error", hidden)),
     )  # fmt: skip
 
 
 def _root_mean_square(logit: xr.DataArray, errors: xr.DataArray) -> xr.DataArray:
     """Return the root mean square, over phase errors d, of a correct logit's distance from sin(d)/d."""
-    predicted = errors.copy(data=[theory.correct_logit_factor(d) for d in errors.values])
+    predicted = errors.copy(data=[modular_addition.correct_logit_factor(d) for d in errors.values])
     distance: xr.DataArray = ((logit - predicted) ** 2).mean("error", skipna=False) ** 0.5
     return distance
 
@@ -194,11 +196,11 @@ def _neurons(s: GrokkingSettings) -> Sequence[Claim]:
 
 
 def _boundary(s: GrokkingSettings) -> Sequence[Claim]:
-    chance = theory.chance_level(addition(s.p).law(Member({}, 0)))
+    chance = chance_level(addition(s.p).law(Member({}, 0)))
     less, most_data = max(f for f in s.fractions if f < s.high), max(s.fractions)
     learnable, *hard = POLYNOMIALS
     majority = {
-        name: theory.majority_share(function(s.p, formula).law(Member({}, 0))) for name, formula in POLYNOMIALS.items()
+        name: majority_share(function(s.p, formula).law(Member({}, 0))) for name, formula in POLYNOMIALS.items()
     }
 
     def slower(measure: Measure) -> Measured:

@@ -7,25 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from phasescope import theory
-from phasescope.instruments import (
-    LEARNING,
-    correct_logit,
-    frequency_census,
-    gradient_norm,
-    mean_participation,
-    participation,
-    phase_alignment,
-    table_accuracy,
-    table_loss,
-    weight_norm,
-    wrong_logit_deviation,
-)
+from phasescope.instruments.fourier import frequency_census, mean_participation, participation, phase_alignment
+from phasescope.instruments.logits import LEARNING, correct_logit, table_accuracy, table_loss, wrong_logit_deviation
+from phasescope.instruments.norms import gradient_norm, weight_norm
 from phasescope.lab.readings import at_the_end
 from phasescope.lab.study import Experiment, Inside
 from phasescope.learners import ExactMLP, PowerMLP
 from phasescope.studies.grokking.settings import POLYNOMIALS, GrokkingSettings
 from phasescope.tasks import ModularTable, addition, function
+from phasescope.theory import modular_addition
 from phasescope.vocabulary import Array, Grid, Member, Recipe
 
 PHASE_ERRORS = tuple(float(d) for d in np.linspace(0, np.pi, 7))
@@ -39,7 +29,7 @@ def square(n: Array) -> Array:
 
 def gaussian_weights(p: int, width: int, generator: np.random.Generator) -> tuple[Array, Array]:
     """Return Gaussian weights of the exact network's root mean square: a control without any structure."""
-    deviation = theory.unit_logit_scale(width) / np.sqrt(2)
+    deviation = modular_addition.unit_logit_scale(width) / np.sqrt(2)
     return deviation * generator.standard_normal((2, p, width)), deviation * generator.standard_normal((p, width))
 
 
@@ -102,7 +92,7 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
 
 def inside(s: GrokkingSettings) -> dict[str, Inside]:
     """Return what a page opens: the networks that learn the sum, beside the weights of Eqs. 6-7 at the same width."""
-    exact = ExactMLP(s.p, s.width, theory.addition_weights)
+    exact = ExactMLP(s.p, s.width, modular_addition.addition_weights)
     names = ("gd", "momentum", "decay", "dropout", "adamw", "batchnorm", "shuffled")
     return {name: Inside(lambda member: exact) for name in names}
 
@@ -130,13 +120,13 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
     composed = function(p, lambda n, m: (n + m) ** 2, name=f"(n + m)^2 mod {p}")
 
     def weights(**changes: Any) -> ExactMLP:
-        return ExactMLP(p, width, partial(theory.addition_weights, **changes))
+        return ExactMLP(p, width, partial(modular_addition.addition_weights, **changes))
 
     def exact(title: str, learner: Any, table: ModularTable = task, grid: Grid = seeds) -> Experiment:
         return Experiment(title, learner, table, grid, at_end=logits)
 
     def branches(member: Member) -> ExactMLP:
-        chosen = partial(theory.composed_addition_weights, outer=square, branches=str(member["branches"]))
+        chosen = partial(modular_addition.composed_addition_weights, outer=square, branches=str(member["branches"]))
         return ExactMLP(p, width, chosen)
 
     return {
@@ -151,17 +141,21 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
         "gaussian": exact("control: Gaussian weights", ExactMLP(p, width, gaussian_weights)),
         "widths": exact(
             "exact weights over width",
-            lambda member: ExactMLP(p, int(member["width"]), theory.addition_weights),
+            lambda member: ExactMLP(p, int(member["width"]), modular_addition.addition_weights),
             grid=Grid({"width": EXACT_WIDTHS}, seeds=(s.draws + 1) // 2),
         ),
         "broken_widths": exact(
             "control: broken phase constraint over width",
-            lambda member: ExactMLP(p, int(member["width"]), partial(theory.addition_weights, phase_error=np.pi / 2)),
+            lambda member: ExactMLP(
+                p, int(member["width"]), partial(modular_addition.addition_weights, phase_error=np.pi / 2)
+            ),
             grid=Grid({"width": EXACT_WIDTHS}, seeds=(s.draws + 1) // 2),
         ),
         "phase_errors": exact(
             "exact weights under phase error",
-            lambda member: ExactMLP(p, width, partial(theory.addition_weights, phase_error=float(member["error"]))),
+            lambda member: ExactMLP(
+                p, width, partial(modular_addition.addition_weights, phase_error=float(member["error"]))
+            ),
             grid=Grid({"error": PHASE_ERRORS}, seeds=s.draws),
         ),
         "squares": exact("exact weights for n^2 + m^2", weights(f=square, g=square), squares),

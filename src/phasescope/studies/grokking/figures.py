@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last, streams
 from phasescope.figures import Axis, Figure, HeatMap, Histogram
 from phasescope.lab.drawing import ACCURACY, BANDS, Data, curves, histogram, over
 from phasescope.lab.measures import Measure, at, end, start, value
 from phasescope.lab.readings import crossing
 from phasescope.studies.grokking.settings import GrokkingSettings
+from phasescope.theory import chance, modular_addition
 from phasescope.vocabulary import Array
 
 FRACTION = Axis("fraction of the table that trains")
@@ -90,8 +90,8 @@ def _participation(data: Data, s: GrokkingSettings) -> Figure:
             curves(name, data, Axis("participation ratio; accuracy", limits=(0, 1.05)),
                 {"participation ratio": ("mean_participation", adamw), "test accuracy": ("test_accuracy", adamw)},
                 control={"participation, random labels": ("mean_participation", at("shuffled_adamw"))},
-                levels={"exact weights": theory.pure_participation(),
-                    "random weights": theory.random_participation(s.p)}),
+                levels={"exact weights": chance.pure_participation(),
+                    "random weights": chance.random_participation(s.p)}),
             _trained("neurons at the end", "participation", Axis("participation ratio", limits=(0, 1)), data, s),
         ],
         ("participation-rises", "participation-keeps-rising"),
@@ -119,7 +119,7 @@ def _phases(data: Data, s: GrokkingSettings) -> Figure:
                 data, s),
             over("what misalignment costs", data, Axis("phase error d (rad)"), errors.of(data).error.values,
                 Axis("correct logit"), {f"exact weights, width {s.exact_width}": ("correct_logit", errors)},
-                laws={"sin(d)/d": theory.correct_logit_factor}, fine=np.linspace(0, np.pi, 100)),
+                laws={"sin(d)/d": modular_addition.correct_logit_factor}, fine=np.linspace(0, np.pi, 100)),
         ],
         ("phases-gd", "phases-adamw", "phase-error-law"),
     )  # fmt: skip
@@ -133,7 +133,7 @@ def _spectrum(plane: Array) -> Array:
 def _neurons(data: Data, s: GrokkingSettings) -> Figure:
     run = at("gd", train_fraction=s.high).of(data).isel(seed=0)
     learnt = run["final.embed"].values.astype(float), run["final.readout"].values.astype(float)
-    exact = theory.addition_weights(s.p, s.width, streams(0)("init"))
+    exact = modular_addition.addition_weights(s.p, s.width, streams(0)("init"))
     best, q = int(np.argmax(run["participation"].values)), min(6, s.p - 1)
     frequency = np.arange(s.p) - s.p // 2
 
@@ -170,12 +170,12 @@ def _widths(data: Data, s: GrokkingSettings) -> Figure:
         f"No training. {BANDS.replace('seeds', 'draws of the phases')}",
         [
             over("width needed", data, Axis("width N"), n, ACCURACY, {"exact weights": ("table_accuracy", exact)},
-                laws={"theory (independent logits)": lambda k: theory.expected_accuracy(s.exact_p, int(k))},
+                laws={"theory (independent logits)": lambda k: modular_addition.expected_accuracy(s.exact_p, int(k))},
                 control={"phase errors up to pi/2": ("table_accuracy", broken)}, fine=fine,
-                marks=((float(theory.width_needed(s.exact_p)), "99 % in theory"),)),
+                marks=((float(modular_addition.width_needed(s.exact_p)), "99 % in theory"),)),
             over("error falls as 4/N", data, Axis("width N", "log"), n, Axis("mean squared error", "log"),
                 {"exact weights": ("table_loss", exact)},
-                laws={"4/N": lambda k: theory.expected_squared_error(int(k))}, fine=fine),
+                laws={"4/N": lambda k: modular_addition.expected_squared_error(int(k))}, fine=fine),
         ],
         ("exact-width", "exact-error", "exact-deviation"),
     )  # fmt: skip

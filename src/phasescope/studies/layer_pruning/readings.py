@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope import instruments, layers
+from phasescope import layers
+from phasescope.instruments import intrinsic_dimension, isotropy, signal, similarity
 from phasescope.layers.passes import batches, reading, states_between
 from phasescope.vocabulary import Array
 
@@ -68,17 +69,17 @@ def geometry(states: Tensor, order: Array) -> Found:
     ``order`` (points,) is a permutation: likeness with the points of one side in this order is the control.
     """
     clouds = list(states)
-    dimension = [instruments.two_nn(cloud) for cloud in clouds]
+    dimension = [intrinsic_dimension.two_nn(cloud) for cloud in clouds]
     return {
         "dimension": np.array([d.value for d in dimension]),
         "dimension_error": np.array([d.error for d in dimension]),
         "duplicates": np.array([float(d.duplicates) for d in dimension]),
-        "likelihood": np.array([instruments.likelihood_dimension(c).value for c in clouds]),
-        "participation": np.array([float(instruments.participation_ratio(c)) for c in clouds]),
-        "effective_rank": np.array([float(instruments.effective_rank(c)) for c in clouds]),
-        "isoscore": np.array([float(instruments.isoscore(c)) for c in clouds]),
-        "cosine": np.array([float(instruments.mean_cosine(c.double())) for c in clouds]),
-        "outliers": np.array([float(len(instruments.outlier_dimensions(c))) for c in clouds]),
+        "likelihood": np.array([intrinsic_dimension.likelihood_dimension(c).value for c in clouds]),
+        "participation": np.array([float(isotropy.participation_ratio(c)) for c in clouds]),
+        "effective_rank": np.array([float(isotropy.effective_rank(c)) for c in clouds]),
+        "isoscore": np.array([float(isotropy.isoscore(c)) for c in clouds]),
+        "cosine": np.array([float(signal.mean_cosine(c.double())) for c in clouds]),
+        "outliers": np.array([float(len(isotropy.outlier_dimensions(c))) for c in clouds]),
         **_likeness(clouds, torch.from_numpy(order)),
     }
 
@@ -86,9 +87,9 @@ def geometry(states: Tensor, order: Array) -> Found:
 def _likeness(clouds: Sequence[Tensor], order: Tensor) -> Found:
     overlap, cka, shuffled = (np.eye(len(clouds)) for _ in range(3))
     for i, j in combinations(range(len(clouds)), 2):
-        overlap[i, j] = overlap[j, i] = float(instruments.neighbour_overlap(clouds[i], clouds[j], OVERLAP).mean())
-        cka[i, j] = cka[j, i] = float(instruments.linear_cka(clouds[i], clouds[j], unbiased=True))
-        moved = instruments.neighbour_overlap(clouds[i], clouds[j][order], OVERLAP)
+        overlap[i, j] = overlap[j, i] = float(similarity.neighbour_overlap(clouds[i], clouds[j], OVERLAP).mean())
+        cka[i, j] = cka[j, i] = float(similarity.linear_cka(clouds[i], clouds[j], unbiased=True))
+        moved = similarity.neighbour_overlap(clouds[i], clouds[j][order], OVERLAP)
         shuffled[i, j] = shuffled[j, i] = float(moved.mean())
     return {"overlap": overlap, "cka": cka, "overlap_shuffled": shuffled}
 
@@ -100,16 +101,16 @@ def rank_correlation(a: Array, b: Array) -> float:
 
 
 GEOMETRY = {  # name -> unit, source, dimensions
-    "dimension": ("1", "instruments.two_nn", ("place",)),
-    "dimension_error": ("1", "instruments.two_nn", ("place",)),
-    "likelihood": ("1", "instruments.likelihood_dimension", ("place",)),
-    "duplicates": ("points", "instruments.distinct", ("place",)),
-    "participation": ("1", "instruments.participation_ratio", ("place",)),
-    "effective_rank": ("1", "instruments.effective_rank", ("place",)),
-    "isoscore": ("1", "instruments.isoscore", ("place",)),
-    "cosine": ("1", "instruments.mean_cosine", ("place",)),
-    "outliers": ("coordinates", "instruments.outlier_dimensions", ("place",)),
-    "overlap": ("1", "instruments.neighbour_overlap", ("place", "other")),
-    "overlap_shuffled": ("1", "instruments.neighbour_overlap", ("place", "other")),
-    "cka": ("1", "instruments.linear_cka, unbiased", ("place", "other")),
+    "dimension": ("1", "instruments.intrinsic_dimension.two_nn", ("place",)),
+    "dimension_error": ("1", "instruments.intrinsic_dimension.two_nn", ("place",)),
+    "likelihood": ("1", "instruments.intrinsic_dimension.likelihood_dimension", ("place",)),
+    "duplicates": ("points", "instruments.intrinsic_dimension.distinct", ("place",)),
+    "participation": ("1", "instruments.isotropy.participation_ratio", ("place",)),
+    "effective_rank": ("1", "instruments.isotropy.effective_rank", ("place",)),
+    "isoscore": ("1", "instruments.isotropy.isoscore", ("place",)),
+    "cosine": ("1", "instruments.signal.mean_cosine", ("place",)),
+    "outliers": ("coordinates", "instruments.isotropy.outlier_dimensions", ("place",)),
+    "overlap": ("1", "instruments.similarity.neighbour_overlap", ("place", "other")),
+    "overlap_shuffled": ("1", "instruments.similarity.neighbour_overlap", ("place", "other")),
+    "cka": ("1", "instruments.similarity.linear_cka, unbiased", ("place", "other")),
 }

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, by_seed, least, most, near, value
 from phasescope.studies.manifold_capacity.settings import ManifoldSettings
+from phasescope.theory.manifold_capacity import free_percent_error, uniform_percent_error, uniform_potential
 from phasescope.verdict import Claim, Control
 
 PAPER = "Schaeffer et al. 2024"
@@ -67,10 +67,10 @@ def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
         return Measure(read, f"error at {where} over the largest elsewhere")
 
     def above_potential(t: float) -> Measure:
-        return value("uniformity") - theory.uniform_potential(64, t)
+        return value("uniformity") - uniform_potential(64, t)
 
     last = s.uniform_dimensions[-1]
-    wide = theory.uniform_percent_error(128, last)
+    wide = uniform_percent_error(128, last)
     return (
         Claim("uniform-peak", "256 uniform embeddings in 256 dimensions miss 1 - 8/(3 pi) = 15.12 % of the bound",
             "derived here (Marchenko-Pastur); claim 4.4.2 (tolerance of the finite size)",
@@ -82,7 +82,7 @@ def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
         Claim("uniform-curve",
             "Over all dimensions the error of 128 uniform embeddings is 1 - 2F1(1/2, -1/2; 2; c), c the ratio of sizes",
             f"derived here; claim 4.4.2 (largest deviation over dimensions, of means of {s.repeats})",
-            _deviation(ERROR, theory.uniform_percent_error, "the uniform law", 128)(at("uniform")), at_most(0.003),
+            _deviation(ERROR, uniform_percent_error, "the uniform law", 128)(at("uniform")), at_most(0.003),
             Control("its leading order c/8, which has the theorem's form",
                 _deviation(ERROR, _leading_order, "c/8", 128))),
         Claim("uniform-double-descent",
@@ -102,7 +102,7 @@ def _free(s: ManifoldSettings) -> Sequence[Claim]:
     def off(speed: float) -> Measure:
         def largest(run: xr.Dataset) -> float:
             error = run.error.values
-            law = theory.free_percent_error(error[0], speed * run.time.values, s.data, int(run.dimension))
+            law = free_percent_error(error[0], speed * run.time.values, s.data, int(run.dimension))
             return float(np.abs(error - law).max())
 
         return by_seed(largest, f"largest deviation from the tanh law, speed {speed:g}")
@@ -159,7 +159,7 @@ def _trained(s: ManifoldSettings) -> Sequence[Claim]:
         Claim("trained-is-uniform",
             "What an encoder reaches on fresh data is the flatness of uniform embeddings, not the bound",
             "derived here (largest deviation over dimensions; half the height of the peak over its neighbours)",
-            off(theory.uniform_percent_error, "the uniform law")(at("dimensions")), at_most(0.03),
+            off(uniform_percent_error, "the uniform law")(at("dimensions")), at_most(0.03),
             Control("the bound's flatness, 1", off(_no_error, "0"))),
         Claim("image-peak", f"On real images ({s.images}) the error peaks at D = P = {s.data} too",
             f"{PAPER}, double descent (its images are STL-10); over the largest elsewhere",
@@ -204,7 +204,7 @@ def _images(s: ManifoldSettings) -> Sequence[Claim]:
     return (
         Claim("images-uniform", "Test embeddings come within half a nat of the least uniformity there is",
             f"{PAPER}, Thm. 2.5 (uniformity is optimal); half a nat is ours",
-            (value("uniformity") - theory.uniform_potential(s.data))(same), at_most(0.5),
+            (value("uniformity") - uniform_potential(s.data))(same), at_most(0.5),
             Control("untrained encoders", untrained), unit="nat"),
         Claim("images-aligned",
             "Views of a test image lie closer than half the squared distance 2 of unrelated embeddings",

@@ -7,11 +7,11 @@ from functools import partial
 
 import numpy as np
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import Data, curves, law, level, lines, over
 from phasescope.lab.measures import Cell, at
 from phasescope.studies.manifold_capacity.settings import ManifoldSettings
+from phasescope.theory import manifold_capacity
 from phasescope.vocabulary import Array
 
 DIMENSION = Axis("dimension D", "log")
@@ -35,14 +35,14 @@ def _uniform(data: Data, s: ManifoldSettings) -> Figure:
     one = Curves(
         "128 data", DIMENSION, ERROR,
         [*lines(data, {"uniform embeddings": ("error", at("uniform"))}, np.array(s.uniform_dimensions)),
-         law("1 - 2F1(1/2, -1/2; 2; c)", partial(theory.uniform_percent_error, 128), fine),
+         law("1 - 2F1(1/2, -1/2; 2; c)", partial(manifold_capacity.uniform_percent_error, 128), fine),
          Line("c / 8", fine, np.minimum(fine, 128) / np.maximum(fine, 128) / 8, role="control")],
         marks=((128.0, "P = D"),),
     )  # fmt: skip
     middle = s.large[len(s.large) // 2]
     many = over("many numbers of data", data, DIMENSION, s.large, ERROR,
         {f"{count} data": ("error", at("large", data=count)) for count in s.large[1::2]},
-        laws={f"theory, {middle} data": partial(theory.uniform_percent_error, middle)}, fine=_fine(s.large),
+        laws={f"theory, {middle} data": partial(manifold_capacity.uniform_percent_error, middle)}, fine=_fine(s.large),
     )  # fmt: skip
     return Figure(
         "uniform", "Uniform embeddings miss most of the bound where P = D",
@@ -55,7 +55,7 @@ def _uniform(data: Data, s: ManifoldSettings) -> Figure:
 def _trained(data: Data, s: ManifoldSettings) -> Figure:
     peak = ((float(s.data), "P = D"),)
     uniform = {
-        "uniform, views agree": partial(theory.uniform_percent_error, s.data)
+        "uniform, views agree": partial(manifold_capacity.uniform_percent_error, s.data)
     }  # the same if P and D change roles
     dimension = over(f"{s.data} data, two views", data, DIMENSION, s.dimensions, ERROR,
         {f"Adam, {s.steps} steps": ("error", at("dimensions"))}, laws=uniform, fine=_fine(s.dimensions), marks=peak,
@@ -74,7 +74,7 @@ def _trained(data: Data, s: ManifoldSettings) -> Figure:
 
 def _limits(data: Data, s: ManifoldSettings) -> Figure:
     def flatness(n: float) -> float:
-        return 1 - theory.uniform_percent_error(s.data, n)
+        return 1 - manifold_capacity.uniform_percent_error(s.data, n)
 
     dimensions, views = at("dimensions"), at("views")
     share = over("two factors", data, DIMENSION, s.dimensions, FACTOR,
@@ -102,7 +102,7 @@ def _flow(data: Data, s: ManifoldSettings) -> Figure:
         error = cell.of(data).error
         times = np.linspace(0, float(error.time[-1]), 100)
         start = float(error.isel(time=0).median())
-        known = theory.free_percent_error(start, times, s.data, dimension)
+        known = manifold_capacity.free_percent_error(start, times, s.data, dimension)
         found += lines(data, {f"D = {dimension}": ("error", cell)}, error.time.values)
         found.append(Line(f"tanh law, D = {dimension}", times, known, role="theory"))
     panel = Curves(f"{s.data} free embeddings", Axis("time of the gradient flow"), LOG_ERROR, found)
@@ -146,13 +146,13 @@ def _images(data: Data, s: ManifoldSettings) -> Figure:
     }
     peak = over(f"{s.images}, P = {s.data}, two views", data, DIMENSION, s.image_dimensions, ERROR,
         {"encoder": ("error", at("image_dimensions"))},
-        laws={"uniform, views agree": partial(theory.uniform_percent_error, s.data)},
+        laws={"uniform, views agree": partial(manifold_capacity.uniform_percent_error, s.data)},
         fine=_fine(s.image_dimensions, 100), marks=((float(s.data), "P = D"),),
     )  # fmt: skip
     plane = Curves(
         "test embeddings", Axis("alignment: squared distance of views"), Axis("uniformity (nat)"),
         [*_points(data, "alignment", "uniformity", cells),
-         level("least possible", theory.uniform_potential(s.data), np.array([0.0, 2.0]))],
+         level("least possible", manifold_capacity.uniform_potential(s.data), np.array([0.0, 2.0]))],
     )  # fmt: skip
     untrained = data["untrained"]
     pixels = untrained.pixels.values

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.instruments import alignment, capacity_error, spectral_flatness, uniformity
+from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
 from phasescope.losses import centroids, contrastive, mmcr
 from phasescope.store.data import data_folder
 from phasescope.tasks import digits, emoji, fashion_mnist

@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.lab.measures import Cell, Measure, Measured, at, at_least, at_most, most, near
 from phasescope.studies.model_collapse.settings import CollapseSettings
+from phasescope.theory import model_collapse
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
@@ -37,9 +37,9 @@ REPLACED, ACCUMULATED = _linear_model("replace"), _linear_model("accumulate")
 
 
 def _linear(s: CollapseSettings) -> Sequence[Claim]:
-    first, n = theory.first_error(1.0, s.inputs, s.samples), np.arange(1, s.fits + 1)
+    first, n = model_collapse.first_error(1.0, s.inputs, s.samples), np.arange(1, s.fits + 1)
     places = np.array([p for p in PLACES if p <= s.fits]) - 1
-    sums = theory.error_growth("accumulate", s.fits)
+    sums = model_collapse.error_growth("accumulate", s.fits)
     last_error = _of_fit("error", s.fits)
 
     @partial(Measure, words="slope of error over fits")
@@ -65,12 +65,12 @@ def _linear(s: CollapseSettings) -> Sequence[Claim]:
     return (
         Claim("replace-slope",
             "If labels are replaced, the error grows by the first error s^2 d/(T - d - 1) per fit (ratio of slopes)",
-            f"{PAPER}, linear model; theory.linear_errors; claim 5.4.1", (slope / first)(REPLACED), near(1.0, 0.05),
-            Control("labels accumulate", ACCUMULATED)),
+            f"{PAPER}, linear model; theory.model_collapse.linear_errors; claim 5.4.1", (slope / first)(REPLACED),
+            near(1.0, 0.05), Control("labels accumulate", ACCUMULATED)),
         Claim("accumulate-sums",
             "If they accumulate on one design, it is the first error times the sum of 1/i^2 (largest deviation)",
-            "derived here (theory.linear_errors), the paper's bound as an equality; claim 5.4.2", off(ACCUMULATED),
-            at_most(0.05), Control("labels replaced", REPLACED)),
+            "derived here (theory.model_collapse.linear_errors), the paper's bound as an equality; claim 5.4.2",
+            off(ACCUMULATED), at_most(0.05), Control("labels replaced", REPLACED)),
         Claim("policies-apart", f"After {s.fits} fits replacing errs {known:.1f} times as much as accumulating",
             f"{PAPER}, linear model; claim 5.4.3", apart(s.fits), near(known, 0.08 * known),
             Control("after the first fit", apart(1))),
@@ -81,16 +81,16 @@ def _linear(s: CollapseSettings) -> Sequence[Claim]:
 
 
 def _designs(s: CollapseSettings) -> Sequence[Claim]:
-    first = theory.first_error(1.0, s.inputs, s.samples)
-    law = theory.linear_errors("subsample", s.fits, 1.0, s.inputs, s.subsamples)[-1]
-    sums = theory.linear_errors("accumulate", s.fits, 1.0, s.inputs, s.subsamples)[-1]
+    first = model_collapse.first_error(1.0, s.inputs, s.samples)
+    law = model_collapse.linear_errors("subsample", s.fits, 1.0, s.inputs, s.subsamples)[-1]
+    sums = model_collapse.linear_errors("accumulate", s.fits, 1.0, s.inputs, s.subsamples)[-1]
     last_error = _of_fit("error", s.fits)
 
     @partial(Measure, words="largest error over fits")
     def largest(cell: xr.Dataset) -> xr.DataArray:
         return cell["error"].max("fit", skipna=False)
 
-    bound = theory.ACCUMULATION_BOUND
+    bound = model_collapse.ACCUMULATION_BOUND
     return (
         Claim("accumulate-bound",
             "If labels accumulate on one design, the error never exceeds pi^2/6 times the first, by more than 5 %",
@@ -102,7 +102,7 @@ def _designs(s: CollapseSettings) -> Sequence[Claim]:
             Control("labels replaced", _linear_model("replace", "fresh"))),
         Claim("subsample-law",
             f"On T = {s.subsamples} points drawn from all so far the last error is between the two, as derived (ratio)",
-            "derived here for T >> d (theory.subsample_growth); the margin is ours",
+            "derived here for T >> d (theory.model_collapse.subsample_growth); the margin is ours",
             (last_error / law)(at("subsampled")), near(1.0, 0.1),
             Control("the sum of 1/i^2 instead", last_error / sums)),
     )  # fmt: skip
@@ -110,21 +110,24 @@ def _designs(s: CollapseSettings) -> Sequence[Claim]:
 
 def _gaussians(s: CollapseSettings) -> Sequence[Claim]:
     fits, T = s.gaussian_fits, s.samples
-    mean, typical = theory.gaussian_variances("replace", fits, T)[-1], theory.typical_variances(fits, T)[-1]
-    pooled = theory.gaussian_variances("accumulate", fits, T)[-1]
+    mean, typical = (
+        model_collapse.gaussian_variances("replace", fits, T)[-1],
+        model_collapse.typical_variances(fits, T)[-1],
+    )
+    pooled = model_collapse.gaussian_variances("accumulate", fits, T)[-1]
     variance, of_typical = _of_fit("variance", fits), _of_fit("typical", fits)
     return (
         Claim("gaussian-mean",
             f"Gaussians fitted to their own {T} samples: the mean variance after {fits} fits is (1 - 1/T)^n (ratio)",
-            "theory.gaussian_variances, exact; claim 5.4.8", (variance / mean)(at("gaussian")), near(1.0, 0.03),
-            Control("what a typical chain does", of_typical / mean), statistic="mean"),
+            "theory.model_collapse.gaussian_variances, exact; claim 5.4.8", (variance / mean)(at("gaussian")),
+            near(1.0, 0.03), Control("what a typical chain does", of_typical / mean), statistic="mean"),
         Claim("gaussian-typical",
             "A typical chain (exp of the mean log variance) has far less, as the digamma function says (ratio)",
-            "derived here (theory.typical_variances), exact; the margin is that of claim 5.4.8",
+            "derived here (theory.model_collapse.typical_variances), exact; the margin is that of claim 5.4.8",
             (of_typical / typical)(at("gaussian")), near(1.0, 0.03),
             Control("the mean over chains", variance / typical), statistic="mean"),
         Claim("gaussian-pooled", "If samples accumulate, the variance stays at the product of 1 - 1/(T k^2) (ratio)",
-            "derived here (theory.gaussian_variances), exact; the margin is that of claim 5.4.8",
+            "derived here (theory.model_collapse.gaussian_variances), exact; the margin is that of claim 5.4.8",
             (variance / pooled)(at("pooled")), near(1.0, 0.03), Control("samples replaced", at("gaussian")),
             statistic="mean"),
     )  # fmt: skip
@@ -135,7 +138,7 @@ def _densities(s: CollapseSettings) -> Sequence[Claim]:
         """Return how far the variance after all fits lies from what theory says of this squared bandwidth."""
 
         def read(cell: xr.Dataset) -> xr.DataArray:
-            known = theory.density_variances(cell["policy"].item(), s.fits, s.samples, square_bandwidth)
+            known = model_collapse.density_variances(cell["policy"].item(), s.fits, s.samples, square_bandwidth)
             return abs(cell["variance"].isel(fit=-1) / float(known[-1]) - 1)
 
         return Measure(read, f"deviation of the last variance from theory, h^2 = {square_bandwidth:g}")
@@ -143,7 +146,7 @@ def _densities(s: CollapseSettings) -> Sequence[Claim]:
     return (
         Claim("density-spread",
             "Density estimators fed their own samples spread as theory says, under both policies (deviation)",
-            "derived here (theory.density_variances), exact; the margin is ours",
+            "derived here (theory.model_collapse.density_variances), exact; the margin is ours",
             most(off(s.square_bandwidth), [at("density", policy=policy) for policy in ("replace", "accumulate")]),
             at_most(0.05), Control("theory without the bandwidth", off(0.0))),
     )  # fmt: skip

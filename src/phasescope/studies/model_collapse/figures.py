@@ -7,11 +7,19 @@ from functools import partial
 
 import numpy as np
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, level, lines, over
 from phasescope.lab.measures import at, value
 from phasescope.studies.model_collapse.settings import CollapseSettings
+from phasescope.theory.model_collapse import (
+    ACCUMULATION_BOUND,
+    density_variances,
+    error_growth,
+    first_error,
+    gaussian_variances,
+    subsample_growth,
+    typical_variances,
+)
 
 FIT = Axis("fit n")
 
@@ -23,8 +31,8 @@ def figures(data: Data, s: CollapseSettings) -> Sequence[Figure]:
 
 def _linear(data: Data, s: CollapseSettings) -> Figure:
     n = np.arange(1.0, s.fits + 1)
-    growth = value("error") / theory.first_error(1.0, s.inputs, s.samples)
-    drawn = value("error") / theory.first_error(1.0, s.inputs, s.subsamples)
+    growth = value("error") / first_error(1.0, s.inputs, s.samples)
+    drawn = value("error") / first_error(1.0, s.inputs, s.subsamples)
     linear = partial(at, "linear", variance=1.0)
     replaced = over(f"d = {s.inputs}, T = {s.samples}", data, FIT, n, Axis("error / first error"),
         {"replace, one design": (growth, linear(policy="replace", design="same")),
@@ -33,11 +41,11 @@ def _linear(data: Data, s: CollapseSettings) -> Figure:
     kept = Curves(
         "accumulated", FIT, Axis("error / first error"),
         [*lines(data, {"accumulate, one design": (growth, linear(policy="accumulate", design="same"))}, n),
-         Line("sum of 1/i^2", n, theory.error_growth("accumulate", s.fits), role="theory"),
+         Line("sum of 1/i^2", n, error_growth("accumulate", s.fits), role="theory"),
          *lines(data, {"accumulate, fresh designs": (growth, linear(policy="accumulate", design="fresh")),
                        f"T = {s.subsamples} drawn from all": (drawn, at("subsampled"))}, n),
-         Line("derived for T >> d", n, theory.subsample_growth(s.fits), role="theory"),
-         level("pi^2 / 6", theory.ACCUMULATION_BOUND, n)],
+         Line("derived for T >> d", n, subsample_growth(s.fits), role="theory"),
+         level("pi^2 / 6", ACCUMULATION_BOUND, n)],
     )  # fmt: skip
     return Figure(
         "linear", "Replaced labels add errors up, accumulated ones average them out",
@@ -55,15 +63,15 @@ def _spread(data: Data, s: CollapseSettings) -> Figure:
     gaussians = Curves(
         f"Gaussians, T = {T}", FIT, Axis("variance (true: 1)", "log"),
         [*lines(data, {"replace, mean": ("variance", gaussian)}, n),
-         Line("(1 - 1/T)^n", n, theory.gaussian_variances("replace", s.gaussian_fits, T), role="theory"),
+         Line("(1 - 1/T)^n", n, gaussian_variances("replace", s.gaussian_fits, T), role="theory"),
          *lines(data, {"replace, typical chain": ("typical", gaussian)}, n),
-         Line("digamma law", n, theory.typical_variances(s.gaussian_fits, T), role="theory"),
+         Line("digamma law", n, typical_variances(s.gaussian_fits, T), role="theory"),
          *lines(data, {"accumulate, mean": ("variance", at("pooled"))}, n),
-         Line("product of 1 - 1/(T k^2)", n, theory.gaussian_variances("accumulate", len(n), T), role="theory")],
+         Line("product of 1 - 1/(T k^2)", n, gaussian_variances("accumulate", len(n), T), role="theory")],
     )  # fmt: skip
     densities = []
     for policy in ("replace", "accumulate"):
-        known = theory.density_variances(policy, s.fits, T, s.square_bandwidth)
+        known = density_variances(policy, s.fits, T, s.square_bandwidth)
         densities += lines(data, {policy: ("variance", at("density", policy=policy))}, m)
         densities.append(Line(f"theory, {policy}", m, known, role="theory"))
     estimators = Curves(

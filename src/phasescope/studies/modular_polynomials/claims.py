@@ -12,7 +12,6 @@ from functools import cache, partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.drawing import Data
 from phasescope.lab.measures import (
@@ -35,6 +34,7 @@ from phasescope.lab.measures import (
 from phasescope.lab.polynomial_networks import table_of
 from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, TWINS, PolynomialSettings
 from phasescope.tasks import parse
+from phasescope.theory import chance, polynomial_forms, polynomial_weights
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
@@ -101,17 +101,18 @@ def _exact_sums(s: PolynomialSettings) -> Sequence[Claim]:
             f"{DOSHI}, Fig. 1 shows exponential growth; the widths are facts 3.1, to a factor of 2; claim 3.3",
             farthest(sums), at_most(1.0), Control(ignored, farthest(broken))),
         Claim("sum-growth", "Each term more makes the width needed 6 to 8 times as large",
-            f"{DOSHI}, Fig. 1; the factor is facts 3.1 (theory.sum_width_growth: 6.3 to 6.8); claim 3.11",
+            f"{DOSHI}, Fig. 1; the factor is facts 3.1 (theory.polynomial_weights.sum_width_growth: 6.3 to 6.8); "
+            "claim 3.11",
             growth(sums), between(6, 8), Control(ignored, growth(broken))),
     )  # fmt: skip
 
 
 def _sum_errors(s: PolynomialSettings) -> Sequence[Claim]:
-    constants = {terms: theory.sum_error_constant(terms) for terms in _terms(s)}
+    constants = {terms: polynomial_weights.sum_error_constant(terms) for terms in _terms(s)}
     return [
         Claim(f"sum-error-{terms}",
             f"The squared error of the exact sum of {terms} terms is kappa/N, kappa = {kappa:.1f} (mean ratio)",
-            "derived here (theory.sum_error_constant); 10 % as facts 3.1; claim 3.3",
+            "derived here (theory.polynomial_weights.sum_error_constant); 10 % as facts 3.1; claim 3.3",
             (value("table_loss") * value("width") / kappa)(at(f"error_{terms}")), near(1.0, 0.1),
             Control("readout phases that ignore the constraint", at(f"broken_{terms}")), statistic="mean")
         for terms, kappa in constants.items()
@@ -129,7 +130,7 @@ def _best(cell: xr.Dataset) -> xr.DataArray:
 
 
 def _composed(s: PolynomialSettings) -> Sequence[Claim]:
-    predicted = theory.expected_sum_error(3, s.adder_width)
+    predicted = polynomial_weights.expected_sum_error(3, s.adder_width)
     # moduli that are named stay an axis, also where there is one
     exact, broken = at("composed", modulus=s.composed_moduli), at("composed_broken", modulus=s.composed_moduli[:1])
     return (
@@ -160,7 +161,7 @@ def _products(s: PolynomialSettings) -> Sequence[Claim]:
         Claim("product-raw-noise",
             "and no waves of the number itself: there the participation ratio is that of noise",
             f"{DOSHI}, Sec. 3; 0.05 at p = 97 (facts), 1.2 times the level of noise; claim 3.5", plain(product),
-            at_most(1.2 * theory.random_participation(s.product_p)),
+            at_most(1.2 * chance.random_participation(s.product_p)),
             Control("the same neurons in the order of discrete logarithms", logs)),
     )  # fmt: skip
 
@@ -196,7 +197,7 @@ def _certified(group: Sequence[str], primes: Sequence[int]) -> Callable[[Data], 
     """Return the effect that the multiset test is: it needs no networks."""
 
     def share(data: Data) -> Array:
-        found = [[bool(theory.certified_not_additive(_table(p, text))) for text in group] for p in primes]
+        found = [[bool(polynomial_forms.certified_not_additive(_table(p, text))) for text in group] for p in primes]
         return np.asarray(np.mean(found, axis=1))
 
     return share
@@ -207,7 +208,9 @@ def _learnable(s: PolynomialSettings) -> Sequence[Claim]:
 
     @partial(Measure, words="test_accuracy at the end less what copying gives")
     def excess(cell: xr.Dataset) -> xr.DataArray:
-        return last(cell.test_accuracy) - theory.copying_accuracy(_table(s.p, str(cell.polynomial.item())), 0.5)
+        return last(cell.test_accuracy) - polynomial_forms.copying_accuracy(
+            _table(s.p, str(cell.polynomial.item())), 0.5
+        )
 
     return (
         Claim("learnable",

@@ -7,17 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from phasescope import theory
-from phasescope.instruments import (
-    LEARNING,
-    correct_logit,
-    mean_participation,
-    participation,
-    participation_in_basis,
-    table_accuracy,
-    table_loss,
-    twin_share,
-)
+from phasescope.instruments.fourier import mean_participation, participation, participation_in_basis
+from phasescope.instruments.logits import LEARNING, correct_logit, table_accuracy, table_loss
+from phasescope.instruments.twins import twin_share
 from phasescope.lab.polynomial_networks import (
     POWERS,
     experts_network,
@@ -36,6 +28,7 @@ from phasescope.studies.modular_polynomials.settings import (
     PolynomialSettings,
 )
 from phasescope.tasks import addition, multiplication, parse, polynomial_table
+from phasescope.theory import residues
 from phasescope.vocabulary import Grid, Knob, Member, Recipe
 
 EXACT = (table_accuracy, table_loss, correct_logit)
@@ -44,14 +37,14 @@ EXACT = (table_accuracy, table_loss, correct_logit)
 def experiments(s: PolynomialSettings) -> dict[str, Experiment]:
     """Return the study's experiments by name: trained networks first, then exact ones."""
     for p in (s.product_p, s.p, s.twin_p, s.twinless_p, s.exact_p, *s.composed_moduli, *s.primes):
-        theory.require_prime(p, "this study")
+        residues.require_prime(p, "this study")
     parse(s.mapped)
     return {**_products(s), **_sums(s), **_polynomials(s), **_exact_products(s), **_exact_sums(s), **_composed(s)}
 
 
 def _products(s: PolynomialSettings) -> dict[str, Experiment]:
     task, learner = multiplication(s.product_p), PowerMLP(s.product_p, s.product_width)
-    logs = participation_in_basis(theory.power_order(s.product_p), "log")
+    logs = participation_in_basis(residues.power_order(s.product_p), "log")
     watch = (*LEARNING, participation, logs)
     recipe = Recipe(**{**s.recipe.model_dump(), "steps": s.product_steps})
     coupled = Recipe(**{**recipe.model_dump(), "optimizer": "adam"})
@@ -168,7 +161,7 @@ def _composed(s: PolynomialSettings) -> dict[str, Experiment]:
 
 def inside(s: PolynomialSettings) -> dict[str, Inside]:
     """Return what a page opens: products, in the order of their logarithms, and sums, beside their exact weights."""
-    order = theory.power_order(s.product_p)
+    order = residues.power_order(s.product_p)
     product = product_network(s.product_p, s.product_width)
     total = sum_network(s.sum_p, s.sum_width, (1,) * s.sum_terms)
     products = {name: Inside(lambda member: product, order) for name in ("product", "product_noise", "coupled")}

@@ -8,7 +8,6 @@ from functools import partial
 import numpy as np
 import torch
 
-from phasescope import theory
 from phasescope.ensemble import last, streams
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line
 from phasescope.lab.drawing import ACCURACY, Data, Series, curves, histogram, law, lines
@@ -16,6 +15,7 @@ from phasescope.lab.measures import at, end, mean
 from phasescope.lab.polynomial_networks import experts_network, table_of
 from phasescope.studies.modular_polynomials.settings import COMPOSED, LEARNABLE, PERTURBED, TWINS, PolynomialSettings
 from phasescope.tasks import multiplication, parse
+from phasescope.theory import chance, polynomial_forms, polynomial_weights, residues
 from phasescope.vocabulary import Array, Member
 
 TEST = Axis("test accuracy", limits=(-0.02, 1.02))
@@ -53,7 +53,7 @@ def _tables(s: PolynomialSettings) -> Figure:
         "their discrete logarithms.",
         [_picture(LEARNABLE[0], table_of(s.p, parse(LEARNABLE[0])), numbers),
          _picture(PERTURBED[0], table_of(s.p, parse(PERTURBED[0])), numbers),
-         _picture("n1*n2", product, numbers), _picture("n1*n2, in log order", product, theory.power_order(s.p))],
+         _picture("n1*n2", product, numbers), _picture("n1*n2, in log order", product, residues.power_order(s.p))],
         ("certificate",),
     )  # fmt: skip
 
@@ -63,7 +63,7 @@ def _learnability(data: Data, s: PolynomialSettings) -> Figure:
     for title, group in (("h(g1 + g2)", LEARNABLE), ("the same with one term added", PERTURBED)):
         series: Series = {text: ("test_accuracy", at("polynomials", polynomial=text)) for text in group}
         training: Series = {f"training, {group[0]}": ("train_accuracy", at("polynomials", polynomial=group[0]))}
-        copied = max(theory.copying_accuracy(table_of(s.p, parse(text)), 0.5) for text in group)
+        copied = max(polynomial_forms.copying_accuracy(table_of(s.p, parse(text)), 0.5) for text in group)
         panels.append(curves(title, data, TEST, {**series, **training}, levels={"copying twins at best": copied}))
     return Figure(
         "learnability", f"Learnable polynomials and the same with one term more, modulo {s.p}",
@@ -81,7 +81,9 @@ def _twins(data: Data, s: PolynomialSettings) -> Figure:
         cell = at(name, train_fraction=s.twin_fractions)
         trained: Series = {f"trained, p = {p}": (end("test_accuracy"), cell)}
         found += lines(data, trained, np.array(s.twin_fractions), role=role)
-        found.append(law(f"share with a twin, p = {p}", partial(theory.twin_fraction, table_of(p, parse(TWINS))), fine))
+        found.append(
+            law(f"share with a twin, p = {p}", partial(polynomial_forms.twin_fraction, table_of(p, parse(TWINS))), fine)
+        )
     fractions = Curves(f"{TWINS}", Axis("fraction of the table that trains"), TEST, found)
     run = data["twins"]
     share, reached = run["twin_share"].values.ravel(), last(run.test_accuracy).values.ravel()
@@ -107,7 +109,7 @@ def _products(data: Data, s: PolynomialSettings) -> Figure:
         {"participation, log order": (logs, product), "participation, plain order": (plain, product),
          "test accuracy": ("test_accuracy", product)},
         control={"log order, random labels": (logs, noise)},
-        levels={"noise": theory.random_participation(s.product_p)},
+        levels={"noise": chance.random_participation(s.product_p)},
     )  # fmt: skip
     neurons = histogram(
         "neurons at the end", data, Axis("participation ratio", limits=(0, 1)),
@@ -141,7 +143,7 @@ def _widths(data: Data, s: PolynomialSettings) -> Figure:
     errors: list[Line] = []
     for terms, widths in enumerate(s.widths, 2):
         cell, n = at(f"sums_{terms}", width=widths), np.array(widths)
-        kappa = theory.sum_error_constant(terms)
+        kappa = polynomial_weights.sum_error_constant(terms)
         accuracies += lines(data, {f"{terms} terms": ("table_accuracy", cell)}, n)
         errors += lines(data, {f"{terms} terms": ("table_loss", cell)}, n)
         errors.append(Line(f"{kappa:.1f} / N", n, kappa / n, role="theory"))

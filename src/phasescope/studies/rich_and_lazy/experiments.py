@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from phasescope.ensemble import Quantity, Simulation
-from phasescope.instruments import LEARNING
+from phasescope.instruments.logits import LEARNING
 from phasescope.lab.study import Experiment
 from phasescope.learners import PowerMLP
 from phasescope.studies.rich_and_lazy.neurons import measure_descent, measure_flow, measure_rank_one, measure_training

@@ -8,13 +8,13 @@ from dataclasses import replace
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, law, over
 from phasescope.lab.measures import at, steps_to, value
 from phasescope.lab.readings import band
 from phasescope.studies.rich_and_lazy.neurons import BETA0, MOMENT, X, fitting_time, foreseen
 from phasescope.studies.rich_and_lazy.settings import SMALL, RichLazySettings
+from phasescope.theory import rich_lazy
 from phasescope.vocabulary import Array
 
 DELTA = Axis("delta")
@@ -81,7 +81,7 @@ def _neuron(data: Data, s: RichLazySettings) -> Figure:
             Curves(
                 "rank-one data: the end's null coordinate", DELTA, Axis("null coordinate"),
                 [_points("flow", ends, ends.delta.values),
-                 law("theory", lambda delta: theory.null_coordinate(BETA0, delta, null, solution), fine)],
+                 law("theory", lambda delta: rich_lazy.null_coordinate(BETA0, delta, null, solution), fine)],
             ),
         ],
         ("kernel-distance", "time-to-fit", "upstream-fits-sooner", "published-ends", "null-coordinate"),

@@ -11,8 +11,8 @@ from scipy.integrate import solve_ivp
 from scipy.optimize import brentq, minimize_scalar
 from torch import Tensor, nn
 
-from phasescope import theory
-from phasescope.instruments import kernel_distance, tangent_kernel
+from phasescope.instruments.neural_tangent_kernel import kernel_distance, tangent_kernel
+from phasescope.theory import rich_lazy
 from phasescope.vocabulary import Array, BadInput, Generators, Member
 
 Found = Mapping[str, Any]
@@ -49,7 +49,7 @@ def measure_training(member: Member, generators: Generators) -> Found:
     times: Any = member["times"]
     x = whitened(generators("data"), int(member["samples"]))
     y = x @ TARGET
-    parts = [theory.split_function(FIRST, float(delta)) for delta in deltas]
+    parts = [rich_lazy.split_function(FIRST, float(delta)) for delta in deltas]
     a, w = np.array([p[0] for p in parts]), np.stack([p[1] for p in parts])
     due = {round(float(t) / rate): i for i, t in enumerate(times)}
     path = np.full((len(times), len(deltas), 3), np.nan)
@@ -119,32 +119,32 @@ def measure_flow(member: Member, generators: Generators) -> Found:
     a0, w0, target = float(g.uniform(0.3, 1.5)), g.standard_normal(3), g.standard_normal(3)
     times = np.linspace(0, float(member["horizon"]), 21)
     rough = flow(a0, w0, np.eye(3), target, times, rates=rates, method="RK45", rtol=1e-10, atol=1e-12)
-    deltas = [theory.conserved_delta(float(z[0]), z[1:], *rates) for z in rough.T]
+    deltas = [rich_lazy.conserved_delta(float(z[0]), z[1:], *rates) for z in rough.T]
     exact = flow(a0, w0, np.eye(3), target, times, rates=rates, method="DOP853", rtol=1e-13, atol=1e-14)
     ratio, speed = (rates[1] / rates[0]) ** 0.25, np.sqrt(rates[0] * rates[1])
 
     def against(a: float, w: Array) -> float:
-        closed_a, closed_w = theory.whitened_flow(speed * times, a * ratio, w / ratio, target)
+        closed_a, closed_w = rich_lazy.whitened_flow(speed * times, a * ratio, w / ratio, target)
         along = (exact[1:].T - closed_w * ratio) @ target / np.linalg.norm(target)
         return float(max(np.abs(exact[0] - closed_a / ratio).max(), np.abs(along).max()))
 
     return {
         "drift": np.abs(np.array(deltas) - deltas[0]).max(),
         "deviation": against(a0, w0),
-        "balanced": against(*theory.split_function(a0 * w0, 0.0)),
+        "balanced": against(*rich_lazy.split_function(a0 * w0, 0.0)),
     }
 
 
 def measure_descent(member: Member, generators: Generators) -> Found:
     """Return by how much delta = 1 has drifted when descent with ``rate`` has run for ``horizon`` on whitened data."""
     angle, rate = generators("init").uniform(0, 2 * np.pi), float(member["rate"])
-    a, w = theory.split_function(np.array([np.cos(angle), np.sin(angle)]), 1.0)
+    a, w = rich_lazy.split_function(np.array([np.cos(angle), np.sin(angle)]), 1.0)
     target = np.array([-np.sin(angle), np.cos(angle)])
-    before = theory.conserved_delta(a, w)
+    before = rich_lazy.conserved_delta(a, w)
     for _ in range(round(float(member["horizon"]) / rate)):
         error = target - a * w
         a, w = a + rate * float(w @ error), w + rate * a * error
-    return {"drift": theory.conserved_delta(a, w) - before}
+    return {"drift": rich_lazy.conserved_delta(a, w) - before}
 
 
 # -- what the closed form foresees ---------------------------------------------------------------------------
@@ -152,11 +152,11 @@ def measure_descent(member: Member, generators: Generators) -> Found:
 
 def foreseen(delta: float, times: Array) -> tuple[Array, Array]:
     """Return the loss over its first value and the kernel distance (T,) at ``times``, of the exact flow."""
-    a0, w0 = theory.split_function(FIRST, delta)
-    a, w = theory.whitened_flow(times, a0, w0, TARGET)
+    a0, w0 = rich_lazy.split_function(FIRST, delta)
+    a, w = rich_lazy.whitened_flow(times, a0, w0, TARGET)
     loss = np.sum((a[:, None] * w - TARGET) ** 2, axis=1) / np.sum((FIRST - TARGET) ** 2)
-    kernels = np.array([theory.tangent_kernel(np.eye(2), float(p), q) for p, q in zip(a, w, strict=True)])
-    first = theory.tangent_kernel(np.eye(2), a0, w0)
+    kernels = np.array([rich_lazy.tangent_kernel(np.eye(2), float(p), q) for p, q in zip(a, w, strict=True)])
+    first = rich_lazy.tangent_kernel(np.eye(2), a0, w0)
     cosine = (kernels * first).sum((1, 2)) / np.linalg.norm(kernels, axis=(1, 2)) / np.linalg.norm(first)
     return loss, 1 - cosine
 
@@ -193,22 +193,22 @@ def measure_rank_one(member: Member, generators: Generators) -> Found:
     """Return where the neuron ends along the null direction: by its flow, in closed form, and by the potential."""
     beta0, seen, null, solution = problem(str(member["problem"]), generators("data"))
     delta = float(member["delta"])
-    a, w = theory.split_function(beta0, delta)
+    a, w = rich_lazy.split_function(beta0, delta)
     gram, moment = np.outer(seen, seen), solution * seen
     end = flow(a, w, gram, moment, np.array([0.0, float(member["horizon"])]), method="LSODA", rtol=1e-9, atol=1e-11)
     beta = end[0, -1] * end[1:, -1]
-    tilt = theory.bias_tilt(beta0, delta) * beta0 / np.linalg.norm(beta0)
+    tilt = rich_lazy.bias_tilt(beta0, delta) * beta0 / np.linalg.norm(beta0)
 
     def height(z: float) -> float:
         place = solution * seen + z * null
-        return float(theory.bias_potential(place, delta) - tilt @ place)
+        return float(rich_lazy.bias_potential(place, delta) - tilt @ place)
 
     grid = np.linspace(-5, 5, 2001)
     best = grid[np.argmin([height(z) for z in grid])]
     least = minimize_scalar(height, bounds=(best - 0.01, best + 0.01), method="bounded", options={"xatol": 1e-9}).x
     return {
         "end": beta @ null,
-        "closed": theory.null_coordinate(beta0, delta, null, solution),
-        "opposite": theory.null_coordinate(beta0, -delta, null, solution),
+        "closed": rich_lazy.null_coordinate(beta0, delta, null, solution),
+        "opposite": rich_lazy.null_coordinate(beta0, -delta, null, solution),
         "least": least,
     }

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.integrate import solve_ivp
 
-from phasescope import theory
 from phasescope.studies.rich_and_lazy.neurons import Found, problem
+from phasescope.theory import rich_lazy_wide
 from phasescope.vocabulary import Array, BadInput, Generators, Member
 
 EXACT = {"method": "LSODA", "rtol": 1e-9, "atol": 1e-11}
@@ -74,8 +74,8 @@ def measure_deep(member: Member, generators: Generators) -> Found:
     beta = np.linalg.multi_dot(measured)[:, 0]
     return {
         "end": beta @ null,
-        "foreseen": theory.deep_null_coordinate(beta0, depth, null, solution),
-        "shallow": theory.deep_null_coordinate(beta0, 2, null, solution),
+        "foreseen": rich_lazy_wide.deep_null_coordinate(beta0, depth, null, solution),
+        "shallow": rich_lazy_wide.deep_null_coordinate(beta0, 2, null, solution),
         "drift": max(np.abs(w.T @ w - v @ v.T).max() for w, v in pairwise(measured)),
         "grown": min(
             abs(np.sum(w**2) + np.sum(v**2) - 2 * float(np.linalg.norm(beta0)) ** (2 / depth))
@@ -118,7 +118,7 @@ def measure_wide(member: Member, generators: Generators) -> Found:
     return {
         "drift": np.abs(b @ b.T - a.T @ a - delta * np.eye(size)).max(),
         "grown": np.abs(b @ b.T + a.T @ a - abs(delta) * np.eye(size)).max(),
-        "entropy": apart(theory.least_entropy(m, y, delta)),
+        "entropy": apart(rich_lazy_wide.least_entropy(m, y, delta)),
         "function": apart(closed),
         "minimum_norm": apart(least),
         "nuclear": np.linalg.norm(beta, "nuc") / np.linalg.norm(least, "nuc"),
@@ -126,12 +126,12 @@ def measure_wide(member: Member, generators: Generators) -> Found:
 
 
 def function_end(m: Array, y: Array, delta: float, time: float) -> Array:
-    """Return beta at ``time`` by ``theory.product_flow`` from 0."""
+    """Return beta at ``time`` by ``theory.rich_lazy_wide.product_flow`` from 0."""
     size = m.shape[1:]
 
     def velocity(_: float, z: Array) -> Array:
         beta = z.reshape(size)
-        return theory.product_flow(beta, delta, np.tensordot(np.tensordot(m, beta, 2) - y, m, 1)).ravel()
+        return rich_lazy_wide.product_flow(beta, delta, np.tensordot(np.tensordot(m, beta, 2) - y, m, 1)).ravel()
 
     found: Any = solve_ivp(velocity, (0, time), np.zeros(m[0].size), **EXACT)
     return np.asarray(found.y[:, -1].reshape(size))

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.instruments import kernel_distance, pattern_distance, tangent_kernel
+from phasescope.instruments.neural_tangent_kernel import kernel_distance, pattern_distance, tangent_kernel
 from phasescope.vocabulary import Array, Generators, Member
 
 Weights = tuple[Array, Array]  # w (H, D), a (H,)

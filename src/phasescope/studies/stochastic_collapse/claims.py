@@ -8,9 +8,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.lab.measures import Cell, Measure, Measured, at, at_least, at_most, between, near, value
 from phasescope.studies.stochastic_collapse.settings import MU, NOISES, VALUES, CollapseSettings
+from phasescope.theory import stochastic_collapse
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
@@ -43,7 +43,7 @@ def slope(values: xr.DataArray, begin: float) -> xr.DataArray:
 
 
 def _quartic() -> Sequence[Claim]:
-    mean = theory.quartic_mean_absolute(MU, 1.0)
+    mean = stochastic_collapse.quartic_mean_absolute(MU, 1.0)
     weak, below, above = (at("quartic", noise="vanishing", zeta=zeta) for zeta in (1.0, 1.5, 2.0))
     return (
         Claim("quartic-mean", f"Below the threshold, at zeta = 1, E|x| has its stationary value, {mean:.3f}",
@@ -67,7 +67,7 @@ def _falls(cell: xr.Dataset) -> xr.DataArray:
 @partial(Measure, words="largest relative error of the slopes of ln x^2")
 def slope_error(cell: xr.Dataset) -> xr.DataArray:
     """Return the largest relative distance of the slopes from 2 (mu - zeta^2 / 2)."""
-    expected = cell["zeta"].copy(data=[2 * theory.collapse_rate(MU, zeta) for zeta in cell.zeta.values])
+    expected = cell["zeta"].copy(data=[2 * stochastic_collapse.collapse_rate(MU, zeta) for zeta in cell.zeta.values])
     return abs(_falls(cell) / expected - 1).max("zeta", skipna=False)
 
 
@@ -119,7 +119,7 @@ def _neuron() -> Sequence[Claim]:
 
 def critical_values(s: CollapseSettings) -> dict[float, float]:
     """Return the singular value s_c below which modes are lost, by label noise."""
-    return {sigma: theory.critical_singular_value(s.learning_rate / s.samples, sigma) for sigma in NOISES}
+    return {sigma: stochastic_collapse.critical_singular_value(s.learning_rate / s.samples, sigma) for sigma in NOISES}
 
 
 def late_strength(cell: xr.Dataset) -> xr.DataArray:
@@ -136,7 +136,7 @@ def _modes(s: CollapseSettings) -> Sequence[Claim]:
     @partial(Measure, words=f"largest distance of the strength of modes from max(s - {critical[strongest]:.3f}, 0)")
     def distance(cell: xr.Dataset) -> xr.DataArray:
         noise = np.sqrt(2 * critical[strongest])
-        law = cell["value"].copy(data=[theory.quartic_mean_square(v, noise) for v in cell["value"].values])
+        law = cell["value"].copy(data=[stochastic_collapse.quartic_mean_square(v, noise) for v in cell["value"].values])
         return abs(late_strength(cell) - law).max("value", skipna=False)
 
     @partial(Measure, words="least share of walkers lost at the last time")

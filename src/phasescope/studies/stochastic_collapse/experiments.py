@@ -63,8 +63,8 @@ def _neuron(s: CollapseSettings) -> Simulation:
         (
             Quantity("near", "1", f"share of walkers with |w| < 0.01; {PAPER}, Fig. 2", both, places),
             Quantity("log_size", "ln", "median of |w|", both, places),
-            Quantity("rate", "1 / time", "theory.neuron_rates, the slower one", ("level",)),
-            Quantity("step_rate", "1 / time", "theory.neuron_rates of the walk's own steps", ("level",)),
+            Quantity("rate", "1 / time", "theory.stochastic_collapse.neuron_rates, the slower one", ("level",)),
+            Quantity("step_rate", "1 / time", "theory.stochastic_collapse.neuron_rates, the walk's steps", ("level",)),
         ),
         {
             "levels": LEVELS, "samples": s.neuron_samples, "dt": s.neuron_dt, "steps": s.neuron_steps,

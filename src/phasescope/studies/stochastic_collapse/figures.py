@@ -8,13 +8,13 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import Data, Read, curves, law, lines, over
 from phasescope.lab.measures import at, mean, value
 from phasescope.studies.stochastic_collapse.claims import critical_values, final, late_strength, pair
 from phasescope.studies.stochastic_collapse.networks import CASES
 from phasescope.studies.stochastic_collapse.settings import CONDITIONS, MU, NOISES, VALUES, ZETAS, CollapseSettings
+from phasescope.theory import stochastic_collapse
 
 SHARE = Axis("share of walkers", limits=(-0.02, 1.02))
 TIME, STEP = Axis("time"), Axis("step")
@@ -33,14 +33,14 @@ def through_the_end(label: str, walks: xr.DataArray, rate: float) -> Line:
 
 def _quartic(data: Data, s: CollapseSettings) -> Figure:
     walks, constant = at("quartic", noise="vanishing"), at("quartic", noise="constant")
-    time, threshold = data["quartic"].time.values, theory.collapse_threshold(MU)
+    time, threshold = data["quartic"].time.values, stochastic_collapse.collapse_threshold(MU)
     zeta, marks = Axis("noise zeta"), ((threshold, "sqrt(2 mu)"),)
     falls = {f"zeta {z:g}": at("quartic", noise="vanishing", zeta=z) for z in (1.0, 1.7, 2.0, 2.5)}
     slopes = [
         through_the_end(
             f"slope for zeta {z:g}",
             falls[f"zeta {z:g}"].of(data).log_square,
-            2 * theory.collapse_rate(MU, z, s.dt) / np.log(10),
+            2 * stochastic_collapse.collapse_rate(MU, z, s.dt) / np.log(10),
         )
         for z in (2.0, 2.5)
     ]
@@ -53,7 +53,7 @@ def _quartic(data: Data, s: CollapseSettings) -> Figure:
                 {f"time {t:g}": (value("collapsed", time=t), walks) for t in (time[4], time[9], time[-1])},
                 control={"constant noise": (final("collapsed"), constant)}, marks=marks),
             over("what remains", data, zeta, ZETAS, Axis("E|x|"), {"measured": ("mean_absolute", walks)},
-                laws={"stationary law": lambda z: theory.quartic_mean_absolute(MU, z)},
+                laws={"stationary law": lambda z: stochastic_collapse.quartic_mean_absolute(MU, z)},
                 control={"constant noise": ("mean_absolute", constant)}, fine=np.linspace(0.3, threshold - 1e-3, 80),
                 marks=marks),
             Curves("how fast", TIME, Axis("median of log10 x^2"),
@@ -92,11 +92,13 @@ def _modes(data: Data, s: CollapseSettings) -> Figure:
     for sigma in NOISES:
         noise, cell = np.sqrt(2 * critical[sigma]), at("modes", label_noise=sigma)
         ends += lines(data, {f"label noise {sigma:g}": (late_strength, cell)}, np.array(VALUES))
-        ends.append(law(f"s - s_c, noise {sigma:g}", partial(theory.quartic_mean_square, zeta=noise), fine))
+        ends.append(
+            law(f"s - s_c, noise {sigma:g}", partial(stochastic_collapse.quartic_mean_square, zeta=noise), fine)
+        )
     courses: list[Line] = []
     for v in (0.9, 0.3):
         mode, name = at("modes", label_noise=strongest, value=v), f"s = {v:g}"
-        bound = theory.mode_strength(time, v, 1.0, critical[strongest])
+        bound = stochastic_collapse.mode_strength(time, v, 1.0, critical[strongest])
         courses += lines(data, {f"{name}: mean": ("strength", mode)}, time)
         courses += lines(data, {f"{name}: geometric mean": ("typical", mode)}, time, role="control")
         courses.append(Line(f"{name}: paper's curve", time, bound, role="theory"))

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from phasescope.ensemble import streams
-from phasescope.instruments import neuron_groups
+from phasescope.instruments.neuron_independence import neuron_groups
 from phasescope.studies.stochastic_collapse.walks import record_steps
 from phasescope.tasks import digits
 from phasescope.vocabulary import Generators, Member

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtr
 
-from phasescope import theory
+from phasescope.theory import stochastic_collapse
 from phasescope.vocabulary import Array, Generators, Member
 
 CHUNK = 250  # steps whose noise is drawn at once
@@ -96,7 +96,7 @@ def neuron(member: Member, generators: Generators) -> dict[str, Any]:
     infinitesimal steps and for steps ``dt``.
     """
     x, y = neuron_data(member, generators)
-    threshold, levels = theory.neuron_threshold(x, y), np.array(member["levels"])
+    threshold, levels = stochastic_collapse.neuron_threshold(x, y), np.array(member["levels"])
     dt, steps, walkers, count = float(member["dt"]), int(member["steps"]), int(member["walkers"]), len(x)
     w = float(member["deviation"]) * generators("start").standard_normal((2, 1, walkers, 1))
     w = np.tile(w, (len(levels), 1, 1))
@@ -113,7 +113,9 @@ def neuron(member: Member, generators: Generators) -> dict[str, Any]:
             size = np.maximum(np.hypot(*w)[..., 0], TINY)
             near.append((size < 1e-2).mean(-1))
             logs.append(np.median(np.log(size), -1))
-    rate, step_rate = ([theory.neuron_rates(x, y, e, step=h)[0] for e in eta.ravel().tolist()] for h in (0.0, dt))
+    rate, step_rate = (
+        [stochastic_collapse.neuron_rates(x, y, e, step=h)[0] for e in eta.ravel().tolist()] for h in (0.0, dt)
+    )
     return {"near": np.stack(near, -1), "log_size": np.stack(logs, -1), "rate": rate, "step_rate": step_rate}
 
 

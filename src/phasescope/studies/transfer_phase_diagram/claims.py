@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, near, value
 from phasescope.studies.transfer_phase_diagram.settings import (
@@ -20,6 +19,7 @@ from phasescope.studies.transfer_phase_diagram.settings import (
     WIDE,
     TransferSettings,
 )
+from phasescope.theory import linear_transfer
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
@@ -87,8 +87,8 @@ def break_even(name: str) -> Measure:
 
 def _risks(s: TransferSettings) -> Sequence[Claim]:
     d, half = s.dimension, {"noise": LOW_NOISE, "angle": HALF}
-    scratch = theory.scratch_risk(round(0.5 * d), d, LOW_NOISE)
-    linear = theory.linear_transfer_risk(round(0.5 * d), HALF, LOW_NOISE)
+    scratch = linear_transfer.scratch_risk(round(0.5 * d), d, LOW_NOISE)
+    linear = linear_transfer.linear_transfer_risk(round(0.5 * d), HALF, LOW_NOISE)
     return (
         Claim("scratch-risk",
             f"From half a sample per dimension the minimum-norm solution has the risk {scratch:.4f}",
@@ -102,7 +102,7 @@ def _risks(s: TransferSettings) -> Sequence[Claim]:
 
 
 def _signs(s: TransferSettings) -> Sequence[Claim]:
-    first = theory.negative_transfer(HALF, LOW_NOISE)[0][0]
+    first = linear_transfer.negative_transfer(HALF, LOW_NOISE)[0][0]
     loses = gain("linear").map(partial(root, along="gamma"), "gamma at which {} falls through zero")
 
     @partial(Measure, words="changes of the sign of scratch - linear over gamma")
@@ -130,9 +130,9 @@ def _signs(s: TransferSettings) -> Sequence[Claim]:
 
 
 def _fine_tuning(s: TransferSettings) -> Sequence[Claim]:
-    moved = float(np.degrees(theory.break_even_angle(0.5, HIGH_NOISE)))
+    moved = float(np.degrees(linear_transfer.break_even_angle(0.5, HIGH_NOISE)))
     calm, noisy = at("diagram", gamma=0.5, noise=LOW_NOISE), at("diagram", gamma=0.5, noise=HIGH_NOISE)
-    printed = law("printed formula", theory.fine_tuning_transferability, "gamma", "angle")
+    printed = law("printed formula", linear_transfer.fine_tuning_transferability, "gamma", "angle")
     nine = {"gamma": BELOW, "angle": ANGLES}
     return (
         Claim("printed-formula",
@@ -210,8 +210,11 @@ def _trained(s: TransferSettings) -> Sequence[Claim]:
 
 
 def _probes(s: TransferSettings) -> Sequence[Claim]:
-    ten = theory.feature_transfer_risk(50, 10, 0.5, LOW_NOISE)
-    risk, formula = value("risk"), law("formula at 45 degrees", partial(theory.ridge_probe_risk, HALF), "penalty")
+    ten = linear_transfer.feature_transfer_risk(50, 10, 0.5, LOW_NOISE)
+    risk, formula = (
+        value("risk"),
+        law("formula at 45 degrees", partial(linear_transfer.ridge_probe_risk, HALF), "penalty"),
+    )
     return (
         Claim("ridge-hurts",
             "With endless data a ridge penalty on the probe only hurts, by the formula (largest gap over penalties)",
@@ -229,7 +232,7 @@ def _sources(s: TransferSettings) -> Sequence[Claim]:
 
     def off_formula(gamma: float) -> Measure:
         def formula(angle: float) -> float:
-            return theory.finite_source_transferability(gamma, 0.5, angle, SOURCE_NOISE)
+            return linear_transfer.finite_source_transferability(gamma, 0.5, angle, SOURCE_NOISE)
 
         return gap(value("transferability"), law(f"formula for a source_gamma of {gamma:g}", formula, "angle"))
 

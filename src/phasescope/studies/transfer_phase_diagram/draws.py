@@ -20,7 +20,7 @@ def solutions(x: Array, right: Array, penalty: float = 0.0) -> Array:
 
 
 def kept(null: Array, learnt: Array) -> Array:
-    """Return c of ``theory.kept_share`` for two layers: c^2 = (a + sqrt(a^2 + 4 b)) / 2."""
+    """Return c of ``theory.linear_transfer.kept_share`` for two layers: c^2 = (a + sqrt(a^2 + 4 b)) / 2."""
     return np.asarray(np.sqrt((null + np.sqrt(null**2 + 4 * learnt)) / 2))
 
 

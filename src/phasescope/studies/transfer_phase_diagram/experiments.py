@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from phasescope.ensemble import Quantity, Simulation
-from phasescope.instruments import test_loss, train_loss
+from phasescope.instruments.logits import test_loss, train_loss
 from phasescope.lab.study import Experiment
 from phasescope.learners import DeepLinear
 from phasescope.studies.transfer_phase_diagram.draws import (

@@ -8,12 +8,22 @@ from functools import partial
 
 import numpy as np
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, Series, law, level, lines, over
 from phasescope.lab.measures import at
 from phasescope.studies.transfer_phase_diagram.claims import gain
 from phasescope.studies.transfer_phase_diagram.settings import HALF, SOURCE_NOISE, TransferSettings
+from phasescope.theory.linear_transfer import (
+    balanced_fine_tuning,
+    break_even_angle,
+    fine_tuning_transferability,
+    finite_source_transferability,
+    linear_transfer_risk,
+    linear_transferability,
+    negative_transfer,
+    ridge_probe_risk,
+    scratch_risk_limit,
+)
 from phasescope.vocabulary import Array
 
 GAMMA = Axis("target samples per dimension")
@@ -43,8 +53,8 @@ def _risks(data: Data, s: TransferSettings) -> Figure:
             *_points(data, {"scratch": ("scratch", cell), "linear transfer": ("linear", cell),
                             "fine-tuning": ("balanced", cell)}, gammas),
             *_points(data, {"scratch with ridge": ("ridge", cell)}, gammas, role="control"),
-            law("theory, scratch", _except_at_one(lambda g: theory.scratch_risk_limit(g, 0.2)), fine),
-            law("theory, linear", lambda g: theory.linear_transfer_risk(max(round(g * 100), 5), HALF, 0.2), fine),
+            law("theory, scratch", _except_at_one(lambda g: scratch_risk_limit(g, 0.2)), fine),
+            law("theory, linear", lambda g: linear_transfer_risk(max(round(g * 100), 5), HALF, 0.2), fine),
         ],
     )  # fmt: skip
     win = Curves(
@@ -52,10 +62,10 @@ def _risks(data: Data, s: TransferSettings) -> Figure:
         [
             *_points(data, {"linear transfer": (gain("linear"), cell), "fine-tuning": (gain("balanced"), cell)},
                      gammas),
-            law("theory, linear", _except_at_one(lambda g: theory.linear_transferability(g, HALF, 0.2)), fine),
-            law("theory, fine-tuning", _except_at_one(lambda g: theory.balanced_fine_tuning(g, HALF, 0.2)), fine),
+            law("theory, linear", _except_at_one(lambda g: linear_transferability(g, HALF, 0.2)), fine),
+            law("theory, fine-tuning", _except_at_one(lambda g: balanced_fine_tuning(g, HALF, 0.2)), fine),
         ],
-        marks=tuple((edge, "") for edge in (*theory.negative_transfer(HALF, 0.2)[0], 1.08)),
+        marks=tuple((edge, "") for edge in (*negative_transfer(HALF, 0.2)[0], 1.08)),
     )  # fmt: skip
     return Figure(
         "risks", "Double descent makes linear transfer win, lose, win and lose",
@@ -66,14 +76,14 @@ def _risks(data: Data, s: TransferSettings) -> Figure:
 
 
 def _break_even(gamma: float, noise: float) -> float:
-    return float(np.degrees(theory.break_even_angle(gamma, noise)))
+    return float(np.degrees(break_even_angle(gamma, noise)))
 
 
 def _contours(noise: float) -> list[Line]:
     angles = np.radians(np.linspace(0.5, 90, 180))
     found: dict[int, list[tuple[float, float]]] = {0: [], 1: [], 2: []}
     for angle in angles:
-        for low, high in theory.negative_transfer(float(angle), noise):
+        for low, high in negative_transfer(float(angle), noise):
             if low >= 1:
                 found[2].append((low, angle))
             else:
@@ -121,8 +131,8 @@ def _fine_tuning(data: Data, s: TransferSettings) -> Figure:
             [
                 *_points(data, {"what gradient descent keeps": (gain("balanced"), cell)}, x),
                 *_points(data, {"as printed": (gain("printed"), cell)}, x, role="control"),
-                law("corrected formula", lambda a: theory.balanced_fine_tuning(0.5, np.radians(a), noise), fine),
-                law("printed formula", lambda a: theory.fine_tuning_transferability(0.5, np.radians(a)), fine),
+                law("corrected formula", lambda a: balanced_fine_tuning(0.5, np.radians(a), noise), fine),
+                law("printed formula", lambda a: fine_tuning_transferability(0.5, np.radians(a)), fine),
             ],
         )  # fmt: skip
 
@@ -153,7 +163,7 @@ def _trained(data: Data, s: TransferSettings) -> Figure:
 
 
 def _from_source(gamma: float, noise: float, degrees: float) -> float:
-    return theory.finite_source_transferability(gamma, 0.5, float(np.radians(degrees)), noise)
+    return finite_source_transferability(gamma, 0.5, float(np.radians(degrees)), noise)
 
 
 def _sources(data: Data, s: TransferSettings) -> Figure:
@@ -166,7 +176,7 @@ def _sources(data: Data, s: TransferSettings) -> Figure:
     for angle in data["probe"].angle.values:
         name = f"{np.degrees(angle):.0f} degrees"
         ridge += _points(data, {name: ("risk", at("probe", angle=angle))}, s.penalties)
-        ridge += [law(f"theory, {name}", partial(theory.ridge_probe_risk, angle), penalties)]
+        ridge += [law(f"theory, {name}", partial(ridge_probe_risk, angle), penalties)]
     return Figure(
         "sources", "A poor source, and a penalty on the probe",
         f"Left: labels of the source with noise {SOURCE_NOISE:g}, half a target sample per dimension. Right: endless "

@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 from scipy.stats import rankdata
 
-from phasescope import theory
 from phasescope.ensemble import last, streams
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, between, least, near, value
 from phasescope.studies.transformer_signal.predictions import (
@@ -25,6 +24,7 @@ from phasescope.studies.transformer_signal.predictions import (
 )
 from phasescope.studies.transformer_signal.runs import MODES
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.theory.transformer_signal import angle_exponent, weak_edge_of_chaos
 from phasescope.verdict import Claim, Control
 from phasescope.vocabulary import Array
 
@@ -90,7 +90,7 @@ def _paths(s: TransformerSignalSettings) -> Sequence[Claim]:
     return tuple(
         Claim(f"path-{skip}",
             f"The correlation of tokens in general position follows the map, skip {skip!r} (deviation, mean over "
-            f"{s.path_depth} blocks)", f"{DERIVED} (theory.token_trajectory); claim 3.1",
+            f"{s.path_depth} blocks)", f"{DERIVED} (theory.transformer_signal.token_trajectory); claim 3.1",
             off(skip, 0.7)(at("path", skip=skip, sigma_A=1.0)), near(0.0, 0.04),
             Control("the map of a network without attention", off(skip, 0.0)), statistic="mean")
         for skip in OTHER
@@ -148,13 +148,14 @@ def off_formula(measured: Measure, formula: Formula, skip: str, words: str) -> M
 
 def _exponents(s: TransformerSignalSettings) -> Sequence[Claim]:
     def off(skip: str) -> Measure:
-        return off_formula(GROWTH, theory.angle_exponent, skip, f"lambda_a of the skip {skip}")
+        return off_formula(GROWTH, angle_exponent, skip, f"lambda_a of the skip {skip}")
 
     return tuple(
         Claim(f"angle-exponent-{skip}",
             f"Near collapse 1 - rho grows by lambda_a per block, skip {skip!r} (deviation, mean over five settings)",
-            f"{DERIVED} (theory.angle_exponent); claim 3.3", off(skip)(at("exponents", skip=skip)), near(0.0, 0.03),
-            Control("the formula of the other skip connection", off(OTHER[skip])), unit="1/block", statistic="mean")
+            f"{DERIVED} (theory.transformer_signal.angle_exponent); claim 3.3", off(skip)(at("exponents", skip=skip)),
+            near(0.0, 0.03), Control("the formula of the other skip connection", off(OTHER[skip])),
+            unit="1/block", statistic="mean")
         for skip in OTHER
     )  # fmt: skip
 
@@ -174,7 +175,7 @@ def _gradients(s: TransformerSignalSettings) -> Sequence[Claim]:
     return tuple(
         Claim(f"gradient-{mode}-{skip}",
             f"{words[mode]} grows from the last block to the first as predicted, skip {skip!r} (deviation)",
-            f"{DERIVED} (theory.gradient_exponent and its parts); claim 3.6",
+            f"{DERIVED} (theory.transformer_signal.gradient_exponent and its parts); claim 3.6",
             off(skip, mode, mode)(at("exponents", skip=skip)), near(0.0, 0.02),
             Control(f"the formula of the {wrong[mode]} mode", off(skip, mode, wrong[mode])), unit="1/block",
             statistic="mean")
@@ -192,7 +193,7 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
 
         @partial(Measure, words=f"share of places with the sign of lambda_a of the skip {formula}")
         def read(cell: xr.Dataset) -> xr.DataArray:
-            exact, guess = (plane(theory.angle_exponent, s.alphas, s.sigmas, skip=name) for name in (skip, formula))
+            exact, guess = (plane(angle_exponent, s.alphas, s.sigmas, skip=name) for name in (skip, formula))
             right = (exponent(cell.gap) > 0) == (guess > 0)
             return right.where(abs(exact) > UNSURE).mean(("alpha", "sigma_w"))
 
@@ -201,7 +202,8 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
     weak = tuple(
         Claim(f"weak-edge-{skip}",
             f"At strengths of {s.weak_alpha:g} the edge of chaos is where the formula says, skip {skip!r}",
-            f"{DERIVED} (theory.edge_of_chaos; {theory.weak_edge_of_chaos():.3f} at strengths of 0); claim 3.4",
+            f"{DERIVED} (theory.transformer_signal.edge_of_chaos; {weak_edge_of_chaos():.3f} at strengths of 0); "
+            "claim 3.4",
             STRAIGHT_EDGE(at("weak", skip=skip, sigma_w=s.weak_sigmas)), near(round(weak_edge(s, skip), 3), 0.1),
             Control(f"strengths of {strongest:g}, whose edge lies elsewhere",
                 EDGE(at("diagram", skip=skip, alpha=strongest, sigma_w=s.sigmas))),
@@ -231,7 +233,7 @@ def _settled(s: TransformerSignalSettings) -> Sequence[Claim]:
         Claim("settles-apart",
             f"In the chaotic phase tokens settle at one correlation below 1, rho* = {star:.3f}, from above and below "
             "(the larger deviation)",
-            f"{DERIVED} (theory.settled_correlation); tolerance of the map's path; claim 3.5",
+            f"{DERIVED} (theory.transformer_signal.settled_correlation); tolerance of the map's path; claim 3.5",
             off(at("settled", sigma_w=s.settled_sigma)), at_most(0.04),
             Control("sigma_w = 3, in the ordered phase", at("settled", sigma_w=3.0)), statistic="mean"),
     )  # fmt: skip

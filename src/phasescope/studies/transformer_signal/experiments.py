@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from phasescope.ensemble import Simulation
-from phasescope.instruments import LEARNING
+from phasescope.instruments.logits import LEARNING
 from phasescope.lab.readings import at_the_end
 from phasescope.lab.study import Experiment
 from phasescope.learners import SignalTransformer

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, lines, seen
 from phasescope.lab.measures import Measure, at, end, value
@@ -21,6 +20,13 @@ from phasescope.studies.transformer_signal.predictions import (
     trained_exponents,
 )
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.theory.transformer_signal import (
+    TransformerBlock,
+    angle_exponent,
+    collapsed_size,
+    edge_of_chaos,
+    token_trajectory,
+)
 from phasescope.vocabulary import Array, BadInput
 
 BLOCKS = Axis("blocks")
@@ -70,8 +76,8 @@ def _far(data: Data, s: TransformerSignalSettings) -> Figure:
 def _attention_alone(data: Data, s: TransformerSignalSettings) -> Curves:
     layers, shown = np.arange(s.collapse_depth + 1), []
     for skip in OTHER:
-        block = theory.TransformerBlock(0.5, 0.0, 1.0, 1.0, s.tokens, skip=skip)  # type: ignore[arg-type]
-        q, p = theory.token_trajectory(block, 1.0, 0.2, s.collapse_depth).T
+        block = TransformerBlock(0.5, 0.0, 1.0, 1.0, s.tokens, skip=skip)  # type: ignore[arg-type]
+        q, p = token_trajectory(block, 1.0, 0.2, s.collapse_depth).T
         shown += lines(data, {f"networks, {skip}": ("gap", at("attention", skip=skip))}, layers)
         shown.append(Line(f"map, {skip}", layers, 1 - p / q, role="theory"))
     return Curves("attention alone", BLOCKS, Axis("1 - rho", "log"), shown)
@@ -79,11 +85,11 @@ def _attention_alone(data: Data, s: TransformerSignalSettings) -> Curves:
 
 def _chaos(data: Data, s: TransformerSignalSettings) -> Curves:
     layers, shown, block = np.arange(s.settled_depth + 1), [], settled_block(s)
-    size = theory.collapsed_size(block)
+    size = collapsed_size(block)
     for start in map(float, data["settled"].start.values):
         networks = at("settled", sigma_w=s.settled_sigma, start=start)
         shown += lines(data, {f"networks from {start:g}": (RHO, networks)}, layers)
-        shown.append(_map(f"map from {start:g}", theory.token_trajectory(block, size, start * size, s.settled_depth)))
+        shown.append(_map(f"map from {start:g}", token_trajectory(block, size, start * size, s.settled_depth)))
     ordered = {"sigma_w = 3 from 0.5": (RHO, at("settled", sigma_w=3.0, start=0.5))}
     shown += lines(data, ordered, layers, role="control")
     rho = Axis("correlation rho of tokens", limits=(0.4, 1.01))
@@ -103,7 +109,7 @@ def _exponents(data: Data, s: TransformerSignalSettings) -> Figure:
     panels = []
     for skip in OTHER:
         blocks, cell = [block_at(name, skip) for name in names], at("exponents", skip=skip)
-        compared: dict[str, tuple[Formula, Measure]] = {"angle": (theory.angle_exponent, GROWTH)}
+        compared: dict[str, tuple[Formula, Measure]] = {"angle": (angle_exponent, GROWTH)}
         for mode, formula in gradient_formulas(s.depth).items():
             compared[f"gradient, {mode}"] = formula, value("gradient", mode=mode)
         shown = [
@@ -128,7 +134,7 @@ def edge_line(s: TransformerSignalSettings, skip: str) -> Line:
     alphas, edges = np.linspace(min(s.alphas), max(s.alphas), 60), []
     for alpha in alphas:
         try:
-            edge = theory.edge_of_chaos(theory.TransformerBlock(alpha, alpha, 1.0, skip=skip))  # type: ignore[arg-type]
+            edge = edge_of_chaos(TransformerBlock(alpha, alpha, 1.0, skip=skip))  # type: ignore[arg-type]
         except BadInput:  # no edge at all
             edge = np.nan
         edges.append(edge if min(s.sigmas) <= edge <= max(s.sigmas) else np.nan)

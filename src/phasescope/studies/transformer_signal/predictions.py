@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.studies.transformer_signal.runs import MODES, block_of, numbers_of
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.theory.transformer_signal import (
+    TransformerBlock,
+    angle_exponent,
+    edge_of_chaos,
+    gradient_exponent,
+    mean_gradient_exponent,
+    settled_correlation,
+    token_trajectory,
+)
 from phasescope.vocabulary import Array, Member
 
 Formula = Callable[[Any], float]
-"""Takes a ``theory.TransformerBlock`` to an exponent per block."""
+"""Takes a ``theory.transformer_signal.TransformerBlock`` to an exponent per block."""
 
 
 def block_at(strengths: str, skip: str) -> Any:
@@ -25,8 +33,8 @@ def block_at(strengths: str, skip: str) -> Any:
 
 def gradient_formulas(depth: int) -> Mapping[str, Formula]:
     """Return the theory of each of ``MODES``."""
-    total = partial(theory.gradient_exponent, depth=depth)
-    return dict(zip(MODES, (total, theory.mean_gradient_exponent, theory.angle_exponent), strict=True))
+    total = partial(gradient_exponent, depth=depth)
+    return dict(zip(MODES, (total, mean_gradient_exponent, angle_exponent), strict=True))
 
 
 def path(s: TransformerSignalSettings, skip: str, *, score: float = 1.0, attention: float = 0.7) -> Array:
@@ -37,39 +45,38 @@ def path(s: TransformerSignalSettings, skip: str, *, score: float = 1.0, attenti
 
 
 @cache
-def _trajectory(block: theory.TransformerBlock, depth: int) -> Array:
-    return theory.token_trajectory(block, 1.0, 0.2, depth)
+def _trajectory(block: TransformerBlock, depth: int) -> Array:
+    return token_trajectory(block, 1.0, 0.2, depth)
 
 
 def settled_block(s: TransformerSignalSettings) -> Any:
     """Return the theory's block of the experiment ``settled``, in the chaotic phase."""
-    return theory.TransformerBlock(0.5, 0.5, s.settled_sigma, 1.0, s.tokens)
+    return TransformerBlock(0.5, 0.5, s.settled_sigma, 1.0, s.tokens)
 
 
 @cache
-def settled_at(block: theory.TransformerBlock) -> float:
+def settled_at(block: TransformerBlock) -> float:
     """Return the correlation at which tokens settle."""
-    return theory.settled_correlation(block)  # seconds of integrals
+    return settled_correlation(block)  # seconds of integrals
 
 
 def weak_edge(s: TransformerSignalSettings, skip: str) -> float:
     """Return the sigma_w of the edge of chaos in the experiment ``weak``."""
     numbers = {"alpha_A": s.weak_alpha, "alpha_M": s.weak_alpha, "sigma_w": 1.0, "sigma_A": 1.0, "skip": skip}
-    return theory.edge_of_chaos(block_of(numbers, tokens=np.inf))
+    return edge_of_chaos(block_of(numbers, tokens=np.inf))
 
 
 def plane(
     formula: Formula, alphas: Sequence[float], sigmas: Sequence[float], *, skip: str = "preserving"
 ) -> xr.DataArray:
     """Return a formula (alpha, sigma_w) at every pair of a strength, of both branches, and a hidden scale."""
-    values = [[formula(theory.TransformerBlock(a, a, w, skip=skip)) for w in sigmas] for a in alphas]  # type: ignore[arg-type]
+    values = [[formula(TransformerBlock(a, a, w, skip=skip)) for w in sigmas] for a in alphas]  # type: ignore[arg-type]
     return xr.DataArray(values, {"alpha": list(alphas), "sigma_w": list(sigmas)}, ("alpha", "sigma_w"))
 
 
 def trained_exponents(s: TransformerSignalSettings) -> tuple[xr.DataArray, xr.DataArray]:
     """Return lambda_a and lambda_g, the gradient's token mean, (alpha, sigma_w) of the trained networks."""
     angle, gradient = (
-        plane(formula, s.train_alphas, s.train_sigmas)
-        for formula in (theory.angle_exponent, theory.mean_gradient_exponent)
+        plane(formula, s.train_alphas, s.train_sigmas) for formula in (angle_exponent, mean_gradient_exponent)
     )
     return angle, gradient

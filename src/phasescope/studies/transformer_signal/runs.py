@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasescope import theory
 from phasescope.ensemble import Quantity
 from phasescope.learners import SignalTransformer
+from phasescope.theory import transformer_signal
 from phasescope.vocabulary import Array, Generators, Member
 
 PASS = (
@@ -27,7 +27,7 @@ GRADIENT = Quantity(
 
 def block_of(numbers: Mapping[str, Any], *, tokens: float | None = None, skip: str | None = None) -> Any:
     """Return the theory's block for the numbers of a member or a setting."""
-    return theory.TransformerBlock(
+    return transformer_signal.TransformerBlock(
         float(numbers["alpha_A"]), float(numbers["alpha_M"]), float(numbers["sigma_w"]), float(numbers["sigma_A"]),
         float(numbers["tokens"]) if tokens is None else tokens, skip=skip or str(numbers["skip"]),  # type: ignore[arg-type]
     )  # fmt: skip
@@ -67,7 +67,7 @@ def _network(numbers: Mapping[str, Any], depth: int) -> SignalTransformer:
 
 def _start(numbers: Mapping[str, Any], generator: np.random.Generator) -> Tensor:
     """Return the first tokens: of correlation ``start``, and of the size that collapsed tokens keep or, asked, 1."""
-    size = 1.0 if numbers.get("unit_size") else theory.collapsed_size(block_of(numbers, tokens=np.inf))
+    size = 1.0 if numbers.get("unit_size") else transformer_signal.collapsed_size(block_of(numbers, tokens=np.inf))
     return simplex(int(numbers["tokens"]), int(numbers["width"]), size, float(numbers["start"]), generator)
 
 

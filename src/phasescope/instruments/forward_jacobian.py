@@ -18,6 +18,8 @@ from phasescope.checks import BadInput, kind, sequence
 from phasescope.checks import function as a_function
 from phasescope.instruments.partial_jacobian import signs
 
+__all__ = ["jacobian_profile", "push_forward"]
+
 
 def signal(name: str, value: Any) -> Tensor:
     """Read a floating tensor with at least one entry."""

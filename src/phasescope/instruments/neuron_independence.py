@@ -14,8 +14,10 @@ from torch import Tensor
 
 from phasescope.checks import as_points, number
 from phasescope.instruments.neighbours import Points
-from phasescope.instruments.pruning import TWO_LAYER, axes_of
+from phasescope.instruments.neuron_pruning import TWO_LAYER, axes_of
 from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
+
+__all__ = ["independence", "independent_neurons", "independent_share", "neuron_groups", "neuron_vectors"]
 
 SMALL, CLOSE = 0.1, 0.1
 VANISHED = -1

@@ -33,6 +33,15 @@ from phasescope.theory.domains import a_kernel, checked, not_negative, optional,
 from phasescope.theory.gaussian_moments import gaussian_mean
 from phasescope.vocabulary import BadInput
 
+__all__ = [
+    "CriticalPoint",
+    "critical_bias",
+    "critical_exponent",
+    "critical_points",
+    "critical_weights",
+    "stretched_length",
+]
+
 Kind = Literal["every kernel", "attracting", "repelling", "attracts from below", "attracts from above"]
 
 

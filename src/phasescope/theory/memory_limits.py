@@ -14,6 +14,8 @@ from phasescope.theory.associative_memory import log_sphere_mean
 from phasescope.theory.domains import checked, number, open_share, whole
 from phasescope.vocabulary import BadInput
 
+__all__ = ["bulk_capacity", "capacity_exponent", "memory_capacity", "pair_capacity"]
+
 bandwidth = number(1e-6, 1e6)  # beyond, what is remembered is nothing or more than floats count
 
 

@@ -17,6 +17,8 @@ from phasescope.instruments.fourier import participation
 from phasescope.instruments.logits import answered, mean_over, no_classes, right
 from phasescope.vocabulary import BadInput, Instrument, Reading, Subject
 
+__all__ = ["pruning"]
+
 Order = Literal["lowest", "highest", "random"]
 ACCURACIES = ("train", "test", "corrupted", "uncorrupted")
 SHARES = tuple(round(0.05 * i, 2) for i in range(21))

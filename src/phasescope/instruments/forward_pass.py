@@ -20,6 +20,8 @@ from torch.func import functional_call
 from phasescope.checks import numbers, sequence, shown
 from phasescope.vocabulary import BadInput, nearest
 
+__all__ = ["INPUT", "Passage", "passage", "untouched"]
+
 INPUT = "input"
 BATCH_NORMS = (nn.modules.batchnorm._BatchNorm,)
 

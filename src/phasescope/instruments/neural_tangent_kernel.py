@@ -16,9 +16,11 @@ from torch.func import functional_call, jacrev, vmap
 
 from phasescope.checks import as_points
 from phasescope.directions import unit
+from phasescope.instruments.forward_pass import BATCH_NORMS, batch_of, module_of, refusing, tensor_of
 from phasescope.instruments.neighbours import Points
-from phasescope.instruments.passage import BATCH_NORMS, batch_of, module_of, refusing, tensor_of
 from phasescope.vocabulary import BadInput
+
+__all__ = ["kernel_distance", "pattern_distance", "tangent_kernel"]
 
 BUDGET = 2**28  # bytes of one group's Jacobians
 
