@@ -7,13 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.instruments.fourier import frequency_census, mean_participation, participation, phase_alignment
-from phasescope.instruments.logits import LEARNING, correct_logit, table_accuracy, table_loss, wrong_logit_deviation
-from phasescope.instruments.norms import gradient_norm, weight_norm
+from phasescope import theory
+from phasescope.instruments import (
+    LEARNING,
+    correct_logit,
+    dominant_frequency,
+    gradient_norm,
+    mean_participation,
+    participation,
+    phase_alignment,
+    table_accuracy,
+    table_loss,
+    weight_norm,
+    wrong_logit_deviation,
+)
 from phasescope.lab.readings import at_the_end
 from phasescope.lab.study import Experiment, Inside
 from phasescope.learners import ExactMLP, PowerMLP
-from phasescope.studies.grokking.settings import POLYNOMIALS, GrokkingSettings
+from phasescope.studies.grokking.settings import OPERATIONS, POLYNOMIALS, GrokkingSettings
 from phasescope.tasks import ModularTable, addition, function
 from phasescope.theory import modular_addition
 from phasescope.vocabulary import Array, Grid, Member, Recipe
@@ -33,6 +44,17 @@ def gaussian_weights(p: int, width: int, generator: np.random.Generator) -> tupl
     return deviation * generator.standard_normal((2, p, width)), deviation * generator.standard_normal((p, width))
 
 
+def normal_error_weights(
+    p: int, width: int, generator: np.random.Generator, *, phase_error: float
+) -> tuple[Array, Array]:
+    """Return exact weights whose phase errors are normal, with the variance of those uniform in (-d, d)."""
+    first, second = generator.uniform(0, 2 * np.pi, (2, width))
+    third = first + second + generator.normal(0, phase_error / np.sqrt(3), width)
+    n, amplitude = np.arange(p), theory.unit_logit_scale(width)
+    embed = np.stack([theory.modular_addition.wave(p, width, n, phase) for phase in (first, second)])
+    return amplitude * embed, amplitude * theory.modular_addition.wave(p, width, n, third)
+
+
 def experiments(s: GrokkingSettings) -> dict[str, Experiment]:
     """Return the study's experiments by name: trained networks first, then exact ones."""
     return {**_trained(s), **_exact(s)}
@@ -47,7 +69,7 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
     descent = Recipe(optimizer="sgd", lr=s.rate, steps=s.steps, records=s.records, overtime=1.25, patience=3.0)
     adam = Recipe(optimizer="adamw", lr=s.adam_rate, steps=s.adam_steps, records=s.records // 2)
     watch = (*LEARNING, mean_participation)
-    at_end = (participation, phase_alignment, frequency_census)
+    at_end = (participation, phase_alignment, dominant_frequency)
 
     def other(title: str, learner: PowerMLP, recipe: Recipe, grid: Grid = over) -> Experiment:
         return Experiment(title, learner, task, grid, recipe, watch, at_end)
@@ -55,12 +77,15 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
     def changed(**values: float) -> Recipe:
         return Recipe(**{**descent.model_dump(), **values})
 
+    strong = Recipe(**{**adam.model_dump(), "weight_decay": s.decays[-1]})
+    few = Grid({"train_fraction": (s.memorized,)}, seeds=s.seeds)
     norms = (*watch, weight_norm, gradient_norm)
     decays = Grid({"weight_decay": s.decays, "train_fraction": s.fractions}, seeds=s.seeds)
     random_labels = Grid({"train_fraction": (s.high,), "corruption": (1.0,)}, seeds=s.seeds)
     narrow = PowerMLP(s.p, s.narrow, parametrization="mean-field")
     small = Recipe(**{**descent.model_dump(), "lr": s.rate * s.narrow / s.width})
     tables = Grid({"function": tuple(POLYNOMIALS), "train_fraction": (0.5,)}, seeds=s.seeds)
+    others = Grid({"function": tuple(OPERATIONS), "train_fraction": (s.high,)}, seeds=s.seeds)
     return {
         "gd": Experiment("gradient descent", field, task, over, descent, norms, at_end),
         "momentum": other("gradient descent with momentum 0.9", field, changed(momentum=0.9, lr=0.16 * s.rate)),
@@ -77,8 +102,12 @@ def _trained(s: GrokkingSettings) -> dict[str, Experiment]:
             Recipe(lr=0.005, batch=64, steps=s.batch_steps, records=s.records, overtime=1.5),
         ),
         "shuffled": Experiment("control: random labels", field, task, random_labels, descent, norms, at_end),
-        "shuffled_adamw": other("control: random labels, AdamW", plain, adam, random_labels),
+        "shuffled_adamw": other("control: random labels, AdamW with weight decay", plain, strong, random_labels),
+        "memorizing": other("control: too few samples, AdamW with weight decay", plain, strong, few),
         "narrow": other("control: a narrow network", narrow, small, high),
+        "operations": Experiment(
+            "gradient descent on other functions", field, partial(polynomial_table, s.p), others, descent, LEARNING
+        ),
         "polynomials": Experiment(
             "functions that are not f(n) + g(m)",
             PowerMLP(s.p, s.polynomial_width),
@@ -109,7 +138,7 @@ ORDERS = (at_the_end("test_accuracy"), at_the_end("train_accuracy"), at_the_end(
 def polynomial_table(p: int, member: Member) -> ModularTable:
     """Return the table of the member's ``function``."""
     name = str(member["function"])
-    return function(p, POLYNOMIALS[name], name=f"{name} mod {p}")
+    return function(p, {**POLYNOMIALS, **OPERATIONS}[name], name=f"{name} mod {p}")
 
 
 def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
@@ -158,8 +187,17 @@ def _exact(s: GrokkingSettings) -> dict[str, Experiment]:
             ),
             grid=Grid({"error": PHASE_ERRORS}, seeds=s.draws),
         ),
+        "normal_errors": exact(
+            "control: exact weights under normal phase errors of the same variance",
+            lambda member: ExactMLP(p, width, partial(normal_error_weights, phase_error=float(member["error"]))),
+            grid=Grid({"error": PHASE_ERRORS}, seeds=s.draws),
+        ),
         "squares": exact("exact weights for n^2 + m^2", weights(f=square, g=square), squares),
-        "squares_plain": exact("control: weights for n + m on n^2 + m^2", weights(), squares),
+        "squares_broken": exact(
+            "control: weights for n^2 + m^2 whose phases ignore the constraint",
+            weights(f=square, g=square, phase_error=np.pi),
+            squares,
+        ),
         "composed": exact(
             "exact weights for (n + m)^2", branches, composed, Grid({"branches": ("one", "all")}, seeds=s.draws)
         ),

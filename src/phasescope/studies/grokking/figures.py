@@ -44,7 +44,7 @@ def _learning(data: Data, s: GrokkingSettings) -> Figure:
             curves("weights grow as the law is found", data, Axis("norm / its value at the start", "log"),
                 {"weights": (relative("weight_norm"), gd), "gradient": (relative("gradient_norm"), gd)}),
         ],
-        ("gd-generalizes", "delay", "test-loss-rises", "test-loss-peak", "test-loss-falls"),
+        ("gd-generalizes", "delay", "test-loss-peak", "test-loss-falls"),
     )  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def _phases(data: Data, s: GrokkingSettings) -> Figure:
                 Axis("correct logit"), {f"exact weights, width {s.exact_width}": ("correct_logit", errors)},
                 laws={"sin(d)/d": modular_addition.correct_logit_factor}, fine=np.linspace(0, np.pi, 100)),
         ],
-        ("phases-gd", "phases-adamw", "phase-error-law"),
+        ("phases-gd", "phases-adamw", "phases-adamw-rule", "phase-error-law"),
     )  # fmt: skip
 
 

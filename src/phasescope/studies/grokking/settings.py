@@ -13,12 +13,16 @@ POLYNOMIALS = {
     "n^2 + m^2 + n m": lambda n, m: n**2 + m**2 + n * m,
     "n^3 + n m^2 + m": lambda n, m: n**3 + n * m**2 + m,
 }
+OPERATIONS = {"n m": lambda n, m: n * m, "n^3 + n m^2 + m": POLYNOMIALS["n^3 + n m^2 + m"]}
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class GrokkingSettings(Settings):
-    """Sizes of the study. ``fractions`` of the table train; ``low`` lies below the critical one, ``high`` above."""
+    """Sizes of the study. ``fractions`` of the table train; ``low`` lies below the critical one, ``high`` above.
+
+    From ``memorized`` of the table even AdamW under the strongest weight decay only memorizes.
+    """
 
     p: Annotated[int, Field(ge=5)] = 23
     width: Annotated[int, Field(ge=1)] = 200
@@ -28,6 +32,7 @@ class GrokkingSettings(Settings):
     low: Share = 0.4
     middle: Share = 0.5
     high: Share = 0.8
+    memorized: Share = 0.2
     steps: Annotated[int, Field(ge=10)] = 2000
     adam_steps: Annotated[int, Field(ge=10)] = 400
     decays: tuple[float, ...] = (0.0, 0.3, 1.0, 5.0)
@@ -52,11 +57,12 @@ SCALES = {
         p=97,
         width=500,
         narrow=40,
-        seeds=3,
+        seeds=12,
         fractions=(0.2, 0.3, 0.4, 0.49, 0.6, 0.8),
         low=0.2,
         middle=0.3,
         high=0.49,
+        memorized=0.1,
         steps=4000,
     ),
 }
