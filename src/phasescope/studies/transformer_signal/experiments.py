@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from phasescope.ensemble import Simulation
@@ -9,12 +10,15 @@ from phasescope.instruments.logits import LEARNING
 from phasescope.lab.readings import at_the_end
 from phasescope.lab.study import Experiment
 from phasescope.learners import SignalTransformer
-from phasescope.studies.transformer_signal.runs import GRADIENT, PASS, backpropagate, propagate
+from phasescope.studies.transformer_signal.predictions import PLACES, SAMPLES, TOKENS, placed
+from phasescope.studies.transformer_signal.runs import BOTH_WAYS, PASS, backpropagate, propagate
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
-from phasescope.vocabulary import Grid, Recipe
+from phasescope.tasks.table import Table
+from phasescope.vocabulary import Grid, Member, Recipe
 
 SKIPS = ("preserving", "reset")
-STRENGTHS = ("0.5 0.5 1", "0.5 0.5 2", "0.5 0.5 4", "0.3 0.8 3", "0.8 0.3 3")
+POWERS = (0.5, 0.25)  # of the depth that strengths fall with; the second is a rival
+RIVAL_SIGMA = 6.0  # in the chaotic phase too, where tokens settle elsewhere
 NEARLY = 1 - 1e-10  # from 1e-4 on a growing gap is no longer small, and gradients' modes mix to that order
 
 
@@ -23,65 +27,79 @@ def experiments(s: TransformerSignalSettings) -> dict[str, Experiment | Simulati
     return {**_near_collapse(s), **_far(s), "training": _training(s, True)}
 
 
-def _run(title: str, axes: dict[str, Any], seeds: int, **fixed: Any) -> Simulation:
-    return Simulation(title, propagate, Grid(axes, seeds=seeds), PASS, {"sigma_A": 1.0, **fixed})
+def _run(title: str, axes: dict[str, Any], s: TransformerSignalSettings, **fixed: Any) -> Simulation:
+    return Simulation(title, propagate, Grid(axes, seeds=s.seeds), PASS, {"sigma_A": 1.0, **fixed})
 
 
 def _near_collapse(s: TransformerSignalSettings) -> dict[str, Experiment | Simulation]:
-    wide: dict[str, Any] = {"width": s.width, "hidden": s.hidden, "depth": s.depth, "tokens": 32, "start": NEARLY}
-    small: dict[str, Any] = {"depth": 12, "width": s.diagram_width, "hidden": s.diagram_hidden}
-    few: dict[str, Any] = {"tokens": 16, "start": NEARLY}
-    long: dict[str, Any] = {"width": s.width, "hidden": s.narrow_hidden, "tokens": 32, "start": NEARLY}
-    exponents = Grid({"skip": SKIPS, "strengths": STRENGTHS}, seeds=s.seeds)
+    close: dict[str, Any] = {"tokens": TOKENS, "start": NEARLY}
+    wide: dict[str, Any] = {"width": s.width, "hidden": s.hidden, "depth": s.depth, "draws": s.draws, "sigma_A": 1.0}
+    small: dict[str, Any] = {"width": s.diagram_width, **close}
     return {
         "exponents": Simulation(
-            "exponents of angle and gradient", backpropagate, exponents, (*PASS, GRADIENT), {"sigma_A": 1.0, **wide}
+            "exponents of angle and gradient", backpropagate, Grid({"skip": SKIPS}, seeds=s.seeds), (BOTH_WAYS,),
+            {**wide, **close},
         ),
         "diagram": _run(
             "angle exponents over strength and hidden scale",
-            {"skip": SKIPS, "alpha": s.alphas, "sigma_w": s.sigmas}, s.diagram_seeds, **small, **few,
+            {"skip": SKIPS, "alpha": s.alphas, "sigma_w": s.sigmas}, s, depth=12, hidden=s.diagram_hidden, **small,
         ),
         "weak": _run(
-            f"strengths of {s.weak_alpha:g} around the edge of chaos", {"skip": SKIPS, "sigma_w": s.weak_sigmas},
-            s.weak_seeds, alpha=s.weak_alpha, depth=s.weak_depth, **long,
+            f"strengths of {s.weak_alpha:g} around the edge of chaos", {"skip": SKIPS, "sigma_w": s.weak_sigmas}, s,
+            alpha=s.weak_alpha, depth=s.weak_depth, width=s.width, hidden=s.weak_hidden, draws=s.weak_draws, **close,
         ),
         "depths": _run(
-            "strengths that fall with depth, and a control that do not", {"power": (0.5, 0.0), "depth": s.depths},
-            s.seeds, skip="preserving", alpha=min(s.depths) ** -0.5, shallowest=min(s.depths), sigma_w=2.0, **long,
+            "strengths that fall with depth, by two laws", {"power": POWERS, "depth": s.depths}, s, skip="preserving",
+            alpha=min(s.depths) ** -0.5, shallowest=min(s.depths), sigma_w=1.0, hidden=s.diagram_width,
+            draws=s.depths_draws, **small,
         ),
     }  # fmt: skip
 
 
 def _far(s: TransformerSignalSettings) -> dict[str, Experiment | Simulation]:
-    path: dict[str, Any] = {"width": s.path_width, "hidden": 2 * s.path_width, "depth": s.path_depth}
-    settled: dict[str, Any] = {"width": s.width, "hidden": s.hidden // 2, "depth": s.settled_depth}
+    path: dict[str, Any] = {"hidden": 2 * s.path_width, "depth": s.path_depth, "draws": s.path_draws}
+    settled: dict[str, Any] = {"hidden": s.hidden, "depth": s.settled_depth, "draws": s.settled_draws}
+    apart: dict[str, Any] = {"start": 0.2, "unit_size": True, "tokens": s.tokens, "width": s.path_width}
     return {
         "path": _run(
-            "tokens from general position", {"skip": SKIPS, "sigma_A": (1.0, 2.0)}, s.seeds, alpha=0.7, sigma_w=3.0,
-            start=0.2, unit_size=True, tokens=s.tokens, **path,
+            "tokens from general position", {"skip": SKIPS, "sigma_A": (1.0, 2.0)}, s, alpha=0.7, sigma_w=3.0, **apart,
+            **path,
         ),
         "attention": _run(
-            "attention without a perceptron", {"skip": SKIPS}, s.seeds, alpha_A=0.5, alpha_M=0.0, sigma_w=1.0,
-            start=0.2, unit_size=True, width=s.width, hidden=1, depth=s.collapse_depth, tokens=s.tokens,
+            "attention without a perceptron", {"skip": SKIPS}, s, alpha_A=0.5, alpha_M=0.0, sigma_w=1.0, hidden=1,
+            depth=s.collapse_depth, **apart,
         ),
         "settled": _run(
-            "where tokens settle", {"sigma_w": (3.0, s.settled_sigma), "start": (0.5, 0.999)}, s.seeds,
-            skip="preserving", alpha=0.5, tokens=s.tokens, **settled,
+            "where tokens settle", {"sigma_w": (RIVAL_SIGMA, s.settled_sigma), "start": (0.5, 0.999)}, s,
+            skip="preserving", alpha=0.5, tokens=s.tokens, width=s.width, **settled,
         ),
     }  # fmt: skip
 
 
-def _training(s: TransformerSignalSettings, scan: bool) -> Experiment:
-    table = s.table
-    learner = SignalTransformer(
+def network(s: TransformerSignalSettings, table: Table) -> SignalTransformer:
+    """Return the transformer on images that is trained."""
+    return SignalTransformer(
         s.train_width, s.train_depth, hidden=s.train_hidden, inputs=table.inputs.shape[1], side=s.side,
         outputs=table.classes,
     )  # fmt: skip
+
+
+def placed_network(s: TransformerSignalSettings, table: Table, member: Member) -> SignalTransformer:
+    """Return the transformer at the strength and hidden scale that are drawn for the member."""
+    net = network(s, table)
+    alpha, sigma_w = placed(s, str(member["sample"]), str(member["place"]), member.seed)
+    net.with_knobs({"alpha": alpha, "sigma_w": sigma_w})
+    return net
+
+
+def _training(s: TransformerSignalSettings, pairs: bool) -> Experiment:
+    table = s.table
     recipe = Recipe(
         optimizer="adam", lr=s.rate, beta2=0.999, steps=s.steps, batch=s.batch, loss="cross_entropy", records=3,
         first_record=max(s.steps // 4, 1),
     )  # fmt: skip
-    grid = Grid({"alpha": s.train_alphas, "sigma_w": s.train_sigmas}, seeds=s.train_seeds) if scan else Grid()
+    grid = Grid({"sample": SAMPLES, "place": PLACES}, seeds=s.train_seeds) if pairs else Grid()
+    learner = partial(placed_network, s, table) if pairs else network(s, table)
     return Experiment("trained transformers", learner, table, grid, recipe, LEARNING)
 
 

@@ -11,14 +11,19 @@ from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, lines, seen
 from phasescope.lab.measures import Measure, at, end, value
 from phasescope.studies.transformer_signal.claims import EDGE, GROWTH, OTHER
+from phasescope.studies.transformer_signal.experiments import RIVAL_SIGMA
 from phasescope.studies.transformer_signal.predictions import (
+    PLACES,
+    SAMPLES,
     Formula,
     block_at,
+    exponents_at,
     gradient_formulas,
     path,
+    placed,
     settled_block,
-    trained_exponents,
 )
+from phasescope.studies.transformer_signal.runs import STRENGTHS
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
 from phasescope.theory.transformer_signal import (
     TransformerBlock,
@@ -57,9 +62,10 @@ def _paths(data: Data, s: TransformerSignalSettings) -> Figure:
     panels.append(Curves("size, skip 'preserving'", BLOCKS, Axis("q, mean square of a token's entries"), size))
     return Figure(
         "paths", "Tokens from general position, at strengths 0.7 and sigma_w = 3",
-        f"Median over {s.seeds} networks of width {s.path_width} with {s.tokens} tokens, band from the least to the "
-        "largest. The map to first order in e^(sigma_A^2)/n holds for sigma_A = 1; at sigma_A = 2 it would need 218 "
-        "tokens or more, so the line there is the map of many tokens.", panels,
+        f"Median over {s.seeds} seeds, each a mean over {s.path_draws} networks of width {s.path_width} with "
+        f"{s.tokens} tokens, band from the least to the largest. The map to first order in e^(sigma_A^2)/n holds for "
+        "sigma_A = 1; at sigma_A = 2 it would need 218 tokens or more, so the line there is the map of many tokens.",
+        panels,
         ("path-preserving", "path-reset"),
     )  # fmt: skip
 
@@ -67,8 +73,9 @@ def _paths(data: Data, s: TransformerSignalSettings) -> Figure:
 def _far(data: Data, s: TransformerSignalSettings) -> Figure:
     return Figure(
         "far", "Attention alone collapses tokens; a steep perceptron keeps them apart",
-        f"Strengths of 0.5, {s.tokens} tokens, width {s.width}. Median over {s.seeds} networks, band from the least "
-        "to the largest.", [_attention_alone(data, s), _chaos(data, s)],
+        f"Strengths of 0.5, {s.tokens} tokens, width {s.path_width} on the left and {s.width} on the right. Median "
+        f"over {s.seeds} seeds, on the right each a mean over {s.settled_draws} networks, band from the least to the "
+        "largest.", [_attention_alone(data, s), _chaos(data, s)],
         (*(f"attention-collapses-{skip}" for skip in OTHER), "attention-collapses-steadily", "settles-apart"),
     )  # fmt: skip
 
@@ -89,9 +96,9 @@ def _chaos(data: Data, s: TransformerSignalSettings) -> Curves:
     for start in map(float, data["settled"].start.values):
         networks = at("settled", sigma_w=s.settled_sigma, start=start)
         shown += lines(data, {f"networks from {start:g}": (RHO, networks)}, layers)
-        shown.append(_map(f"map from {start:g}", token_trajectory(block, size, start * size, s.settled_depth)))
-    ordered = {"sigma_w = 3 from 0.5": (RHO, at("settled", sigma_w=3.0, start=0.5))}
-    shown += lines(data, ordered, layers, role="control")
+        shown.append(_map(f"map from {start:g}", theory.token_trajectory(block, size, start * size, s.settled_depth)))
+    rival = {f"sigma_w = {RIVAL_SIGMA:g} from 0.5": (RHO, at("settled", sigma_w=RIVAL_SIGMA, start=0.5))}
+    shown += lines(data, rival, layers, role="control")
     rho = Axis("correlation rho of tokens", limits=(0.4, 1.01))
     return Curves(f"perceptron of sigma_w = {s.settled_sigma:g}", BLOCKS, rho, shown)
 
@@ -105,13 +112,12 @@ def _spread(label: str, x: Array, values: xr.DataArray) -> Line:
 
 
 def _exponents(data: Data, s: TransformerSignalSettings) -> Figure:
-    names = [str(name) for name in data["exponents"].strengths.values]
     panels = []
     for skip in OTHER:
-        blocks, cell = [block_at(name, skip) for name in names], at("exponents", skip=skip)
-        compared: dict[str, tuple[Formula, Measure]] = {"angle": (angle_exponent, GROWTH)}
+        blocks, cell = [block_at(name, skip) for name in STRENGTHS], at("exponents", skip=skip)
+        compared: dict[str, tuple[Formula, Measure]] = {"angle": (theory.angle_exponent, value("growth", mode="angle"))}
         for mode, formula in gradient_formulas(s.depth).items():
-            compared[f"gradient, {mode}"] = formula, value("gradient", mode=mode)
+            compared[f"gradient, {mode}"] = formula, value("growth", mode=mode)
         shown = [
             _spread(label, np.array([formula(block) for block in blocks]), seen(data, (measured, cell)))
             for label, (formula, measured) in compared.items()
@@ -122,8 +128,8 @@ def _exponents(data: Data, s: TransformerSignalSettings) -> Figure:
         panels.append(Curves(f"skip {skip!r}", Axis("predicted, per block"), Axis("measured, per block"), shown))
     return Figure(
         "exponents", "Exponents of angle and gradient near collapse, predicted and measured",
-        f"Five settings of (alpha_A, alpha_M, sigma_w): {'; '.join(names)}. Mean over {s.seeds} networks of width "
-        f"{s.width} and {s.depth} blocks, 32 tokens; bars are one standard error.", panels,
+        f"Five settings of (alpha_A, alpha_M, sigma_w): {'; '.join(STRENGTHS)}. Mean over {s.seeds} seeds, each "
+        f"over {s.draws} networks of width {s.width} and {s.depth} blocks; bars are one standard error.", panels,
         tuple(f"{claim}-{skip}" for skip in OTHER
               for claim in ("angle-exponent", "gradient-total", "gradient-mean", "gradient-difference")),
     )  # fmt: skip
@@ -168,27 +174,26 @@ def _diagram(data: Data, s: TransformerSignalSettings) -> Figure:
     return Figure(
         "diagram", "Ordered and chaotic phase at initialization",
         "Growth of 1 - rho per block near collapse; below 0 tokens collapse. White: where the networks' median is 0. "
-        f"Median over {s.diagram_seeds} networks of width {s.diagram_width}, 12 blocks, 16 tokens; bars from the least "
+        f"Median over {s.seeds} networks of width {s.diagram_width}, 12 blocks, 16 tokens; bars from the least "
         "to the largest seed.", [*panels, Curves("the edge of chaos", y, x, edges)],
         ("phases-preserving", "phases-reset", "weak-edge-preserving", "weak-edge-reset"),
     )  # fmt: skip
 
 
 def _trained(data: Data, s: TransformerSignalSettings) -> Figure:
-    alphas, sigmas = np.array(s.train_alphas), np.array(s.train_sigmas)
-    networks = at("training", alpha=s.train_alphas, sigma_w=s.train_sigmas)
-    loss = seen(data, (end("test_loss"), networks)).transpose("alpha", "sigma_w", "seed")
-    angle, gradient = trained_exponents(s)
-    panels: list[Curves | HeatMap] = [
-        HeatMap(f"after {s.steps} steps", Axis("sigma_w"), Axis("alpha"), sigmas, alphas, loss.median("seed").values,
-            "median test loss (nats)")
-    ]  # fmt: skip
-    for name, by in (("lambda_a", angle), ("lambda_g (gradient's token mean)", gradient)):
-        shown = [_points(f"alpha = {a:g}", by.sel(alpha=a).values, loss.sel(alpha=a)) for a in s.train_alphas]
-        panels.append(Curves(f"against {name}", Axis(f"{name}, per block"), Axis("test loss (nats)"), shown))
+    panels: list[Curves] = []
+    for i, name in enumerate(("lambda_a", "lambda_g (gradient's token mean)")):
+        shown = []
+        for sample in SAMPLES:
+            cells = {place: at("training", sample=sample, place=place) for place in PLACES}
+            loss = [seen(data, (end("test_loss"), cell)) for cell in cells.values()]
+            seeds = data["training"].seed.values
+            x = [[exponents_at(*placed(s, sample, place, int(seed)))[i] for seed in seeds] for place in PLACES]
+            shown.append(Line(sample, np.ravel(x), np.ravel([one.values for one in loss]), joined=False))
+        panels.append(Curves(f"against {name}", Axis(f"{name}, per block"), Axis("test loss (nats)", "log"), shown))
     return Figure(
         "trained", f"Test loss of {s.train_depth}-block transformers on images against their exponents at the start",
-        f"Exploratory. Median over {s.train_seeds} seeds, bars from the least to the largest; skip 'preserving', Adam "
-        f"at rate {s.rate:g}, batches of {s.batch}, {s.steps} steps.", panels,
+        f"Exploratory. Each point is a network of its own strength and sigma_w, {s.train_seeds} pairs in each sample; "
+        f"skip 'preserving', Adam at rate {s.rate:g}, batches of {s.batch}, {s.steps} steps.", panels,
         ("trains-near-criticality", "collapse-hurts", "gradients-hurt"),
     )  # fmt: skip

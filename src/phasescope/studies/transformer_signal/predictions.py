@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from phasescope import theory
+from phasescope.ensemble import streams
 from phasescope.studies.transformer_signal.runs import MODES, block_of, numbers_of
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
 from phasescope.theory.transformer_signal import (
@@ -22,13 +24,14 @@ from phasescope.theory.transformer_signal import (
 )
 from phasescope.vocabulary import Array, Member
 
+TOKENS = 16  # of networks near collapse, where their number enters the total gradient alone
 Formula = Callable[[Any], float]
 """Takes a ``theory.transformer_signal.TransformerBlock`` to an exponent per block."""
 
 
 def block_at(strengths: str, skip: str) -> Any:
     """Return the theory's block at "alpha_A alpha_M sigma_w", a setting of the experiment ``exponents``."""
-    return block_of(numbers_of(Member({"strengths": strengths, "skip": skip, "sigma_A": 1.0, "tokens": 32}, 0)))
+    return block_of(numbers_of(Member({"strengths": strengths, "skip": skip, "sigma_A": 1.0, "tokens": TOKENS}, 0)))
 
 
 def gradient_formulas(depth: int) -> Mapping[str, Formula]:
@@ -37,9 +40,9 @@ def gradient_formulas(depth: int) -> Mapping[str, Formula]:
     return dict(zip(MODES, (total, mean_gradient_exponent, angle_exponent), strict=True))
 
 
-def path(s: TransformerSignalSettings, skip: str, *, score: float = 1.0, attention: float = 0.7) -> Array:
+def path(s: TransformerSignalSettings, skip: str, *, score: float = 1.0) -> Array:
     """Return q and p (depth + 1, 2) of the path by the map; for sigma_A > 1, outside its domain, by that of n = inf."""
-    numbers = {"alpha_A": attention, "alpha_M": 0.7, "sigma_w": 3.0, "sigma_A": score, "skip": skip}
+    numbers = {"alpha_A": 0.7, "alpha_M": 0.7, "sigma_w": 3.0, "sigma_A": score, "skip": skip}
     tokens = float(s.tokens) if score <= 1 else np.inf
     return _trajectory(block_of(numbers, tokens=tokens), s.path_depth)
 
@@ -74,9 +77,20 @@ def plane(
     return xr.DataArray(values, {"alpha": list(alphas), "sigma_w": list(sigmas)}, ("alpha", "sigma_w"))
 
 
-def trained_exponents(s: TransformerSignalSettings) -> tuple[xr.DataArray, xr.DataArray]:
-    """Return lambda_a and lambda_g, the gradient's token mean, (alpha, sigma_w) of the trained networks."""
-    angle, gradient = (
-        plane(formula, s.train_alphas, s.train_sigmas) for formula in (angle_exponent, mean_gradient_exponent)
-    )
-    return angle, gradient
+SAMPLES = ("any", "ordered")
+PLACES = ("one", "other")
+
+
+def placed(s: TransformerSignalSettings, sample: str, place: str, seed: int) -> tuple[float, float]:
+    """Return alpha and sigma_w of one of the two trained networks of a seed, drawn evenly; "ordered": lambda_a < 0."""
+    draw, (low, high) = streams(seed)(f"place {sample} {place}"), s.train_sigmas
+    if sample == "ordered":
+        high = min(high, theory.weak_edge_of_chaos())  # stronger ones have their edge of chaos further up
+    return float(draw.uniform(*s.train_alphas)), float(draw.uniform(low, high))
+
+
+@cache
+def exponents_at(alpha: float, sigma_w: float) -> tuple[float, float]:
+    """Return lambda_a and lambda_g, the gradient's token mean, of a trained network as it begins."""
+    block = theory.TransformerBlock(alpha, alpha, sigma_w)
+    return theory.angle_exponent(block), theory.mean_gradient_exponent(block)

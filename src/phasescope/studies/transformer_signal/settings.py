@@ -16,32 +16,39 @@ Strength = Annotated[float, Field(gt=0, lt=1)]
 
 
 class TransformerSignalSettings(Settings):
-    """Sizes of the study. ``hidden`` is the perceptron's width; ``images`` "digits" or a folder with Fashion-MNIST."""
+    """Sizes of the study. ``hidden`` is the perceptron's width; ``images`` "digits" or a folder with Fashion-MNIST.
+
+    ``draws`` and the like: over how many networks each seed's number is a mean. Trained networks have strengths and
+    hidden scales drawn from ``train_alphas`` and ``train_sigmas``, from the first to the second.
+    """
 
     seeds: Annotated[int, Field(ge=2)] = 16
     tokens: Annotated[int, Field(ge=11)] = 64
     path_width: Annotated[int, Field(ge=65)] = 512
     path_depth: Count = 8
+    path_draws: Count = 4
     width: Annotated[int, Field(ge=65)] = 256
-    hidden: Count = 1024
+    hidden: Count = 512
     depth: Annotated[int, Field(ge=2)] = 16
-    alphas: tuple[Strength, ...] = (0.2, 0.4, 0.6, 0.8)
+    draws: Count = 24
+    alphas: tuple[Strength, ...] = (0.2, 0.4, 0.6, 0.8, 0.9)
     sigmas: tuple[Positive, ...] = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0)
     diagram_width: Annotated[int, Field(ge=33)] = 128
     diagram_hidden: Count = 512
-    diagram_seeds: Annotated[int, Field(ge=2)] = 10
     weak_alpha: Strength = 0.25
     weak_sigmas: tuple[Positive, ...] = (3.0, 4.0)
     weak_depth: Count = 64
-    weak_seeds: Annotated[int, Field(ge=2)] = 32
+    weak_hidden: Count = 256
+    weak_draws: Count = 6
     depths: tuple[Count, ...] = (16, 128)
-    narrow_hidden: Count = 256
+    depths_draws: Count = 16
     settled_sigma: Positive = 10.0
     settled_depth: Count = 40
+    settled_draws: Count = 3
     collapse_depth: Annotated[int, Field(ge=10)] = 40
-    train_seeds: Annotated[int, Field(ge=2)] = 6
-    train_alphas: tuple[Strength, ...] = (0.2, 0.5, 0.8)
-    train_sigmas: tuple[Positive, ...] = (1.0, 3.0, 6.0)
+    train_seeds: Annotated[int, Field(ge=2)] = 32
+    train_alphas: tuple[Strength, Strength] = (0.1, 0.9)
+    train_sigmas: tuple[Positive, Positive] = (1.0, 6.0)
     train_width: Count = 32
     train_hidden: Count = 32
     train_depth: Count = 8
@@ -69,15 +76,13 @@ SCALES = {
         width=512,
         weak_alpha=0.1,
         weak_depth=128,
-        weak_seeds=256,
+        weak_draws=32,
         depths=(16, 64, 128),
         alphas=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
         sigmas=(1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 8.0),
         diagram_width=256,
         diagram_hidden=1024,
-        train_seeds=8,
-        train_alphas=(0.1, 0.3, 0.5, 0.7, 0.9),
-        train_sigmas=(1.0, 2.0, 3.0, 4.0, 6.0),
+        train_seeds=64,
         train_width=64,
         train_hidden=128,
         train_depth=12,
