@@ -27,7 +27,7 @@ from phasescope.vocabulary import Array, BadInput, Grid, Member, Recipe
 STUDY = study_named("transfer-phase-diagram")
 HALF = math.pi / 4
 TINY = {"dimension": 20, "draws": 3, "seeds": 2, "gammas": (0.4,), "degrees": (0.0, 30.0, 90.0), "probe_samples": 50,
-        "trained_dimension": 6, "steps": 20, "source_steps": 5, "records": 3, "relu_samples": (8, 16), "relu_steps": 5}  # fmt: skip
+        "trained_dimension": 6, "steps": 20, "source_steps": 5, "records": 3, "relu_samples": (8, 16), "relu_steps": 5, "relu_seeds": 2}  # fmt: skip
 
 
 # -- theory ------------------------------------------------------------------------------------------------------

@@ -109,7 +109,8 @@ def _relu(s: TransferSettings) -> Simulation:
     return Simulation(
         "ReLU students of ReLU teachers",
         relu_transfer,
-        Grid({"samples": s.relu_samples, "removed": (0.2, 0.8)}, seeds=s.seeds),
+        Grid({"samples": s.relu_samples, "removed": (0.2, 0.8)}, seeds=s.relu_seeds),
         [Quantity(name, "risk of the zero function", "arXiv:2410.08194, Sec. 4") for name in names],
         {**sizes, "rate": 0.2, "scale": 0.5},
+        kind="trained",
     )

@@ -1,7 +1,7 @@
 """Transfer between ReLU teachers: a student of one hidden layer, with its population risk in closed form.
 
 Sec. 4 of arXiv:2410.08194 at small size. The target teacher is (1/sqrt(k)) sum_j +-relu(v_j . x) with v_j on the unit
-sphere; the source's is the same without a share mu of its neurons. The student is (1/m) sum_i c_i relu(w_i . x).
+sphere; the source's is the same without a fraction mu of its neurons. The student is (1/m) sum_i c_i relu(w_i . x).
 """
 
 from __future__ import annotations

@@ -16,11 +16,14 @@ SOURCE_NOISE = 0.5
 
 
 class TransferSettings(Settings):
-    """Sizes of the study. ``gammas`` are samples per dimension (those of the claims are added), ``degrees`` angles."""
+    """Sizes of the study. ``gammas`` are samples per dimension (those of the claims are added), ``degrees`` angles.
+
+    ReLU networks differ more from seed to seed than all else: they have ``relu_seeds``.
+    """
 
     dimension: Annotated[int, Field(ge=20)] = 100
     draws: Count = 300
-    seeds: Count = 12
+    seeds: Count = 16
     gammas: tuple[Positive, ...] = (0.1, 0.4, 0.85, 0.95, 1.05, 1.25)
     degrees: tuple[float, ...] = tuple(range(0, 91, 5))
     noises: tuple[float, ...] = (0.0, 0.2, 1.0)
@@ -40,6 +43,7 @@ class TransferSettings(Settings):
     relu_teacher: Count = 5
     relu_samples: tuple[Count, ...] = (30, 60, 120, 300)
     relu_steps: Count = 1500
+    relu_seeds: Count = 32
 
     @property
     def all_gammas(self) -> tuple[float, ...]:
