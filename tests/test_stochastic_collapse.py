@@ -109,8 +109,10 @@ def test_one_step_of_a_neuron_is_its_gradient() -> None:
 def test_pair_is_torchs_momentum() -> None:
     """Two GELU neurons under torch.optim.SGD with momentum 0.9, label noise from the same stream."""
     conditions = ((0.1, 0.2), (0.3, 0.1))
-    found = walks.pair(member(conditions=conditions, steps=20, runs=1, gap=1.0, records=1), streams(5))
-    x, y = torch.tensor(walks.POINTS, dtype=torch.float64).T
+    chosen = member(conditions=conditions, steps=20, runs=1, gap=1.0, records=1, points="drawn")
+    found = walks.pair(chosen, streams(5))
+    x, y = torch.from_numpy(walks.points(chosen, streams(5)))
+    assert not torch.equal(x, torch.from_numpy(walks.points(chosen, streams(6)))[0])  # each seed has its own
     for row, (rate, sigma) in enumerate(conditions):
         w = torch.tensor([1.0, 0.6], dtype=torch.float64, requires_grad=True)
         a = torch.tensor([-0.6, -0.4], dtype=torch.float64, requires_grad=True)
@@ -120,12 +122,17 @@ def test_pair_is_torchs_momentum() -> None:
             answer = nn.functional.gelu(x[:, None] * w) @ a
             ((answer - y - sigma * noise[0]).square().sum() / 16).backward()
             optimizer.step()
-        distance = ((w[0] - w[1]) ** 2 + (a[0] - a[1]) ** 2).item()
+        distance = 2 * ((w[0] - w[1]) ** 2 + (a[0] - a[1]) ** 2).item() / ((w**2).sum() + (a**2).sum()).item()
         assert found["log_distance"][row, 0] == pytest.approx(np.log10(distance), rel=1e-9)
 
 
+def test_a_pair_that_diverges_is_far_apart() -> None:
+    chosen = member(conditions=((40.0, 0.1),), steps=200, runs=1, gap=1.0, records=2, points="notebook")
+    assert walks.pair(chosen, streams(5))["log_distance"][0, -1] == pytest.approx(np.log10(4))
+
+
 def law_symmetric_stays_symmetric(train: Any) -> None:
-    """Claim 5.7 for layers of torch: two equal channels, or a zero one, stay so under any batches, to the last bit."""
+    """Equal stays equal, for layers of torch: two equal channels, or a zero one, stay so under any batches, to the last bit."""
     torch_net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.GELU(), nn.Conv2d(4, 2, 3), nn.Flatten(), nn.Linear(8, 1)).double()
     g = np.random.default_rng(0)
     with torch.no_grad():
@@ -154,17 +161,18 @@ def test_invariant_sets() -> None:
     law_symmetric_stays_symmetric(sgd)
 
 
-def test_networks_are_torchs() -> None:
+@pytest.mark.parametrize(("cases", "batch"), [(networks.CASES, 4), (networks.FULL_CASES, 0)])
+def test_networks_are_torchs(cases: tuple[str, ...], batch: int) -> None:
     """Every copy of the stack, case by case and drop by drop, is a torch network under torch's SGD on the same batches."""
     knobs: dict[str, Any] = {
-        "drops": (0.0, 0.5), "steps": 6, "batch": 4, "width": 5, "depth": 2, "high": 0.1, "low": 0.01, "sigma": 0.3,
-        "decay": 0.02, "warmup": 2, "records": 1,
+        "drops": (0.0, 0.5), "steps": 6, "batch": batch, "width": 5, "depth": 2, "high": 0.1, "low": 0.01, "sigma": 0.3,
+        "decay": 0.02, "warmup": 2, "records": 1, "images": 0.2, "cases": cases,
     }  # fmt: skip
     found = networks.schedule(member(**knobs), streams(5))
-    assert found["independent"].shape == (3, 2, 2, 2)
-    draw = networks.digits().draw(member(), streams(5))
+    assert found["independent"].shape == (len(cases), 2, 2, 2)
+    draw = networks.digits(0.2).draw(member(), streams(5))
     x, labels = torch.from_numpy(draw.inputs), torch.from_numpy(draw.labels).long()
-    for i, case in enumerate(networks.CASES):
+    for i, case in enumerate(cases):
         for j, drop in enumerate(knobs["drops"]):
             weights = networks.start([64, 5, 5, 10], 1, streams(5))
             layers = [nn.Linear(64, 5), nn.Linear(5, 5), nn.Linear(5, 10)]
@@ -175,7 +183,8 @@ def test_networks_are_torchs() -> None:
             net = nn.Sequential(layers[0], nn.GELU(), layers[1], nn.GELU(), layers[2])
             decay = 0.0 if case == "no weight decay" else 0.02
             optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9, weight_decay=decay)
-            batches = networks._batches(member(**knobs), streams(5), len(draw.train), 10)
+            batches = list(networks._batches(member(**knobs), streams(5), len(draw.train), 10))
+            assert batch or all(torch.equal(chosen, torch.arange(len(draw.train))) for chosen, _ in batches)
             for step, (chosen, noise) in enumerate(batches, 1):
                 rows = torch.from_numpy(draw.train).long()[chosen]
                 target = nn.functional.one_hot(labels[rows], 10) + (0.0 if case == "no label noise" else 0.3) * noise
@@ -184,7 +193,7 @@ def test_networks_are_torchs() -> None:
                 ((net(x[rows]) - target).square().sum(-1).mean() / 2).backward()
                 optimizer.step()
             right = (net(x).argmax(-1) == labels).double()
-            assert found["train_accuracy"][i, j, -1] == pytest.approx(right[draw.train].mean().item(), abs=2e-3)
+            assert found["train_accuracy"][i, j, -1] == pytest.approx(right[draw.train].mean().item(), abs=6e-3)
             counts = [independent_neurons(a.weight, b.weight, a.bias) for a, b in pairwise(layers)]
             assert found["independent"][i, j, -1] == pytest.approx(np.array(counts) / 5)
 

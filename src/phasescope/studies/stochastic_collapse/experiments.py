@@ -27,9 +27,14 @@ def experiments(s: CollapseSettings) -> dict[str, Experiment | Simulation]:
         "quartic": _quartic(s),
         "neuron": _neuron(s),
         "modes": _modes(s),
-        "pair": _pair("two neurons", s, (1.0,), CONDITIONS),
-        "equal": _pair("two equal neurons, and two that are nearly equal", s, (0.0, 0.001), ((0.1, 0.0), (0.3, 0.1))),
-        "networks": _networks(s),
+        "pair": _pair("two neurons", s, {"points": ("drawn", "notebook")}, CONDITIONS),
+        "equal": _pair(
+            "two equal neurons, and two that are nearly equal", s, {"gap": (0.0, 0.001)}, ((0.1, 0.0), (0.3, 0.1))
+        ),
+        "networks": _networks(
+            "networks on digits, large learning rate first", s, networks.CASES, (0.0, s.early, s.late)
+        ),
+        "full_batch": _networks("the same on full batches", s, networks.FULL_CASES, (s.early, s.late), batch=0),
     }
 
 
@@ -46,7 +51,7 @@ def _quartic(s: CollapseSettings) -> Simulation:
         Grid({"noise": ("vanishing", "constant")}, seeds=s.seeds),
         (
             Quantity("log_square", "log10", f"median of x^2; {PAPER}, Fig. 1", both, places),
-            Quantity("collapsed", "1", f"share of walkers with x^2 < 1e-30; {PAPER}, Fig. 1", both, places),
+            Quantity("collapsed", "1", f"fraction of walkers with x^2 < 1e-30; {PAPER}, Fig. 1", both, places),
             Quantity("mean_absolute", "1", "E|x| over walkers and the later half of the time", ("zeta",)),
         ),
         {"zetas": ZETAS, "mu": MU, "dt": s.dt, "steps": s.quartic_steps, "walkers": s.quartic_walkers, "records": 20},
@@ -61,7 +66,7 @@ def _neuron(s: CollapseSettings) -> Simulation:
         walks.neuron,
         Grid(seeds=s.seeds),
         (
-            Quantity("near", "1", f"share of walkers with |w| < 0.01; {PAPER}, Fig. 2", both, places),
+            Quantity("near", "1", f"fraction of walkers with |w| < 0.01; {PAPER}, Fig. 2", both, places),
             Quantity("log_size", "ln", "median of |w|", both, places),
             Quantity("rate", "1 / time", "theory.stochastic_collapse.neuron_rates, the slower one", ("level",)),
             Quantity("step_rate", "1 / time", "theory.stochastic_collapse.neuron_rates, the walk's steps", ("level",)),
@@ -84,7 +89,7 @@ def _modes(s: CollapseSettings) -> Simulation:
         (
             Quantity("strength", "1", f"mean of u v over walkers; {PAPER}, Fig. 5", dims, places),
             Quantity("typical", "1", "geometric mean of u v over walkers", dims, places),
-            Quantity("lost", "1", "share of walkers with u v < 0.001", dims, places),
+            Quantity("lost", "1", "fraction of walkers with u v < 0.001", dims, places),
         ),
         {
             "values": VALUES, "noises": NOISES, "rate": rate, "steps": s.mode_steps, "walkers": s.mode_walkers,
@@ -94,39 +99,44 @@ def _modes(s: CollapseSettings) -> Simulation:
 
 
 def _pair(
-    title: str, s: CollapseSettings, gaps: tuple[float, ...], conditions: tuple[tuple[float, float], ...]
+    title: str, s: CollapseSettings, axes: dict[str, Sequence[Knob]], conditions: tuple[tuple[float, float], ...]
 ) -> Simulation:
     places: dict[str, Sequence[Knob]] = {
         "condition": [f"{rate:g}, {sigma:g}" for rate, sigma in conditions],
         "step": tuple(int(step) for step in walks.record_steps(s.pair_steps, 20)),
     }
-    source = f"median of |(w1, a1) - (w2, a2)|^2; {PAPER}, and nbs/one_hidden_layer of its repository"
+    source = f"2 |p1 - p2|^2 / (|p1|^2 + |p2|^2), median over runs; {PAPER}, nbs/one_hidden_layer of its repository"
+    rest = {"points": "drawn"} if "gap" in axes else {"gap": 1.0}
     return Simulation(
         title,
         walks.pair,
-        Grid({"gap": gaps}, seeds=s.seeds),
+        Grid(axes, seeds=s.seeds),
         (Quantity("log_distance", "log10", source, ("condition", "step"), places),),
-        {"conditions": conditions, "steps": s.pair_steps, "runs": s.pair_runs, "records": 20},
+        {**rest, "conditions": conditions, "steps": s.pair_steps, "runs": s.pair_runs, "records": 20},
+        kind="trained",
     )
 
 
-def _networks(s: CollapseSettings) -> Simulation:
+def _networks(
+    title: str, s: CollapseSettings, cases: Sequence[str], drops: tuple[float, ...], batch: int | None = None
+) -> Simulation:
     steps = [0, *(int(step) for step in walks.record_steps(s.network_steps, 8))]
-    places: dict[str, Sequence[Knob]] = {"case": networks.CASES, "until": (0.0, s.early, s.late), "step": steps}
+    places: dict[str, Sequence[Knob]] = {"case": cases, "until": drops, "step": steps}
     dims = ("case", "until", "step")
     source = f"independent neurons / width; {PAPER}, Fig. 6"
     return Simulation(
-        "networks on digits, large learning rate first",
+        title,
         networks.schedule,
         Grid(seeds=s.seeds),
         (
             Quantity("independent", "1", source, (*dims, "layer"), places),
-            Quantity("train_accuracy", "1", "share of training images answered", dims),
-            Quantity("test_accuracy", "1", f"share of test images answered; {PAPER}, Fig. 6", dims),
+            Quantity("train_accuracy", "1", "fraction of training images answered", dims),
+            Quantity("test_accuracy", "1", f"fraction of test images answered; {PAPER}, Fig. 6", dims),
         ),
         {
-            "drops": (0.0, s.early, s.late), "steps": s.network_steps, "batch": s.batch, "width": s.width,
-            "depth": s.depth, "high": s.large, "low": s.small, "sigma": s.label_noise, "decay": s.weight_decay,
-            "warmup": 500, "records": 8,
+            "cases": cases, "drops": drops, "steps": s.network_steps, "batch": s.batch if batch is None else batch,
+            "images": s.images, "width": s.width, "depth": s.depth, "high": s.large, "low": s.small,
+            "sigma": s.label_noise, "decay": s.weight_decay, "warmup": 500, "records": 8,
         },
+        kind="trained",
     )  # fmt: skip

@@ -11,12 +11,12 @@ import xarray as xr
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import Data, Read, curves, law, lines, over
 from phasescope.lab.measures import at, mean, value
-from phasescope.studies.stochastic_collapse.claims import critical_values, final, late_strength, pair
+from phasescope.studies.stochastic_collapse.claims import critical_values, final, full, late, pair
 from phasescope.studies.stochastic_collapse.networks import CASES
 from phasescope.studies.stochastic_collapse.settings import CONDITIONS, MU, NOISES, VALUES, ZETAS, CollapseSettings
 from phasescope.theory import stochastic_collapse
 
-SHARE = Axis("share of walkers", limits=(-0.02, 1.02))
+FRACTION = Axis("fraction of walkers", limits=(-0.02, 1.02))
 TIME, STEP = Axis("time"), Axis("step")
 
 
@@ -49,7 +49,7 @@ def _quartic(data: Data, s: CollapseSettings) -> Figure:
         "dx = (mu x - x^3) dt + zeta x dB with mu = 1.5. Median over seeds, band from the least to the largest seed. "
         "Theory's slopes, those of finite steps, are drawn through the last point.",
         [
-            over("the share that collapsed", data, zeta, ZETAS, SHARE,
+            over("the fraction that collapsed", data, zeta, ZETAS, FRACTION,
                 {f"time {t:g}": (value("collapsed", time=t), walks) for t in (time[4], time[9], time[-1])},
                 control={"constant noise": (final("collapsed"), constant)}, marks=marks),
             over("what remains", data, zeta, ZETAS, Axis("E|x|"), {"measured": ("mean_absolute", walks)},
@@ -79,7 +79,7 @@ def _neuron(data: Data) -> Figure:
         "neuron", "One neuron w2 tanh(w1 x) under label noise",
         "The threshold of each seed's own data, eta zeta^2 / 2 = sum x y / sum x^2. Median over seeds, band from the "
         "least to the largest. Theory's rates are those of finite steps, medians over seeds, through the last point.",
-        [Curves("the share with |w| < 0.01", TIME, SHARE, walks("near", found.level.values)),
+        [Curves("the fraction with |w| < 0.01", TIME, FRACTION, walks("near", found.level.values)),
          Curves("how fast", TIME, Axis("median of ln |w|"), [*walks("log_size", (0.5, 1.2, 1.5, 2.0)), *rates])],
         ("neuron-above", "neuron-below", "neuron-rate"),
     )  # fmt: skip
@@ -91,10 +91,8 @@ def _modes(data: Data, s: CollapseSettings) -> Figure:
     ends: list[Line] = []
     for sigma in NOISES:
         noise, cell = np.sqrt(2 * critical[sigma]), at("modes", label_noise=sigma)
-        ends += lines(data, {f"label noise {sigma:g}": (late_strength, cell)}, np.array(VALUES))
-        ends.append(
-            law(f"s - s_c, noise {sigma:g}", partial(stochastic_collapse.quartic_mean_square, zeta=noise), fine)
-        )
+        ends += lines(data, {f"label noise {sigma:g}": (partial(late, "strength"), cell)}, np.array(VALUES))
+        ends.append(law(f"s - s_c, noise {sigma:g}", partial(theory.quartic_mean_square, zeta=noise), fine))
     courses: list[Line] = []
     for v in (0.9, 0.3):
         mode, name = at("modes", label_noise=strongest, value=v), f"s = {v:g}"
@@ -122,22 +120,22 @@ def _pair(data: Data) -> Figure:
         found: list[Line] = []
         for rate, sigma in chosen:
             role = "measured" if sigma else "control"
-            found += lines(data, {f"rate {rate:g}, noise {sigma:g}": (apart, pair(rate, sigma))}, role=role)
+            found += lines(data, {f"rate {rate:g}, noise {sigma:g}": (apart, pair(rate, sigma, "notebook"))}, role=role)
         return Curves(title, STEP, Axis("median of log10 squared distance", limits=(-36, 2)), found)
 
     noises = [condition for condition in CONDITIONS if condition[0] == 0.1]
     rates = [condition for condition in CONDITIONS if condition[1] == 0.1] + [(0.3, 0.0)]
     return Figure(
         "pair", "Noise makes two neurons equal",
-        "Two GELU neurons, eight points, label noise, momentum 0.9. Median over seeds, band from the least to the "
-        "largest. Curves end where the neurons of most runs are equal to the last bit.",
+        "Two GELU neurons on the eight points of the authors' notebook, label noise, momentum 0.9. Median over seeds, "
+        "band from the least to the largest. Curves end where the neurons of most runs are equal to the last bit.",
         [panel("over label noise", noises), panel("over learning rate", rates)],
-        ("equal-stays-equal", "pair-noise", "pair-rate", "pair-largest-rate"),
+        ("equal-stays-equal", "pair-notebook", "pair-noise", "pair-rate", "pair-largest-rate"),
     )  # fmt: skip
 
 
 def _networks(data: Data, s: CollapseSettings) -> Figure:
-    neurons, share = mean("independent", "layer"), Axis("independent neurons / width", limits=(0, 1.02))
+    neurons, fraction = mean("independent", "layer"), Axis("independent neurons / width", limits=(0, 1.02))
     drops = {"small throughout": 0.0, f"large until {s.early:.0%}": s.early, f"large until {s.late:.0%}": s.late}
 
     def trained(cell: xr.Dataset) -> xr.DataArray:
@@ -155,10 +153,12 @@ def _networks(data: Data, s: CollapseSettings) -> Figure:
         f"Rates {s.large:g} and {s.small:g}, label noise {s.label_noise:g}, weight decay {s.weight_decay:g}; in the "
         f"middle the rate is large until {s.late:.0%}. Median over seeds, band from the least to the largest seed.",
         [
-            panel("when the rate drops", share, neurons),
-            curves("what it takes", data, share,
-                {case: (neurons, at("networks", until=s.late, case=case)) for case in CASES}, x=STEP),
+            panel("when the rate drops", fraction, neurons),
+            curves("what it takes", data, fraction,
+                {**{case: (neurons, at("networks", until=s.late, case=case)) for case in CASES},
+                 "full batch": (neurons, full(s.late))}, x=STEP),
             panel("test images", Axis("test accuracy"), trained),
         ],
-        ("later-drop-fewer-neurons", "later-drop-more-accurate", "label-noise-fewer-neurons", "decay-fewer-neurons"),
+        ("later-drop-fewer-neurons", "later-drop-more-accurate", "noise-fewer-neurons", "label-noise-fewer-neurons",
+         "decay-fewer-neurons"),
     )  # fmt: skip

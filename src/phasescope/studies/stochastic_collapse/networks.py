@@ -22,6 +22,7 @@ from phasescope.tasks import digits
 from phasescope.vocabulary import Generators, Member
 
 CASES = ("both", "no label noise", "no weight decay")
+FULL_CASES = ("both", "no label noise")  # on full batches
 CHUNK = 500  # steps whose batches and label noise are drawn at once
 
 
@@ -43,8 +44,8 @@ def answer(parameters: list[Tensor], x: Tensor) -> Tensor:
     return h
 
 
-def shares(parameters: list[Tensor]) -> list[list[float]]:
-    """Return the share of independent neurons (copies, hidden layers); NaN for a network that diverged."""
+def fractions(parameters: list[Tensor]) -> list[list[float]]:
+    """Return the fraction of independent neurons (copies, hidden layers); NaN for a network that diverged."""
     found = []
     for copy in range(len(parameters[0])):
         layers = [(parameters[i][copy], parameters[i + 1][copy], parameters[i + 2][copy]) for i in _hidden(parameters)]
@@ -59,19 +60,21 @@ def _hidden(parameters: list[Tensor]) -> range:
 
 
 def schedule(member: Member, generators: Generators) -> dict[str, Any]:
-    """Train digits with rate ``high`` until each of ``drops`` (shares of all steps), then ``low``; SGD, momentum 0.9.
+    """Train digits by SGD with momentum, at rate ``high`` until ``drops`` (fractions of all steps), then at ``low``.
 
-    The loss is half the squared distance to one-hot targets plus label noise sigma N(0, 1), mean over the batch. Each
-    schedule is trained in each of ``CASES``. The first ``warmup`` steps raise the rate from 0. Returns per case, drop
-    and record the share of independent neurons in each hidden layer, and both accuracies.
+    The loss is half the squared distance to one-hot targets plus label noise sigma N(0, 1), mean over the batch;
+    momentum 0.9. Each schedule is trained in each of ``cases``, on batches of ``batch`` images, 0 for all of them. The
+    first ``warmup`` steps raise the rate from 0. Returns per case, drop and record the fraction of independent neurons
+    in each hidden layer, and both accuracies.
     """
     steps, warmup = int(member["steps"]), int(member["warmup"])
-    draw = digits().draw(member, streams(member.seed))
+    draw = digits(float(member["images"])).draw(member, streams(member.seed))
     x, labels = torch.from_numpy(draw.inputs), torch.from_numpy(draw.labels).long()
     parts = torch.from_numpy(draw.train).long(), torch.from_numpy(draw.test).long()
     hot = functional.one_hot(labels).float()
     drops: Any = member["drops"]
-    copies = list(product(CASES, drops))
+    cases: Any = member["cases"]
+    copies = list(product(cases, drops))
     until = np.array([drop for _, drop in copies]) * steps
     sigma = _column(float(member["sigma"]) * (case != "no label noise") for case, _ in copies)
     decay = _column(float(member["decay"]) * (case != "no weight decay") for case, _ in copies)
@@ -88,7 +91,7 @@ def schedule(member: Member, generators: Generators) -> dict[str, Any]:
             found.append(_read(parameters, x, labels, *parts))
     names = ("independent", "train_accuracy", "test_accuracy")
     stacked = [np.stack(part, 1) for part in zip(*found, strict=True)]
-    return {n: v.reshape(len(CASES), -1, *v.shape[1:]) for n, v in zip(names, stacked, strict=True)}
+    return {n: v.reshape(len(cases), -1, *v.shape[1:]) for n, v in zip(names, stacked, strict=True)}
 
 
 def _column(values: Iterable[float]) -> Tensor:
@@ -96,13 +99,14 @@ def _column(values: Iterable[float]) -> Tensor:
 
 
 def _batches(member: Member, generators: Generators, rows: int, classes: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the training rows (batch,) of each step, drawn with replacement, and its noise (batch, classes)."""
+    """Yield the training rows (batch,) of each step, drawn with replacement or all, and its noise (batch, classes)."""
     steps, batch = int(member["steps"]), int(member["batch"])
     for chunk in range(-(-steps // CHUNK)):
-        count = min(CHUNK, steps - chunk * CHUNK)
-        chosen = torch.from_numpy(generators("order", chunk).integers(0, rows, (count, batch)))
-        noise = torch.from_numpy(generators("noise", chunk).standard_normal((count, batch, classes), np.float32))
-        yield from zip(chosen, noise, strict=True)
+        count, order, noise = min(CHUNK, steps - chunk * CHUNK), generators("order", chunk), generators("noise", chunk)
+        for _ in range(count):
+            chosen = order.integers(0, rows, batch) if batch else np.arange(rows)
+            drawn = noise.standard_normal((len(chosen), classes), np.float32)
+            yield torch.from_numpy(chosen), torch.from_numpy(drawn)
 
 
 @torch.no_grad()
@@ -116,4 +120,4 @@ def _descend(parameters: list[Tensor], speeds: list[Tensor], gradients: Any, rat
 @torch.no_grad()
 def _read(parameters: list[Tensor], x: Tensor, labels: Tensor, train: Tensor, test: Tensor) -> tuple[Any, Any, Any]:
     right = (answer(parameters, x).argmax(-1) == labels).double()
-    return np.array(shares(parameters)), right[:, train].mean(1).numpy(), right[:, test].mean(1).numpy()
+    return np.array(fractions(parameters)), right[:, train].mean(1).numpy(), right[:, test].mean(1).numpy()
