@@ -338,7 +338,7 @@ def test_windows_and_straightness() -> None:
 
 TINY: dict[str, Any] = {
     "seeds": 2, "dimensions": [4, 6, 8, 12, 16], "batches": [4, 8, 12], "more_views": [2, 3], "data": 8, "inputs": 6,
-    "width": 16, "steps": 16, "batch_steps": 16, "last": 4, "large": [4, 8, 16], "uniform_dimensions": [8, 64, 128],
+    "width": 16, "steps": 16, "batch_steps": 16, "long_steps": 128, "last": 4, "large": [4, 8, 16], "uniform_dimensions": [8, 64, 128],
     "draws": 8, "repeats": 2, "label_draws": 2, "horizon": 0.8, "image_steps": 8, "image_dimensions": [6, 8, 12],
 }  # fmt: skip
 

@@ -20,9 +20,9 @@ from phasescope.studies.manifold_capacity.training import (
 from phasescope.vocabulary import Grid
 
 
-def edges(steps: int) -> tuple[int, ...]:
-    """Return the ends of the windows over which errors are averaged: 1/16, 1/8, ... of ``steps``, and all."""
-    return tuple(sorted({max(steps * part // 16, 1) for part in (1, 2, 4, 8, 16)}))
+def edges(steps: int, parts: int = 16) -> tuple[int, ...]:
+    """Return the ends of the windows over which errors are averaged: 1/``parts``, twice that, ... of ``steps``."""
+    return tuple(sorted({max(steps >> halvings, 1) for halvings in range(parts.bit_length())}))
 
 
 def experiments(s: ManifoldSettings) -> dict[str, Simulation]:
@@ -34,9 +34,8 @@ def _exact(s: ManifoldSettings) -> dict[str, Simulation]:
     error = Quantity("error", "1", "arXiv:2406.09366, Eq. 4")
     read = (error, Quantity("uniformity", "nat", "Wang and Isola 2020, Sec. 4.1"))
     bound = (
-        Quantity("share", "1", "arXiv:2406.09366, Prop. 2.3"),
-        Quantity("sine_law", "1", "derived here"),
-        Quantity("cosine_law", "1", "control of sine_law"),
+        Quantity("share", "1", "nuclear norm over sqrt(P min(P, D)), largest"),
+        Quantity("over_uniform", "1", "nuclear norm over what uniform embeddings reach, largest"),
     )
     every, rate = 10, 0.02
     times = tuple(float(t) for t in np.arange(round(s.horizon / rate) // every + 1) * every * rate)
@@ -47,10 +46,10 @@ def _exact(s: ManifoldSettings) -> dict[str, Simulation]:
 
     return {
         "uniform": uniform("uniform embeddings of 128 data", s.repeats, data=(128,), dimension=s.uniform_dimensions),
-        "square": uniform("uniform embeddings of 256 data", data=(256,), dimension=(256, 512)),
+        "square": uniform("uniform embeddings of 256 data", data=(256,), dimension=(256, 288)),
         "large": uniform("uniform embeddings over data and dimensions", data=s.large, dimension=s.large),
         "bound": Simulation(
-            "all kinds of matrices", measure_bound, Grid({"norm": (1.0, 1.3)}, seeds=s.seeds), bound, {"draws": s.draws}
+            "all kinds of matrices", measure_bound, Grid(seeds=s.seeds), bound, {"draws": s.draws}, kind="identity"
         ),
         "free": Simulation(
             "free embeddings under the gradient",
@@ -63,8 +62,8 @@ def _exact(s: ManifoldSettings) -> dict[str, Simulation]:
 
 
 def _sweeps(s: ManifoldSettings) -> dict[str, Simulation]:
-    def sweep(title: str, steps: int, axes: dict[str, Sequence[Any]], **fixed: Any) -> Simulation:
-        ends = edges(steps)
+    def sweep(title: str, steps: int, axes: dict[str, Sequence[Any]], parts: int = 16, **fixed: Any) -> Simulation:
+        ends = edges(steps, parts)
         quantities = (
             Quantity("error", "1", "arXiv:2406.09366, Eq. 4; mean of the last batches"),
             Quantity("curve", "1", "arXiv:2406.09366, Eq. 4; mean since the step before", ("step",), {"step": ends}),
@@ -73,7 +72,11 @@ def _sweeps(s: ManifoldSettings) -> dict[str, Simulation]:
         )
         common = {"inputs": s.inputs, "noise": s.noise, "width": s.width, "rate": s.rate, "last": min(s.last, steps)}
         numbers = {**common, "steps": steps, "edges": ends, **fixed}
-        return Simulation(title, measure_sweep, Grid(axes, seeds=s.seeds), quantities, numbers)
+        learns = "trained" if numbers["rate"] else "simulation"
+        return Simulation(title, measure_sweep, Grid(axes, seeds=s.seeds), quantities, numbers, kind=learns)
+
+    below, above = s.data * 3 // 4, s.data * 3 // 2
+    near_by, first = (below, s.data, above), (s.dimensions[0],)
 
     return {
         "dimensions": sweep("encoders over dimension", s.steps, {"dimension": s.dimensions}, data=s.data, views=2),
@@ -87,10 +90,26 @@ def _sweeps(s: ManifoldSettings) -> dict[str, Simulation]:
             data=2 * s.data,
             dimension=s.data,
         ),
+        "more_data": sweep(
+            f"control: {above} data over dimension", s.steps, {"dimension": near_by}, data=above, views=2
+        ),
+        "more_dimensions": sweep(
+            f"control: {above} dimensions over the batch",
+            s.batch_steps,
+            {"views": s.views, "data": near_by},
+            dimension=above,
+        ),
+        "fresh": sweep(
+            "control: encoders before training", 1, {"dimension": s.dimensions}, data=s.data, views=2, rate=0.0
+        ),
+        "long": sweep(
+            "encoders far from P = D, for longer", s.long_steps, {"dimension": first}, 128, data=s.data, views=2
+        ),
         "still": sweep(
             "control: encoders that do not learn",
-            s.steps,
-            {"dimension": (s.dimensions[0],)},
+            s.long_steps,
+            {"dimension": first},
+            128,
             data=s.data,
             views=2,
             rate=0.0,
@@ -114,20 +133,23 @@ def _images(s: ManifoldSettings) -> dict[str, Simulation]:
         common = {"images": s.images, "width": s.width, "reach": s.reach, "noise": s.pixel_noise, "rate": s.rate}
         numbers = {**common, "views_of": "same", "steps": s.image_steps, "last": min(s.last, s.image_steps)}
         numbers |= {"labelled": s.labelled, "label_draws": s.label_draws, "data": s.data, "views": 2, **fixed}
-        return Simulation(title, measure_images, Grid(axes, seeds=s.seeds), quantities, numbers)
+        learns = "trained" if numbers["steps"] else "simulation"
+        return Simulation(title, measure_images, Grid(axes, seeds=s.seeds), quantities, numbers, kind=learns)
 
+    above = s.data * 3 // 2
     probed = {"views": 4, "data": 2 * s.data, "dimension": s.data}
     return {
         "images": trained(f"encoders of {s.images}", {"views_of": ("same", "other")}, **probed),
         "untrained": trained(f"untrained encoders of {s.images}", {}, **{**probed, "steps": 0}),
         "image_dimensions": trained(f"encoders of {s.images} over dimension", {"dimension": s.image_dimensions}),
+        "more_images": trained(f"control: {above} data of {s.images}", {"dimension": (s.data, above)}, data=above),
     }
 
 
 def _pairs(s: ManifoldSettings) -> dict[str, Simulation]:
     quantities = (
         Quantity("loss", "1", "mean of the last 50 batches, of the loss that is trained"),
-        Quantity("recall", "1", "share of held-out pairs found among 10, mean of both ways"),
+        Quantity("recall", "1", "fraction of held-out pairs found among 10, mean of both ways"),
         Quantity("chance", "1", "10 over the held-out pairs"),
     )
     fixed = {
@@ -136,7 +158,8 @@ def _pairs(s: ManifoldSettings) -> dict[str, Simulation]:
     }  # fmt: skip
 
     def trained(title: str, axes: dict[str, Sequence[Any]], **more: Any) -> Simulation:
-        return Simulation(title, measure_pairs, Grid(axes, seeds=s.seeds), quantities, {**fixed, **more})
+        numbers = {**fixed, **more}
+        return Simulation(title, measure_pairs, Grid(axes, seeds=s.seeds), quantities, numbers, kind="trained")
 
     return {
         "pairs": trained(f"{s.pairs} and their names", {"objective": ("mmcr", "contrastive")}, partner="own"),

@@ -15,9 +15,9 @@ from phasescope.theory import manifold_capacity
 from phasescope.vocabulary import Array
 
 DIMENSION = Axis("dimension D", "log")
-ERROR = Axis("percent error (share of the bound)")
+ERROR = Axis("percent error (fraction of the bound)")
 FACTOR = Axis("factor of the bound")
-LOG_ERROR = Axis("percent error (share)", "log")
+LOG_ERROR = Axis("percent error (fraction)", "log")
 
 
 def figures(data: Data, s: ManifoldSettings) -> Sequence[Figure]:

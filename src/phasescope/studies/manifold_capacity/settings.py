@@ -18,7 +18,7 @@ class ManifoldSettings(Settings):
     ``pairs`` "emoji" adds pictures with their names, to be fetched by ``phasescope data emoji``.
     """
 
-    seeds: Count = 10
+    seeds: Count = 13
     dimensions: Sizes = (8, 16, 24, 32, 48, 64, 128)
     batches: Sizes = (16, 24, 32, 48, 64, 128)
     views: Sizes = (2, 4)
@@ -29,6 +29,7 @@ class ManifoldSettings(Settings):
     width: Count = 128
     steps: Annotated[int, Field(ge=8)] = 400
     batch_steps: Annotated[int, Field(ge=8)] = 300
+    long_steps: Annotated[int, Field(ge=128)] = 1600
     last: Count = 50
     rate: Positive = 1e-3
     large: Sizes = (10, 20, 40, 79, 158, 316, 631)
@@ -55,7 +56,7 @@ class ManifoldSettings(Settings):
 SCALES = {
     "pocket": ManifoldSettings(),
     "paper": ManifoldSettings(
-        seeds=10,
+        seeds=13,
         dimensions=(8, 16, 32, 48, 64, 80, 96, 128, 256),
         batches=(8, 16, 32, 48, 64, 96, 128, 256),
         more_views=(2, 4, 8, 16, 40),
@@ -63,6 +64,7 @@ SCALES = {
         width=512,
         steps=5000,
         batch_steps=5000,
+        long_steps=20_000,
         large=(10, 20, 40, 79, 158, 316, 631, 1259, 2512),
         images="fashion-mnist",
         image_steps=5000,

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
+from phasescope import theory
+from phasescope.instruments import alignment, capacity_error, spectral_flatness, uniformity
 from phasescope.losses import centroids, contrastive, mmcr
 from phasescope.store.data import data_folder
 from phasescope.tasks import digits, emoji, fashion_mnist
@@ -40,26 +41,23 @@ def measure_uniform(member: Member, generators: Generators) -> Found:
 
 
 def measure_bound(member: Member, generators: Generators) -> Found:
-    """Measure the largest share of the bound over ``draws`` matrices of all kinds with rows in the unit ball, or not.
+    """Measure the largest fraction of the bound over ``draws`` matrices of all kinds with rows in the unit ball.
 
-    Rows are clustered, of low rank, orthonormal or spread, at random norms up to ``norm``. Beside them, the largest
-    distance of two-row norms from sqrt(2 + 2 |sin|), and from the same with the cosine.
+    Rows are clustered, of low rank, orthonormal or spread, at random norms up to 1. Beside it, the largest fraction of
+    what as many uniform embeddings reach.
     """
-    largest, right, wrong = 0.0, 0.0, 0.0
+    largest, over_uniform = 0.0, 0.0
     for i in range(int(member["draws"])):
         g = generators("matrix", i)
         rows, dimension, rank = g.integers(1, 40, 3)
         points = g.standard_normal((rows, rank)) @ g.standard_normal((rank, dimension)) + g.choice([0.0, 3.0])
         points = np.linalg.qr(points.T)[0].T if g.random() < 0.2 else points
         points = points / np.linalg.norm(points, axis=1, keepdims=True)
-        points *= float(member["norm"]) * (1.0 if g.random() < 0.3 else g.random((len(points), 1)))
-        largest = max(largest, 1 - float(capacity_error(torch.from_numpy(points))))
-        angle = g.uniform(0, 2 * np.pi)
-        pair = np.array([[1.0, 0.0], [np.cos(angle), np.sin(angle)]])
-        norm = np.linalg.svd(pair, compute_uv=False).sum()
-        right = max(right, abs(norm - np.sqrt(2 + 2 * abs(np.sin(angle)))))
-        wrong = max(wrong, abs(norm - np.sqrt(2 + 2 * abs(np.cos(angle)))))
-    return {"share": largest, "sine_law": right, "cosine_law": wrong}
+        points *= 1.0 if g.random() < 0.3 else g.random((len(points), 1))
+        reached = 1 - float(capacity_error(torch.from_numpy(points)))
+        largest = max(largest, reached)
+        over_uniform = max(over_uniform, reached / (1 - theory.uniform_percent_error(*points.shape)))
+    return {"share": largest, "over_uniform": over_uniform}
 
 
 def measure_free(member: Member, generators: Generators) -> Found:
@@ -234,7 +232,7 @@ AMONG = 10  # nearest ones of the other side, of which one must be the partner
 
 
 def recall(embeddings: Tensor, among: int = AMONG) -> float:
-    """Return the share of ``embeddings`` (N, 2, D) whose partner is among its ``among`` nearest; mean of both ways."""
+    """Return the fraction of ``embeddings`` (N, 2, D) whose partner is among the ``among`` nearest; mean of both ways."""
     unit = torch.nn.functional.normalize(embeddings, dim=-1)
     cosine = unit[:, 0] @ unit[:, 1].T
     own = cosine.diagonal()
