@@ -277,7 +277,7 @@ def test_gradients_are_those_of_the_whole_jacobian() -> None:
             net = net.double().requires_grad_(False)
             init.bit_generator.state = weights  # each setting has the same random numbers
             net.initialize(init)
-            size = theory.collapsed_size(theory.TransformerBlock(*map(float, name.split())))
+            size = transformer_signal.collapsed_size(transformer_signal.TransformerBlock(*map(float, name.split())))
             x = simplex(4, 10, size, 0.4, tokens)
             jacobian = torch.autograd.functional.jacobian(lambda t, n=net: n.blocks[1](n.blocks[0](t[None]))[0], x)
             sent = torch.from_numpy(gradient.standard_normal((4, 10)))
@@ -291,7 +291,7 @@ def test_gradients_are_those_of_the_whole_jacobian() -> None:
 @pytest.mark.parametrize("skip", parts.SKIPS)
 def test_a_network_keeps_the_size_that_it_begins_with(skip: Any) -> None:
     """A gradient's growth has no edge: of 20 wide networks of one block, sizes after it are those before, to 3 %."""
-    block = theory.TransformerBlock(0.3, 0.8, 3.0, skip=skip)
+    block = transformer_signal.TransformerBlock(0.3, 0.8, 3.0, skip=skip)
     one = {"alpha_A": 0.3, "alpha_M": 0.8, "sigma_w": 3.0, "skip": skip, "width": 200, "hidden": 200, "depth": 1}
     sizes = propagate(member(**one, draws=20), streams(0))["size"]
     assert sizes[0] == pytest.approx(kept_size(block)) and sizes[1] == pytest.approx(sizes[0], rel=0.03)
@@ -346,7 +346,7 @@ def test_networks_that_obey_the_theory_exactly_make_its_claims_hold(results: Any
             block = predictions.block_at(name, skip)
             growth = [formula(block) for formula in predictions.gradient_formulas(s.depth).values()]
             at = {"skip": skip, "strengths": name}
-            exponents["growth"].loc[at] = np.array([theory.angle_exponent(block), *growth])
+            exponents["growth"].loc[at] = np.array([transformer_signal.angle_exponent(block), *growth])
         states = predictions.path(s, skip)
         data["path"]["gap"].loc[{"skip": skip, "sigma_A": 1.0}] = 1 - states[:, 1] / states[:, 0]
     many = {

@@ -31,6 +31,8 @@ from phasescope.lab.measures import (
 from phasescope.lab.readings import crossing, value_at
 from phasescope.studies.grokking.settings import OPERATIONS, POLYNOMIALS, GrokkingSettings
 from phasescope.tasks import addition, function
+from phasescope.theory import modular_addition
+from phasescope.theory.chance import chance_level, majority_share
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Member
 
@@ -65,13 +67,13 @@ def _answers(s: GrokkingSettings) -> Sequence[Claim]:
             "Reading (n + m)^2 off one branch of the root answers about half of the table, (p + 1) / (2 p)",
             Source(paper=f"{GROMOV}, Sec. 3.2", derived="theory.modular_addition.one_branch_accuracy",
                 tolerance="pairs off the branch that are right by accident, which the formula leaves out"),
-            right(at("composed", branches="one")), near(theory.one_branch_accuracy(s.exact_p), 0.03),
+            right(at("composed", branches="one")), near(modular_addition.one_branch_accuracy(s.exact_p), 0.03),
             Control("all branches summed", at("composed", branches="all")), range=UNIT),
         Claim("exact-width",
             f"The written-down weights need a width of 90 to 110 for 99 % accuracy modulo {s.exact_p}",
             Source(paper=f"{GROMOV}, Fig. 4b", value="about 90 to 100 neurons, read off the figure by others",
-                tolerance="the reading error, and theory.width_needed, an overestimate, which is "
-                f"{theory.width_needed(s.exact_p)}"),
+                tolerance="the reading error, and theory.modular_addition.width_needed, an overestimate, which is "
+                f"{modular_addition.width_needed(s.exact_p)}"),
             width(at("widths")), between(90, 110), Control("phase errors up to pi/2", at("broken_widths")),
             unit="neurons", range=POSITIVE, counts="draws of the phases"),
     )  # fmt: skip
@@ -80,7 +82,7 @@ def _answers(s: GrokkingSettings) -> Sequence[Claim]:
 def _errors(s: GrokkingSettings) -> Sequence[Claim]:
     @partial(Measure, words="root mean square deviation of the correct logit from sin(d)/d over d")
     def deviation(cell: xr.Dataset) -> xr.DataArray:
-        predicted = cell.error.copy(data=[theory.correct_logit_factor(d) for d in cell.error.values])
+        predicted = cell.error.copy(data=[modular_addition.correct_logit_factor(d) for d in cell.error.values])
         distance: xr.DataArray = ((cell.correct_logit - predicted) ** 2).mean("error", skipna=False) ** 0.5
         return distance
 

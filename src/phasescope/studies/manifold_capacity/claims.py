@@ -11,6 +11,7 @@ import xarray as xr
 
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, by_seed, least, most, near, value
 from phasescope.studies.manifold_capacity.settings import ManifoldSettings
+from phasescope.theory import manifold_capacity
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
@@ -63,25 +64,27 @@ def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
         error = cell["error"]
         return error.isel(dimension=place) / error.drop_isel(dimension=place).max("dimension", skipna=False)
 
-    above = value("uniformity") - theory.uniform_potential(64)
+    above = value("uniformity") - manifold_capacity.uniform_potential(64)
     *_, before, last = s.uniform_dimensions
     lower = max(n for n in s.uniform_dimensions if n < 64)
-    wide = theory.uniform_percent_error(128, last)
+    wide = manifold_capacity.uniform_percent_error(128, last)
     size = "of the finite size, where the formula is that of large ones"
     return (
         Claim("uniform-peak", "256 uniform embeddings in 256 dimensions miss 1 - 8/(3 pi) = 15.12 % of the bound",
-            Source(derived="theory.uniform_percent_error (Marchenko-Pastur)", tolerance=size),
+            Source(derived="theory.manifold_capacity.uniform_percent_error (Marchenko-Pastur)", tolerance=size),
             ERROR(at("square", dimension=256)), near(0.1511, 0.002),
             Control("in 288 dimensions", at("square", dimension=288)), range=SHARE),
         Claim("uniform-wide", f"128 uniform embeddings in {last} dimensions miss about c/8: {wide:.4f}",
-            Source(paper=f"{WORKSHOP}, Thm. 2.5: of order P/D", derived="theory.uniform_percent_error", checked=True,
+            Source(paper=f"{WORKSHOP}, Thm. 2.5: of order P/D",
+                derived="theory.manifold_capacity.uniform_percent_error", checked=True,
                 tolerance=size), ERROR(at("uniform", dimension=last)),
             near(wide, 0.0005), Control(f"in {before} dimensions", at("uniform", dimension=before)), range=SHARE),
         Claim("uniform-curve",
             "Over all dimensions the error of 128 uniform embeddings is 1 - 2F1(1/2, -1/2; 2; c), c the ratio of sizes "
             f"(largest deviation over dimensions, of means of {s.repeats})",
-            Source(derived="theory.uniform_percent_error", tolerance=size),
-            _deviation(ERROR, theory.uniform_percent_error, "the uniform law", 128)(at("uniform")), at_most(0.003),
+            Source(derived="theory.manifold_capacity.uniform_percent_error", tolerance=size),
+            _deviation(ERROR, manifold_capacity.uniform_percent_error, "the uniform law", 128)(at("uniform")),
+                at_most(0.003),
             Control("its leading order c/8, which has the theorem's form",
                 _deviation(ERROR, _leading_order, "c/8", 128)), range=SHARE),
         Claim("uniform-double-descent",
@@ -94,7 +97,7 @@ def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
                 _peak("dimension", s.data, s.free_dimensions, "free", AT_END)), range=RATIO),
         Claim("least-potential",
             "The uniformity of uniform embeddings is -2t + log 0F1(D/2; t^2), at t = 2 and D = 64",
-            Source(paper="Wang and Isola 2020, Sec. 4.1", derived="theory.uniform_potential",
+            Source(paper="Wang and Isola 2020, Sec. 4.1", derived="theory.manifold_capacity.uniform_potential",
                 tolerance="of the finite number of embeddings"), above(at("uniform", dimension=64)),
             near(0.0, 0.02), Control(f"in {lower} dimensions", at("uniform", dimension=lower)), unit="nat"),
     )  # fmt: skip
@@ -106,7 +109,7 @@ def _free(s: ManifoldSettings) -> Sequence[Claim]:
             error, n = run.error.values, int(run.dimension)
             # the law's own pace is sqrt(n / P); without it all sizes would go at one pace
             pace = 1.0 if paced else (min(n, s.data) / s.data) ** -0.5
-            law = theory.free_percent_error(error[0], pace * run.time.values, s.data, n)
+            law = manifold_capacity.free_percent_error(error[0], pace * run.time.values, s.data, n)
             return float(np.abs(error - law).max())
 
         return by_seed(largest, "largest deviation from the tanh law" + ("" if paced else " without sqrt(n/P)"))
@@ -117,7 +120,7 @@ def _free(s: ManifoldSettings) -> Sequence[Claim]:
         Claim("free-flow",
             "Free embeddings follow the tanh law: dq/dt = sqrt(n/P) (1 - q^2) for the fraction q of the bound (largest "
             "deviation)",
-            Source(derived="theory.free_percent_error: exact for a fixed sum of squared norms, a bound for unit rows",
+            Source(derived="theory.manifold_capacity.free_percent_error: exact for a fixed sum of squared norms, a bound for unit rows",
                 tolerance="a thirtieth of the largest error there is to follow"),
             most(off(True), [at("free", dimension=n) for n in s.free_dimensions]), at_most(0.005),
             Control("the law with one pace at all sizes, without sqrt(n/P)", off(False)), range=SHARE),
@@ -170,8 +173,9 @@ def _trained(s: ManifoldSettings) -> Sequence[Claim]:
         Claim("trained-is-uniform",
             "What an encoder reaches on fresh data is the flatness of uniform embeddings, not the bound (largest "
             "deviation over dimensions)",
-            Source(derived="theory.uniform_percent_error", tolerance="half the height of the peak over its neighbours"),
-            off(theory.uniform_percent_error, "the uniform law")(at("dimensions")), at_most(0.03),
+            Source(derived="theory.manifold_capacity.uniform_percent_error",
+                tolerance="half the height of the peak over its neighbours"),
+            off(manifold_capacity.uniform_percent_error, "the uniform law")(at("dimensions")), at_most(0.03),
             Control("before training", at("fresh")), range=SHARE),
         Claim("image-peak",
             f"On real images ({s.images}) the error peaks at D = P = {s.data} too (over the largest elsewhere)",
@@ -224,7 +228,7 @@ def _images(s: ManifoldSettings) -> Sequence[Claim]:
         Claim("images-uniform", "Test embeddings come within half a nat of the least uniformity there is",
             Source(paper=f"{WORKSHOP}, Thm. 2.5: uniformity is optimal", checked=True, ours="half a nat",
                 tolerance="an eighth of what parts uniform from equal embeddings"),
-            (value("uniformity") - theory.uniform_potential(s.data))(same), at_most(0.5),
+            (value("uniformity") - manifold_capacity.uniform_potential(s.data))(same), at_most(0.5),
             Control("untrained encoders", untrained), unit="nat"),
         Claim("images-aligned",
             "Views of a test image lie closer than half the squared distance 2 of unrelated embeddings",

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from phasescope import theory
-from phasescope.instruments import alignment, capacity_error, spectral_flatness, uniformity
+from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
 from phasescope.losses import centroids, contrastive, mmcr
 from phasescope.store.data import data_folder
 from phasescope.tasks import digits, emoji, fashion_mnist
@@ -56,7 +56,7 @@ def measure_bound(member: Member, generators: Generators) -> Found:
         points *= 1.0 if g.random() < 0.3 else g.random((len(points), 1))
         reached = 1 - float(capacity_error(torch.from_numpy(points)))
         largest = max(largest, reached)
-        over_uniform = max(over_uniform, reached / (1 - theory.uniform_percent_error(*points.shape)))
+        over_uniform = max(over_uniform, reached / (1 - theory.manifold_capacity.uniform_percent_error(*points.shape)))
     return {"share": largest, "over_uniform": over_uniform}
 
 
@@ -232,7 +232,7 @@ AMONG = 10  # nearest ones of the other side, of which one must be the partner
 
 
 def recall(embeddings: Tensor, among: int = AMONG) -> float:
-    """Return the fraction of ``embeddings`` (N, 2, D) whose partner is among the ``among`` nearest; mean of both ways."""
+    """Return the fraction of ``embeddings`` (N, 2, D) whose partner is among the ``among`` nearest, both ways."""
     unit = torch.nn.functional.normalize(embeddings, dim=-1)
     cosine = unit[:, 0] @ unit[:, 1].T
     own = cosine.diagonal()

@@ -15,6 +15,7 @@ import xarray as xr
 
 from phasescope.lab.measures import Cell, Measure, Measured, at, at_least, at_most, between, near, value
 from phasescope.studies.stochastic_collapse.settings import MU, NOISES, VALUES, CollapseSettings
+from phasescope.theory import stochastic_collapse
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
@@ -168,7 +169,9 @@ def _modes(s: CollapseSettings) -> Sequence[Claim]:
         @partial(Measure, words=words)
         def read(cell: xr.Dataset) -> xr.DataArray:
             noise = np.sqrt(2 * critical[strongest])
-            law = cell["value"].copy(data=[theory.quartic_mean_square(v, noise) for v in cell["value"].values])
+            law = cell["value"].copy(
+                data=[stochastic_collapse.quartic_mean_square(v, noise) for v in cell["value"].values]
+            )
             return abs(late(reading, cell) - law).max("value", skipna=False)
 
         return read

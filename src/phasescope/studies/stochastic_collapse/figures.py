@@ -92,7 +92,9 @@ def _modes(data: Data, s: CollapseSettings) -> Figure:
     for sigma in NOISES:
         noise, cell = np.sqrt(2 * critical[sigma]), at("modes", label_noise=sigma)
         ends += lines(data, {f"label noise {sigma:g}": (partial(late, "strength"), cell)}, np.array(VALUES))
-        ends.append(law(f"s - s_c, noise {sigma:g}", partial(theory.quartic_mean_square, zeta=noise), fine))
+        ends.append(
+            law(f"s - s_c, noise {sigma:g}", partial(stochastic_collapse.quartic_mean_square, zeta=noise), fine)
+        )
     courses: list[Line] = []
     for v in (0.9, 0.3):
         mode, name = at("modes", label_noise=strongest, value=v), f"s = {v:g}"

@@ -18,6 +18,7 @@ from phasescope.studies.transfer_phase_diagram.settings import (
     SOURCE_NOISE,
     TransferSettings,
 )
+from phasescope.theory import linear_transfer
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
@@ -66,7 +67,7 @@ def loses_at(d: int, angle: float, noise: float, between: tuple[float, float]) -
 
     def won(gamma: float) -> float:
         n = round(gamma * d)
-        return theory.scratch_risk(n, d, noise) - theory.linear_transfer_risk(n, angle, noise)
+        return linear_transfer.scratch_risk(n, d, noise) - linear_transfer.linear_transfer_risk(n, angle, noise)
 
     (low, high), (first, last) = between, map(won, between)
     return low + (high - low) * first / (first - last)
@@ -98,8 +99,8 @@ def break_even(name: str) -> Measure:
 
 def _risks(s: TransferSettings) -> Sequence[Claim]:
     d, cell = s.dimension, at("diagram", gamma=0.5, noise=LOW_NOISE, angle=HALF)
-    scratch = theory.scratch_risk(round(0.5 * d), d, LOW_NOISE)
-    linear = theory.linear_transfer_risk(round(0.5 * d), HALF, LOW_NOISE)
+    scratch = linear_transfer.scratch_risk(round(0.5 * d), d, LOW_NOISE)
+    linear = linear_transfer.linear_transfer_risk(round(0.5 * d), HALF, LOW_NOISE)
     return (
         Claim("scratch-risk",
             f"From half a sample per dimension the minimum-norm solution has the risk {scratch:.4f}",
@@ -118,7 +119,7 @@ def _risks(s: TransferSettings) -> Sequence[Claim]:
 
 
 def _signs(s: TransferSettings) -> Sequence[Claim]:
-    limit = theory.negative_transfer(HALF, LOW_NOISE)[0][0]
+    limit = linear_transfer.negative_transfer(HALF, LOW_NOISE)[0][0]
     first = loses_at(s.dimension, HALF, LOW_NOISE, (0.5, 0.6))
     loses = gain("linear").map(partial(root, along="gamma"), "gamma at which {} falls through zero")
 
@@ -156,9 +157,9 @@ def _signs(s: TransferSettings) -> Sequence[Claim]:
 
 def _fine_tuning(s: TransferSettings) -> Sequence[Claim]:
     """What drawn samples make of formulas for fine-tuning: nothing learns here, so these are identities."""
-    moved = float(np.degrees(theory.break_even_angle(0.5, HIGH_NOISE)))
+    moved = float(np.degrees(linear_transfer.break_even_angle(0.5, HIGH_NOISE)))
     calm, noisy = at("diagram", gamma=0.5, noise=LOW_NOISE), at("diagram", gamma=0.5, noise=HIGH_NOISE)
-    printed = law("printed formula", theory.fine_tuning_transferability, "gamma", "angle")
+    printed = law("printed formula", linear_transfer.fine_tuning_transferability, "gamma", "angle")
     nine = at("diagram", noise=HIGH_NOISE, gamma=BELOW, angle=ANGLES)
     two_degrees = "four standard errors of the mean of 300 draws"
     return (
@@ -282,7 +283,7 @@ def _probes(s: TransferSettings) -> Sequence[Claim]:
 
 def _sources(s: TransferSettings) -> Sequence[Claim]:
     """Formulas for fine-tuning from a source of finite data: solutions on drawn samples, so identities."""
-    perfect = law("formula for a perfect source", partial(theory.fine_tuning_transferability, 0.5), "angle")
+    perfect = law("formula for a perfect source", partial(linear_transfer.fine_tuning_transferability, 0.5), "angle")
 
     def claim(name: str, gamma: float, words: str) -> Claim:
         def formula(angle: float) -> float:

@@ -157,7 +157,7 @@ def _exponents(s: TransformerSignalSettings) -> Sequence[Claim]:
             f"Near collapse 1 - rho grows by lambda_a per block, skip {skip!r} (deviation in the worst of five "
             f"settings; each seed a mean over {s.draws} networks)",
             DERIVED(derived="theory.transformer_signal.angle_exponent", tolerance=PILOT),
-            off_formula("angle", theory.angle_exponent, skip, f"lambda_a of the skip {skip}")(
+            off_formula("angle", theory.transformer_signal.angle_exponent, skip, f"lambda_a of the skip {skip}")(
                 at("exponents", skip=skip)),
             at_most(0.03), Control("networks of the other skip connection", at("exponents", skip=OTHER[skip])),
             unit="1/block", range=POSITIVE)
@@ -200,8 +200,10 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
 
         @partial(Measure, words=f"fraction of places with the sign of lambda_a of the skip {skip}")
         def read(cell: xr.Dataset) -> xr.DataArray:
-            exact = plane(theory.angle_exponent, s.alphas, s.sigmas, skip=skip)
-            right = ((cell.growth > 0) == (exact > 0)).where(cell.growth.notnull() & (abs(exact) > UNSURE))
+            exact = plane(theory.transformer_signal.angle_exponent, s.alphas, s.sigmas, skip=skip)
+            right: xr.DataArray = ((cell.growth > 0) == (exact > 0)).where(
+                cell.growth.notnull() & (abs(exact) > UNSURE)
+            )
             return right.mean(("alpha", "sigma_w"))
 
         return read
@@ -211,7 +213,7 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
             f"At strengths of {s.weak_alpha:g} the edge of chaos is where the formula says, skip {skip!r} (each seed a "
             f"mean over {s.weak_draws} networks)",
             DERIVED(derived="theory.transformer_signal.edge_of_chaos",
-                value=f"{weak_edge(s, skip):.3f}, and {theory.weak_edge_of_chaos():.3f} at strengths of 0",
+                value=f"{weak_edge(s, skip):.3f}, and {theory.transformer_signal.weak_edge_of_chaos():.3f} at strengths of 0",
                 tolerance="about what the strength moves the edge by"),
             STRAIGHT_EDGE(at("weak", skip=skip, sigma_w=s.weak_sigmas)), near(round(weak_edge(s, skip), 3), 0.1),
             Control(f"strengths of {strongest:g}: were the edge the same for all",

@@ -25,9 +25,9 @@ from phasescope.studies.transformer_signal.predictions import (
 )
 from phasescope.studies.transformer_signal.runs import STRENGTHS
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.theory import transformer_signal
 from phasescope.theory.transformer_signal import (
     TransformerBlock,
-    angle_exponent,
     collapsed_size,
     edge_of_chaos,
     token_trajectory,
@@ -96,7 +96,12 @@ def _chaos(data: Data, s: TransformerSignalSettings) -> Curves:
     for start in map(float, data["settled"].start.values):
         networks = at("settled", sigma_w=s.settled_sigma, start=start)
         shown += lines(data, {f"networks from {start:g}": (RHO, networks)}, layers)
-        shown.append(_map(f"map from {start:g}", theory.token_trajectory(block, size, start * size, s.settled_depth)))
+        shown.append(
+            _map(
+                f"map from {start:g}",
+                transformer_signal.token_trajectory(block, size, start * size, s.settled_depth),
+            )
+        )
     rival = {f"sigma_w = {RIVAL_SIGMA:g} from 0.5": (RHO, at("settled", sigma_w=RIVAL_SIGMA, start=0.5))}
     shown += lines(data, rival, layers, role="control")
     rho = Axis("correlation rho of tokens", limits=(0.4, 1.01))
@@ -115,7 +120,9 @@ def _exponents(data: Data, s: TransformerSignalSettings) -> Figure:
     panels = []
     for skip in OTHER:
         blocks, cell = [block_at(name, skip) for name in STRENGTHS], at("exponents", skip=skip)
-        compared: dict[str, tuple[Formula, Measure]] = {"angle": (theory.angle_exponent, value("growth", mode="angle"))}
+        compared: dict[str, tuple[Formula, Measure]] = {
+            "angle": (transformer_signal.angle_exponent, value("growth", mode="angle"))
+        }
         for mode, formula in gradient_formulas(s.depth).items():
             compared[f"gradient, {mode}"] = formula, value("growth", mode=mode)
         shown = [

@@ -85,12 +85,14 @@ def placed(s: TransformerSignalSettings, sample: str, place: str, seed: int) -> 
     """Return alpha and sigma_w of one of the two trained networks of a seed, drawn evenly; "ordered": lambda_a < 0."""
     draw, (low, high) = streams(seed)(f"place {sample} {place}"), s.train_sigmas
     if sample == "ordered":
-        high = min(high, theory.weak_edge_of_chaos())  # stronger ones have their edge of chaos further up
+        high = min(
+            high, theory.transformer_signal.weak_edge_of_chaos()
+        )  # stronger ones have their edge of chaos further up
     return float(draw.uniform(*s.train_alphas)), float(draw.uniform(low, high))
 
 
 @cache
 def exponents_at(alpha: float, sigma_w: float) -> tuple[float, float]:
     """Return lambda_a and lambda_g, the gradient's token mean, of a trained network as it begins."""
-    block = theory.TransformerBlock(alpha, alpha, sigma_w)
-    return theory.angle_exponent(block), theory.mean_gradient_exponent(block)
+    block = theory.transformer_signal.TransformerBlock(alpha, alpha, sigma_w)
+    return theory.transformer_signal.angle_exponent(block), theory.transformer_signal.mean_gradient_exponent(block)

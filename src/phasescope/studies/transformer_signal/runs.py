@@ -70,12 +70,12 @@ def _network(numbers: Mapping[str, Any], depth: int) -> SignalTransformer:
     return net.double().requires_grad_(False)
 
 
-def kept_size(block: theory.TransformerBlock) -> float:
+def kept_size(block: transformer_signal.TransformerBlock) -> float:
     """Return the size q that collapsed tokens have at the end of each block, so that a gradient's growth has no edge.
 
     A skip that resets makes it 1 before each sub-block, and 1 + alpha_M^2 F(1) after the last one.
     """
-    return 1 + block.mlp**2 * block.power if block.skip == "reset" else theory.collapsed_size(block)
+    return 1 + block.mlp**2 * block.power if block.skip == "reset" else transformer_signal.collapsed_size(block)
 
 
 def _start(numbers: Mapping[str, Any], generator: np.random.Generator) -> Tensor:
@@ -121,7 +121,7 @@ def backpropagate(member: Member, generators: Generators) -> Mapping[str, Any]:
 def _scaled(net: SignalTransformer, numbers: Mapping[str, Any]) -> SignalTransformer:
     """Give a network that is drawn the strengths and the hidden scale of a setting; to draw it anew costs more."""
     for block in net.blocks:
-        block.widen.mul_(numbers["sigma_w"] / net.numbers["sigma_w"])  # type: ignore[operator, union-attr]
+        block.widen.mul_(numbers["sigma_w"] / net.numbers["sigma_w"])  # type: ignore[operator]
     net.with_knobs({name: numbers[name] for name in ("alpha_A", "alpha_M", "sigma_w")})
     return net
 
