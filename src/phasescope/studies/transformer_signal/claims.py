@@ -213,7 +213,8 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
             f"At strengths of {s.weak_alpha:g} the edge of chaos is where the formula says, skip {skip!r} (each seed a "
             f"mean over {s.weak_draws} networks)",
             DERIVED(derived="theory.transformer_signal.edge_of_chaos",
-                value=f"{weak_edge(s, skip):.3f}, and {theory.transformer_signal.weak_edge_of_chaos():.3f} at strengths of 0",
+                value=f"{weak_edge(s, skip):.3f}, and "
+                f"{theory.transformer_signal.weak_edge_of_chaos():.3f} at strengths of 0",
                 tolerance="about what the strength moves the edge by"),
             STRAIGHT_EDGE(at("weak", skip=skip, sigma_w=s.weak_sigmas)), near(round(weak_edge(s, skip), 3), 0.1),
             Control(f"strengths of {strongest:g}: were the edge the same for all",
