@@ -120,8 +120,8 @@ def _free(s: ManifoldSettings) -> Sequence[Claim]:
         Claim("free-flow",
             "Free embeddings follow the tanh law: dq/dt = sqrt(n/P) (1 - q^2) for the fraction q of the bound (largest "
             "deviation)",
-            Source(derived="theory.manifold_capacity.free_percent_error: exact for a fixed sum of squared norms, a bound "
-                "for unit rows",
+            Source(derived="theory.manifold_capacity.free_percent_error: exact for a fixed sum of squared norms, a "
+                "bound for unit rows",
                 tolerance="a thirtieth of the largest error there is to follow"),
             most(off(True), [at("free", dimension=n) for n in s.free_dimensions]), at_most(0.005),
             Control("the law with one pace at all sizes, without sqrt(n/P)", off(False)), range=SHARE),
