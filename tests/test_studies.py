@@ -111,7 +111,9 @@ BROKEN: dict[str, Callable[[], ps.Study]] = {
     "the grid has lr at": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(ps.at("true", lr=1)), TRUE)]),
     "is constant, whatever": lambda: controlled(lambda data: np.ones(data["true"].sizes["seed"])),
     "is a function of the effect": lambda: controlled((1 - ACCURACY * ACCURACY / 3)(TRUE)),
-    "hardly varies": lambda: controlled((ACCURACY / 1000)(NOISE)),
+    "hardly varies": lambda: replace(
+        STUDY, claims=lambda s: [replace(claim("x", LEARNT, (ACCURACY / 1000)(NOISE)), range=(0, 1))]
+    ),
     "whenever the effect is inside": lambda: controlled(
         0.9 * ACCURACY(SLOW) / ps.measures.most(ACCURACY, [TRUE, NOISE]),
         0.9 * ACCURACY(TRUE) / ps.measures.most(ACCURACY, [SLOW, NOISE]),

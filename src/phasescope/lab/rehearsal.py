@@ -103,7 +103,8 @@ def made_up(
     """Return made-up data of the shape that experiments will leave: random numbers, from 0.1 to 0.9 unless ``scaled``.
 
     ``planned`` is what each experiment planned, ``length`` that of an axis of which nobody knows it. ``scaled`` numbers
-    are powers of uniform ones, times a size of each reading's own from 1/100 to 100, so that they come to lie anywhere.
+    are powers of uniform ones, less 0.3 for half of the readings, times a size of each one's own from 1/100 to 100, so
+    that they come to lie anywhere.
     """
     parts = {}
     for i, (name, e) in enumerate(experiments.items()):
@@ -153,6 +154,6 @@ class _Maker:
             if not self.scaled:
                 return self.draw.uniform(0.1, 0.9, shape)
             power, size = self.draw.uniform(0.2, 5), 10 ** self.draw.uniform(-2, 2)
-            found: Array = size * self.draw.uniform(size=shape) ** power
+            found: Array = size * (self.draw.uniform(size=shape) ** power - self.draw.choice([0, 0.3]))
             return found
         return np.broadcast_to(np.float64(0.5), shape)

@@ -23,7 +23,7 @@ TIMES, SEEDS = 8, 16  # made-up data sets, and their seeds
 ENOUGH = 30  # seeds of them that a finding rests on
 LENGTH = 40  # of an axis of which nobody knows the length
 FUNCTION = 0.999  # of a rank correlation between control and effect
-STILL = 0.1  # of the effect's spread: a control that moves less hardly moves
+STILL, NARROW = 0.1, 0.02  # of the effect's spread, and of its range: a control that moves less hardly moves
 
 Samples = np.ndarray[Any, np.dtype[Any]]
 
@@ -80,7 +80,8 @@ def _why(claim: Claim, plain: Sequence[tuple[Samples, Samples]], scaled: Sequenc
         return "is constant, whatever the data are"
     if _function(effect[known], control[known]):
         return "is a function of the effect"
-    if plain and all(_spread(c) < STILL * _spread(e) for e, c in plain):  # there all readings are of one size
+    room = NARROW * (claim.range[1] - claim.range[0])  # a mean over shuffles moves little, and around a known number
+    if plain and np.isfinite(room) and all(_spread(c) < min(STILL * _spread(e), room) for e, c in plain):
         return "hardly varies, whatever the data are"
     ends = claim.expected.low, claim.expected.high
     inside, shown = ((ends[0] <= x) & (x <= ends[1]) for x in (effect[known], control[known]))
