@@ -110,7 +110,7 @@ BROKEN: dict[str, Callable[[], ps.Study]] = {
     "no such experiment": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(ps.at("tru")), TRUE)]),
     "the grid has lr at": lambda: replace(STUDY, claims=lambda s: [claim("x", ACCURACY(ps.at("true", lr=1)), TRUE)]),
     "is constant, whatever": lambda: controlled(lambda data: np.ones(data["true"].sizes["seed"])),
-    "is a function of the effect": lambda: controlled((1 - ACCURACY * ACCURACY / 3)(TRUE)),
+    "is a function of the effect": lambda: controlled((1 - ACCURACY / 3)(TRUE)),
     "hardly varies": lambda: replace(
         STUDY, claims=lambda s: [replace(claim("x", LEARNT, (ACCURACY / 1000)(NOISE)), range=(0, 1))]
     ),
