@@ -18,7 +18,7 @@ from phasescope.lab.measures import at, end
 from phasescope.report.figures import render
 from phasescope.studies.corrupted_labels.experiments import phase
 from phasescope.studies.corrupted_labels.neurons import between, memorizing, pruned, waves
-from phasescope.studies.corrupted_labels.rows import ROWS, neurons_at_end, phases, truth_level
+from phasescope.studies.corrupted_labels.rows import ROWS, neurons_at_end, phases, truth_level, truth_tolerance
 from phasescope.studies.corrupted_labels.settings import SCALES, CorruptedLabelsSettings
 from phasescope.testing import check_results
 from phasescope.theory import label_corruption
@@ -44,7 +44,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.mark.parametrize("scale", SCALES)
 def test_settings_are_consistent(scale: str) -> None:
     s = SCALES[scale]
-    assert (s.p, s.width, s.train_fraction, s.corruption) in ROWS, "numbers are known at the sizes of both scales"
+    known = (s.p, s.width, s.train_fraction, s.corruption) in ROWS
+    assert known == (scale == "paper"), "the authors print numbers at their own size alone"
     assert s.low < s.middle < s.train_fraction
     assert 0 < s.partial < s.full < s.forget
     assert label_corruption.has_partial_inversion(s.corruption)
@@ -102,19 +103,24 @@ def test_other_batches_see_as_many_samples_at_the_papers_rate() -> None:
         assert abs(recipe.lr - 0.01 * (size / 256) ** 0.5) < 1e-12
 
 
-def test_at_sizes_of_which_nothing_is_known_no_numbers_are_expected(results: Any) -> None:
-    known = {claim.id for claim in STUDY.claims(SCALES["pocket"])}
-    here = {claim.id for claim in STUDY.claims(results.settings)}
-    assert known - here == {
-        "coexistence-train", "coexistence-test", "partial-inversion-train", "participation-coexistence",
-        "participation-partial", "participation-full", "prune-highest-10-percent", "prune-highest-20-percent",
-    }  # fmt: skip
+def test_what_the_authors_print_is_expected_at_their_size_alone(results: Any) -> None:
+    whole = CorruptedLabelsSettings(**{**SCALES["paper"].model_dump(), "corruption": 0.3})
+    for scale in (SCALES["pocket"], results.settings, whole):
+        assert not {"coexistence-train", "coexistence-test"} & {claim.id for claim in STUDY.claims(scale)}
+    assert {"coexistence-train", "coexistence-test"} <= {claim.id for claim in STUDY.claims(SCALES["paper"])}
+
+
+def test_the_tolerance_of_the_truth_is_four_deviations_of_the_labels_that_are_right_by_accident() -> None:
+    s = CorruptedLabelsSettings(p=31, train_fraction=0.5, corruption=0.4)
+    drawn = round(0.5 * 31**2) * 0.4
+    right = streams(0)("labels").binomial(drawn, 1 / 31, 20_000) / round(0.5 * 31**2)
+    assert truth_tolerance(s) == pytest.approx(4 * right.std(), rel=0.03)
 
 
 def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None:
     claims = STUDY.claims(results.settings)
     broken = [replace(claim, control=Control("the effect itself", claim.effect)) for claim in claims]
-    assert all(verdict["verdict"] != "holds" for verdict in judge(broken, results.data, streams(0)).to_json())
+    assert all(verdict["verdict"] != "holds" for verdict in judge(broken, results.data).to_json())
 
 
 def test_readings_come_from_the_run_that_they_name(results: Any) -> None:

@@ -2,7 +2,8 @@
 
 A two-layer quadratic network learns (n + m) mod p from a fraction of the table, where a share xi of the training labels
 is drawn again at random. It may memorize the wrong labels, understand the rule and correct them, or do both at once,
-with different neurons: a neuron's participation ratio in Fourier space says which it is, and pruning proves it.
+with different neurons: a neuron's inverse participation ratio in Fourier space says which it is, and
+pruning proves it.
 
 The plain parametrization of the paper's App. A, AdamW with learning rate 0.01 and betas (0.9, 0.98), full batch, mean
 squared error. Pocket scale is p = 59, width 300, 0.7 of the table, xi = 0.3; the paper's is p = 97, width 500, 0.5,
@@ -34,9 +35,8 @@ STUDY = Study(
     claims=claims.claims,
     figures=figures.figures,
     notes=(
-        "Expected numbers are the authors' where they print them, else those of an independent reproduction at the "
-        "same size, with its tolerances; where there are neither, the bounds of the paper's Table 2. 'Derived here' "
-        "marks what is not the paper's."
+        "Expected are the bounds of the paper's Table 2, what theory derives, and at the paper's size what the "
+        "authors' notebook prints; where none of these says a number, it is ours or our pilot's, and its source says so."
     ),
     mapped=experiments.mapped,
     orders=experiments.ORDERS,

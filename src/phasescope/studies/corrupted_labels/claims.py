@@ -1,7 +1,4 @@
-"""The claims of the study ``corrupted-labels``: each a measure at a cell, an expectation fixed here, and a control.
-
-Bounds come from the paper's Table 2, numbers from ``rows``, where they stand with their sources.
-"""
+"""The claims of the study ``corrupted-labels``: each a measure at a cell, an expectation fixed here, and a control."""
 
 from __future__ import annotations
 
@@ -12,18 +9,31 @@ import numpy as np
 import xarray as xr
 
 from phasescope.ensemble import last
-from phasescope.lab.measures import Measure, at, at_least, at_most, end, highest, mean, near
+from phasescope.lab.measures import Measure, at, at_least, at_most, between, end, highest, mean, near
 from phasescope.lab.readings import crossing, value_at
 from phasescope.studies.corrupted_labels.neurons import neurons
-from phasescope.studies.corrupted_labels.rows import DOSHI, deeper, known_row, phases, truth_level
+from phasescope.studies.corrupted_labels.rows import (
+    DIFFERENCE,
+    NOTEBOOK,
+    POSITIVE,
+    ROWS,
+    UNIT,
+    deeper,
+    paper,
+    phases,
+    truth_level,
+    truth_tolerance,
+)
 from phasescope.studies.corrupted_labels.settings import CorruptedLabelsSettings
 from phasescope.theory import chance
-from phasescope.theory.label_corruption import HIGH_ACCURACY, zero_function_loss
-from phasescope.verdict import Claim, Control
+from phasescope.theory.label_corruption import HIGH_ACCURACY, SLACK, zero_function_loss
+from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
 TRAIN, TEST = end("train_accuracy"), end("test_accuracy")
 GIVEN, TRUE = end("corrupted_accuracy"), end("corrected_accuracy")  # wrong labels: answered as given, or as true
+TRUTH = "theory.label_corruption.full_inversion_accuracy"
+TABLE = "the bounds of Table 2"
 
 
 def claims(s: CorruptedLabelsSettings) -> Sequence[Claim]:
@@ -38,117 +48,127 @@ def _both(cell: xr.Dataset) -> Array:
 
 
 def _accuracies(s: CorruptedLabelsSettings) -> Sequence[Claim]:
-    cells, known = phases(s), known_row(s)
-    few = Control(f"the same networks trained on {s.low:g} of the table", at("memorizing"))
-    no_decay = Control("no weight decay", cells["coexistence"])
+    cells = phases(s)
+    no_decay, some = Control("no weight decay", cells["coexistence"]), f"weight decay {s.partial:g}"
     return (
         Claim("coexistence",
             "Without weight decay a network memorizes wrong labels and understands the rule: training and test "
-            "accuracy (the lower one) are 90 % or more", f"{DOSHI}, Sec. 2, Fig. 1a; bound of Table 2; claim 2.1",
-            _both(cells["coexistence"]), at_least(0.9), few),
+            "accuracy (the lower one) are 90 % or more",
+            paper("Sec. 2, Fig. 1a, Table 2", value="90 % or more", tolerance=TABLE),
+            _both(cells["coexistence"]), at_least(HIGH_ACCURACY),
+            Control(f"the same networks trained on {s.low:g} of the table", at("memorizing")), range=UNIT),
         Claim("coexistence-memorizes",
             "Without weight decay most corrupted samples are answered with the wrong label that they were given",
-            f"{DOSHI}, Sec. 2.1, Fig. 6; bound of Table 2; claim 2.1", GIVEN(cells["coexistence"]), at_least(0.9),
-            Control(f"weight decay {s.full:g}", cells["full"])),
+            paper("Sec. 2.1, Fig. 6", ours="nine in ten", tolerance="as Table 2 bounds training accuracy"),
+            GIVEN(cells["coexistence"]), at_least(0.9), Control(some, cells["partial"]), range=UNIT),
         Claim("partial-inversion",
             f"With weight decay {s.partial:g} the rule is answered everywhere, though training accuracy is lower: test "
-            "accuracy", f"{DOSHI}, Sec. 2, Fig. 1b; claim 2.2", TEST(cells["partial"]), at_least(0.999), few),
+            "accuracy", paper("Sec. 2, Fig. 1b", value="100 %", tolerance="one test sample in a thousand"),
+            TEST(cells["partial"]), at_least(0.999), no_decay, range=UNIT),
+        Claim("partial-inversion-train", "and training accuracy is below 90 %, and above what the truth alone leaves",
+            paper("Table 2", value="90 % and 105 % - xi", tolerance=TABLE),
+            TRAIN(cells["partial"]), between(1 + SLACK - s.corruption, HIGH_ACCURACY), no_decay, range=UNIT),
         Claim("full-inversion",
             f"With weight decay {s.full:g} every corrupted sample is answered with its true label",
-            f"{DOSHI}, Sec. 2, Fig. 1c; claim 2.3", TRUE(cells["full"]), at_least(0.97), no_decay),
+            paper("Sec. 2, Fig. 1c", value="all", tolerance="three in a hundred"),
+            TRUE(cells["full"]), at_least(0.97), Control(some, cells["partial"]), range=UNIT),
         Claim("full-inversion-train",
             "Then training accuracy is 1 - xi (1 - 1/p), what the accidentally right labels leave (distance from it)",
-            f"{DOSHI}, Sec. 2 (who write 1 - xi), Fig. 1c; claim 2.3", (TRAIN - truth_level(s))(cells["full"]),
-            near(0.0, known.full_tolerance if known else 0.01), no_decay),
+            paper("Sec. 2 (1 - xi), Fig. 1c", derived=TRUTH,
+                tolerance="four deviations of the number of labels that are right by accident"),
+            (TRAIN - truth_level(s))(cells["full"]), near(0.0, truth_tolerance(s)), Control(some, cells["partial"]),
+            range=DIFFERENCE),
     )  # fmt: skip
 
 
 def _numbers(s: CorruptedLabelsSettings) -> Sequence[Claim]:
-    cells, found = phases(s), known_row(s)
+    """What the authors' notebook prints, at its size."""
+    cells, found = phases(s), ROWS.get((s.p, s.width, s.train_fraction, s.corruption))
     if found is None:
         return ()
-    source = f"{DOSHI}, Fig. 1; number of the authors' notebook or of a reproduction at this size"
+
+    def printed(value: str) -> Source:
+        return Source(code=NOTEBOOK, value=value, tolerance="other splits of the table, and rounding", checked=True)
+
+    train, test = found
     return (
-        Claim("coexistence-train", "Training accuracy without weight decay", f"{source}; claim 2.1",
-            TRAIN(cells["coexistence"]), found.train, Control(f"weight decay {s.partial:g}", cells["partial"])),
-        Claim("coexistence-test", "Test accuracy without weight decay", f"{source}; claim 2.1",
-            TEST(cells["coexistence"]), found.test, Control(f"trained on {s.low:g} of the table", at("memorizing"))),
-        Claim("partial-inversion-train", f"Training accuracy with weight decay {s.partial:g}", f"{source}; claim 2.2",
-            TRAIN(cells["partial"]), found.partial, Control("no weight decay", cells["coexistence"])),
+        Claim("coexistence-train", "Training accuracy without weight decay", printed("0.9783 on one split"),
+            TRAIN(cells["coexistence"]), train, Control(f"weight decay {s.partial:g}", cells["partial"]), range=UNIT),
+        Claim("coexistence-test", "Test accuracy without weight decay", printed("0.9830 on one split"),
+            TEST(cells["coexistence"]), test, Control(f"weight decay {s.partial:g}", cells["partial"]), range=UNIT),
     )  # fmt: skip
 
 
 def _logits(s: CorruptedLabelsSettings) -> Sequence[Claim]:
-    cells, gap = phases(s), end("given_logit") - end("true_logit")
+    cells, given, true = phases(s), end("given_logit"), end("true_logit")
+    some = Control(f"weight decay {s.partial:g}", cells["partial"])
     return (
         Claim("logits-memorized",
             "Without weight decay the logit of a given wrong label exceeds that of the true one (by 0.2 of the target)",
-            f"{DOSHI}, App. K, Fig. 23a; the margin is ours", gap(cells["coexistence"]), at_least(0.2),
-            Control(f"weight decay {s.full:g}", cells["full"]), unit="logit"),
+            paper("App. K, Fig. 23a", ours="by 0.2", tolerance="the smallest difference that matters for targets of 1"),
+            (given - true)(cells["coexistence"]), at_least(0.2), some, unit="logit"),
         Claim("logits-corrected",
-            f"With weight decay {s.full:g} the true label's logit exceeds that of the given one (by 0.2 of the target)",
-            f"{DOSHI}, App. K, Fig. 23c; the margin is ours", gap(cells["full"]), at_most(-0.2),
-            Control("no weight decay", cells["coexistence"]), unit="logit"),
+            f"With weight decay {s.full:g} the given label's logit is half of the true one's or less (the ratio)",
+            paper("App. K, Fig. 23c", ours="half", tolerance="relative, for weight decay shrinks all logits"),
+            (given / true)(cells["full"]), at_most(0.5), some),
     )  # fmt: skip
-
-
-@partial(Measure, words=f"largest fall of a test_accuracy that had been {HIGH_ACCURACY:g}")
-def _forgotten(cell: xr.Dataset) -> xr.DataArray:
-    test = cell.test_accuracy
-    best = test.max("step")
-    fall: xr.DataArray = (best - last(test)).where(best >= HIGH_ACCURACY, 0.0)
-    return fall.max("weight_decay", skipna=False)
 
 
 def _forgetting(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     forgetting, distance = phases(s)["forgetting"], end("train_loss") - zero_function_loss(s.p)
+    best = highest("test_accuracy")
     return (
         Claim("forgetting-knew",
             f"With weight decay {s.forget:g} the rule is found first (best test accuracy on the way)",
-            f"{DOSHI}, App. E, Fig. 8a; claim 2.4", highest("test_accuracy")(forgetting), at_least(0.99),
-            Control("random labels", at("random", weight_decay=0.0))),
+            paper("App. E, Fig. 8a", ours="all but one in a hundred", tolerance="one in a hundred"),
+            best(forgetting), at_least(0.99), Control("random labels", at("random", weight_decay=0.0)), range=UNIT),
         Claim("forgetting",
             "and then everything is forgotten: the loss ends at 1/p, that of the function 0 (distance from it)",
-            f"{DOSHI}, App. E; the authors' notebook; claim 2.4", distance(forgetting), near(0.0, 1e-6),
-            Control("ReLU in place of the square", at("relu")), unit="loss"),
+            paper("App. E", derived="theory.label_corruption.zero_function_loss", tolerance="rounding of a loss"),
+            distance(forgetting), near(0.0, 1e-6), Control("ReLU in place of the square", at("relu")), unit="loss"),
         Claim("relu-remembers",
             f"ReLU networks do not forget under the same weight decay {s.forget:g} (test accuracy at the end)",
-            f"{DOSHI}, App. E and N; bound of Table 2; claim 2.4", TEST(at("relu")), at_least(0.9),
-            Control("the quadratic network", forgetting)),
-        Claim("cross-entropy-remembers",
-            f"Nor do quadratic networks that learn by cross-entropy, with weight decay {s.partial:g} or {s.forget:g}: "
-            "the fall of a test accuracy that had been 90 % or more",
-            f"{DOSHI}, App. M: no forgetting phase; the bound is ours; claim 2.4",
-            _forgotten(at("cross_entropy", weight_decay=(s.partial, s.forget))), at_most(0.1),
-            Control("mean squared error", at("forgetting", weight_decay=(s.forget,)))),
+            paper("App. E and N, Table 2", value="90 % or more", tolerance=TABLE),
+            TEST(at("relu")), at_least(HIGH_ACCURACY), Control("the quadratic network", forgetting), range=UNIT),
+        Claim("cross-entropy-narrow",
+            f"By cross-entropy the band of useful weight decays is narrower: with {s.forget:g} the rule is never found "
+            "(best test accuracy on the way)",
+            paper("App. M (no forgetting, a narrow band), Table 2", value="below 90 %", tolerance=TABLE),
+            best(at("cross_entropy", weight_decay=s.forget)), at_most(HIGH_ACCURACY),
+            Control("mean squared error, the same weight decay", forgetting), range=UNIT),
     )  # fmt: skip
+
+
+@partial(Measure, words="the lower of train_accuracy and 1 - test_accuracy at the end")
+def _memorized(cell: xr.Dataset) -> Array:
+    return np.asarray(np.minimum(last(cell.train_accuracy).values, 1 - last(cell.test_accuracy).values))
 
 
 def _boundary(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     cells, memorizing = phases(s), at("memorizing")
     enough = f"from {s.train_fraction:g} of the table"
     return (
-        Claim("memorization", f"From {s.low:g} of the table the network memorizes alone: test accuracy over chance",
-            f"{DOSHI}, Sec. 2, Fig. 3; bound as for grokking; claim 2.11",
-            (TEST / zero_function_loss(s.p))(memorizing), at_most(3.0), Control(enough, cells["coexistence"])),
-        Claim("memorization-train", "and every label, right or wrong, is learnt: training accuracy",
-            f"{DOSHI}, Sec. 2; bound of a reproduction; claim 2.11", TRAIN(memorizing), at_least(0.99),
-            Control(f"weight decay {s.full:g}, {enough}", cells["full"])),
-        Claim("memorization-noise", "without any waves: the mean participation ratio over that of noise",
-            f"{DOSHI}, Sec. 2.1 (hypothesis 2.1); bound ours, 10 % above a reproduction's excess; claim 2.11",
+        Claim("memorization",
+            f"From {s.low:g} of the table every label, right or wrong, is learnt, and nothing else: training accuracy "
+            "and 1 - test accuracy (the lower one)",
+            paper("Sec. 2, Fig. 3", ours="nine in ten", tolerance="as Table 2 bounds training accuracy"),
+            _memorized(memorizing), at_least(HIGH_ACCURACY), Control(enough, cells["coexistence"]), range=UNIT),
+        Claim("memorization-noise",
+            "without any waves: the mean inverse participation ratio over that of noise",
+            paper("Sec. 2.1 (hypothesis 2.1)", ours="within a fifth", tolerance="the smallest excess that matters"),
             (end("mean_participation") / chance.random_participation(s.p))(memorizing), at_most(1.2),
-            Control(enough, cells["coexistence"])),
+            Control(f"memorizing {s.middle:g} of the table", at("middle", weight_decay=0.0)), range=POSITIVE),
         Claim("decay-needs-less-data",
             f"Weight decay {s.partial:g} finds the rule from {s.middle:g} of the table, where without it there is none",
-            f"{DOSHI}, Sec. 3.1 (i), Fig. 3a; bound of Table 2; claim 2.11",
-            TEST(at("middle", weight_decay=s.partial)), at_least(0.9),
-            Control("no weight decay", at("middle", weight_decay=0.0))),
+            paper("Sec. 3.1 (i), Fig. 3a, Table 2", value="90 % or more", tolerance=TABLE),
+            TEST(at("middle", weight_decay=s.partial)), at_least(HIGH_ACCURACY),
+            Control("no weight decay", at("middle", weight_decay=0.0)), range=UNIT),
     )  # fmt: skip
 
 
 @partial(Measure, words="train_accuracy when test_accuracy is 0.9")
 def _on_arrival(cell: xr.Dataset) -> xr.DataArray:
-    return value_at(cell.train_accuracy, crossing(cell.test_accuracy, 0.9))
+    return value_at(cell.train_accuracy, crossing(cell.test_accuracy, HIGH_ACCURACY))
 
 
 def _stages(s: CorruptedLabelsSettings) -> Sequence[Claim]:
@@ -156,12 +176,15 @@ def _stages(s: CorruptedLabelsSettings) -> Sequence[Claim]:
     return (
         Claim("two-stages-first",
             f"With weight decay {s.full:g} the network first has both: when test accuracy reaches 90 %, training "
-            "accuracy is still 90 % or more", f"{DOSHI}, abstract and Fig. 1c; bound of Table 2; claim 2.12",
-            _on_arrival(cells["full"]), at_least(0.9), Control("the same networks at the end", TRAIN)),
+            "accuracy is still 90 % or more",
+            paper("abstract, Fig. 1c, Table 2", value="90 % or more", tolerance=TABLE),
+            _on_arrival(cells["full"]), at_least(HIGH_ACCURACY), Control("the same networks at the end", TRAIN),
+            range=UNIT),
         Claim("two-stages-then",
             "and then unlearns the wrong labels: training accuracy falls from its best by xi (1 - 1/p) less 0.05, or "
-            "more", f"{DOSHI}, abstract and Fig. 1c; slack of Table 2; claim 2.12", fall(cells["full"]),
-            at_least(1 - truth_level(s) - 0.05), Control("no weight decay", cells["coexistence"])),
+            "more", paper("abstract, Fig. 1c", derived=TRUTH, tolerance="the slack of Table 2"),
+            fall(cells["full"]), at_least(1 - truth_level(s) - SLACK),
+            Control(f"weight decay {s.partial:g}", cells["partial"]), range=UNIT),
     )  # fmt: skip
 
 
@@ -172,11 +195,14 @@ def _deeper(s: CorruptedLabelsSettings) -> Sequence[Claim]:
         return (
             Claim(f"{name}-understands",
                 f"A {words} too finds the rule behind wrong labels under weight decay {decay:g} (test accuracy)",
-                f"{DOSHI}, Sec. 2.2, Fig. {figure}; bound of Table 2", TEST(decayed), at_least(0.9), no_decay),
+                paper(f"Sec. 2.2, Fig. {figure}, Table 2", value="90 % or more", tolerance=TABLE),
+                TEST(decayed), at_least(HIGH_ACCURACY), no_decay, range=UNIT),
             Claim(f"{name}-waves",
-                "and its input weights become waves: their mean participation ratio over that of noise",
-                f"{DOSHI}, Sec. 2.2 (hypothesis 2.2), Fig. {figure}; the bound is ours", waves(decayed),
-                at_least(2.0), no_decay),
+                "and its input weights become waves: their mean inverse participation ratio over that of noise",
+                paper(f"Sec. 2.2 (hypothesis 2.2), Fig. {figure}", ours="twice",
+                    tolerance="the smallest excess that we would call waves"),
+                waves(decayed), at_least(2.0), Control("random labels, the same weight decay", at(f"{name}_noise")),
+                range=POSITIVE),
         )  # fmt: skip
 
     return tuple(claim for name, about in deeper(s).items() for claim in of(name, *about))

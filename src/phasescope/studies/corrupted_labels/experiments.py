@@ -82,6 +82,9 @@ def _controls(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
             "control: random labels", net, _task(s, corruption=1.0), _decays(s, 0.0, s.partial, s.full),
             _recipe(s, steps=s.decay_steps), ALONG, end,
         ),
+        "clean": Experiment(
+            "control: no wrong labels", net, _task(s, corruption=0.0), _decays(s, 0.0), _recipe(s), LEARNING, end
+        ),
         "relu": Experiment(
             "ReLU under strong weight decay", relu, _task(s), strong, _recipe(s, steps=s.other_steps), ALONG, end
         ),
@@ -114,6 +117,10 @@ def _regularized(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
             "dropout", PowerMLP(s.p, s.width), _task(s), drops, _recipe(s, steps=s.dropout_steps), ALONG,
             (participation,),
         ),
+        "noise_dropout": Experiment(
+            "control: dropout, random labels", PowerMLP(s.p, s.width), _task(s, corruption=1.0),
+            Grid({"dropout": (s.dropout,)}, seeds=s.seeds), _recipe(s, steps=s.dropout_steps), ALONG, (participation,),
+        ),
         "batch_norm": batched("mini-batches with batch normalization", normed, task, end),
         "batches": batched("mini-batches", plain, task, (participation,)),
         "noise_norm": batched("control: batch normalization, random labels", normed, noise, end),
@@ -122,20 +129,24 @@ def _regularized(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
 
 
 def _deeper(s: CorruptedLabelsSettings) -> dict[str, Experiment]:
-    def decayed(title: str, net: Any, p: int, decay: float, seeds: int, recipe: Recipe) -> Experiment:
-        task = addition(p, train_fraction=s.deep_fraction, corruption=s.deep_corruption)
-        grid = Grid({"weight_decay": (0.0, decay)}, seeds=seeds)
-        return Experiment(title, net, task, grid, recipe, (*LEARNING, *CORRUPTION), (embed_participation,))
+    def decayed(name: str, title: str, net: Any, p: int, decay: float, seeds: int, recipe: Recipe) -> None:
+        for key, words, corruption, decays in (
+            (name, title, s.deep_corruption, (0.0, decay)),
+            (f"{name}_noise", f"control: {title}, random labels", 1.0, (decay,)),
+        ):
+            task = addition(p, train_fraction=s.deep_fraction, corruption=corruption)
+            grid = Grid({"weight_decay": decays}, seeds=seeds)
+            found[key] = Experiment(words, net, task, grid, recipe, (*LEARNING, *CORRUPTION), (embed_participation,))
 
-    found = {}
+    found: dict[str, Experiment] = {}
     if s.deep_seeds:
-        found["deep"] = decayed(
-            "three-layer ReLU network", DeepMLP(s.deep_p, s.deep_width), s.deep_p, s.deep_decay, s.deep_seeds,
+        decayed(
+            "deep", "three-layer ReLU network", DeepMLP(s.deep_p, s.deep_width), s.deep_p, s.deep_decay, s.deep_seeds,
             _recipe(s, steps=s.deep_steps, lr=s.deep_rate),
         )  # fmt: skip
     if s.token_seeds:
-        found["tokens"] = decayed(
-            "one-layer transformer", OneLayerTransformer(s.token_p, s.token_width), s.token_p, s.token_decay,
+        decayed(
+            "tokens", "one-layer transformer", OneLayerTransformer(s.token_p, s.token_width), s.token_p, s.token_decay,
             s.token_seeds, _recipe(s, steps=s.token_steps, lr=s.token_rate),
         )  # fmt: skip
     return found
@@ -168,8 +179,10 @@ def inside(s: CorruptedLabelsSettings) -> dict[str, Inside]:
     exact, normed = (
         ExactMLP(p, w, modular_addition.addition_weights) for p, w in ((s.p, s.width), (s.norm_p, s.norm_width))
     )
-    names = ("plain", "decay", "forgetting", "memorizing", "middle", "random", "relu", "cross_entropy", "dropout")
-    found = {name: Inside(lambda member: exact) for name in (*names, *(f"diagram_{kind}" for kind in s.diagrams))}
+    names = ("plain", "decay", "forgetting", "memorizing", "middle", "random", "clean", "relu", "cross_entropy")
+    found = {
+        name: Inside(lambda member: exact) for name in (*names, "dropout", *(f"diagram_{kind}" for kind in s.diagrams))
+    }
     return {**found, **{name: Inside(lambda member: normed) for name in ("batch_norm", "batches", "noise_norm")}}
 
 

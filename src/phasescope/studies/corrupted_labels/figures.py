@@ -18,7 +18,7 @@ from phasescope.theory import chance
 from phasescope.theory.label_corruption import PHASES, corruption_phase, zero_function_loss
 from phasescope.vocabulary import Array
 
-RATIO = Axis("participation ratio", limits=(0, 1))
+RATIO = Axis("inverse participation ratio", limits=(0, 1))
 NAMES = {"coexistence": "coexistence", "partial": "partial inversion", "full": "full inversion"}
 ACCURACIES = {
     "training": "train_accuracy",
@@ -78,7 +78,7 @@ def _forgetting(data: Data, s: CorruptedLabelsSettings) -> Figure:
                 levels={"the function 0, 1/p": zero_function_loss(s.p)}),
             curves("what is left", data, Axis("norm of the weights", "log"), {"quadratic": ("weight_norm", square)}),
         ],
-        ("forgetting-knew", "forgetting", "relu-remembers", "cross-entropy-remembers"),
+        ("forgetting-knew", "forgetting", "relu-remembers", "cross-entropy-narrow"),
     )  # fmt: skip
 
 
@@ -90,8 +90,9 @@ def _neurons(data: Data, s: CorruptedLabelsSettings) -> Figure:
     ends = histogram("all neurons at the end", data, RATIO, participation, marks=noise)
     return Figure(
         "neurons", "Neurons become waves, or memorize",
-        "Participation ratio of each neuron in Fourier space: 1 for a single wave. Over training: the share of neurons "
-        "in each bin, all seeds.", [ends, *(_history(cell.of(data), title) for title, cell in _titled(s).items())],
+        "Inverse participation ratio of each neuron in Fourier space: 1 for a single wave. Over training: the fraction "
+        "of neurons in each bin, all seeds.",
+        [ends, *(_history(cell.of(data), title) for title, cell in _titled(s).items())],
         ("two-kinds-memorizing", "two-kinds-waves", "two-kinds-nothing-between", "decay-makes-waves"),
     )  # fmt: skip
 
@@ -102,7 +103,7 @@ def _history(found: xr.Dataset, title: str, bins: int = 25) -> HeatMap:
     counts = np.array([np.histogram(values[~np.isnan(values)], edges)[0] for values in ratio], dtype=np.float64)
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     steps = found.step.values[1:].astype(np.float64)
-    return HeatMap(title, STEP, RATIO, steps, (edges[1:] + edges[:-1]) / 2, shares.T, "share", limits=(0, 0.3))
+    return HeatMap(title, STEP, RATIO, steps, (edges[1:] + edges[:-1]) / 2, shares.T, "fraction", limits=(0, 0.3))
 
 
 def _pruning(data: Data, s: CorruptedLabelsSettings) -> Figure:
@@ -112,7 +113,7 @@ def _pruning(data: Data, s: CorruptedLabelsSettings) -> Figure:
         "random order": ("pruned_random", "control"),
     }
     labels = {"train": "training", "test": "test", "corrupted": "corrupted, as given", "uncorrupted": "uncorrupted"}
-    x = Axis("share of neurons taken out", limits=(0, 1))
+    x = Axis("fraction of neurons taken out", limits=(0, 1))
     panels = []
     for phase in ("coexistence", "partial"):
         cell = phases(s)[phase]
@@ -122,10 +123,10 @@ def _pruning(data: Data, s: CorruptedLabelsSettings) -> Figure:
             panels.append(Curves(f"{NAMES[phase]}: {words}", x, ACCURACY, lines(data, left, shares, role=role)))
     return Figure(
         "pruning", "Memory and rule live in different neurons",
-        "Neurons are taken out in the order of their participation ratio. Lowest first, memory goes and the rule "
-        f"stays; highest first, the rule goes and memory stays; in random order both go. {BANDS}", panels,
+        "Neurons are taken out in the order of their inverse participation ratio. Lowest first, memory goes and the "
+        f"rule stays; highest first, the rule goes and memory stays; in random order both go. {BANDS}", panels,
         ("prune-lowest-test", "prune-lowest-corrupted", "prune-lowest-train", "prune-highest-corrupted",
-         "prune-highest-test", "prune-random", "prune-partial"),
+         "prune-highest-test", "prune-partial"),
     )  # fmt: skip
 
 
@@ -162,14 +163,14 @@ def _norm(data: Data, s: CorruptedLabelsSettings) -> Figure:
     normed, noise = data["batch_norm"], data["noise_norm"]
     return Figure(
         "norm", f"Batch normalization turns memorizing neurons down, p = {s.norm_p}",
-        f"Mini-batches of {s.batch}. Right: median over neurons of like participation ratio, band from quartile to "
-        "quartile, all seeds.",
+        f"Mini-batches of {s.batch}. Right: median over neurons of like inverse participation ratio, band from "
+        "quartile to quartile, all seeds.",
         [histogram("neurons at the end", data, RATIO,
             {"with batch normalization": ("participation", at("batch_norm")),
              "without": ("participation", at("batches"))}),
          Curves("weights of batch normalization", RATIO, Axis("|γ| of the neuron"),
             [_scales("wrong labels", normed), _scales("random labels", noise, role="control")])],
-        ("norm-weights", "norm-keeps-neurons"),
+        ("norm-weights", "norm-keeps-neurons", "norm-ignores"),
     )  # fmt: skip
 
 

@@ -28,7 +28,7 @@ class CorruptedLabelsSettings(Settings):
 
     p: Annotated[int, Field(ge=5)] = 59
     width: Count = 300
-    seeds: Count = 8
+    seeds: Count = 12
     train_fraction: Share = 0.7
     corruption: Corruption = 0.3
     low: Share = 0.3
@@ -53,7 +53,7 @@ class CorruptedLabelsSettings(Settings):
     other_batches: tuple[Count, ...] = ()
     deep_p: Annotated[int, Field(ge=5)] = 31
     deep_width: Count = 150
-    deep_seeds: Annotated[int, Field(ge=0)] = 8
+    deep_seeds: Annotated[int, Field(ge=0)] = 12
     deep_fraction: Share = 0.8
     deep_corruption: Corruption = 0.15
     deep_decay: Decay = 10.0
@@ -73,13 +73,18 @@ class CorruptedLabelsSettings(Settings):
     diagram_seeds: Count = 1
     records: Annotated[int, Field(ge=5)] = 40
 
+    @property
+    def dropout(self) -> float:
+        """The middle one of the dropout rates, which corrects and does not yet confuse."""
+        return sorted(self.dropouts)[len(self.dropouts) // 2]
+
 
 SCALES = {
     "pocket": CorruptedLabelsSettings(),
     "paper": CorruptedLabelsSettings(
         p=97,
         width=500,
-        seeds=5,
+        seeds=12,
         train_fraction=0.5,
         corruption=0.35,
         low=0.2,
@@ -95,12 +100,12 @@ SCALES = {
         other_batches=(8, 32, 256),
         deep_p=97,
         deep_width=500,
-        deep_seeds=3,
+        deep_seeds=12,
         deep_corruption=0.2,
         deep_steps=5000,
         token_p=97,
         token_width=128,
-        token_seeds=3,
+        token_seeds=12,
         token_decay=10.0,
         token_rate=0.001,
         token_steps=3000,

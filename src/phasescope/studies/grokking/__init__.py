@@ -35,7 +35,7 @@ STUDY = Study(
     orders=experiments.ORDERS,
     inside=experiments.inside,
     notes=(
-        "The paper states neither learning rate nor width of its runs; the rate here is the reproductions' rule. "
-        "Where a claim's source says 'derived here' or 'reproduction', the number is not the paper's."
+        "The paper states neither learning rate nor width of its runs; the rate here is the rule of those who repeated "
+        "it. Where a claim's source says that the number is derived here, ours or our pilot's, it is not the paper's."
     ),
 )
