@@ -36,7 +36,7 @@ STUDY = Study(
     figures=figures.figures,
     notes=(
         "Expected are the bounds of the paper's Table 2, what theory derives, and at the paper's size what the "
-        "authors' notebook prints; where none of these says a number, it is ours or our pilot's, and its source says so."
+        "authors' notebook prints. Where none of these says a number, it is ours or our pilot's: its source says so."
     ),
     mapped=experiments.mapped,
     orders=experiments.ORDERS,
