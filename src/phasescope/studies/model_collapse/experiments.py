@@ -33,9 +33,9 @@ def _exact(s: CollapseSettings) -> dict[str, Simulation]:
         "linear": Simulation(
             "least squares fitted to its own labels",
             worlds.linear,
-            Grid({"policy": BOTH, "design": ("same", "fresh"), "variance": (1.0, 2.0, 4.0)}, seeds=s.seeds),
+            Grid({"policy": BOTH, "design": ("same", "fresh")}, seeds=s.seeds),
             error,
-            {"inputs": s.inputs, "samples": s.samples, "chains": s.chains, "fits": s.fits},
+            {"inputs": s.inputs, "samples": s.samples, "chains": s.chains, "fits": s.fits, "variance": 1.0},
             s.chains * s.fits * s.samples,
         ),
         "subsampled": Simulation(
@@ -68,6 +68,7 @@ def _models(s: CollapseSettings) -> dict[str, Simulation]:
             _quantities("nats per character", "loss"),
             {"rows": s.text_rows, "path": s.text, "text": models.text_hash(s.text), "fits": s.text_fits},
             s.text_rows * s.text_fits**2,
+            kind="trained",
         ),
         "images": Simulation(
             "a variational autoencoder on digits",
@@ -80,6 +81,7 @@ def _models(s: CollapseSettings) -> dict[str, Simulation]:
             ),
             {"steps": s.image_steps, "fits": s.image_fits},
             s.image_steps * s.image_fits,
+            kind="trained",
         ),
         "diffusion": Simulation(
             "a diffusion model on digits",
@@ -88,5 +90,6 @@ def _models(s: CollapseSettings) -> dict[str, Simulation]:
             _quantities("1", "loss", "variance"),
             {"steps": s.diffusion_steps, "fits": s.diffusion_fits},
             s.diffusion_steps * s.diffusion_fits,
+            kind="trained",
         ),
     }

@@ -31,9 +31,9 @@ def figures(data: Data, s: CollapseSettings) -> Sequence[Figure]:
 
 def _linear(data: Data, s: CollapseSettings) -> Figure:
     n = np.arange(1.0, s.fits + 1)
-    growth = value("error") / first_error(1.0, s.inputs, s.samples)
-    drawn = value("error") / first_error(1.0, s.inputs, s.subsamples)
-    linear = partial(at, "linear", variance=1.0)
+    growth = value("error") / theory.first_error(1.0, s.inputs, s.samples)
+    drawn = value("error") / theory.first_error(1.0, s.inputs, s.subsamples)
+    linear = partial(at, "linear")
     replaced = over(f"d = {s.inputs}, T = {s.samples}", data, FIT, n, Axis("error / first error"),
         {"replace, one design": (growth, linear(policy="replace", design="same")),
          "replace, fresh designs": (growth, linear(policy="replace", design="fresh"))},
@@ -100,7 +100,7 @@ def _models(data: Data, s: CollapseSettings) -> Figure:
         "models", "Models fed their own samples",
         "Fit 1 sees real data only. 'synthetic' keeps all samples but not the real data. Medians over seeds, bands "
         "from the least to the largest.", panels,
-        ("text-replaced", "text-order", "vae-collapses", "vae-keeps", "diffusion-replaced"),
+        ("text-replaced", "text-order", "vae-collapses", "vae-keeps", "vae-slower", "diffusion-replaced"),
     )  # fmt: skip
 
 
@@ -118,5 +118,5 @@ def _digits(data: Data, s: CollapseSettings) -> Figure:
         "digits", "What the autoencoder draws, fit by fit",
         "The same six latent places (rows) decoded by each fit (columns) of one chain, seed 0. If its samples replace "
         "the data, it soon draws one blurred digit everywhere; if they accumulate, this comes later.", panels,
-        ("vae-collapses", "vae-keeps"),
+        ("vae-collapses", "vae-keeps", "vae-slower"),
     )  # fmt: skip
