@@ -41,6 +41,6 @@ STUDY = Study(
         "The closed form of a(t), the flow of a wide network's function and the potential of a deep one are derived "
         "here. The hyperbolic entropy decides the end of a wide network exactly only where the data share singular "
         "vectors; the flow of the function is exact always. The paper's experiments on modular arithmetic are known "
-        "from its abstract alone: network, sizes and margins there are ours."
+        "from its abstract alone: network, sizes and tolerances there are ours."
     ),
 )

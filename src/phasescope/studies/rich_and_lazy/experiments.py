@@ -37,6 +37,7 @@ def _neuron(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
                 Quantity("fitted", "1", "time to 0.1 % of the loss", ("delta",)),
             ),
             {"deltas": DELTAS, "rate": s.rate, "times": s.times, "samples": s.neuron_samples},
+            kind="trained",
         ),
         "flow": Simulation(
             "the flow of one neuron",
@@ -56,7 +57,7 @@ def _neuron(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
             "data that do not see one direction",
             measure_rank_one,
             Grid({"problem": ("published", "random"), "delta": DELTAS}, seeds=s.seeds),
-            tuple(Quantity(name, "1", PAPER) for name in ("end", "closed", "opposite", "least")),
+            tuple(Quantity(name, "1", PAPER) for name in ("end", "closed", "nearest", "least")),
             {"horizon": 400.0},
         ),
     }
@@ -96,7 +97,7 @@ def _relu(s: RichLazySettings) -> dict[str, Experiment | Simulation]:
 
     def students(title: str, scales: Sequence[float], balances: Sequence[float], seeds: int) -> Simulation:
         grid = Grid({"scale": scales, "balance": balances}, seeds=seeds)
-        return Simulation(title, measure_relu, grid, quantities, fixed, work)
+        return Simulation(title, measure_relu, grid, quantities, fixed, work, kind="trained")
 
     corners = students("ReLU students in six cells", (SMALL, LARGE), (-1.0, 0.0, 1.0), 2 * s.seeds)
     diagram = students("ReLU students over scale and balance", s.all_scales, s.all_balances, s.map_seeds)

@@ -52,7 +52,7 @@ def _paths(data: Data, s: RichLazySettings) -> Figure:
             Curves("loss", time, Axis("loss / first loss", "log", (LOWEST, 2.0)), losses),
             Curves("change of the tangent kernel", time, Axis("kernel distance from the start"), kernels),
         ],
-        ("kernel-distance", "kernel-moves-less", "time-to-fit", "upstream-fits-sooner"),
+        ("kernel-distance", "kernel-moves-less", "time-to-fit"),
     )  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def _neuron(data: Data, s: RichLazySettings) -> Figure:
                  law("theory", lambda delta: rich_lazy.null_coordinate(BETA0, delta, null, solution), fine)],
             ),
         ],
-        ("kernel-distance", "time-to-fit", "upstream-fits-sooner", "published-ends", "null-coordinate"),
+        ("kernel-distance", "time-to-fit", "published-ends", "null-coordinate"),
     )  # fmt: skip
 
 

@@ -161,11 +161,28 @@ def foreseen(delta: float, times: Array) -> tuple[Array, Array]:
     return loss, 1 - cosine
 
 
-def fitting_time(delta: float, share: float = 1e-3) -> float:
-    """Return the time at which the exact flow has ``share`` of its loss left."""
+def fitting_time(delta: float, left: float = 1e-3) -> float:
+    """Return the time at which the exact flow has the fraction ``left`` of its loss left."""
 
     def above(time: float) -> float:
-        return float(foreseen(delta, np.array([time]))[0][0]) - share
+        return float(foreseen(delta, np.array([time]))[0][0]) - left
+
+    return float(brentq(above, 0.0, 60.0, xtol=1e-9))
+
+
+def frozen_time(delta: float, left: float = 1e-3) -> float:
+    """Return the time at which the fraction ``left`` of the loss would be left if the first kernel stayed.
+
+    The function's error then decays at the rates sqrt(delta^2 + 4 |beta|^2) along the first function, and half the sum
+    of it and delta across: ``theory.rich_lazy.function_flow`` with the metric of the start.
+    """
+    along = float(np.sqrt(delta**2 + 4 * (FIRST @ FIRST)))
+    error = FIRST - TARGET
+    parallel = (error @ FIRST) ** 2 / (FIRST @ FIRST) / (error @ error)
+
+    def above(time: float) -> float:
+        slow = np.exp(-(along + delta) * time)
+        return float(parallel * np.exp(-2 * along * time) + (1 - parallel) * slow) - left
 
     return float(brentq(above, 0.0, 60.0, xtol=1e-9))
 
@@ -209,6 +226,6 @@ def measure_rank_one(member: Member, generators: Generators) -> Found:
     return {
         "end": beta @ null,
         "closed": rich_lazy.null_coordinate(beta0, delta, null, solution),
-        "opposite": rich_lazy.null_coordinate(beta0, -delta, null, solution),
+        "nearest": beta0 @ null,  # where a network ends whose kernel stays
         "least": least,
     }

@@ -22,7 +22,7 @@ class RichLazySettings(Settings):
     The diagram has ``map_seeds`` students per cell; the six cells that claims look at have twice ``seeds``.
     """
 
-    seeds: Count = 12
+    seeds: Count = 16
     rate: Annotated[float, Field(gt=0, le=0.01)] = 0.001
     horizon: Positive = 20.0
     neuron_samples: Annotated[int, Field(ge=2)] = 10

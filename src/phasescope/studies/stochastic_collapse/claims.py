@@ -69,7 +69,7 @@ def _quartic() -> Sequence[Claim]:
         Claim("quartic-collapses",
             "Above the threshold, at zeta = 2, more than four in five walkers have x^2 < 1e-30 by time 100",
             Source(paper="Fig. 1", pilot="the same walk at zeta = 2 with 40,000 steps of 0.0025; its seeds were not "
-                "kept", value="a fraction of 0.88", tolerance="ours: a tenth below the pilot's"),
+                "recorded", value="a fraction of 0.88", tolerance="ours: a tenth below the pilot's"),
             collapsed(above), at_least(0.8), Control("zeta = 1.7, just below the threshold 1.732", just_below),
             unit=WALKERS, range=FRACTION),
     )  # fmt: skip
