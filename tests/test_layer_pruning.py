@@ -87,10 +87,26 @@ def test_training_learns_a_text() -> None:
 # -- the readings
 
 
+def skip_gap(model: SmallGPT, tokens: torch.Tensor, start: int, n: int, skipped: int) -> float:
+    """Return the largest difference of logits between a model without ``n`` layers, and with as many skipped."""
+
+    def through(_part: nn.Module, args: Any, keywords: Any, out: Any) -> Any:
+        return args[0]
+
+    stack = layers.stack_of(model)
+    handles = [stack.layers[i].register_forward_hook(through, with_kwargs=True) for i in range(skipped, skipped + n)]
+    with torch.no_grad():
+        there = model(tokens).logits
+        for handle in handles:
+            handle.remove()
+        return float((layers.without(model, start, n)(tokens).logits - there).abs().max())
+
+
 def test_skipping_is_removing() -> None:
+    """Step 3 of the paper's Sec. 3.2: the old input of the block goes into the layer after it, bit for bit."""
     model, ids = decoder(), some_tokens()
-    assert readings.skip_gap(model, ids, 2, 3, 2) == 0
-    assert readings.skip_gap(model, ids, 2, 3, 1) > 1e-3
+    assert skip_gap(model, ids, 2, 3, 2) == 0
+    assert skip_gap(model, ids, 2, 3, 1) > 1e-3
 
 
 def test_every_block_is_left_out() -> None:
@@ -116,6 +132,19 @@ def test_rank_correlation() -> None:
     a, b = np.array([0.1, 5.0, -3.0, 2.0]), np.array([1.0, 7.0, 9.0, 3.0])  # ranks 1 3 0 2 and 0 2 3 1
     assert readings.rank_correlation(a, b) == pytest.approx(1 - 6 * (1 + 1 + 9 + 1) / (4 * 15))
     assert readings.rank_correlation(a, np.exp(a)) == pytest.approx(1)
+    tied = np.array([1.0, 1.0, 2.0, 3.0])  # ranks 0.5 0.5 2 3, by hand
+    assert readings.rank_correlation(tied, np.arange(4.0)) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+
+
+def test_weights_drawn_anew_are_those_of_a_beginning() -> None:
+    model = decoder()
+    fresh = models.drawn_anew(model, streams(4))
+    layer = fresh.base_model.layers[2]  # type: ignore[union-attr, index]
+    assert layer.up.weight.std().item() == pytest.approx(0.02, rel=0.1) and not layer.up.bias.any()
+    assert (layer.norm_1.weight == 1).all() and not layer.norm_1.bias.any()
+    assert not torch.equal(layer.up.weight, model.base_model.layers[2].up.weight)  # type: ignore[union-attr]
+    again = models.drawn_anew(model, streams(4)).base_model.layers[2]  # type: ignore[union-attr, index]
+    assert torch.equal(again.up.weight, layer.up.weight)
 
 
 def test_no_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,7 +164,8 @@ def test_it_runs(tmp_path: Path) -> None:
     results = check_study(STUDY, tmp_path, settings=TINY)
     assert {f.id for f in results.figures()} == {"small-losses", "small-scatter", "small-distances", "small-geometry"}
     small = results["small"]
-    assert float(small.skip.max()) == 0 and small.loss.shape == (2, 3, 6)
+    assert small.untrained_loss.shape == (2, 6) and small.loss.shape == (2, 3, 6)
+    assert np.isfinite(small.untrained_loss).sum().item() == 2 * 5
 
 
 class Characters:
@@ -166,7 +196,8 @@ def test_the_real_half_runs(stand_in: None, tmp_path: Path) -> None:
     results = ps.run("layer-pruning", "smollm2", out=tmp_path / "run", counts=(1, 2, 15), **small)
     real = results["real"]
     assert float(real.healed.isel(healing=0).max()) < float(real.unhealed.max()) + 1
-    assert real.each.shape == (2, 29) and real.accuracy.shape == (2, 4)
+    assert real.each.shape == (2, 29) and real.accuracy.shape == (2, 4) and real.fresh.shape == real.distance.shape
+    assert {v.counts for v in results.verdicts} == {"draws of text"}
     nearest = int(real.start.sel(choice="nearest", count=2)[0])
     assert nearest == int(np.nanargmin(real.distance.sel(n=2)[0]))
     assert {f.id for f in results.figures()} == {"real-losses", "real-distances", "real-geometry"}
@@ -221,10 +252,11 @@ def test_a_model_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.Mon
 # -- what the claims reject
 
 
-def one_seed(depth: int = 12) -> xr.Dataset:
-    """A decoder as the paper has it: shallow blocks far and dear, deep ones near and cheap, exactly in order."""
+def one_seed(depth: int = 12, dear: float = 0.25) -> xr.Dataset:
+    """A decoder as the paper has it: shallow blocks far and dear, deep ones near and cheap, but for the last layers."""
     n, layer = np.arange(1, depth // 2 + 1), np.arange(depth)
     step = 0.3 * 0.7**layer
+    step[-2:] = np.maximum(step[-2:], [0.4 * dear, dear])
     far = np.full((len(n), depth), np.nan)
     for i, count in enumerate(n):
         for start in range(depth - count + 1):
@@ -235,9 +267,9 @@ def one_seed(depth: int = 12) -> xr.Dataset:
     return xr.Dataset(
         {
             "distance": (("n", "layer"), far), "untrained": (("n", "layer"), np.where(np.isnan(far), np.nan, 0.1)),
-            "loss": (("n", "layer"), 2 + 8 * far), "base": 2.0, "skip": 0.0, "skip_other": 0.5,
+            "loss": (("n", "layer"), 2 + 8 * far), "base": 2.0, "untrained_loss": ("layer", np.full(depth, 4.0)),
             "healed": (("healing",), [2.01, 2.02, 3.0]), "seconds": (("pass",), [1.0, 0.52, 1.0]),
-            "overlap": (("place", "other"), overlap), "overlap_shuffled": (("place", "other"), overlap[::-1]),
+            "overlap": (("place", "other"), overlap),
         },
         {"n": n, "layer": layer, "place": place, "other": place, "healing": list(smalls.HEALED),
          "pass": ["whole", "half", "again"]},
@@ -265,9 +297,16 @@ def test_claims_accept_what_the_paper_says() -> None:
         (lambda d: d.assign(overlap=1 - d.overlap), "small-neighbours"),
         (lambda d: d.assign(healed=d.healed + 0.05), "small-heals"),
         (lambda d: d.assign(healed=d.healed * xr.DataArray([1, 1.1, 1], dims="healing")), "small-heuristic"),
-        (lambda d: d.assign(skip=1e-7), "small-skip"),
+        (lambda d: d.assign(loss=d.loss.fillna(3).shift(layer=1, fill_value=3)), "small-first-worst"),
         (lambda d: d.assign(seconds=d.seconds * xr.DataArray([1, 1.5, 1], dims="pass")), "small-time"),
     ],
 )
 def test_claims_reject_wrong_numbers(wrong: Any, rejected: str) -> None:
     assert not inside(wrong(one_seed()))[rejected]
+
+
+def test_where_the_place_says_as_much_distances_are_not_needed() -> None:
+    """Without dear last layers the place of a block orders losses as well, and the deepest block is the nearest."""
+    found = inside(one_seed(dear=0.0))
+    assert not found["small-distance-predicts"] and not found["small-nearest"]
+    assert sum(not holds for holds in found.values()) == 2

@@ -29,14 +29,14 @@ SMALL = {
     "untrained": ("pi", f"{PAPER}, Eq. 7, before training", ("n", "layer")),
     "distance": ("pi", f"{PAPER}, Eq. 7", ("n", "layer")),
     "loss": ("nats", f"{PAPER}, Sec. 4.2", ("n", "layer")),
-    "skip": ("1", "largest difference of logits", ()),
-    "skip_other": ("1", "largest difference of logits", ()),
+    "untrained_loss": ("nats", f"{PAPER}, Sec. 4.2, a third of the layers, before training", ("layer",)),
     "healed": ("nats", f"{PAPER}, Sec. 4.2", ("healing",)),
     "seconds": ("s", "processor time of a pass", ("pass",)),
 }
 REAL = {
     "base": ("nats", "loss on the draw of text", ()),
     "distance": ("pi", f"{PAPER}, Eq. 7", ("n", "layer")),
+    "fresh": ("pi", f"{PAPER}, Eq. 7, with weights drawn anew", ("n", "layer")),
     "loss": ("nats", f"{PAPER}, Sec. 4.2", ("choice", "count")),
     "start": ("layer", f"{PAPER}, Sec. 3.2", ("choice", "count")),
     "each": ("nats", f"{PAPER}, Sec. 4.3", ("block",)),
@@ -71,6 +71,7 @@ def _small(s: LayerSettings) -> Simulation:
         _quantities({**SMALL, **GEOMETRY}, coords),
         {**fixed, "text_hash": smalls.text_hash(s.text)},
         s.depth * s.width**2 * s.batch * s.length * (s.steps + 3.0 * s.heal_steps) + 1.0,
+        kind="trained",
     )
 
 
@@ -94,4 +95,5 @@ def _real(s: LayerSettings) -> Simulation:
             "heal_batch": s.real_heal_batch, "heal_rate": s.real_heal_rate, "rank": s.rank, "questions": s.questions,
         },
         1e12 + s.real_samples * s.real_length * 1e9,
+        kind="foreign model",
     )  # fmt: skip

@@ -154,7 +154,7 @@ def _geometry(data: Data, name: str, s: LayerSettings) -> Figure:
                 {"TwoNN": dimension("dimension"), "likelihood, k = 10": dimension("likelihood")}),
             over("linear dimension", data, PLACE, places, Axis("dimension", "log"),
                 {"effective rank": ("effective_rank", cell), "participation ratio": ("participation", cell)}),
-            Curves("likeness with the place before", PLACE, Axis("share", limits=(0, 1.05)), like),
+            Curves("likeness with the place before", PLACE, Axis("fraction", limits=(0, 1.05)), like),
         ],
         (f"{name}-neighbours",),
     )  # fmt: skip
@@ -182,7 +182,7 @@ def _real_losses(data: Data, s: LayerSettings) -> Figure:
         [
             Curves("loss", LEFT_OUT, NATS, losses),
             Curves(f"every block of {s.counts[1]}", Axis("first layer"), NATS, every),
-            Curves("capitals", LEFT_OUT, Axis("share right", limits=(0, 1)), capitals),
+            Curves("capitals", LEFT_OUT, Axis("fraction right", limits=(0, 1)), capitals),
         ],
         ("real-nearest", "real-heals", "real-answers-stay", "real-answers-fall", "real-distance-predicts"),
     )  # fmt: skip

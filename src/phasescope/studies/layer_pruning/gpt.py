@@ -143,7 +143,7 @@ def train(
     tell: Callable[[int, float], None] = lambda step, loss: None,
 ) -> None:
     """Train ``model`` in place on random windows of ``text``: Adam, 5 % warm-up, a cosine to 0, norms clipped to 1."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.98))
+    optimizer = torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.98), fused=True)
     warm = max(1, steps // 20)
     for step in range(steps):
         share = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import threading
@@ -93,6 +94,7 @@ def real(member: Member, generators: Generators) -> Found:
     return {
         "base": layers.losses(model, some).mean,
         "distance": found.table(range(1, found.depth))[0],
+        "fresh": layers.distances(drawn_anew(model, generators), test).table(range(1, found.depth))[0],
         "loss": losses,
         "start": starts,
         "each": _each(model, some, counts[1]),
@@ -101,6 +103,23 @@ def real(member: Member, generators: Generators) -> Found:
         "accuracy": _answers(model, loaded.tokenizer, found, [0, *counts], int(member["questions"]), generators),
         **geometry(states, generators("shuffled points").permutation(states.shape[1])),
     }
+
+
+def drawn_anew(model: nn.Module, generators: Generators) -> nn.Module:
+    """Return a copy of ``model`` with weights that nothing has trained.
+
+    Matrices are normal with the std of the config's ``initializer_range``, 0.02 where it has none, as models of Hugging
+    Face begin; vectors, which are those of norms, are 1, and biases 0.
+    """
+    fresh, std = copy.deepcopy(model), float(getattr(model.config, "initializer_range", 0.02))
+    g = generators("fresh weights")
+    with torch.no_grad():
+        for name, p in fresh.named_parameters():
+            if p.dim() < 2:
+                p.fill_(0.0 if name.endswith("bias") else 1.0)
+            else:
+                p.copy_(torch.from_numpy(std * g.standard_normal(tuple(p.shape), dtype=np.float32)))
+    return fresh
 
 
 def _chosen(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from phasescope import layers
@@ -27,29 +28,6 @@ def losses_without(model: nn.Module, tokens: Tensor, counts: Sequence[int]) -> A
         for start in range(depth - n + 1):
             table[i, start] = layers.losses(layers.without(model, start, n), tokens).mean
     return table
-
-
-def skip_gap(model: nn.Module, tokens: Tensor, start: int, n: int, skipped: int) -> float:
-    """Return the largest difference of logits between ``model`` without ``n`` layers, and with as many skipped.
-
-    The layers from ``start`` on are taken out; those from ``skipped`` on stay and hand their input through.
-    """
-    stack = layers.stack_of(model)
-
-    def through(_part: nn.Module, args: tuple[Any, ...], keywords: Mapping[str, Any], out: Any) -> Any:
-        h = args[0] if args else keywords["hidden_states"]
-        return h if isinstance(out, Tensor) else (h, *out[1:])
-
-    handles = [stack.layers[i].register_forward_hook(through, with_kwargs=True) for i in range(skipped, skipped + n)]
-    try:
-        with reading(model):
-            there = model(tokens, use_cache=False).logits
-    finally:
-        for handle in handles:
-            handle.remove()
-    shorter = layers.without(model, start, n)
-    with reading(shorter):
-        return float((shorter(tokens, use_cache=False).logits - there).abs().max())
 
 
 def states_at(model: nn.Module, tokens: Tensor, places: Sequence[int]) -> Tensor:
@@ -95,9 +73,8 @@ def _likeness(clouds: Sequence[Tensor], order: Tensor) -> Found:
 
 
 def rank_correlation(a: Array, b: Array) -> float:
-    """Return Spearman's rank correlation of two arrays (n,) without ties."""
-    first, second = (np.argsort(np.argsort(x)).astype(float) for x in (a, b))
-    return float(np.corrcoef(first, second)[0, 1])
+    """Return Spearman's rank correlation of two arrays (n,); equal values share their mean rank."""
+    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
 
 
 GEOMETRY = {  # name -> unit, source, dimensions

@@ -18,7 +18,7 @@ class LayerSettings(Settings):
     ``counts`` are how many of its layers are left out, ``heal_layers`` how many before it is healed.
     """
 
-    seeds: Count = 8
+    seeds: Count = 12
     text: str = ""
     depth: Annotated[int, Field(ge=0)] = 12
     width: Annotated[int, Field(ge=8)] = 64
@@ -56,7 +56,7 @@ class LayerSettings(Settings):
 
 SCALES = {
     "pocket": LayerSettings(),
-    "smollm2": LayerSettings(seeds=5, depth=0, model="smollm2"),
+    "smollm2": LayerSettings(seeds=11, depth=0, model="smollm2"),
     "paper": LayerSettings(
         steps=20_000, model="smollm2", real_length=2048, real_samples=1000, real_heal_steps=5000, real_heal_batch=16,
         real_heal_rate=3e-4, rank=64, heal_layers=9, questions=200,

@@ -16,7 +16,7 @@ from phasescope import layers
 from phasescope.layers.passes import reading
 from phasescope.store.data import SETS, data_folder
 from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT, train, windows
-from phasescope.studies.layer_pruning.readings import Found, geometry, losses_without, skip_gap, states_at
+from phasescope.studies.layer_pruning.readings import Found, geometry, losses_without, states_at
 from phasescope.vocabulary import Array, BadInput, Generators, Member
 
 KNOWN = 0.9  # of the text is trained on, the rest is held out
@@ -72,21 +72,18 @@ def small(member: Member, generators: Generators) -> Found:
     test = held("held out", int(member["samples"]))
     counts = range(1, depth // 2 + 1)
     before, _ = layers.distances(model, test).table(counts)
+    untrained_loss = losses_without(model, test, [depth // 3])[0]
     numbers = {"batch": int(member["batch"]), "length": length}
     curve = _trained(model, known, generators, int(member["steps"]), float(member["rate"]), numbers)
     found = layers.distances(model, test)
-    n = depth // 3
-    start = found.best(n)
-    other = start + 1 if start + n < depth else start - 1
     states = states_at(model, held("points", int(member["points"])), (length - 1,))
     return {
         "training": curve,
         "base": layers.losses(model, test).mean,
         "untrained": before,
+        "untrained_loss": untrained_loss,
         "distance": found.table(counts)[0],
         "loss": losses_without(model, test, counts),
-        "skip": skip_gap(model, test[:8], start, n, start),
-        "skip_other": skip_gap(model, test[:8], start, n, other),
         "healed": _healed(model, found, known, test, generators, int(member["heal_steps"]), float(member["heal_rate"])),
         "seconds": _seconds(model, test),
         **geometry(states, generators("shuffled points").permutation(states.shape[1])),

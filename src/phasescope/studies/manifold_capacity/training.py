@@ -232,7 +232,7 @@ AMONG = 10  # nearest ones of the other side, of which one must be the partner
 
 
 def recall(embeddings: Tensor, among: int = AMONG) -> float:
-    """Return the fraction of ``embeddings`` (N, 2, D) whose partner is among the ``among`` nearest, both ways."""
+    """Return the fraction of ``embeddings`` (N, 2, D) whose partner is among the nearest; mean of both ways."""
     unit = torch.nn.functional.normalize(embeddings, dim=-1)
     cosine = unit[:, 0] @ unit[:, 1].T
     own = cosine.diagonal()
