@@ -39,13 +39,17 @@ def measured(world: Any, seed: int = 0, **knobs: Any) -> Any:
 
 
 def test_published_values() -> None:
-    assert theory.first_error(1.0, 10, 50) == pytest.approx(10 / 39)
-    assert theory.first_error(2.5, 5, 7) == pytest.approx(2.5 * 5)  # T = d + 2: s^2 d
-    sums = theory.error_growth("accumulate", 20)[[0, 1, 4, 9, 19]]
+    assert model_collapse.first_error(1.0, 10, 50) == pytest.approx(10 / 39)
+    assert model_collapse.first_error(2.5, 5, 7) == pytest.approx(2.5 * 5)  # T = d + 2: s^2 d
+    sums = model_collapse.error_growth("accumulate", 20)[[0, 1, 4, 9, 19]]
     np.testing.assert_allclose(sums, [1, 1.25, 1.464, 1.55, 1.596], atol=5e-4)
-    assert theory.error_growth("accumulate", 100_000)[-1] == pytest.approx(theory.ACCUMULATION_BOUND, abs=1.1e-5)
-    assert theory.gaussian_variances("replace", 50, 50)[-1] == pytest.approx(0.364, abs=5e-4)
-    assert theory.gaussian_variances("accumulate", 3000, 10)[-1] == pytest.approx(theory.gaussian_limit(10), rel=1e-4)
+    assert model_collapse.error_growth("accumulate", 100_000)[-1] == pytest.approx(
+        model_collapse.ACCUMULATION_BOUND, abs=1.1e-5
+    )
+    assert model_collapse.gaussian_variances("replace", 50, 50)[-1] == pytest.approx(0.364, abs=5e-4)
+    assert model_collapse.gaussian_variances("accumulate", 3000, 10)[-1] == pytest.approx(
+        model_collapse.gaussian_limit(10), rel=1e-4
+    )
 
 
 def test_subsampling_by_hand() -> None:

@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, most, near
 from phasescope.studies.model_collapse.settings import CollapseSettings
+from phasescope.theory import model_collapse
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
@@ -40,7 +40,7 @@ SUBSAMPLED = at("subsampled")
 def _linear(s: CollapseSettings) -> Sequence[Claim]:
     first, n = model_collapse.first_error(1.0, s.inputs, s.samples), np.arange(1, s.fits + 1)
     places = np.array([p for p in PLACES if p <= s.fits]) - 1
-    sums = theory.error_growth("accumulate", s.fits)
+    sums = model_collapse.error_growth("accumulate", s.fits)
     known = float(s.fits / sums[-1])
 
     @partial(Measure, words="slope of error over fits")
@@ -77,8 +77,8 @@ def _linear(s: CollapseSettings) -> Sequence[Claim]:
 
 
 def _designs(s: CollapseSettings) -> Sequence[Claim]:
-    first, first_drawn = (theory.first_error(1.0, s.inputs, T) for T in (s.samples, s.subsamples))
-    law, bound = float(theory.subsample_growth(s.fits)[-1]), theory.ACCUMULATION_BOUND
+    first, first_drawn = (model_collapse.first_error(1.0, s.inputs, T) for T in (s.samples, s.subsamples))
+    law, bound = float(model_collapse.subsample_growth(s.fits)[-1]), model_collapse.ACCUMULATION_BOUND
     last_error = _of_fit("error", s.fits)
 
     @partial(Measure, words="largest error over fits")
@@ -107,8 +107,11 @@ def _designs(s: CollapseSettings) -> Sequence[Claim]:
 def _gaussians(s: CollapseSettings) -> Sequence[Claim]:
     """Each seed is one mean over a batch of chains, some of which go far: the median of such means is judged."""
     fits, T = s.gaussian_fits, s.samples
-    mean, typical = theory.gaussian_variances("replace", fits, T)[-1], theory.typical_variances(fits, T)[-1]
-    pooled = float(theory.gaussian_variances("accumulate", fits, T)[-1])
+    mean, typical = (
+        model_collapse.gaussian_variances("replace", fits, T)[-1],
+        model_collapse.typical_variances(fits, T)[-1],
+    )
+    pooled = float(model_collapse.gaussian_variances("accumulate", fits, T)[-1])
     variance, of_typical = _of_fit("variance", fits), _of_fit("typical", fits)
     few = "two standard errors of a mean over 40,000 chains"
     return (
@@ -136,7 +139,7 @@ def _densities(s: CollapseSettings) -> Sequence[Claim]:
     @partial(Measure, words=f"deviation of the variance of fit {fit} from theory, h^2 = {s.square_bandwidth:g}")
     def off(cell: xr.Dataset) -> xr.DataArray:
         """Return how far the variance lies from what theory says of this policy and squared bandwidth."""
-        known = theory.density_variances(cell["policy"].item(), fit, s.samples, s.square_bandwidth)
+        known = model_collapse.density_variances(cell["policy"].item(), fit, s.samples, s.square_bandwidth)
         return abs(cell["variance"].isel(fit=fit - 1) / float(known[-1]) - 1)
 
     return (

@@ -11,11 +11,11 @@ from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, level, lines, over
 from phasescope.lab.measures import at, value
 from phasescope.studies.model_collapse.settings import CollapseSettings
+from phasescope.theory import model_collapse
 from phasescope.theory.model_collapse import (
     ACCUMULATION_BOUND,
     density_variances,
     error_growth,
-    first_error,
     gaussian_variances,
     subsample_growth,
     typical_variances,
@@ -31,8 +31,8 @@ def figures(data: Data, s: CollapseSettings) -> Sequence[Figure]:
 
 def _linear(data: Data, s: CollapseSettings) -> Figure:
     n = np.arange(1.0, s.fits + 1)
-    growth = value("error") / theory.first_error(1.0, s.inputs, s.samples)
-    drawn = value("error") / theory.first_error(1.0, s.inputs, s.subsamples)
+    growth = value("error") / model_collapse.first_error(1.0, s.inputs, s.samples)
+    drawn = value("error") / model_collapse.first_error(1.0, s.inputs, s.subsamples)
     linear = partial(at, "linear")
     replaced = over(f"d = {s.inputs}, T = {s.samples}", data, FIT, n, Axis("error / first error"),
         {"replace, one design": (growth, linear(policy="replace", design="same")),
