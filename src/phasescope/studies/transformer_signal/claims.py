@@ -15,7 +15,6 @@ import xarray as xr
 from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, least, near, value
-from phasescope.studies.transformer_signal.experiments import POWERS, RIVAL_SIGMA
 from phasescope.studies.transformer_signal.predictions import (
     PLACES,
     Formula,
@@ -30,7 +29,7 @@ from phasescope.studies.transformer_signal.predictions import (
     weak_edge,
 )
 from phasescope.studies.transformer_signal.runs import MODES
-from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.studies.transformer_signal.settings import POWERS, RIVAL_SIGMA, TransformerSignalSettings
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 

@@ -12,13 +12,11 @@ from phasescope.lab.study import Experiment
 from phasescope.learners import SignalTransformer
 from phasescope.studies.transformer_signal.predictions import PLACES, SAMPLES, TOKENS, placed
 from phasescope.studies.transformer_signal.runs import BOTH_WAYS, PASS, backpropagate, propagate
-from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.studies.transformer_signal.settings import POWERS, RIVAL_SIGMA, TransformerSignalSettings
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Grid, Member, Recipe
 
 SKIPS = ("preserving", "reset")
-POWERS = (0.5, 0.25)  # of the depth that strengths fall with; the second is a rival
-RIVAL_SIGMA = 6.0  # in the chaotic phase too, where tokens settle elsewhere
 NEARLY = 1 - 1e-10  # from 1e-4 on a growing gap is no longer small, and gradients' modes mix to that order
 
 

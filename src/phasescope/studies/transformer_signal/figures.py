@@ -11,7 +11,6 @@ from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import Data, lines, seen
 from phasescope.lab.measures import Measure, at, end, value
 from phasescope.studies.transformer_signal.claims import EDGE, GROWTH, OTHER
-from phasescope.studies.transformer_signal.experiments import RIVAL_SIGMA
 from phasescope.studies.transformer_signal.predictions import (
     PLACES,
     SAMPLES,
@@ -24,7 +23,7 @@ from phasescope.studies.transformer_signal.predictions import (
     settled_block,
 )
 from phasescope.studies.transformer_signal.runs import STRENGTHS
-from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.studies.transformer_signal.settings import RIVAL_SIGMA, TransformerSignalSettings
 from phasescope.theory import transformer_signal
 from phasescope.theory.transformer_signal import (
     TransformerBlock,

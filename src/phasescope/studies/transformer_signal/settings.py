@@ -14,6 +14,9 @@ from phasescope.vocabulary import Positive, Settings
 Count = Annotated[int, Field(ge=1)]
 Strength = Annotated[float, Field(gt=0, lt=1)]
 
+POWERS = (0.5, 0.25)  # of the depth that strengths fall with; the second is a rival
+RIVAL_SIGMA = 6.0  # in the chaotic phase too, where tokens settle elsewhere
+
 
 class TransformerSignalSettings(Settings):
     """Sizes of the study. ``hidden`` is the perceptron's width; ``images`` "digits" or a folder with Fashion-MNIST.
