@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 
 # torch's threads wait for each other at the end of each product: on a busy machine tiny products take 100 times as long
 os.environ["OMP_NUM_THREADS"] = "1"
+# what tests judge is nothing that anybody has seen
+os.environ["PHASESCOPE_STATE"] = tempfile.mkdtemp(prefix="phasescope-tests-")
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -368,14 +368,10 @@ def test_a_fault_of_ours_is_not_called_the_users() -> None:
 def test_claims_are_judged_without_more_ado() -> None:
     data = xr.Dataset({"v": ("seed", [1.0, 1.1, 0.9, 1.0, 1.05, 0.95, 1.0, 1.0])})
     control = ps.Control("nothing", lambda d: 0 * d.v)
-    claims = [
-        ps.Claim(
-            "one", "v is one.", ps.Source(ours="test"), lambda d: d.v, ps.Expectation.near(1, 0.5), control, "mean"
-        )
-    ]
+    claims = [ps.Claim("one", "v is one.", ps.Source(ours="test"), lambda d: d.v, ps.Expectation.near(1, 0.5), control)]
     verdicts = ps.judge(claims, data)
     assert [verdict["verdict"] for verdict in verdicts.to_json()] == ["holds"]
-    assert verdicts.to_json() == ps.judge(claims, data, ps.streams(0)).to_json()
+    assert verdicts.to_json() == ps.judge(claims, data, 0.05).to_json()
     with pytest.raises(BadInput, match="data is 3"):
         ps.judge(claims, 3)  # type: ignore[arg-type]
 

@@ -126,11 +126,11 @@ def test_a_fault_of_a_study_is_not_renamed() -> None:
 
 def test_the_made_up_data_have_the_names_and_axes_of_the_true_ones(tiny_results: Any) -> None:
     """Every variable of a run is there beforehand, over the same axes at the same places."""
-    from phasescope.lab.rehearsal import _data
+    from phasescope.lab.rehearsal import made_up
 
     experiments = GROKKING.experiments(tiny_results.settings)
     plans = {name: e.plan("cpu") for name, e in experiments.items()}
-    for name, made in _data(experiments, plans, 8).items():
+    for name, made in made_up(experiments, plans, 8).items():
         true = tiny_results[name]
         assert set(true.variables) <= set(made.variables)
         for reading, values in true.data_vars.items():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 import webbrowser
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phasescope.commands.options import PAGE, place
+from phasescope.commands.options import PAGE, place, seconds_of
 from phasescope.commands.options import register as layer_commands
 from phasescope.door import ended, safe_point, training_is_over
 
@@ -108,20 +107,8 @@ def run(
     from phasescope import lab
 
     common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
-    common |= {"until": until, "budget": _seconds(budget)}
+    common |= {"until": until, "budget": seconds_of(budget)}
     _carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_)
-
-
-def _seconds(budget: str | None) -> float | None:
-    """Return the seconds of 90s, 10m or 2h; a bare number is seconds. Raises ``BadInput``."""
-    from phasescope.vocabulary import BadInput
-
-    if budget is None:
-        return None
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", budget.strip())
-    if not found or not float(found[1]):
-        raise BadInput(f"--budget is {budget!r}: give a time such as 90s, 10m or 2h.")
-    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 @app.command("register")

@@ -1,7 +1,8 @@
-"""The commands ``layers`` and ``prune`` as the command line knows them. Imports nothing that takes time."""
+"""Options of the command line, and the commands ``layers`` and ``prune``. Imports nothing that takes time."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,18 @@ def place(text: str) -> Path:
     if not text.strip():
         raise typer.BadParameter("it is empty; give the path of a folder: the current one is '.'")
     return Path(text)
+
+
+def seconds_of(budget: str | None) -> float | None:
+    """Return the seconds of 90s, 10m or 2h; a bare number is seconds. Raises ``BadInput``."""
+    from phasescope.errors import BadInput
+
+    if budget is None:
+        return None
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?)([smh]?)", budget.strip())
+    if not found or not float(found[1]):
+        raise BadInput(f"--budget is {budget!r}: give a time such as 90s, 10m or 2h.")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 Folder = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A local Hugging Face folder of a decoder.")]

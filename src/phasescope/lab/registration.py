@@ -9,6 +9,7 @@ at one look has spent its error, and its seeds can not be topped up.
 from __future__ import annotations
 
 import ast
+import contextlib
 import hashlib
 import json
 import os
@@ -23,6 +24,7 @@ from typing import Any
 from phasescope.checks import BadInput, text
 from phasescope.identity import house_digests
 from phasescope.lab.study import Study
+from phasescope.store import append_line, make_folder
 from phasescope.verdict import Claim, Measured
 
 JUDGING, UNTIL = 1000, 10_000
@@ -238,8 +240,7 @@ def register(study: Study, again: str = "") -> tuple[Registration, Path]:
         )
     entry = Registration(_date(), now, words, code, before, again)
     try:
-        with home[0].open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(entry)) + "\n")
+        append_line(home[0], json.dumps(asdict(entry)).encode())
     except OSError as error:
         raise BadInput(f"{home[0]} can not be written ({error.strerror}): register from a checkout.") from error
     return entry, home[0]
@@ -277,12 +278,9 @@ def note_judged(study: str, scale: str, digest: str, first: int) -> None:
     entry = {"study": study, "scale": scale, "hash": digest, "first_seed": str(first)}
     if any(entry.items() <= known.items() for known in judged(study)):
         return
-    try:
-        _ledger().parent.mkdir(parents=True, exist_ok=True)
-        with _ledger().open("a", encoding="utf-8") as file:
-            file.write(json.dumps({**entry, "date": _date()}) + "\n")
-    except OSError:
-        pass  # a home that can not be written: the run itself must not fail for it
+    with contextlib.suppress(OSError):  # a home that can not be written: the run itself must not fail for it
+        make_folder(_ledger().parent)
+        append_line(_ledger(), json.dumps({**entry, "date": _date()}).encode())
 
 
 def told(here: Standing, first: int) -> dict[str, Any]:

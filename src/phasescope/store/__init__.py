@@ -15,8 +15,9 @@ becomes a hash, ``sealed`` what is in a safetensors file, ``journal`` what is in
 is written.
 """
 
+from phasescope.store.atomic import append_line, make_folder
 from phasescope.store.canonical import address, canonical
 from phasescope.store.folder import FORMAT
 from phasescope.store.store import Store
 
-__all__ = ["FORMAT", "Store", "address", "canonical"]
+__all__ = ["FORMAT", "Store", "address", "append_line", "canonical", "make_folder"]
