@@ -19,7 +19,7 @@ from phasescope.lab import study_named
 from phasescope.learners import VGG, ResMLP
 from phasescope.report import png
 from phasescope.studies.autoinit.claims import falls
-from phasescope.studies.autoinit.networks import WAYS, Initialized, noise, scalar_map, tuned_network, weight_layers
+from phasescope.studies.autoinit.networks import WAYS, Initialized, noise, rate_of, tuned_network, weight_layers
 from phasescope.testing import check_results
 from phasescope.theory import autoinit
 from phasescope.vocabulary import BadInput, Member
@@ -28,7 +28,6 @@ STUDY = study_named("autoinit")
 TINY: dict[str, Any] = {
     "seeds": 2,
     "trained": 2,
-    "draws": 3,
     "width": 12,
     "depth": 3,
     "wide": 16,
@@ -144,19 +143,28 @@ class TestLearners:
 
 
 class TestMeasures:
-    def test_scalar_map(self) -> None:
-        for seed in range(5):
-            found = scalar_map(Member({"factor": 1.0}, seed), streams(seed))
-            assert 0.05 <= found["variance"] <= 50 and found["missed"] < 1e-12 and found["iterations"] == np.inf
-        assert scalar_map(Member({"factor": 0.5}, 0), streams(0))["iterations"] <= 43
+    @pytest.mark.parametrize("variance", [0.05, 0.5, 3.0, 50.0])
+    def test_rates_of_one_layer(self, variance: float) -> None:
+        """By the map: below 1/sigma_w^2 it converges, above it never does, and at the rate of one step it lands."""
+        gain = theory.relu_gain(variance)
+        assert theory.iterations(0.95 / variance, gain) <= 200
+        assert theory.iterations(1.05 / variance, gain) == np.inf
+        assert theory.iterations(0.5 / variance, gain) <= 43 < theory.iterations(0.1 / variance, gain)
+        scale = theory.autoinit_step(1.0, theory.one_step_rate(gain), gain)
+        assert scale**2 * gain == pytest.approx(1, abs=1e-12)
 
-    def test_the_slowest_start_at_the_best_rate_takes_43_steps(self) -> None:
-        """The margin of claim ``best-rate`` is the theory's largest count on 0.05 .. 50."""
-        counts = [autoinit.iterations(0.5 / v, autoinit.relu_gain(v)) for v in 0.05 * 1000 ** np.linspace(0, 1, 200)]
-        assert max(counts) == 43 == counts[0]
+    def test_rates_of_members(self) -> None:
+        def rate(rule: str, **more: float) -> float | None:
+            return rate_of(Member({"start": 8.0, "rule": rule, **more}, 0))
+
+        assert (
+            rate("newton") is None and rate("log") == rate("square") == 0.5 / 8 and rate("log", factor=0.1) == 0.1 / 8
+        )
+        assert rate("one step") == theory.one_step_rate(4.0)
+        assert rate("square, own rate") == theory.largest_square_rate(4.0) / 2 < 0.5 / 8
 
     def test_tuned_network(self) -> None:
-        member = {"width": 32, "depth": 4, "samples": 32, "probes": 4, "steps": 20, "tolerance": 0.05}
+        member = {"width": 32, "depth": 4, "samples": 32, "probes": 4, "steps": 20, "stop": 0.05}
         ends = []
         for start in (0.5, 8.0):
             found = tuned_network(Member({**member, "start": start, "rule": "newton"}, 0), streams(0))
@@ -164,7 +172,12 @@ class TestMeasures:
             ends.append(found["scale"])
         np.testing.assert_allclose(ends[0], ends[1], rtol=1e-3)
         square = tuned_network(Member({**member, "start": 8.0, "rule": "square"}, 0), streams(0))
-        assert square["steps"] == np.inf
+        assert square["steps"] == square["landed"] == np.inf
+        fine = {**member, "start": 8.0, "rule": "log", "stop": 1e-4}
+        log = tuned_network(Member(fine, 0), streams(0))
+        assert 1 < log["mean_steps"] <= log["steps"] < log["fine_steps"] <= 12 and log["landed"] > 0.5
+        other = tuned_network(Member({**fine, "draw": "another"}, 0), streams(0))
+        assert np.abs(np.log(other["scale"] / log["scale"])).max() > 0.01
 
     def test_rank_correlation_with_depth(self) -> None:
         scales = xr.DataArray([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0]], dims=("seed", "block"))

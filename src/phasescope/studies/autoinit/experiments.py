@@ -8,14 +8,15 @@ from phasescope.ensemble import Quantity, Simulation
 from phasescope.instruments.logits import LEARNING
 from phasescope.lab.study import Experiment
 from phasescope.learners import SignalNetwork
-from phasescope.studies.autoinit.networks import WAYS, Initialized, begun, network_of, scalar_map, tuned_network
+from phasescope.studies.autoinit.networks import CLOSE, FINE, WAYS, Initialized, begun, network_of, tuned_network
 from phasescope.studies.autoinit.settings import STARTS, AutoInitSettings
 from phasescope.tasks.images import digits, fashion_mnist
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Grid, Member, Recipe
 
 PAPER = "He et al. 2022, arXiv:2206.13568"
-FACTORS = (0.1, 0.25, 0.5, 0.75, 0.95, 1.05)
+FACTORS = (0.1, 0.25, 0.5, 0.75, 1.25)
+ENDS = (STARTS[0], STARTS[-1])
 MLPS = {
     "He": (2.0, "as drawn"),
     "AutoInit": (1.0, "as drawn + autoinit"),  # from any other start it is the same network: claim deep-same
@@ -45,10 +46,20 @@ def experiments(s: AutoInitSettings) -> dict[str, Experiment | Simulation]:
     return {**_descents(s), **_trainings(s)}
 
 
-def _tuned(title: str, s: AutoInitSettings, width: int, depth: int, **axes: tuple[float | str, ...]) -> Simulation:
+def _tuned(
+    title: str,
+    s: AutoInitSettings,
+    width: int,
+    depth: int,
+    stop: float = CLOSE,
+    draw: str = "",
+    **axes: tuple[float | str, ...],
+) -> Simulation:
     quantities = (
-        Quantity("steps", "steps until every |log J| < 0.05", PAPER),
-        Quantity("mean_steps", "steps until the mean |log J| < 0.05", PAPER),
+        Quantity("steps", f"steps until every |log J| < {CLOSE}", PAPER),
+        Quantity("fine_steps", f"steps until every |log J| < {FINE}", PAPER),
+        Quantity("mean_steps", f"steps until the mean |log J| < {CLOSE}", PAPER),
+        Quantity("landed", "1", f"{PAPER}, mean |log J| after the first step"),
         Quantity("before", "1", f"{PAPER}, J of each block as drawn", ("block",)),
         Quantity("after", "1", f"{PAPER}, J of each block after tuning, other probes", ("block",)),
         Quantity("path", "1", f"{PAPER}, mean of J over blocks along the steps", ("step",)),
@@ -56,37 +67,35 @@ def _tuned(title: str, s: AutoInitSettings, width: int, depth: int, **axes: tupl
     )
     # wide networks need fewer samples for an equally sharp J: what counts is units times samples times probes
     samples = max(20_000 // width, 16)
-    fixed = {"width": width, "depth": depth, "samples": samples, "probes": 4, "steps": 20, "tolerance": 0.05}
+    fixed = {"width": width, "depth": depth, "samples": samples, "probes": 4, "steps": 30, "stop": stop, "draw": draw}
     return Simulation(title, tuned_network, Grid(axes, seeds=s.seeds), quantities, fixed)
 
 
 def _descents(s: AutoInitSettings) -> dict[str, Experiment | Simulation]:
-    scalar = (
-        Quantity("variance", "1", "sigma_w^2, drawn log-uniformly from 0.05 to 50"),
-        Quantity("iterations", "steps until (log J)^2 / 2 < 1e-12", "theory.autoinit.iterations"),
-        Quantity("missed", "1", "theory.autoinit.one_step_rate, |J - 1| after one step"),
-    )
-    steps = Grid({"factor": (*FACTORS, 1.0)}, seeds=s.draws)
     ways = Grid({"network": ("VGG", "ResMLP"), "way": WAYS}, seeds=s.seeds)
     sizes = {"side": s.side, "plan": " ".join(map(str, s.plan)), "width": s.patch_width, "depth": s.patch_depth}
     profile = (
         Quantity("jacobian", "1", "He et al. 2022, J of each block", ("block",)),
         Quantity("kernel", "1", "mean square of the last block"),
     )
+    shallow, deep = (s, s.wide, s.short), (s, s.width, s.depth)
     return {
-        "map": Simulation("one layer by the scalar map", scalar_map, steps, scalar),
-        "deep": _tuned(
-            f"{s.depth} layers of width {s.width} tuned", s, s.width, s.depth, rule=("newton",), start=STARTS
+        "rates": _tuned(
+            "descent on the log loss at several rates", *shallow, FINE, rule=("log",), factor=FACTORS, start=ENDS
         ),
-        "deep_log": _tuned(
-            f"{s.depth} layers by plain descent", s, s.width, s.depth, rule=("log",), start=STARTS[-1:]
-        ),
+        "single": _tuned("descent at the rate of one step", *shallow, rule=("one step",), start=ENDS),
         "square": _tuned(
-            "control: descent on the square loss", s, s.wide, s.short, rule=("log", "square"), start=(0.5, 8.0)
+            "descent on the square loss", *shallow, rule=("square", "square, own rate"), start=ENDS[-1:]
         ),
         "erf": _tuned(
-            "erf and ReLU networks from sigma_w^2 = 4", s, s.wide, s.short,
-            rule=("newton",), start=(4.0,), activation=("erf", "relu"),
+            "erf and ReLU networks from sigma_w^2 = 4", *shallow, rule=("newton",), start=(4.0,),
+            activation=("erf", "relu"),
+        ),
+        "deep": _tuned(f"{s.depth} layers of width {s.width} tuned", *deep, rule=("newton",), start=STARTS),
+        "deep_log": _tuned(f"{s.depth} layers by plain descent", *deep, rule=("log", "square"), start=ENDS[-1:]),
+        "deep_he": _tuned(
+            f"{s.depth} layers of He's initialization, another draw", *deep, draw="another", rule=("newton",),
+            start=(2.0,),
         ),
         "ways": Simulation("Jacobians of each initialization", begun, ways, profile, sizes),
     }  # fmt: skip

@@ -13,6 +13,8 @@ from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import BANDS, Data, curves, law, level, lines
 from phasescope.lab.measures import at
 from phasescope.lab.readings import band
+from phasescope.studies.autoinit.experiments import ENDS
+from phasescope.studies.autoinit.networks import CLOSE
 from phasescope.studies.autoinit.settings import STARTS, AutoInitSettings
 from phasescope.theory import autoinit
 from phasescope.vocabulary import Array
@@ -30,13 +32,14 @@ def figures(data: Data, s: AutoInitSettings) -> Sequence[Figure]:
 
 
 def _map(data: Data, s: AutoInitSettings) -> Figure:
-    iterations = data["map"].iterations
-    below = iterations.sel(factor=iterations.factor < 1)
-    fine, u = np.linspace(0.06, 0.98, 200), np.linspace(0.3, 3.0, 200)
+    fine, u, shown = np.linspace(0.08, 0.98, 200), np.linspace(0.3, 3.0, 200), []
+    for start in ENDS:
+        steps = at("rates", start=start).of(data).steps
+        below = steps.sel(factor=steps.factor < 1)
+        shown.append(band(f"networks from {start:g}", below, below.factor.values))
+        shown.append(law(f"theory from {start:g}", partial(_iterations, start), fine))
     rate = Curves(
-        "steps to J = 1", Axis("eta sigma_w^2"), Axis("steps until (log J)^2 / 2 < 1e-12", "log"),
-        [band(f"{s.draws} draws of sigma_w^2", below, below.factor.values),
-         *(law(f"theory, sigma_w^2 = {v:g}", partial(_iterations, v), fine) for v in (0.05, 1.0, 50.0))],
+        "steps to J = 1", Axis("eta sigma_w^2"), Axis(f"steps until |log J| < {CLOSE:g}", "log"), shown,
         marks=((1.0, "limit"),),
     )  # fmt: skip
     step = Curves(
@@ -46,15 +49,16 @@ def _map(data: Data, s: AutoInitSettings) -> Figure:
          Line("unchanged", u, u, role="control")],
     )  # fmt: skip
     return Figure(
-        "map", "One ReLU layer: the descent on the log loss is a map of one number",
-        "Left: steps needed against the rate; points are the median over draws, the band from the least to the most. "
-        "Right: the map itself; it crosses the diagonal at the target, flat where the rate is best.",
+        "map", "The descent on the log loss, layer by layer, is a map of one number",
+        f"Left: steps needed against the rate, by {s.short} ReLU layers of width {s.wide}, all of which must be there, "
+        "and by one layer in theory; points are the median over seeds, the band from the least to the most. Right: the "
+        "map itself; it crosses the diagonal at the target, flat where the rate is best.",
         [rate, step], ("rate-limit", "best-rate", "one-step"),
     )  # fmt: skip
 
 
 def _iterations(variance: float, factor: float) -> float:
-    return autoinit.iterations(factor / variance, autoinit.relu_gain(variance))
+    return theory.iterations(factor / variance, theory.relu_gain(variance), tolerance=CLOSE**2 / 2)
 
 
 def _deep(data: Data, s: AutoInitSettings) -> Figure:
@@ -76,8 +80,8 @@ def _deep(data: Data, s: AutoInitSettings) -> Figure:
 
 def _descent(data: Data, s: AutoInitSettings) -> Figure:
     found = []
-    for start in (0.5, 8.0):
-        path = at("square", rule="log", start=start).of(data).path.isel(step=slice(0, 9))
+    for start in ENDS:
+        path = at("rates", factor=0.5, start=start).of(data).path.isel(step=slice(0, 9))
         steps = np.arange(path.sizes["step"], dtype=float)
         found.append(band(f"measured from {start:g}", path, steps))
         found.append(Line(f"theory from {start:g}", steps, _theory_path(start, len(steps)), role="theory"))

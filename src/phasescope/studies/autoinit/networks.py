@@ -21,6 +21,7 @@ from phasescope.learners import VGG, ResMLP, SignalNetwork
 from phasescope.theory.autoinit import autoinit_step, iterations, one_step_rate, relu_gain
 from phasescope.vocabulary import Array, BadInput, Generators, Member, nearest
 
+CLOSE, FINE = 0.05, 1e-4  # of |log J|, to which steps are counted
 NOISE = 64  # samples of noise on which AutoInit and LSUV look
 
 
@@ -162,37 +163,38 @@ def network_of(kind: str, side: int, plan: tuple[int, ...], width: int, depth: i
 # -- what is measured without training -------------------------------------------------------------------------------
 
 
-def scalar_map(member: Member, generators: Generators) -> dict[str, Any]:
-    """Return how often one ReLU layer must be stepped at factor/sigma_w^2, and where factor times its best step lands.
-
-    sigma_w^2 is drawn log-uniformly from 0.05 to 50: what is claimed is claimed for all of them.
-    """
-    variance = 0.05 * 1000 ** generators("variance").random()
-    gain = relu_gain(variance)
-    steps = iterations(float(member["factor"]) / variance, gain, "log")
-    rate = one_step_rate(gain) * float(member["factor"])
-    landed = autoinit_step(1.0, rate, gain) ** 2 * gain
-    return {"variance": variance, "iterations": steps, "missed": abs(landed - 1)}
-
-
 def _signal_network(member: Member, generators: Generators) -> tuple[SignalNetwork, Tensor]:
     width, depth = int(member["width"]), int(member["depth"])
     net = SignalNetwork(
         width, depth, inputs=width, activation=str(member.get("activation", "relu")),
         weight_variance=float(member["start"]),
     )  # fmt: skip
-    net.initialize(generators("init"))
+    net.initialize(generators(f"init {member.get('draw', '')}"))
     return net, noise(generators("noise"), width, int(member["samples"]))
 
 
+def rate_of(member: Member) -> float | None:
+    """Return the learning rate of a member's descent; none for "newton", which needs none.
+
+    ``factor``/sigma_w^2 (0.5 unless given), or where the rule says so theory's: "one step", at which a ReLU layer lands
+    at once, and "square, own rate", half the largest at which the square loss converges.
+    """
+    start, rule = float(member["start"]), str(member["rule"])
+    gain = theory.relu_gain(start)
+    if rule == "one step":
+        return theory.one_step_rate(gain)
+    if rule == "square, own rate":
+        return theory.largest_square_rate(gain) / 2
+    return None if rule == "newton" else float(member.get("factor", 0.5)) / start
+
+
 def _tuned(member: Member, generators: Generators) -> tuple[SignalNetwork, Tensor, AutoInit]:
-    """Return a network tuned by the member's ``rule``: "newton", or "log" or "square" descent at 1/(2 sigma_w^2)."""
+    """Return a network tuned by the member's ``rule``: "newton", or descent on the log loss or on the square one."""
     net, batch = _signal_network(member, generators)
-    rule = str(member["rule"])
     found = autoinit(
-        net, batch, blocks=places(net, batch), rate=None if rule == "newton" else 0.5 / float(member["start"]),
-        loss="square" if rule == "square" else "log", steps=int(member["steps"]), probes=int(member["probes"]),
-        seed=int(generators("probes").integers(2**31)),
+        net, batch, blocks=places(net, batch), rate=rate_of(member), steps=int(member["steps"]),
+        loss="square" if str(member["rule"]).startswith("square") else "log", tolerance=float(member["stop"]),
+        probes=int(member["probes"]), seed=int(generators("probes").integers(2**31)),
     )  # fmt: skip
     return net, batch, found
 
@@ -202,17 +204,24 @@ def tuned_network(member: Member, generators: Generators) -> dict[str, Any]:
     net, batch, found = _tuned(member, generators)
     with np.errstate(divide="ignore"):
         history = np.abs(np.log(found.history))
-    close = np.flatnonzero((history < float(member["tolerance"])).all(1))
-    near = np.flatnonzero(history.mean(1) < float(member["tolerance"]))
+    worst, mean = history.max(1), history.mean(1)
     scales = np.array([found.scales[f"blocks.{i}.weight"] for i in range(net.depth)])
     return {
-        "steps": float(close[0]) if len(close) else np.inf,
-        "mean_steps": float(near[0]) if len(near) else np.inf,
+        "steps": _first(worst < CLOSE),
+        "fine_steps": _first(worst < FINE),
+        "mean_steps": _first(mean < CLOSE),
+        "landed": mean[1] if len(mean) > 1 else np.inf,
         "before": jacobians(_signal_network(member, generators)[0], batch, generators),
         "after": jacobians(net, batch, generators),
         "path": found.history.mean(1),
         "scale": scales * math.sqrt(float(member["start"])),
     }
+
+
+def _first(reached: Array) -> float:
+    """Return the first step at which something is reached, inf where it never is."""
+    steps = np.flatnonzero(reached)
+    return float(steps[0]) if len(steps) else math.inf
 
 
 def jacobians(module: nn.Module, batch: Tensor, generators: Generators, probes: int = 8) -> Array:

@@ -20,9 +20,8 @@ class AutoInitSettings(Settings):
     ``images``: a folder with Fashion-MNIST, or empty for scikit-learn's digits; ``side`` is that of the images.
     """
 
-    seeds: Count = 8
-    trained: Count = 8
-    draws: Count = 32
+    seeds: Count = 16
+    trained: Count = 16
     width: Annotated[int, Field(ge=8)] = 96
     depth: Annotated[int, Field(ge=2)] = 40
     wide: Annotated[int, Field(ge=8)] = 300
