@@ -39,11 +39,12 @@ def experiments(s: AsymmetricSettings) -> dict[str, Simulation]:
         "scaling": Simulation(
             "identities of quasi-homogeneous networks",
             measure_scaling,
-            over({"model": tuple(MODELS), "rates": ("own", "wrong")}),
+            over({"model": tuple(MODELS), "rates": ("own", "homogeneous")}),
             (
                 Quantity("scaling", "1", "arXiv:2210.03820, quasi-homogeneity"),
                 Quantity("euler", "1", "Euler's identity"),
             ),
+            kind="identity",
         ),
         "balls": Simulation(
             "gradient flow between two balls",
@@ -51,6 +52,13 @@ def experiments(s: AsymmetricSettings) -> dict[str, Simulation]:
             over({"powers": ("1 1", "1 2"), "transverse": s.centres}),
             (*where, *falls),
             {**ball, **path, "points": s.points},
+        ),
+        "both_products": Simulation(
+            "gradient flow between two balls, of a product in both coordinates",
+            measure_balls,
+            over({"transverse": (s.centre(0.99),)}),
+            (*where, *falls),
+            {**ball, **path, "points": s.points, "powers": "2 2"},
         ),
         "cascade": Simulation(
             "a product of one, of two and of three weights",
@@ -66,11 +74,11 @@ def experiments(s: AsymmetricSettings) -> dict[str, Simulation]:
             "normalized gradient descent between two balls",
             measure_descent,
             over({"rate": (s.descent_rate / 2, s.descent_rate)}),
-            (*where, Quantity("drift", "1", "change of u^2 - v^2")),
+            (*where, Quantity("drift", "1", "change of u^2 - v^2"), Quantity("balance", "1", "drift over |theta|^2")),
             {**ball, "transverse": 0.625 * s.radius, "points": s.descent_points, "time": s.descent_time},
         ),
         "collapse": _collapse(s, "networks with a final norm, and without", ("layer", "none"), s.collapse_steps),
-        "untrained": _collapse(s, "untrained networks", ("layer",), 0),
+        "untrained": _collapse(s, "untrained networks", ("layer", "none"), 0),
     }
 
 
@@ -79,4 +87,5 @@ def _collapse(s: AsymmetricSettings, title: str, norms: Sequence[str], steps: in
     ratio = Quantity("variance_ratio", "1", "tr(S_W) / tr(S_B), beside NC1; ours")
     quantities = (*(Quantity(name, "1", "Papyan, Han and Donoho 2020") for name in names), ratio)
     fixed = {"classes": s.classes, "samples": s.samples, "width": s.width, "rate": s.collapse_rate, "steps": steps}
-    return Simulation(title, measure_collapse, Grid({"norm": norms}, seeds=s.seeds), quantities, fixed)
+    kind = "trained" if steps else "simulation"
+    return Simulation(title, measure_collapse, Grid({"norm": norms}, seeds=s.seeds), quantities, fixed, kind=kind)

@@ -70,20 +70,20 @@ def _boundaries(data: Data, s: AsymmetricSettings) -> Figure:
     angle = np.linspace(0, 2 * np.pi, 120)
     reach = 2.2 * s.parallel
     panels = []
-    for share in (0.375, 0.99):
-        t = share * s.radius
+    for part in (0.375, 0.99):
+        t = part * s.radius
         drawn = [
             Line(name, sign * (s.parallel + s.radius * np.cos(angle)), sign * (t + s.radius * np.sin(angle)),
                  role="theory")
             for name, sign in (("one ball", 1), ("the other", -1))
         ]  # fmt: skip
         for powers, name in NAMES.items():
-            cell = at("balls", powers=powers, transverse=s.centre(share))
+            cell = at("balls", powers=powers, transverse=s.centre(part))
             along, across = cell.of(data).direction.isel(seed=0).values
             # drawn as a control, dashed: a boundary has no points
             ends = np.array([-reach, reach]) * (0.9 if powers == "1 1" else 0.8)
             drawn.append(Line(f"boundary of {name}", -across * ends, along * ends, role="control"))
-        panels.append(Curves(f"centre at {share:g} of the radius", Axis("x1"), Axis("x2"), drawn))
+        panels.append(Curves(f"centre at {part:g} of the radius", Axis("x1"), Axis("x2"), drawn))
     return Figure(
         "boundaries", "The boundaries that the flow finds",
         "One seed. Right, the product's boundary all but touches the balls.",
@@ -93,15 +93,15 @@ def _boundaries(data: Data, s: AsymmetricSettings) -> Figure:
 
 def _collapse(data: Data, s: AsymmetricSettings) -> Figure:
     cells = {f"final norm: {norm}": at("collapse", norm=norm) for norm in ("layer", "none")}
-    cells["untrained"] = at("untrained")
+    cells["untrained"] = at("untrained", norm="layer")
 
-    def shares(reading: str, label: str) -> Histogram:
+    def seeds(reading: str, label: str) -> Histogram:
         series = {name: (reading, cell) for name, cell in cells.items()}
         return histogram(label, data, Axis(label), series, bins=24)
 
     return Figure(
         "collapse", f"Neural collapse on {s.classes} digits after {s.collapse_steps} steps",
         "Each count is one seed. A collapsed network has all of them at 0.",
-        [shares(reading, label) for reading, label in COLLAPSE.items() if reading in data["collapse"]],
+        [seeds(reading, label) for reading, label in COLLAPSE.items() if reading in data["collapse"]],
         ("collapse-variability", "collapse-variance-ratio", "collapse-simplex", "collapse-duality"),
     )  # fmt: skip

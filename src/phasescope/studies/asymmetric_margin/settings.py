@@ -14,7 +14,7 @@ Count = Annotated[int, Field(ge=1)]
 class AsymmetricSettings(Settings):
     """Sizes of the study. ``transverse`` are the centres' second coordinates, ``radius`` times 0.375 and 0.99 added."""
 
-    seeds: Count = 10
+    seeds: Count = 16
     parallel: Positive = 1.0
     radius: Positive = 0.8
     transverse: tuple[Positive, ...] = (0.1, 0.3, 0.5, 0.7, 0.79, 0.9, 1.1)
@@ -36,9 +36,9 @@ class AsymmetricSettings(Settings):
         asked = (*self.transverse, 0.375 * self.radius, 0.99 * self.radius)
         return tuple(sorted({round(float(t), 12) for t in asked}))
 
-    def centre(self, share: float) -> float:
-        """Return the second coordinate, of all centres, that is nearest to this share of the radius."""
-        return min(self.centres, key=lambda t: abs(t - share * self.radius))
+    def centre(self, part: float) -> float:
+        """Return the second coordinate, of all centres, that is nearest to this part of the radius."""
+        return min(self.centres, key=lambda t: abs(t - part * self.radius))
 
 
 SCALES = {

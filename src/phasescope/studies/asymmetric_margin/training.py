@@ -55,14 +55,15 @@ MODELS: dict[str, tuple[Model, tuple[float, ...]]] = {
 def measure_scaling(member: Member, generators: Generators) -> Found:
     """Measure how far a model is from f(x; e^(a Lambda) theta) = e^a f and from Euler's <grad f, Lambda theta> = f.
 
-    Relative to the largest output; with the model's rates, and with ``wrong`` ones: all alike.
+    Relative to the largest output; with the model's ``own`` rates, or with "homogeneous" ones, 1/3 for all parameters,
+    as in a network of three layers whose parameters are all used alike.
     """
     g = generators("init")
     model, rates = MODELS[str(member["model"])]
     shapes = [(WIDTH, WIDTH) if i == 3 and member["model"] == "residual" else shape for i, shape in enumerate(SHAPES)]
     theta = [torch.from_numpy(g.standard_normal(shape)).requires_grad_() for shape in shapes]
     x, a = torch.from_numpy(g.standard_normal((20, INPUTS))), float(g.uniform(-1, 1)) or 0.5
-    given = [1 / len(shapes)] * len(shapes) if member["rates"] == "wrong" else list(rates)
+    given = [1 / 3] * len(shapes) if member["rates"] == "homogeneous" else list(rates)
     out = model(theta, x)
     scaled = model([float(np.exp(a * rate)) * p for p, rate in zip(theta, given, strict=True)], x)
     size = out.detach().abs().max()
@@ -175,7 +176,10 @@ def measure_cascade(member: Member, generators: Generators) -> Found:
 
 
 def measure_descent(member: Member, generators: Generators) -> Found:
-    """Train f = w x1 + (u v) x2 by normalized gradient descent; measure direction, margin, drift of u^2 - v^2."""
+    """Train f = w x1 + (u v) x2 by normalized gradient descent; measure direction and margin.
+
+    And ``drift``, of u^2 - v^2, which a flow conserves, and ``balance``, that over |theta|^2 at the end.
+    """
     g = generators("init")
     centre, radius = (float(member["parallel"]), float(member["transverse"])), float(member["radius"])
     points = circle(centre, radius, int(member["points"]), g.random())
@@ -187,7 +191,8 @@ def measure_descent(member: Member, generators: Generators) -> Found:
     beta = slopes(theta, (1, 2))[0]
     direction = beta / np.linalg.norm(beta)
     drift = abs(theta[1] ** 2 - theta[2] ** 2 - balance)
-    return {"direction": direction, "margin": float(direction @ centre) - radius, "drift": drift}
+    margin = float(direction @ centre) - radius
+    return {"direction": direction, "margin": margin, "drift": drift, "balance": drift / float((theta**2).sum())}
 
 
 # -- neural collapse -----------------------------------------------------------------------------------------

@@ -274,6 +274,12 @@ def independent(cell: xr.Dataset) -> xr.DataArray:
     return cell["independent"].isel(step=-1).mean("layer", skipna=False)
 
 
+@partial(Measure, words="independent neurons before training")
+def untrained(cell: xr.Dataset) -> xr.DataArray:
+    """Return the fraction of independent neurons at the start, its mean over layers."""
+    return cell["independent"].isel(step=0).mean("layer", skipna=False)
+
+
 def _schedules(s: CollapseSettings) -> Sequence[Claim]:
     accuracy, when = final("test_accuracy", "step"), f"at {s.late:g} and not at {s.early:g} of the steps"
     rival = "full batches without label noise, under the same weight decay and schedule"
@@ -317,6 +323,6 @@ def _causes(s: CollapseSettings) -> Sequence[Claim]:
             f"Weight decay {s.weight_decay:g} leaves fewer independent neurons than none, where the rate drops late",
             Source(ours=f"whether decay, not noise, is the cause; {TWENTIETH}", tolerance=TWENTIETH),
             less(networks(s.late, "no weight decay")), at_most(-0.05),
-            Control("leaving out the noise instead: full batches, no label noise", less(full(s.late))), unit=NEURONS,
-            range=CHANGE),
+            Control("noise alone: what batches and label noise do without decay, trained less untrained",
+                (independent - untrained)(networks(s.late, "no weight decay"))), unit=NEURONS, range=CHANGE),
     )  # fmt: skip
