@@ -146,11 +146,11 @@ class TestMeasures:
     @pytest.mark.parametrize("variance", [0.05, 0.5, 3.0, 50.0])
     def test_rates_of_one_layer(self, variance: float) -> None:
         """By the map: below 1/sigma_w^2 it converges, above it never does, and at the rate of one step it lands."""
-        gain = theory.relu_gain(variance)
-        assert theory.iterations(0.95 / variance, gain) <= 200
-        assert theory.iterations(1.05 / variance, gain) == np.inf
-        assert theory.iterations(0.5 / variance, gain) <= 43 < theory.iterations(0.1 / variance, gain)
-        scale = theory.autoinit_step(1.0, theory.one_step_rate(gain), gain)
+        gain = autoinit.relu_gain(variance)
+        assert autoinit.iterations(0.95 / variance, gain) <= 200
+        assert autoinit.iterations(1.05 / variance, gain) == np.inf
+        assert autoinit.iterations(0.5 / variance, gain) <= 43 < autoinit.iterations(0.1 / variance, gain)
+        scale = autoinit.autoinit_step(1.0, autoinit.one_step_rate(gain), gain)
         assert scale**2 * gain == pytest.approx(1, abs=1e-12)
 
     def test_rates_of_members(self) -> None:
@@ -160,8 +160,8 @@ class TestMeasures:
         assert (
             rate("newton") is None and rate("log") == rate("square") == 0.5 / 8 and rate("log", factor=0.1) == 0.1 / 8
         )
-        assert rate("one step") == theory.one_step_rate(4.0)
-        assert rate("square, own rate") == theory.largest_square_rate(4.0) / 2 < 0.5 / 8
+        assert rate("one step") == autoinit.one_step_rate(4.0)
+        assert rate("square, own rate") == autoinit.largest_square_rate(4.0) / 2 < 0.5 / 8
 
     def test_tuned_network(self) -> None:
         member = {"width": 32, "depth": 4, "samples": 32, "probes": 4, "steps": 20, "stop": 0.05}

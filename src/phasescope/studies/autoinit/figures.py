@@ -58,7 +58,7 @@ def _map(data: Data, s: AutoInitSettings) -> Figure:
 
 
 def _iterations(variance: float, factor: float) -> float:
-    return theory.iterations(factor / variance, theory.relu_gain(variance), tolerance=CLOSE**2 / 2)
+    return autoinit.iterations(factor / variance, autoinit.relu_gain(variance), tolerance=CLOSE**2 / 2)
 
 
 def _deep(data: Data, s: AutoInitSettings) -> Figure:

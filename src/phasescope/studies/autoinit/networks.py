@@ -18,7 +18,7 @@ from phasescope.inspection import AutoInit, autoinit, blocks_of
 from phasescope.instruments.forward_pass import passage
 from phasescope.instruments.partial_jacobian import partial_jacobians
 from phasescope.learners import VGG, ResMLP, SignalNetwork
-from phasescope.theory.autoinit import autoinit_step, iterations, one_step_rate, relu_gain
+from phasescope.theory.autoinit import largest_square_rate, one_step_rate, relu_gain
 from phasescope.vocabulary import Array, BadInput, Generators, Member, nearest
 
 CLOSE, FINE = 0.05, 1e-4  # of |log J|, to which steps are counted
@@ -180,11 +180,11 @@ def rate_of(member: Member) -> float | None:
     at once, and "square, own rate", half the largest at which the square loss converges.
     """
     start, rule = float(member["start"]), str(member["rule"])
-    gain = theory.relu_gain(start)
+    gain = relu_gain(start)
     if rule == "one step":
-        return theory.one_step_rate(gain)
+        return one_step_rate(gain)
     if rule == "square, own rate":
-        return theory.largest_square_rate(gain) / 2
+        return largest_square_rate(gain) / 2
     return None if rule == "newton" else float(member.get("factor", 0.5)) / start
 
 

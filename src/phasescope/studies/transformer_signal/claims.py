@@ -199,7 +199,7 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
 
         @partial(Measure, words=f"fraction of places with the sign of lambda_a of the skip {skip}")
         def read(cell: xr.Dataset) -> xr.DataArray:
-            exact = plane(theory.angle_exponent, s.alphas, s.sigmas, skip=skip)
+            exact = plane(theory.transformer_signal.angle_exponent, s.alphas, s.sigmas, skip=skip)
             right = ((cell.growth > 0) == (exact > 0)).where(abs(exact) > UNSURE).mean(("alpha", "sigma_w"))
             known: xr.DataArray = right.where(cell.growth.notnull().all(("alpha", "sigma_w")))
             return known
