@@ -73,8 +73,11 @@ def _likeness(clouds: Sequence[Tensor], order: Tensor) -> Found:
 
 
 def rank_correlation(a: Array, b: Array) -> float:
-    """Return Spearman's rank correlation of two arrays (n,); equal values share their mean rank."""
-    return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
+    """Return Spearman's rank correlation of two arrays (n,); equal values share a rank; NaN if all are equal."""
+    first, second = stats.rankdata(a), stats.rankdata(b)
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 GEOMETRY = {  # name -> unit, source, dimensions
