@@ -215,8 +215,8 @@ def test_the_closed_form_is_the_integral(c: float) -> None:
     )
 
 
-def test_published_values_of_the_uniform_curve() -> None:
-    """The facts' values for P = 128, and the peak 1 - 8 / (3 pi)."""
+def test_values_of_the_uniform_curve() -> None:
+    """Values of an independent quadrature at P = 128, and the peak 1 - 8 / (3 pi)."""
     values = {8: 0.0079, 16: 0.0159, 32: 0.0323, 64: 0.0672, 96: 0.1058, 112: 0.1272, 128: 0.1512, 144: 0.1297,
               160: 0.1141, 192: 0.0924, 256: 0.0672, 512: 0.0323, 1024: 0.0159}  # fmt: skip
     for dimension, value in values.items():

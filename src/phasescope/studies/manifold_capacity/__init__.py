@@ -4,7 +4,7 @@ Each of P data is seen in K views; their unit-norm embeddings are averaged, and 
 these centroids is made large. The percent error is what is missing from the bound sqrt(P min(P, D)).
 
 Three worlds: embeddings drawn uniformly, where the error is known exactly; free embeddings that follow the gradient,
-where it is known too (derived here); and encoders trained by Adam, on noisy views of Gaussian data (a reproduction's
+where it is known too (derived here); and encoders trained by Adam, on noisy views of Gaussian data (our pilot's
 world: 64 inputs, noise 0.5, an MLP with batch normalization) and on augmented real images with a linear probe.
 """
 
