@@ -77,6 +77,7 @@ SCALES = {
     "paper": TransformerSignalSettings(
         seeds=32,
         width=512,
+        hidden=1024,
         weak_alpha=0.1,
         weak_depth=128,
         weak_draws=32,
