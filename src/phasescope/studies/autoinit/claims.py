@@ -9,8 +9,7 @@ import numpy as np
 import xarray as xr
 
 from phasescope.lab.measures import Cell, Measure, at, at_least, at_most, end, value
-from phasescope.studies.autoinit.experiments import ENDS
-from phasescope.studies.autoinit.settings import STARTS, AutoInitSettings
+from phasescope.studies.autoinit.settings import ENDS, STARTS, AutoInitSettings
 from phasescope.verdict import Claim, Control, Measured, Source
 from phasescope.vocabulary import Array
 

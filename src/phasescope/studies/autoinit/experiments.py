@@ -9,14 +9,13 @@ from phasescope.instruments.logits import LEARNING
 from phasescope.lab.study import Experiment
 from phasescope.learners import SignalNetwork
 from phasescope.studies.autoinit.networks import CLOSE, FINE, WAYS, Initialized, begun, network_of, tuned_network
-from phasescope.studies.autoinit.settings import STARTS, AutoInitSettings
+from phasescope.studies.autoinit.settings import ENDS, STARTS, AutoInitSettings
 from phasescope.tasks.images import digits, fashion_mnist
 from phasescope.tasks.table import Table
 from phasescope.vocabulary import Grid, Member, Recipe
 
 PAPER = "He et al. 2022, arXiv:2206.13568"
 FACTORS = (0.1, 0.25, 0.5, 0.75, 1.25)
-ENDS = (STARTS[0], STARTS[-1])
 MLPS = {
     "He": (2.0, "as drawn"),
     "AutoInit": (1.0, "as drawn + autoinit"),  # from any other start it is the same network: claim deep-same

@@ -13,9 +13,8 @@ from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import BANDS, Data, curves, law, level, lines
 from phasescope.lab.measures import at
 from phasescope.lab.readings import band
-from phasescope.studies.autoinit.experiments import ENDS
 from phasescope.studies.autoinit.networks import CLOSE
-from phasescope.studies.autoinit.settings import STARTS, AutoInitSettings
+from phasescope.studies.autoinit.settings import ENDS, STARTS, AutoInitSettings
 from phasescope.theory import autoinit
 from phasescope.vocabulary import Array
 

@@ -12,6 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 STARTS = (0.5, 1.0, 4.0, 8.0)  # sigma_w^2 from which deep networks are tuned
+ENDS = (STARTS[0], STARTS[-1])
 
 
 class AutoInitSettings(Settings):
