@@ -20,8 +20,8 @@ from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("associative-memory")
 TINY: dict[str, Any] = {
-    "points": 40, "learning_steps": 3, "draws": 20, "customers": 30, "wide": [6, 8], "narrow": [4, 6],
-    "widest": [8, 10], "probes": 16, "trials": 5, "patterns": 16, "length": 6, "updates": 2, "context_batch": 2,
+    "points": 40, "learning_steps": 3, "learning_seeds": 2, "draws": 20, "customers": 30, "wide": [6, 8], "narrow": [6, 8],
+    "widest": [6, 8], "probes": 16, "trials": 5, "patterns": 16, "length": 6, "updates": 2, "context_batch": 2,
     "context_width": 8, "context_layers": 1, "tests": 20,
 }  # fmt: skip
 
@@ -35,7 +35,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_the_fast_mean_shift_is_the_theorys() -> None:
-    """``stays`` drops states that have settled or left; the literal loop of ``theory.associative_memory.mean_shift`` keeps them all."""
+    """``stays`` drops states that have settled or left; the literal loop of ``mean_shift`` keeps them all."""
     for spread in (0.0, 0.3):
         draw = streams(3)("patterns")
         x = worlds.sphere(draw, 60, 8) * np.exp(spread * draw.standard_normal((60, 1)))
@@ -47,10 +47,33 @@ def test_the_fast_mean_shift_is_the_theorys() -> None:
         assert 0 < slow.mean() < 1
 
 
-def test_half_is_where_the_share_crosses() -> None:
+def test_half_is_where_the_fraction_crosses() -> None:
     powers = np.array([1.0, 2, 3, 4])
     assert worlds.half(powers, np.array([1.0, 0.75, 0.25, 0])) == pytest.approx(2**2.5)
     assert np.isnan(worlds.half(powers, np.ones(4))) and np.isnan(worlds.half(powers, np.zeros(4)))
+
+
+def test_the_dynamics_are_followed_until_they_end() -> None:
+    """At seed 1 a state lingers where two memories merge: after 2,000 steps it still moves."""
+    draw = streams(1)("memories")
+    memories, starts = draw.standard_normal((8, 2)), 2 * draw.standard_normal((64, 2))
+    slow = associative_memory.retrieve(starts, memories, 2.0, steps=2000)[-1]
+    assert np.abs(associative_memory.memory_drift(slow, memories, 2.0)).max() > 1e-5
+    ended = worlds.settle(starts, memories, 2.0)
+    assert np.abs(associative_memory.memory_drift(ended, memories, 2.0)).max() <= worlds.SETTLED
+
+
+def test_the_capacity_is_read_off_finer_sizes() -> None:
+    """It lies within the coarse sizes about one half, and is not their midpoint where all is lost between two."""
+    found = worlds.capacity(Member({"dimension": 12, "square_bandwidth": 1.0, "probes": 32}, 0), streams(0))
+    above = int(np.flatnonzero(found["kept"] < 0.5)[0])
+    assert found["stored"][above - 1] <= found["half"] <= found["stored"][above]
+
+
+def test_learnt_memories_beat_moves_that_are_as_long() -> None:
+    numbers = {"blobs": 3, "points": 60, "learning_steps": 60}
+    found = worlds.clustering(Member(numbers, 3), streams(3))
+    assert found["gain"] > 0 and found["beaten"] > found["beaten_by_mean"] >= 0
 
 
 def test_tables_follow_the_restaurant_process() -> None:

@@ -31,7 +31,7 @@ def mixtures(generator: np.random.Generator, count: int, points: int) -> Array:
 def in_context(member: Member, generators: Generators) -> Mapping[str, Any]:
     """Train one network on ever new mixtures, freeze it, and ask where new mixtures' energies are low.
 
-    ``against_uniform``, ``against_other`` (length + 1,): share of test mixtures in which a held-out point has less
+    ``against_uniform``, ``against_other`` (length + 1,): fraction of test mixtures in which a held-out point has less
     energy than a uniform place, or than a point of another mixture, given 0, 1, ... points. ``mismatched``: the same
     against uniform places, given the points of another mixture. ``landscape``: energies of one mixture, 3 contexts.
     """

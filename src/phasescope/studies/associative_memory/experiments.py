@@ -28,17 +28,19 @@ def _energies(s: MemorySettings) -> dict[str, Simulation]:
         "retrieval": Simulation(
             "dynamics and likelihood of a clustering memory", worlds.retrieval, one,
             _quantities(
-                ("energy", "squared distance", "time"), ("energy_uphill", "squared distance", "time_uphill"),
-                ("rise", "squared distance"), ("rise_uphill", "squared distance"), ("residual", "distance"),
+                ("energy", "squared distance", "time"), ("nearest", "squared distance", "time"),
+                ("rise", "squared distance"), ("rise_nearest", "squared distance"), ("residual", "distance"),
                 ("to_nearest", "distance"), ("score_gap", "1/distance"), ("score_gap_printed", "1/distance"),
             ),
             {"memories": s.memories, "beta": s.beta},
         ),
         "clustering": Simulation(
-            "memories learnt by gradient descent", worlds.clustering, one,
-            _quantities(("gain", "nats per point"), ("gain_astray", "nats per point"), ("agreement", "1", "when")),
+            "memories learnt by gradient descent", worlds.clustering, Grid(seeds=s.learning_seeds),
+            _quantities(
+                ("gain", "nats per point"), ("beaten", "1"), ("beaten_by_mean", "1"), ("agreement", "1", "when")
+            ),
             {"blobs": s.blobs, "points": min(s.points, 200), "learning_steps": s.learning_steps},
-            s.learning_steps,
+            s.learning_steps, kind="trained",
         ),
         "assignments": Simulation(
             "explicit assignments climb the ELBO", worlds.assignments, one,
@@ -108,7 +110,7 @@ def _capacities(s: MemorySettings) -> dict[str, Simulation]:
 
 def _attention(s: MemorySettings) -> dict[str, Simulation]:
     trained = {"length", "updates", "context_batch", "context_width", "context_layers", "tests"}
-    shares = (("against_uniform", "1", "given"), ("against_other", "1", "given"), ("mismatched", "1", "given"))
+    fractions = (("against_uniform", "1", "given"), ("against_other", "1", "given"), ("mismatched", "1", "given"))
     return {
         "sphere": Simulation(
             "attention after normalization",
@@ -116,7 +118,6 @@ def _attention(s: MemorySettings) -> dict[str, Simulation]:
             Grid({"uneven": UNEVEN}, seeds=s.seeds),
             _quantities(
                 *((name, "1") for name in ("identity_gap", "mixture_gap", "unweighted_gap")),
-                *((name, "nats") for name in ("tie", "tie_without_shift")),
             ),
             {"keys": s.attended, "dimension": s.head},
         ),
@@ -124,8 +125,9 @@ def _attention(s: MemorySettings) -> dict[str, Simulation]:
             "energies learnt in context",
             context.in_context,
             Grid(seeds=s.seeds),
-            _quantities(*shares, ("landscape", "1", "shown", "y", "x"), ("context", "1", "example", "axis")),
+            _quantities(*fractions, ("landscape", "1", "shown", "y", "x"), ("context", "1", "example", "axis")),
             s.model_dump(include=trained),
             s.updates * s.context_batch * s.context_layers * s.context_width,
+            kind="trained",
         ),
     }

@@ -18,7 +18,7 @@ from phasescope.studies.associative_memory.settings import ALPHAS, DISCOUNTS, Me
 from phasescope.theory import associative_memory, memory_creation, memory_limits
 
 BANDWIDTHS = {"capacity": 1.0, "capacity_narrow": 0.7, "capacity_widest": 2.0}
-REMEMBERED = Axis("share remembered", limits=(0, 1.02))
+REMEMBERED = Axis("fraction remembered", limits=(0, 1.02))
 
 
 def figures(data: Data, s: MemorySettings) -> Sequence[Figure]:
@@ -28,7 +28,7 @@ def figures(data: Data, s: MemorySettings) -> Sequence[Figure]:
 
 def _energy(data: Data, s: MemorySettings) -> Figure:
     run, bound = at("retrieval"), at("assignments")
-    down, up = (np.arange(data["retrieval"].sizes[dim]) * 0.1 for dim in ("time", "time_uphill"))
+    times = np.arange(data["retrieval"].sizes["time"]) * 0.1
     memories = streams(0)("memories").standard_normal((s.memories, 2))
     side = np.linspace(-3, 3, 61)
     places = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
@@ -41,9 +41,8 @@ def _energy(data: Data, s: MemorySettings) -> Figure:
         [
             HeatMap(f"{s.memories} memories, seed 0", Axis("v1"), Axis("v2"), side, side, energy, "energy",
                 limits=(-0.5, 4)),
-            Curves("energy on the way", Axis("time / tau"), Axis("mean energy", limits=(-1, 6)),
-                [*lines(data, {"the dynamics": ("energy", run)}, down),
-                 *lines(data, {"drift reversed": ("energy_uphill", run)}, up, role="control")]),
+            over("on the way", data, Axis("time / tau"), times, Axis("mean over states"), {"energy": ("energy", run)},
+                control={"squared distance from the nearest memory": ("nearest", run)}),
             over("explicit assignments", data, Axis("steps"), np.arange(data["assignments"].sizes["time"]) * 10.0,
                 Axis("log evidence - ELBO (nats)", "log"), {"ELBO": ("gap", bound)},
                 control={"without its entropy": ("gap_without", bound)}),
@@ -69,7 +68,7 @@ def _capacity(data: Data, s: MemorySettings) -> Figure:
     halves += lines(data, {"classical Hopfield": ("half", at("linear"))}, wide, role="control")
     return Figure(
         "capacity", "A density estimator remembers exponentially many patterns",
-        "Left: the share of random patterns on the sphere of radius sqrt(D) that mean shift keeps, h^2 = 1. Middle: "
+        "Left: the fraction of random patterns on the sphere of radius sqrt(D) that mean shift keeps, h^2 = 1. Middle: "
         "where it is one half. In small D pairs of patterns that merge set the limit, in large D the crosstalk of all; "
         "the first grows as D^(D/2), the second as exp(alpha D). Right: where norms differ, attention favours the long "
         "patterns and the density estimator does not.",
@@ -80,7 +79,7 @@ def _capacity(data: Data, s: MemorySettings) -> Figure:
                 data["unequal"].spread.values, REMEMBERED, {"density estimator": ("density", at("unequal"))},
                 control={"modern Hopfield network": ("hopfield", at("unequal"))}),
         ],
-        ("capacity-slope", "capacity-slope-narrow", "capacity-doubles", "capacity-level", "unequal-norms"),
+        ("capacity-growth", "capacity-by-bandwidth", "capacity-doubles", "capacity-level", "unequal-norms"),
     )  # fmt: skip
 
 
@@ -139,7 +138,7 @@ def _sphere(data: Data, s: MemorySettings) -> Figure:
                 Axis("log mixing weight - log of the factor"),
                 [Line("- log C(kappa) + log C(0)", kappa, weight - weight[0], role="theory")]),
         ],
-        ("sphere-identity", "sphere-mixture", "sphere-tie"),
+        ("sphere-identity", "sphere-mixture"),
     )  # fmt: skip
 
 
@@ -154,7 +153,7 @@ def _in_context(data: Data, s: MemorySettings) -> Figure:
         "of one network (seed 0); its energy sharpens as points come.",
         [
             over("held-out points have less energy", data, Axis("points in context"), np.arange(s.length + 1),
-                Axis("share", limits=(0.45, 1.0)),
+                Axis("fraction", limits=(0.45, 1.0)),
                 {"than a uniform place": ("against_uniform", learnt),
                     "than a point of another mixture": ("against_other", learnt)},
                 control={"than a uniform place, wrong context": ("mismatched", learnt)}),

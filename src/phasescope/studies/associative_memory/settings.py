@@ -14,17 +14,21 @@ Dimensions = tuple[Annotated[int, Field(ge=3)], ...]
 
 
 class MemorySettings(Settings):
-    """Sizes of the study. ``wide``, ``narrow`` and ``widest`` are the dimensions at h^2 = 1, 0.7 and 2."""
+    """Sizes of the study. ``wide``, ``narrow`` and ``widest`` are the dimensions at h^2 = 1, 0.7 and 2.
 
-    seeds: Count = 10
+    Memories learnt from random points differ most from seed to seed and cost least: they have ``learning_seeds``.
+    """
+
+    seeds: Count = 16
     memories: Annotated[int, Field(ge=2)] = 8
     beta: Positive = 2.0
     blobs: Annotated[int, Field(ge=2)] = 5
     points: Annotated[int, Field(ge=10)] = 500
     learning_steps: Count = 100
-    draws: Count = 400
+    learning_seeds: Count = 40
+    draws: Count = 800
     customers: Annotated[int, Field(ge=2)] = 1000
-    wide: Dimensions = (6, 8, 10, 12, 14, 16)
+    wide: Annotated[Dimensions, Field(min_length=2)] = (6, 8, 10, 12, 14, 16, 18)
     narrow: Dimensions = (4, 6, 8, 10, 12)
     widest: Dimensions = (8, 10, 12, 14, 16)
     probes: Annotated[int, Field(ge=8)] = 128

@@ -16,34 +16,46 @@ from phasescope.vocabulary import Array, Generators, Member
 Found = Mapping[str, Any]
 SPREAD, PRIOR = 0.3, 4.0  # of the points of a blob, and of the blobs' centres
 APART = 8 * SPREAD  # the least distance between centres
-STARTS, FLOW_STEPS, UPHILL_STEPS = 64, 2000, 15
+STARTS, FLOW_STEPS = 64, 2000
+BLOCKS, SETTLED = 50, 1e-9  # of FLOW_STEPS at most, until no drift is larger: it is slow where memories merge
+MOVES = 100  # of memories towards random points, which learning is compared with
 LIMIT = 300  # mean-shift steps until a state counts as settled
 
 
 def retrieval(member: Member, generators: Generators) -> Found:
-    """Follow the dynamics among random memories, and differentiate the mixture's likelihood by another route."""
+    """Follow the dynamics among random memories, and differentiate the mixture's likelihood by another route.
+
+    ``rise`` is the largest rise of the energy in a step, ``rise_nearest`` that of the squared distance from the nearest
+    memory, which the energy is for an endless beta.
+    """
     draw, beta = generators("memories"), float(member["beta"])
     memories = draw.standard_normal((int(member["memories"]), 2))
     starts = 2 * draw.standard_normal((STARTS, 2))
-    path = associative_memory.retrieve(starts, memories, beta, steps=FLOW_STEPS)
-    energies = np.stack([associative_memory.memory_energy(v, memories, beta) for v in path[:201]])
-    back = [starts]
-    for _ in range(UPHILL_STEPS):
-        back.append(back[-1] - 0.1 * associative_memory.memory_drift(back[-1], memories, beta))
-    uphill = np.stack([associative_memory.memory_energy(v, memories, beta) for v in back])
-    final = path[-1]
+    path = associative_memory.retrieve(starts, memories, beta)
+    energies = np.stack([associative_memory.memory_energy(v, memories, beta) for v in path])
+    distances = ((path[:, :, None] - memories) ** 2).sum(-1).min(2)
+    final = settle(path[-1], memories, beta)
     nearest = np.sqrt(((final[:, None] - memories[None]) ** 2).sum(-1)).min(1)
     drift = 2 * beta * associative_memory.memory_drift(starts, memories, beta)
     return {
         "energy": energies.mean(1),
-        "energy_uphill": uphill.mean(1),
+        "nearest": distances.mean(1),
         "rise": np.diff(energies, axis=0).max(),
-        "rise_uphill": np.diff(uphill, axis=0).max(),
+        "rise_nearest": np.diff(distances, axis=0).max(),
         "residual": np.abs(associative_memory.memory_drift(final, memories, beta)).max(),
         "to_nearest": nearest.max(),
         "score_gap": np.abs(score(starts, memories, 1 / (2 * beta)) - drift).max(),
         "score_gap_printed": np.abs(score(starts, memories, 2 / beta) - drift).max(),
     }
+
+
+def settle(states: Array, memories: Array, beta: float) -> Array:
+    """Return where the dynamics end: states (N, D) whose drift is 1e-9 or less, or those of 100,000 steps."""
+    for _ in range(BLOCKS):
+        if np.abs(associative_memory.memory_drift(states, memories, beta)).max() <= SETTLED:
+            break
+        states = associative_memory.retrieve(states, memories, beta, steps=FLOW_STEPS)[-1]
+    return states
 
 
 def score(states: Array, means: Array, variance: float) -> Array:
@@ -71,27 +83,36 @@ def blobs(draw: np.random.Generator, count: int, points: int) -> tuple[Array, Ar
 def clustering(member: Member, generators: Generators) -> Found:
     """Learn memories by gradient descent on sum |x - x^T|^2, x^T the point after T steps of its own dynamics.
 
-    They start at random points. ``gain`` is in mean log-likelihood; ``gain_astray`` where each memory goes as far in a
-    random direction; ``agreement`` is the adjusted Rand index of the settled points with the blobs, before and after.
+    They start at random points. ``gain`` is in mean log-likelihood. ``beaten``: the fraction of 100 moves, as far but
+    each memory towards a random point, that gain less; ``beaten_by_mean``: that gain less than as long a move of all
+    towards the mean of the points. ``agreement`` is the adjusted Rand index of the settled points with the blobs,
+    before and after.
     """
     points, labels = blobs(generators("data"), int(member["blobs"]), int(member["points"]))
     draw, K, beta = generators("init"), int(member["blobs"]), 1 / (2 * (4 * SPREAD) ** 2)
     first = points[draw.choice(len(points), K, replace=False)]
     memories = learn(points, first, beta, int(member["learning_steps"]))
-    angle = draw.uniform(0, 2 * np.pi, K)
-    heading = np.stack([np.cos(angle), np.sin(angle)], 1)
-    astray = first + np.linalg.norm(memories - first, axis=1, keepdims=True) * heading
-    before, after, lost = (
-        associative_memory.mixture_log_likelihood(points, mu, beta).mean() for mu in (first, memories, astray)
-    )
+    far = np.linalg.norm(memories - first, axis=1, keepdims=True)
+
+    def gain(mu: Array) -> float:
+        """Return what memories (K, 2) rather than the first ones add to the mean log-likelihood."""
+        after, before = (associative_memory.mixture_log_likelihood(points, m, beta).mean() for m in (mu, first))
+        return float(after - before)
+
+    def towards(places: Array) -> float:
+        """Return the gain of memories that go as far as they learnt to, towards places (K, 2)."""
+        way = places - first
+        return gain(first + far * way / np.maximum(np.linalg.norm(way, axis=1, keepdims=True), 1e-12))
 
     def agreement(mu: Array) -> float:
         settled = associative_memory.retrieve(points, mu, beta)[-1]
         return float(adjusted_rand_score(labels, associative_memory.memory_posterior(settled, mu, beta).argmax(1)))
 
+    moves = np.array([towards(points[draw.choice(len(points), K)]) for _ in range(MOVES)])
     return {
-        "gain": after - before,
-        "gain_astray": lost - before,
+        "gain": gain(memories),
+        "beaten": (moves < gain(memories)).mean(),
+        "beaten_by_mean": (moves < towards(points.mean(0))).mean(),
         "agreement": np.array([agreement(first), agreement(memories)]),
     }
 
@@ -193,15 +214,30 @@ def stays(patterns: Array, probes: int, square_bandwidth: float, reach: float = 
 
 
 def capacity(member: Member, generators: Generators) -> Found:
-    """Find at how many random patterns half of them are still remembered by a Gaussian kernel density estimator."""
+    """Find at how many random patterns half of them are still remembered by a Gaussian kernel density estimator.
+
+    ``stored`` and ``kept``: at sizes a factor of the root of 2 apart; ``half`` comes from four times as fine ones about
+    it, for at large dimension all are lost from one such size to the next.
+    """
     D, h2 = int(member["dimension"]), float(member["square_bandwidth"])
     middle = np.log2(memory_limits.memory_capacity(D, h2))
-    powers = np.arange(max(1.0, np.floor(2 * middle - 5) / 2), middle + 2, 0.5)
-    draw, probes, kept = generators("patterns", D), int(member["probes"]), np.empty(len(powers))
-    for i, stored in enumerate(np.round(2**powers).astype(int)):
+    draw, probes = generators("patterns", D), int(member["probes"])
+
+    def fraction(power: float) -> float:
+        stored = round(2**power)
         sets = [sphere(draw, stored, D) for _ in range(-(-probes // stored))]
-        kept[i] = np.mean([stays(patterns, probes, h2).mean() for patterns in sets])
-    return {"stored": np.round(2.0**powers), "kept": kept, "half": half(powers, kept)}
+        return float(np.mean([stays(patterns, probes, h2).mean() for patterns in sets]))
+
+    powers = np.arange(max(1.0, np.floor(2 * middle - 5) / 2), middle + 2, 0.5)
+    kept = np.array([fraction(power) for power in powers])
+    fine = dict(zip(powers, kept, strict=True))
+    for width in (0.25, 0.125):
+        sizes = np.array(sorted(fine))
+        below = np.flatnonzero([fine[size] < 0.5 for size in sizes])
+        if len(below) and below[0]:
+            fine[sizes[below[0]] - width] = fraction(sizes[below[0]] - width)
+    sizes = np.array(sorted(fine))
+    return {"stored": np.round(2.0**powers), "kept": kept, "half": half(sizes, np.array([fine[x] for x in sizes]))}
 
 
 def half(powers: Array, kept: Array) -> float:
@@ -251,7 +287,7 @@ def clustering_on_sphere(member: Member, generators: Generators) -> Found:
 
     ``uneven`` is how far the gains differ between channels. ``identity_gap`` compares attention with the factored
     exponents, ``mixture_gap`` with true densities and mixing weights, ``unweighted_gap`` where pi~ stands for the
-    mixing weights; ``tie`` is the mean change of log pi~, relative to the other keys, when a key doubles in length.
+    mixing weights.
     """
     draw, D = generators("attention"), int(member["dimension"])
     keys, shift = draw.standard_normal((int(member["keys"]), D)) / np.sqrt(D), draw.standard_normal(D)
@@ -265,12 +301,8 @@ def clustering_on_sphere(member: Member, generators: Generators) -> Found:
     factored = special.softmax(mixture.concentrations * (unit @ mixture.directions.T) + mixture.log_weights, axis=1)
     constants = np.array([associative_memory.vmf_log_normalizer(k, D) for k in mixture.concentrations])
     false = special.softmax(np.log(factored) + constants, axis=1)
-    doubled = associative_memory.sphere_mixture(2 * keys, gain, shift)
-    bare = [associative_memory.sphere_mixture(c * keys, gain, np.zeros(D)).log_weights for c in (2, 1)]
     return {
         "identity_gap": np.abs(weights - factored).max(),
         "mixture_gap": np.abs(weights - mixture.responsibilities(unit)).max(),
         "unweighted_gap": np.abs(weights - false).max(),
-        "tie": np.abs(doubled.log_weights - mixture.log_weights).mean(),
-        "tie_without_shift": np.abs(bare[0] - bare[1]).mean(),
     }
