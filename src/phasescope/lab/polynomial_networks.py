@@ -49,12 +49,14 @@ def experts_network(
     *,
     beta: float = 100.0,
     expert_phase_error: float = 0.0,
+    misprinted: bool = False,
     factorial_factor: bool = True,
 ) -> ExpertsNetwork:
     """Return one product expert per monomial and the adder of their coefficients, modulo the prime p.
 
-    The constant term goes into the adder's readout. Raises ``BadInput`` for composite p, other than two variables, and
-    fewer than two or more than five monomials.
+    ``expert_phase_error`` and ``misprinted`` are those of ``theory.product_weights``, ``factorial_factor`` that of
+    ``theory.sum_weights``. The constant term goes into the adder's readout. Raises ``BadInput`` for composite p, other
+    than two variables, and fewer than two or more than five monomials.
     """
     chosen = parse(polynomial) if isinstance(polynomial, str) else polynomial
     residues.require_prime(p, "a network of product experts")
@@ -65,7 +67,8 @@ def experts_network(
             f"{chosen} has {chosen.arity} variables and {len(terms)} monomials modulo {p} beside the constant: experts "
             f"are composed for two variables and 2 to {max(POWERS)} monomials."
         )
-    experts = [product_network(p, expert_width, e, phase_error=expert_phase_error) for e in terms]
+    wrong: dict[str, Any] = {"phase_error": expert_phase_error, "misprinted": misprinted}
+    experts = [product_network(p, expert_width, e, **wrong) for e in terms]
     outer = tuple((u + constant) % p for u in range(p)) if constant else None
     adder = sum_network(p, adder_width, tuple(terms.values()), outer=outer, factorial_factor=factorial_factor)
     return ExpertsNetwork(experts, adder, beta=beta)

@@ -54,6 +54,11 @@ def _over_depth(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
             "powers of depth", networks.measure_deep_profiles, seeds, placed(networks.DEEP_CASES, s.layers),
             {"width": s.width, "layers": s.layers, "samples": s.samples, "nets": s.deep_nets},
         ),
+        "wide": Simulation(
+            "Jacobians over depth in wider networks", networks.measure_wide_profiles, seeds,
+            placed(networks.WIDE_CASES, s.depth),
+            {"width": s.wide, "layers": s.depth, "samples": s.samples, "nets": s.wide_nets},
+        ),
         "batch": Simulation(
             "Jacobians over depth with BatchNorm", networks.measure_batch_profiles, seeds,
             placed(networks.BATCH_CASES, s.batch_layers),
@@ -82,6 +87,7 @@ def _diagrams(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
         return chi, {"layer": s.chi_layer, **places}
 
     chi, places = sized(s.chi_weights, s.chi_biases)
+    early = Quantity("chi_early", "1", f"{SOURCE}: chi_J at the kernel of the first layer", PLACES, chi.coords)
     finer, more = sized(s.diagram_weights, s.diagram_biases)
     sizes = {"width": s.chi_width, "probes": s.chi_probes}
     return {
@@ -89,7 +95,7 @@ def _diagrams(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
             "phase diagrams that are judged", networks.measure_diagram, Grid(seeds=s.from_first(s.seeds)), (chi,),
             {**places, **sizes, "nets": s.chi_nets},
         ),
-        "chi_theory": Simulation("theory of these diagrams", networks.predict_diagram, Grid(), (chi,), places),
+        "chi_theory": Simulation("theory of these diagrams", networks.predict_diagram, Grid(), (chi, early), places),
         "diagram": Simulation(
             "phase diagrams that are drawn", networks.measure_diagram, Grid(seeds=s.from_first(1)), (finer,),
             {**more, **sizes, "nets": s.diagram_nets},
@@ -98,8 +104,8 @@ def _diagrams(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
 
 
 def _architectures(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
-    judged: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.0, 1.0), "sigma": networks.SIGMAS}
-    drawn: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.5, 0.9), "sigma": networks.SIGMAS[-1:]}
+    judged: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.0, 0.9, 1.0), "sigma": networks.SIGMAS}
+    drawn: dict[str, Sequence[Knob]] = {"kind": networks.KINDS, "mu": (0.5,), "sigma": networks.SIGMAS[-1:]}
     places = {"block": tuple(range(2 * s.architecture_depth + 1))}
     quantities = tuple(Quantity(q.name, q.unit, q.source, ("block",), places) for q in OVER_DEPTH)
     fixed = {
@@ -115,14 +121,14 @@ def _architectures(s: CriticalitySettings) -> dict[str, Experiment | Simulation]
 
     return {
         "architectures": over("MLP-Mixer and ResNets", judged, s.seeds),
-        "architectures_more": over("MLP-Mixer and ResNets, other residuals", drawn, (s.seeds + 2) // 3),
+        "architectures_more": over("MLP-Mixer and ResNets, another residual", drawn, (s.seeds + 2) // 3),
     }
 
 
 def _network(width: int, deepest: int, inputs: int, block: Block, member: Member) -> SignalNetwork:
     return SignalNetwork(
         width, int(member.get("depth", deepest)), inputs=inputs, activation=str(block.activation), norm=block.norm,
-        residual=block.residual,
+        residual=block.residual, bias_variance=block.bias_variance,
     )  # fmt: skip
 
 
@@ -141,16 +147,19 @@ def _trained(s: CriticalitySettings) -> dict[str, Experiment | Simulation]:
         grid = Grid({**axes, "lr": rates}, seeds=s.from_first(s.train_seeds))
         return Experiment(title, learner, task, grid, _recipe(s), LEARNING)
 
-    normed, plain = Block("relu", 2.0, 0.0, "layer pre", 1.0), Block("relu", 2.0)
+    both, normed = (Block("relu", 2.0, networks.TRAIN_BIAS, "layer pre", mu) for mu in (1.0, 0.0))
     return {
         "train_erf": over(
             "trained: erf", Block("erf", 1.0), s.rates, depth=s.train_depths, weight_variance=networks.ERF_WEIGHTS
         ),
         "train_everywhere": over(
-            "trained: LayerNorm on preactivations, mu = 1", normed, s.rates[-1:], weight_variance=networks.RELU_WEIGHTS
+            "trained: LayerNorm on preactivations, mu = 1", both, s.rates[-1:], weight_variance=networks.RELU_WEIGHTS
         ),
-        "train_relu": over(
-            "control: trained without norm and residual", plain, s.rates[-1:], weight_variance=networks.RELU_WEIGHTS
+        "train_normed": over(
+            "control: trained with LayerNorm, without residual",
+            normed,
+            s.rates[-1:],
+            weight_variance=networks.RELU_WEIGHTS,
         ),
     }
 

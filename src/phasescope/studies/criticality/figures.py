@@ -210,7 +210,7 @@ def _tangent(data: Data, s: CriticalitySettings) -> Figure:
 def _architectures(data: Data, s: CriticalitySettings) -> Figure:
     sigma, share = SIGMAS[1], BIAS_SHARE
     judged, more = "architectures", "architectures_more"
-    experiments = {0.0: judged, 0.5: more, 0.9: more, 1.0: judged}
+    experiments = {0.0: judged, 0.5: more, 0.9: judged, 1.0: judged}
     blocks = np.arange(1.0, 2 * s.architecture_depth + 1)
     panels = []
     for kind, title in KIND_WORDS.items():
@@ -258,7 +258,7 @@ def _training(data: Data, s: CriticalitySettings) -> Figure:
             length,
             over(f"ReLU, {max(s.train_depths)} layers", data, weight, RELU_WEIGHTS, reach,
                 {"LayerNorm before, mu = 1": (trained, at("train_everywhere"))},
-                control={"neither": (trained, at("train_relu"))}),
+                control={"LayerNorm before, mu = 0": (trained, at("train_normed"))}),
         ],
         ("trains-critical", "trains-not-chaotic", "trains-everywhere"),
     )  # fmt: skip

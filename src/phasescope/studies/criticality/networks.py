@@ -31,7 +31,8 @@ KINDS = ("mixer", "resnet layer", "resnet batch")
 SIGMAS = (0.5, 5.0)
 BIAS_SHARE = 0.5  # sigma_b^2 / sigma_w^2: with it no mu < 1 is critical by accident
 ERF_WEIGHTS = (0.4, float(np.pi / 4), 1.4, 2.5)
-RELU_WEIGHTS = (0.5, 5.0)
+RELU_WEIGHTS = (0.5, 2.0, 5.0)
+TRAIN_BIAS = 1.0  # with it no network with LayerNorm and mu = 0 is critical
 Found = Mapping[str, Any]
 
 RELU_EDGE = critical_initialization.critical_bias("relu", 2.0, "layer post")
@@ -56,6 +57,7 @@ DEEP_CASES: Mapping[str, Block] = {
     "pre relu 2, mu 1, bias": Block("relu", 2.0, 2.0, "layer pre", 1.0),
     "erf 2, mu 1": Block("erf", 2.0, 0.0, "none", 1.0),
 }
+WIDE_CASES: Mapping[str, Block] = {name: CASES[name] for name in ("pre relu", "pre relu, bias")}
 BATCH_CASES: Mapping[str, Block] = {
     "batch relu 2": Block("relu", 2.0, 0.0, "batch"),
     "batch relu 0.5, bias": Block("relu", 0.5, 1.0, "batch"),
@@ -154,6 +156,11 @@ def measure_deep_profiles(member: Member, generators: Generators) -> Found:
     return _profiles(DEEP_CASES, member, generators)
 
 
+def measure_wide_profiles(member: Member, generators: Generators) -> Found:
+    """Return kernel and J^{1,l} of ``WIDE_CASES`` over depth, means over the member's ``nets`` networks."""
+    return _profiles(WIDE_CASES, member, generators)
+
+
 def measure_batch_profiles(member: Member, generators: Generators) -> Found:
     """Return kernel and J^{1,l} of ``BATCH_CASES`` over depth, whose norms couple the ``samples`` of a batch."""
     return _profiles(BATCH_CASES, member, generators)
@@ -211,16 +218,16 @@ def measure_diagram(member: Member, generators: Generators) -> Found:
 
 
 def predict_diagram(member: Member, generators: Generators) -> Found:
-    """Return theory's chi_J at layer ``layer`` for every place of all diagrams; draws nothing."""
+    """Return theory's chi_J at layer ``layer`` for every place of all diagrams, and at the first; draws nothing."""
     weights, biases, layer = numbers(member["weights"]), numbers(member["biases"]), int(cast(int, member["layer"]))
 
-    def chi(block: Block) -> float:
-        return criticality.chi_jacobian(
-            block, criticality.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1]
-        )
+    def chi(block: Block, layer: int) -> float:
+        return theory.chi_jacobian(block, theory.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1])
 
     shape = (len(PHIS), len(PLACES_OF_NORM), len(RESIDUALS), len(weights), len(biases))
-    return {"chi": np.reshape([chi(block) for block in diagram_blocks(weights, biases)], shape)}
+    blocks = diagram_blocks(weights, biases)
+    found = {"chi": layer, "chi_early": 1}
+    return {name: np.reshape([chi(block, at) for block in blocks], shape) for name, at in found.items()}
 
 
 def measure_tangent(member: Member, generators: Generators) -> Found:

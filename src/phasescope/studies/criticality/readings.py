@@ -62,17 +62,20 @@ def level(cell: xr.Dataset) -> xr.DataArray:
 @partial(Measure, words="root mean square of chi over theory's, minus 1,")
 def chi_deviation(cell: xr.Dataset, expected: xr.Dataset) -> xr.DataArray:
     """Return each seed's root mean square, over places of a diagram, of measured over predicted chi_J minus 1."""
-    ratio: xr.DataArray = cell.chi / expected.chi.isel(seed=0, drop=True) - 1
-    square = (ratio**2).mean([dim for dim in ratio.dims if dim != "seed"], skipna=False)
+    return _relative(cell.chi, expected.chi)
+
+
+@partial(Measure, words="root mean square of chi over theory's at the first layer's kernel, minus 1,")
+def chi_early(cell: xr.Dataset, expected: xr.Dataset) -> xr.DataArray:
+    """Return the deviation from theory's chi_J at the kernel of the first layer."""
+    return _relative(cell.chi, expected.chi_early)
+
+
+def _relative(measured: xr.DataArray, predicted: xr.DataArray) -> xr.DataArray:
+    # theory may be that of another place, whose name is then no coordinate of the ratio
+    ratio = measured / predicted.isel(seed=0).reset_coords(drop=True) - 1
+    square: xr.DataArray = (ratio**2).mean([dim for dim in ratio.dims if dim != "seed"], skipna=False)
     return square**0.5
-
-
-@partial(Measure, words="root mean square of chi over theory's with sigma_w in reversed order, minus 1,")
-def chi_reversed(cell: xr.Dataset, expected: xr.Dataset) -> xr.DataArray:
-    """Return the deviation from theory whose values of sigma_w stand in reversed order."""
-    backwards = expected.isel(weight_variance=slice(None, None, -1))
-    deviation: xr.DataArray = chi_deviation.read(cell, backwards.assign_coords(weight_variance=cell.weight_variance))
-    return deviation
 
 
 @partial(Measure, words="1/xi with LayerNorm on activations minus 1/xi on preactivations at sigma_w^2 = 2")

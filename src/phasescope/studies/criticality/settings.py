@@ -15,7 +15,8 @@ class CriticalitySettings(Settings):
     """Sizes of the study.
 
     ``width``, ``depth``, ``nets``: the networks whose J is followed over depth, ``nets`` per seed; ``layers`` and
-    ``deep_nets`` where powers of depth are sought; ``samples`` inputs each. ``chi_*`` and ``diagram_*``: the phase
+    ``deep_nets`` where powers of depth are sought, ``wide`` and ``wide_nets`` where what finite width adds would be
+    taken for a deviation; ``samples`` inputs each. ``chi_*`` and ``diagram_*``: the phase
     diagrams that are judged and the finer ones that are drawn, chi_J from ``chi_layer`` to the next. ``batch_*``:
     BatchNorm. ``tangent_*``: the tangent kernel. ``architecture_*``: MLP-Mixer and ResNets. ``train_*``: trained
     networks, on the digits, or on Fashion-MNIST where ``folder`` names its files. Seeds below ``first_seed`` were for
@@ -27,8 +28,10 @@ class CriticalitySettings(Settings):
     nets: Count = 12
     layers: Annotated[int, Field(ge=8)] = 100
     deep_nets: Count = 4
+    wide: Count = 2000
+    wide_nets: Count = 2
     samples: Count = 4
-    seeds: Count = 12
+    seeds: Count = 14
     first_seed: Annotated[int, Field(ge=0)] = 20
     chi_width: Count = 500
     chi_layer: Annotated[int, Field(ge=2)] = 45
@@ -54,7 +57,7 @@ class CriticalitySettings(Settings):
     train_depths: tuple[Count, ...] = (10, 40)
     train_steps: Annotated[int, Field(ge=2)] = 120
     train_batch: Count = 64
-    train_seeds: Count = 8
+    train_seeds: Count = 14
     train_samples: Count = 70_000
     rates: tuple[Positive, ...] = (0.01, 0.03)
     folder: str = ""
@@ -68,6 +71,7 @@ SCALES = {
     "pocket": CriticalitySettings(),
     "paper": CriticalitySettings(
         seeds=32,
+        train_seeds=32,
         architecture_width=128,
         architecture_depth=50,
         train_width=500,

@@ -49,10 +49,10 @@ def _products(s: PolynomialSettings) -> dict[str, Experiment]:
     recipe = Recipe(**{**s.recipe.model_dump(), "steps": s.product_steps})
     coupled = Recipe(**{**recipe.model_dump(), "optimizer": "adam"})
     grid = Grid({"train_fraction": (s.product_fraction,)}, seeds=s.seeds)
-    noise = Grid({"train_fraction": (s.product_fraction,), "corruption": (1.0,)}, seeds=s.seeds)
+    few = Grid({"train_fraction": (s.product_memorized,)}, seeds=s.seeds)
     return {
         "product": Experiment("n1 n2, AdamW", learner, task, grid, recipe, watch),
-        "product_noise": Experiment("control: random labels", learner, task, noise, recipe, watch),
+        "product_memorized": Experiment("control: memorized from less data", learner, task, few, recipe, watch),
         "coupled": Experiment("n1 n2, Adam with an L2 term", learner, task, grid, coupled, LEARNING),
     }
 
@@ -63,10 +63,10 @@ def _sums(s: PolynomialSettings) -> dict[str, Experiment]:
     few = {"steps": s.sum_steps, "records": min(s.records, 12), "first_record": s.sum_steps // 10}
     recipe = Recipe(**{**s.recipe.model_dump(), **few})
     watch = (*LEARNING, mean_participation)
-    noise = Grid({"corruption": (1.0,)}, seeds=s.seeds)
+    less = Grid({"train_fraction": (s.sum_memorized,)}, seeds=s.seeds)
     return {
         "sum": Experiment(f"a sum of {s.sum_terms} terms", learner, task, Grid(seeds=s.seeds), recipe, watch),
-        "sum_noise": Experiment("control: a sum with random labels", learner, task, noise, recipe, watch),
+        "sum_memorized": Experiment("control: a sum memorized from less data", learner, task, less, recipe, watch),
     }
 
 
@@ -107,7 +107,6 @@ def _exact_products(s: PolynomialSettings) -> dict[str, Experiment]:
     printed = product_network(p, width, misprinted=True)
     return {
         "exact_product": exact("exact weights for n1 n2", product_network(p, width)),
-        "raw_product": exact("control: weights for n1 + n2", sum_network(p, width, (1, 1))),
         "misprinted": exact("the printed exponent -1/3", printed),
         "misprinted_zeros": exact("the printed exponent, rows with a 0", printed, zeros),
         "zeros": exact("control: the exponent +1/3, rows with a 0", product_network(p, width), zeros),
@@ -123,17 +122,24 @@ def _exact_sums(s: PolynomialSettings) -> dict[str, Experiment]:
         def network(member: Member, ones: tuple[int, ...] = ones, error: float = 0.0) -> ExactMLP:
             return sum_network(p, int(member["width"]), ones, phase_error=error)
 
-        grid, error = Grid({"width": widths}, seeds=s.draws), Grid({"width": widths[:1]}, seeds=s.error_draws)
-        broken = partial(network, error=np.pi)
+        def over(title: str, widths: Sequence[int], seeds: int, error: float = 0.0) -> Experiment:
+            grid = Grid({"width": widths}, seeds=seeds)
+            return Experiment(title, partial(network, error=error), task, grid, at_end=EXACT)  # noqa: B023
+
         found |= {
-            f"sums_{terms}": Experiment(f"exact sums of {terms} terms over width", network, task, grid, at_end=EXACT),
-            f"error_{terms}": Experiment(f"exact sums of {terms} terms", network, task, error, at_end=EXACT),
-            f"broken_{terms}": Experiment(
-                f"control: {terms} terms, free phases", broken, task,
-                Grid({"width": widths[-1:]}, seeds=(s.draws + 1) // 2), at_end=EXACT,
-            ),
-        }  # fmt: skip
-    return found
+            f"sums_{terms}": over(f"exact sums of {terms} terms over width", widths, s.draws),
+            f"error_{terms}": over(f"exact sums of {terms} terms", widths[:1], s.error_draws),
+            f"broken_{terms}": over(f"control: {terms} terms, free phases", widths[:1], s.draws, np.pi),
+        }
+    return found | {"sums_large": _large(s)}
+
+
+def _large(s: PolynomialSettings) -> Experiment:
+    def network(member: Member) -> ExactMLP:
+        return sum_network(s.large_p, int(member["width"]), (1, 1))
+
+    title, grid = f"control: sums of 2 terms modulo {s.large_p}", Grid({"width": s.large_widths}, seeds=s.draws)
+    return Experiment(title, network, sampled(addition(s.large_p), s.sample), grid, at_end=EXACT)
 
 
 def _composed(s: PolynomialSettings) -> dict[str, Experiment]:
@@ -149,11 +155,10 @@ def _composed(s: PolynomialSettings) -> dict[str, Experiment]:
 
     small = s.composed_moduli[:1]
     one = Grid({"modulus": small, "polynomial": COMPOSED[:1]}, seeds=(s.error_draws + 1) // 2)
-    every = Grid({"modulus": small, "polynomial": COMPOSED}, seeds=s.composed_draws)
     whole = Grid({"modulus": s.composed_moduli, "polynomial": COMPOSED}, seeds=s.composed_draws)
     return {
         "composed": composed("polynomials of experts", whole),
-        "composed_broken": composed("control: experts with free phases", every, expert_phase_error=np.pi),
+        "composed_printed": composed("control: experts with the printed exponent", whole, misprinted=True),
         "composed_error": composed("a polynomial of experts, many draws", one),
         "composed_unscaled": composed("control: an adder without 2^S/S!", one, factorial_factor=False),
     }
@@ -164,5 +169,5 @@ def inside(s: PolynomialSettings) -> dict[str, Inside]:
     order = residues.power_order(s.product_p)
     product = product_network(s.product_p, s.product_width)
     total = sum_network(s.sum_p, s.sum_width, (1,) * s.sum_terms)
-    products = {name: Inside(lambda member: product, order) for name in ("product", "product_noise", "coupled")}
-    return {**products, **{name: Inside(lambda member: total) for name in ("sum", "sum_noise")}}
+    products = {name: Inside(lambda member: product, order) for name in ("product", "product_memorized", "coupled")}
+    return {**products, **{name: Inside(lambda member: total) for name in ("sum", "sum_memorized")}}

@@ -19,7 +19,7 @@ from phasescope.theory import chance, polynomial_forms, polynomial_weights, resi
 from phasescope.vocabulary import Array, Member
 
 TEST = Axis("test accuracy", limits=(-0.02, 1.02))
-RATIO_OR_ACCURACY = Axis("participation ratio; accuracy", limits=(0, 1.05))
+RATIO_OR_ACCURACY = Axis("inverse participation ratio; accuracy", limits=(0, 1.05))
 
 
 def figures(data: Data, s: PolynomialSettings) -> Sequence[Figure]:
@@ -81,15 +81,13 @@ def _twins(data: Data, s: PolynomialSettings) -> Figure:
         cell = at(name, train_fraction=s.twin_fractions)
         trained: Series = {f"trained, p = {p}": (end("test_accuracy"), cell)}
         found += lines(data, trained, np.array(s.twin_fractions), role=role)
-        found.append(
-            law(f"share with a twin, p = {p}", partial(polynomial_forms.twin_fraction, table_of(p, parse(TWINS))), fine)
-        )
+        found.append(law(f"with a twin, p = {p}", partial(theory.twin_fraction, table_of(p, parse(TWINS))), fine))
     fractions = Curves(f"{TWINS}", Axis("fraction of the table that trains"), TEST, found)
     run = data["twins"]
     share, reached = run["twin_share"].values.ravel(), last(run.test_accuracy).values.ravel()
     order = np.argsort(share)
     each = Curves(
-        "network by network", Axis("share of its test cells with a twin in training"), TEST,
+        "network by network", Axis("fraction of its test cells with a twin in training"), TEST,
         [Line(f"trained, p = {s.twin_p}", share[order], reached[order]),
          Line("equal", np.array([0.0, 1.0]), np.array([0.0, 1.0]), role="theory")],
     )  # fmt: skip
@@ -102,38 +100,40 @@ def _twins(data: Data, s: PolynomialSettings) -> Figure:
 
 
 def _products(data: Data, s: PolynomialSettings) -> Figure:
-    product, noise = at("product"), at("product_noise")
+    product, memorized = at("product"), at("product_memorized")
     logs, plain = mean("participation_log", "neuron"), mean("participation", "neuron")
     waves = curves(
         f"n1 n2 mod {s.product_p}", data, RATIO_OR_ACCURACY,
         {"participation, log order": (logs, product), "participation, plain order": (plain, product),
          "test accuracy": ("test_accuracy", product)},
-        control={"log order, random labels": (logs, noise)},
-        levels={"noise": chance.random_participation(s.product_p)},
+        control={"log order, memorized": (logs, memorized)},
+        levels={"noise": theory.random_participation(s.product_p)},
     )  # fmt: skip
     neurons = histogram(
-        "neurons at the end", data, Axis("participation ratio", limits=(0, 1)),
+        "neurons at the end", data, Axis("inverse participation ratio", limits=(0, 1)),
         {"log order": (end("participation_log"), product), "plain order": (end("participation"), product),
-         "log order, random labels": (end("participation_log"), noise)},
+         "log order, memorized": (end("participation_log"), memorized)},
     )  # fmt: skip
     return Figure(
         "products", "A product is learnt as a sum of discrete logarithms",
         "Rows and columns taken as powers of a primitive root, 0 left out: there each neuron becomes one wave. In the "
-        "order of the numbers themselves the same neurons look like noise.", [waves, neurons],
+        "order of the numbers themselves the same neurons look like noise. "
+        f"Control: {s.product_memorized:g} of the table, memorized.", [waves, neurons],
         ("product-time", "product-log-waves", "product-raw-noise"),
     )  # fmt: skip
 
 
 def _sums(data: Data, s: PolynomialSettings) -> Figure:
-    total, noise = at("sum"), at("sum_noise")
+    total, memorized = at("sum"), at("sum_memorized")
     return Figure(
         "sums", f"A sum of {s.sum_terms} terms, activation x^{s.sum_terms}, width {s.sum_width}",
-        f"Median over {s.seeds} seeds, band from the least to the largest; half of the table trains.",
+        f"Median over {s.seeds} seeds, band from the least to the largest; half of the table trains, or "
+        f"{s.sum_memorized:g} of it, which is memorized.",
         [curves(f"{s.sum_terms} terms modulo {s.sum_p}", data, RATIO_OR_ACCURACY,
             {"training": ("train_accuracy", total), "test": ("test_accuracy", total),
              "participation": ("mean_participation", total)},
-            control={"test, random labels": ("test_accuracy", noise),
-                "participation, random labels": ("mean_participation", noise)}, x=Axis("step"))],
+            control={"test, memorized": ("test_accuracy", memorized),
+                "participation, memorized": ("mean_participation", memorized)}, x=Axis("step"))],
         ("sum-learnt", "sum-participation"),
     )  # fmt: skip
 
@@ -147,9 +147,8 @@ def _widths(data: Data, s: PolynomialSettings) -> Figure:
         accuracies += lines(data, {f"{terms} terms": ("table_accuracy", cell)}, n)
         errors += lines(data, {f"{terms} terms": ("table_loss", cell)}, n)
         errors.append(Line(f"{kappa:.1f} / N", n, kappa / n, role="theory"))
-    most_terms, largest = len(s.widths) + 1, s.widths[-1][-1:]
-    free: Series = {f"{most_terms} terms, free phases": ("table_accuracy", at(f"broken_{most_terms}", width=largest))}
-    accuracies += lines(data, free, np.array(largest), role="control")
+    wide: Series = {f"2 terms modulo {s.large_p}": ("table_accuracy", at("sums_large", width=s.large_widths))}
+    accuracies += lines(data, wide, np.array(s.large_widths), role="control")
     return Figure(
         "widths", f"How wide written-down sums must be, modulo {s.width_p}",
         f"No training. Median over {s.draws} draws of the phases, band from the least to the largest. One term more "
