@@ -17,6 +17,7 @@ from phasescope.studies.modular_polynomials.claims import predicted_width
 from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, SCALES, PolynomialSettings, mapped
 from phasescope.tasks import parse
 from phasescope.testing import check_results
+from phasescope.theory import polynomial_weights, residues
 from phasescope.verdict.power import seeds_needed
 from phasescope.vocabulary import BadInput, Member, Scatter
 
@@ -55,9 +56,11 @@ def test_the_scales_are_consistent() -> None:
 def test_the_width_that_is_predicted_is_the_one_where_too_many_logits_err() -> None:
     """At it, logits of this variance put the answer below one of p - 1 others for one input in a thousand."""
     width, p = predicted_width(2, 23), 23
-    sd = (2 * theory.sum_error_constant(2) / width) ** 0.5
+    sd = (2 * polynomial_weights.sum_error_constant(2) / width) ** 0.5
     assert (p - 1) * 0.5 * math.erfc(1 / sd / 2**0.5) == pytest.approx(0.001)
-    assert predicted_width(3, p) / width == pytest.approx(theory.sum_error_constant(3) / theory.sum_error_constant(2))
+    assert predicted_width(3, p) / width == pytest.approx(
+        polynomial_weights.sum_error_constant(3) / polynomial_weights.sum_error_constant(2)
+    )
 
 
 def test_its_results_obey_the_laws(results: Any) -> None:

@@ -28,7 +28,8 @@ from phasescope.studies.criticality.readings import (
     window,
 )
 from phasescope.studies.criticality.settings import CriticalitySettings
-from phasescope.theory import Block
+from phasescope.theory import criticality
+from phasescope.theory.criticality import Block
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array, Knob
 
@@ -58,7 +59,7 @@ def _diagrams(s: CriticalitySettings) -> Sequence[Claim]:
     def agrees(name: str, what: str, rival: str, instead: Measured, **places: Knob | Sequence[Knob]) -> Claim:
         return Claim(f"chi-{name}",
                    f"chi_J measured at layer {s.chi_layer} is theory's, {what} (root mean square relative deviation)",
-                   Source(paper="Fig. 1", derived="theory.chi_jacobian",
+                   Source(paper="Fig. 1", derived="theory.criticality.chi_jacobian",
                        tolerance="5 %: twice what the estimate of one seed scatters by"),
                    chi_deviation(at("chi", **places), at("chi_theory", **places)), at_most(0.05),
                    Control(rival, instead), range=POSITIVE)  # fmt: skip
@@ -100,10 +101,10 @@ def _relu(s: CriticalitySettings) -> Sequence[Claim]:
     depth = min(20, s.depth)
 
     def rate(case: str) -> Claim:
-        chi = theory.fixed_chi(CASES[case])
+        chi = criticality.fixed_chi(CASES[case])
         return Claim(f"{case.replace(' ', '-')}-rate",
                    f"ReLU at sigma_w^2 = {CASES[case].weight_variance:g}: log J changes by log {chi:g} per layer",
-                   Source(paper="Sec. 2", derived="theory.fixed_chi", value=f"log {chi:g}",
+                   Source(paper="Sec. 2", derived="theory.criticality.fixed_chi", value=f"log {chi:g}",
                        tolerance="a fifth of the distance to the critical point"),
                    slope((1, s.depth))(at("profiles", case=case)), near(float(np.log(chi)), 0.02),
                    Control("sigma_w^2 = 2, which is critical", at("profiles", case="relu 2")),
@@ -111,7 +112,7 @@ def _relu(s: CriticalitySettings) -> Sequence[Claim]:
 
     return (
         Claim("relu-critical", f"ReLU at sigma_w^2 = 2: J^{{1,{depth}}} is 1",
-            Source(paper="Sec. 2", derived="theory.apjn", value="1 at every width",
+            Source(paper="Sec. 2", derived="theory.criticality.apjn", value="1 at every width",
                 tolerance="15 %: two standard errors of the mean of ten networks of a pilot"),
             value("jacobian", layer=depth)(at("profiles", case="relu 2")), between(0.85, 1.15),
             Control("sigma_w^2 = 1.8", at("profiles", case="relu 1.8")), range=POSITIVE),
@@ -144,18 +145,20 @@ def _erf(s: CriticalitySettings) -> Sequence[Claim]:
         Claim("erf-power",
             f"erf at sigma_w^2 = pi/4: J falls as 1/l (slope of log J over log l on layers {first} to {final}, "
             f"{beside})",
-            Source(derived="theory.critical_exponent", value="-1, and -0.99 by the recurrence on these layers",
+            Source(derived="theory.critical_initialization.critical_exponent",
+                value="-1, and -0.99 by the recurrence on these layers",
                 tolerance=f"the scatter of a pilot, six networks: {PILOT}"),
             power("erf critical"), near(-1.0, 0.12),
             Control("with sigma_b^2 = 0.05, which is ordered", power("erf critical, bias"))),
         Claim("erf-kernel", f"erf at sigma_w^2 = pi/4: l K^l is 1/2 (at layer {final}, {beside})",
-            Source(derived="theory.kernel_trajectory", value="1/2 at great depth", tolerance="10 %: finite depth"),
+            Source(derived="theory.criticality.kernel_trajectory", value="1/2 at great depth",
+                tolerance="10 %: finite depth"),
             kernel("erf critical"), near(0.5, 0.05),
             Control("with sigma_b^2 = 0.05", kernel("erf critical, bias")), range=POSITIVE),
         Claim("stretched",
             f"erf without norm at mu = 1: log J grows as the root of depth, with the recurrence's slope "
             f"{stretched:.3g} on layers {first} to {final}",
-            Source(derived="theory.log_apjn", value=f"{stretched:.3g}; 1.80 at great depth",
+            Source(derived="theory.criticality.log_apjn", value=f"{stretched:.3g}; 1.80 at great depth",
                 tolerance="that of the powers of depth"),
             root_slope(_deep("erf 2, mu 1")), near(stretched, 0.1),
             Control("LayerNorm on preactivations, where J is a power", _deep("pre erf 2, mu 1"))),
@@ -173,7 +176,8 @@ def _powers(s: CriticalitySettings) -> Sequence[Claim]:
         return Claim(f"power-{phi}",
                    f"LayerNorm on preactivations and mu = 1, {phi}: J is a power of depth, {expected:.3g} by the "
                    f"recurrence on layers {first} to {final}",
-                   Source(paper=EVERYWHERE, derived="theory.log_apjn", value=f"{expected:.3g}", tolerance=tolerance,
+                   Source(paper=EVERYWHERE, derived="theory.criticality.log_apjn", value=f"{expected:.3g}",
+                       tolerance=tolerance,
                        checked=True),
                    power(_deep(f"pre {phi} 2, mu 1")), near(expected, 0.1),
                    Control("mu = 0.9", _deep(f"pre {phi} 2, mu 0.9")))  # fmt: skip
@@ -188,7 +192,7 @@ def _powers(s: CriticalitySettings) -> Sequence[Claim]:
         Claim("power-everywhere",
             "The power does not depend on sigma_w: at sigma_w^2 = 0.5, 2 and 4 it is the recurrence's (worst "
             "deviation)",
-            Source(paper=EVERYWHERE, derived="theory.log_apjn", tolerance=tolerance, checked=True),
+            Source(paper=EVERYWHERE, derived="theory.criticality.log_apjn", tolerance=tolerance, checked=True),
             most(deviation, [_deep(f"pre relu {weight}, mu 1") for weight in ("0.5", "2", "4")]), at_most(0.1),
             Control("with sigma_b = sigma_w, where the power is 1/3", biased), range=POSITIVE),
     )  # fmt: skip
@@ -202,7 +206,7 @@ def _norms(s: CriticalitySettings) -> Sequence[Claim]:
     def post(name: str, case: str, other: str, words: str) -> Claim:
         chi = criticality.fixed_chi(CASES[case])
         return Claim(name, f"LayerNorm on activations, ReLU, {words}: J changes by a factor {chi:.4g} per layer",
-                   Source(derived="theory.fixed_chi", value=f"{chi:.4g}",
+                   Source(derived="theory.criticality.fixed_chi", value=f"{chi:.4g}",
                        tolerance="a tenth of the distance between the two"),
                    factor((2, s.depth))(at("profiles", case=case)), near(chi, 0.05),
                    Control(_words(CASES[other]), at("profiles", case=other)), range=POSITIVE)  # fmt: skip
@@ -210,13 +214,14 @@ def _norms(s: CriticalitySettings) -> Sequence[Claim]:
     return (
         Claim("pre-kernel",
             "LayerNorm on preactivations, ReLU, sigma_w^2 = 1, no bias: the kernel is sigma_w^2 / 2 (their ratio)",
-            Source(derived="theory.kernel_trajectory", value="1", tolerance=tolerance),
+            Source(derived="theory.criticality.kernel_trajectory", value="1", tolerance=tolerance),
             (value("kernel", layer=s.depth) / half)(at("profiles", case="pre relu")), near(1.0, 0.1),
             Control(biased, at("profiles", case="pre relu, bias")), range=POSITIVE),
         Claim("pre-constant",
             "LayerNorm on preactivations, ReLU, no bias: J is sigma_w^2 / (2 K^1) at every layer (mean ratio over "
             f"layers 2 to {s.depth} at width {s.wide})",
-            Source(derived="theory.apjn", value="1", tolerance=tolerance), (level / half)(at("wide", case="pre relu")),
+            Source(derived="theory.criticality.apjn", value="1", tolerance=tolerance), (level / half)(at("wide",
+                case="pre relu")),
             near(1.0, 0.1), Control(biased, at("wide", case="pre relu, bias")), range=POSITIVE),
         post("post-rate", "post relu", "post relu, critical", "no bias"),
         post("post-critical", "post relu, critical", "post relu", "sigma_b^2 = 0.467 sigma_w^2"),
@@ -238,17 +243,19 @@ def _batch(s: CriticalitySettings) -> Sequence[Claim]:
         Claim("batch-chaotic",
             f"BatchNorm, ReLU, mu = 0: J grows by pi / (pi - 1) per layer, or 2 % more in a batch of {s.batch_samples}",
             Source(pilot="width 256, batches of 64, four networks: 1.490", value="pi / (pi - 1) = 1.467 for infinite "
-                "batches (theory.fixed_chi)", tolerance="from that to 2 % more"),
+                "batches (theory.criticality.fixed_chi)", tolerance="from that to 2 % more"),
             rate(case("batch relu 2")), between(round(infinite, 3), 1.5),
             Control("no norm at sigma_w^2 = 2", case("relu 2")), range=POSITIVE),
         Claim("batch-invariant",
             "With BatchNorm the rate does not depend on sigma_w and sigma_b: the same to three digits",
-            Source(derived="theory.fixed_chi", value="the same", tolerance="three digits; exact but for rounding"),
+            Source(derived="theory.criticality.fixed_chi", value="the same",
+                tolerance="three digits; exact but for rounding"),
             apart("batch relu 2", "batch relu 0.5, bias"), at_most(5e-4),
             Control("without norm", apart("relu 2", "relu 0.5, bias")), range=POSITIVE),
         Claim("batch-residual",
             "BatchNorm with mu = 1: J grows slower than exponentially (rate of the deeper half over that of the first)",
-            Source(derived="theory.log_apjn", value="0.3 to 0.4", tolerance="a power of depth halves its rate, or "
+            Source(derived="theory.criticality.log_apjn", value="0.3 to 0.4",
+                tolerance="a power of depth halves its rate, or "
                 "more, where depth doubles"),
             (slope((half, final)) / slope((2, half)))(case("batch relu, mu 1")), at_most(0.5),
             Control("mu = 0", case("batch relu 2"))),
@@ -262,7 +269,8 @@ def _tangent(s: CriticalitySettings) -> Sequence[Claim]:
     return (
         Claim("tangent-kernel",
             "The tangent kernel is sum_l K^l J^{l,L}, for erf on its critical point and ReLU off it (worst deviation)",
-            Source(paper=f"{FIRST}: partial Jacobians and the tangent kernel are related", derived="theory.ntk",
+            Source(paper=f"{FIRST}: partial Jacobians and the tangent kernel are related",
+                derived="theory.correlation_map.ntk",
                 tolerance="8 %: two standard deviations of networks of width 300 in a pilot", checked=True),
             most(apart("total"), [at("tangent", case=case) for case in ("erf critical", "relu 1.6, bias")]),
             at_most(0.08), Control("the sum of kernels without Jacobians", apart("plain")), range=POSITIVE),

@@ -222,7 +222,9 @@ def predict_diagram(member: Member, generators: Generators) -> Found:
     weights, biases, layer = numbers(member["weights"]), numbers(member["biases"]), int(cast(int, member["layer"]))
 
     def chi(block: Block, layer: int) -> float:
-        return theory.chi_jacobian(block, theory.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1])
+        return criticality.chi_jacobian(
+            block, criticality.kernel_trajectory(block, 1 + block.bias_variance, layer - 1)[-1]
+        )
 
     shape = (len(PHIS), len(PLACES_OF_NORM), len(RESIDUALS), len(weights), len(biases))
     blocks = diagram_blocks(weights, biases)

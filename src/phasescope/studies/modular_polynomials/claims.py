@@ -36,6 +36,7 @@ from phasescope.lab.measures import (
 from phasescope.lab.polynomial_networks import table_of
 from phasescope.studies.modular_polynomials.settings import LEARNABLE, PERTURBED, TWINS, PolynomialSettings
 from phasescope.tasks import parse
+from phasescope.theory import chance, polynomial_forms, polynomial_weights
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
@@ -86,7 +87,7 @@ def predicted_width(terms: int, p: int) -> float:
     average, exceeds the right one, 1 on average, with probability (p - 1) Q(sqrt(N / (2 kappa))), set to 0.1 % here.
     """
     z = -float(special.ndtri((1 - ANSWERED) / (p - 1)))
-    return 2 * theory.sum_error_constant(terms) * z**2
+    return 2 * polynomial_weights.sum_error_constant(terms) * z**2
 
 
 def _exact_sums(s: PolynomialSettings) -> Sequence[Claim]:
@@ -115,7 +116,8 @@ def _exact_sums(s: PolynomialSettings) -> Sequence[Claim]:
         Claim("sum-width",
             f"Sums of 2, 3 and 4 terms modulo {s.width_p} need widths of {widths} for 99.9 % (largest |log2| of needed "
             "over predicted)",
-            Source(paper="Fig. 1 (widths grow exponentially)", derived="theory.sum_error_constant, with normal and "
+            Source(paper="Fig. 1 (widths grow exponentially)",
+                derived="theory.polynomial_weights.sum_error_constant, with normal and "
                 "independent errors", value="2 kappa z^2, z = Q^-1(0.001 / (p - 1))",
                 tolerance="a factor of 2: errors are neither normal nor independent"),
             distance(*sums)(*sums.values()), at_most(1.0),
@@ -123,7 +125,8 @@ def _exact_sums(s: PolynomialSettings) -> Sequence[Claim]:
                 "beside the width predicted for 3", distance(3)(large)), range=POSITIVE),
         Claim("sum-growth", "Each term more makes the width needed 6 to 8 times as large",
             Source(paper="Fig. 1 (exponential growth)", pilot=f"{PILOT_WIDTHS}: 6.5 to 8",
-                value="6.3 to 6.8 at equal error (theory.sum_width_growth)", tolerance="the scatter of the pilot"),
+                value="6.3 to 6.8 at equal error (theory.polynomial_weights.sum_width_growth)",
+                    tolerance="the scatter of the pilot"),
             growth(sums[final], sums[first]), between(6, 8),
             Control(f"the rows decide: as many more by a larger modulus, 2 terms modulo {s.large_p}",
                 growth(large, sums[first])), range=POSITIVE),
@@ -135,7 +138,7 @@ def _sum_errors(s: PolynomialSettings) -> Sequence[Claim]:
     return [
         Claim(f"sum-error-{terms}",
             f"The squared error of the exact sum of {terms} terms is kappa/N, kappa = {kappa:.1f} (ratio of the two)",
-            Source(derived="theory.sum_error_constant", value=f"{kappa:.1f}",
+            Source(derived="theory.polynomial_weights.sum_error_constant", value=f"{kappa:.1f}",
                 tolerance="10 %: errors of single draws scatter by so much"),
             (value("table_loss") * value("width") / kappa)(at(f"error_{terms}")), near(1.0, 0.1),
             Control("the same width with readout phases that ignore the constraint", at(f"broken_{terms}")),
@@ -166,7 +169,8 @@ def _composed(s: PolynomialSettings) -> Sequence[Claim]:
             _worst(exact), at_least(0.999),
             Control("experts with the exponent as printed in Eq. 6 (the best)", _best(printed)), range=FRACTION),
         Claim("experts-error", f"Their squared error is the adder's, kappa_3/N = {predicted:.5f} (ratio of the two)",
-            Source(derived="theory.expected_sum_error", value="0.0127; App. B prints 0.0077 to 0.0102, which its "
+            Source(derived="theory.polynomial_weights.expected_sum_error",
+                value="0.0127; App. B prints 0.0077 to 0.0102, which its "
                 "formula does not give", tolerance="10 %: errors of single draws scatter by so much"),
             (value("table_loss") / predicted)(at("composed_error")), near(1.0, 0.1),
             Control("an adder whose amplitude lacks 2^S/S!, which gives what App. B prints", at("composed_unscaled")),
@@ -195,9 +199,9 @@ def _products(s: PolynomialSettings) -> Sequence[Claim]:
             at_least(0.8), memorized, range=FRACTION),
         Claim("product-raw-noise",
             "and no waves of the number itself: there the inverse participation ratio is that of noise, 4/(p + 1)",
-            Source(paper="Sec. 3", derived="theory.random_participation", value="4/(p + 1)",
+            Source(paper="Sec. 3", derived="theory.chance.random_participation", value="4/(p + 1)",
                 tolerance="20 %, what one neuron in 35 would add if it were a wave"),
-            plain(product), at_most(1.2 * theory.random_participation(s.product_p)),
+            plain(product), at_most(1.2 * chance.random_participation(s.product_p)),
             # that these neurons hold waves which the measure can see
             Control("the same neurons in the order of discrete logarithms", logs), range=FRACTION),
     )  # fmt: skip
@@ -241,7 +245,7 @@ def _certified(group: Sequence[str], primes: Sequence[int]) -> Callable[[Data], 
     """Return the effect that the multiset test is: it needs no networks."""
 
     def fraction(data: Data) -> Array:
-        found = [[bool(theory.certified_not_additive(_table(p, text))) for text in group] for p in primes]
+        found = [[bool(polynomial_forms.certified_not_additive(_table(p, text))) for text in group] for p in primes]
         return np.asarray(np.mean(found, axis=1))
 
     return fraction
@@ -267,7 +271,8 @@ def _learnable(s: PolynomialSettings) -> Sequence[Claim]:
             "With one term added they are not: test accuracy exceeds what the majority class and copying twins give by "
             "3 points at most (the largest of three)",
             Source(paper="App. C (p = 23: 1.9, 7.2 and 2.6 %)", ours="what knowing the majority or equal rows gives is "
-                "no learning (theory.copying_accuracy)", tolerance="3 points, the smallest effect that matters"),
+                "no learning (theory.polynomial_forms.copying_accuracy)",
+                    tolerance="3 points, the smallest effect that matters"),
             most(excess, perturbed), at_most(0.03),
             Control("the polynomials without that term (the least of three)", least(excess, learnable)),
             range=(-1.0, 1.0)),
@@ -275,7 +280,8 @@ def _learnable(s: PolynomialSettings) -> Sequence[Claim]:
         Claim("certificate",
             f"The multiset test certifies that the three perturbed polynomials are not h(g1(n1) + g2(n2)) (fraction of "
             f"the three, one value per prime {s.primes[0]} to {s.primes[-1]})",
-            Source(paper="Sec. 5 (no test is given)", derived="theory.certified_not_additive", tolerance="exact"),
+            Source(paper="Sec. 5 (no test is given)", derived="theory.polynomial_forms.certified_not_additive",
+                tolerance="exact"),
             _certified(PERTURBED, s.primes), at_least(1.0),
             Control("the three learnable ones", _certified(LEARNABLE, s.primes), deterministic=True), kind="identity",
             range=FRACTION, deterministic=True, counts="primes"),
@@ -311,14 +317,15 @@ def _twins(s: PolynomialSettings) -> Sequence[Claim]:
         Claim("twins",
             f"The test accuracy of {TWINS} modulo {s.twin_p} is the fraction of test cells that have one of their two "
             "twins in training (root mean square deviation over train fractions)",
-            Source(paper=outlier, derived="theory.twin_fraction", value="74.2 % modulo 97",
+            Source(paper=outlier, derived="theory.polynomial_forms.twin_fraction", value="74.2 % modulo 97",
                 tolerance="3 points, the smallest effect that matters"),
             _deviation(twins), at_most(0.03),
             Control("the train fraction, which it would be with one twin for each cell", _one_twin), range=FRACTION),
         Claim("no-twins",
             f"Modulo {s.twinless_p}, where nothing has a twin, it is not learnt at all: at most 3 points more than the "
             "majority class (mean over train fractions)",
-            Source(paper="App. C (2.64 % modulo 23)", derived="theory.twin_fraction", value="0 have a twin",
+            Source(paper="App. C (2.64 % modulo 23)", derived="theory.polynomial_forms.twin_fraction",
+                value="0 have a twin",
                 tolerance="3 points, the smallest effect that matters"),
             (_average - majority)(twinless), at_most(0.03), Control(f"modulo {s.twin_p}", twins), range=(-1.0, 1.0)),
     )  # fmt: skip

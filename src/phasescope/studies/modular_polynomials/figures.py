@@ -81,7 +81,9 @@ def _twins(data: Data, s: PolynomialSettings) -> Figure:
         cell = at(name, train_fraction=s.twin_fractions)
         trained: Series = {f"trained, p = {p}": (end("test_accuracy"), cell)}
         found += lines(data, trained, np.array(s.twin_fractions), role=role)
-        found.append(law(f"with a twin, p = {p}", partial(theory.twin_fraction, table_of(p, parse(TWINS))), fine))
+        found.append(
+            law(f"with a twin, p = {p}", partial(polynomial_forms.twin_fraction, table_of(p, parse(TWINS))), fine)
+        )
     fractions = Curves(f"{TWINS}", Axis("fraction of the table that trains"), TEST, found)
     run = data["twins"]
     share, reached = run["twin_share"].values.ravel(), last(run.test_accuracy).values.ravel()
@@ -107,7 +109,7 @@ def _products(data: Data, s: PolynomialSettings) -> Figure:
         {"participation, log order": (logs, product), "participation, plain order": (plain, product),
          "test accuracy": ("test_accuracy", product)},
         control={"log order, memorized": (logs, memorized)},
-        levels={"noise": theory.random_participation(s.product_p)},
+        levels={"noise": chance.random_participation(s.product_p)},
     )  # fmt: skip
     neurons = histogram(
         "neurons at the end", data, Axis("inverse participation ratio", limits=(0, 1)),
