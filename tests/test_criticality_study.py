@@ -408,7 +408,7 @@ def test_its_results_obey_the_laws(results: Any) -> None:
 
 def test_a_control_that_shows_the_effect_lets_nothing_hold(results: Any) -> None:
     broken = [replace(c, control=Control("itself", c.effect)) for c in STUDY.claims(results.settings)]
-    assert all(v["verdict"] != "holds" for v in judge(broken, results.data, streams(0)).to_json())
+    assert all(v["verdict"] != "holds" for v in judge(broken, results.data).to_json())
 
 
 def test_a_missing_folder_of_images_is_said(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def claims(rng: random.Random) -> Call:
 
     def judged(effect: Any, opposed: Any, alpha: Any, statistic: str, results: Any) -> Any:
         one = ps.Claim("a", "s", ps.Source(ours="s"), effect, ps.Expectation(0, 2), ps.Control("c", opposed), statistic)  # type: ignore[arg-type]
-        return judge([one], results, streams(0), alpha)
+        return judge([one], results, alpha)
 
     two = [value(rng), value(rng)]
     name = rng.choice(("near", "between", "at_least", "at_most"))
@@ -205,7 +205,7 @@ def claims(rng: random.Random) -> Call:
         Call("Control", ps.Control, (rng.choice(("c", word(rng))), rng.choice((max, value(rng))))),
         Call("Claim", ps.Claim, (rng.choice(("a", word(rng))), "s", rng.choice(("s", word(rng))), rng.choice((max, value(rng))), expected, rng.choice((ps.Control("c", max), value(rng))), statistic)),
         *[Call("judge", judged, (seen, other, rng.choice((0.05, value(rng))), statistic, rng.choice((data, data, data, xr.Dataset(), value(rng)))))] * 3,
-        Call("judge", judge, (values(rng), data, streams(0))),
+        Call("judge", judge, (values(rng), data)),
         Call("interval", interval, (some, statistic, known, np.random.default_rng(0))),
         Call("estimate", estimate, (some, statistic)),
         Call("decide", decide, (ps.Expectation(0, 1), (rng.choice(NUMBERS), rng.choice(NUMBERS)), (0.0, rng.choice(NUMBERS)))),

@@ -54,9 +54,10 @@ def experts_network(
 ) -> ExpertsNetwork:
     """Return one product expert per monomial and the adder of their coefficients, modulo the prime p.
 
-    ``expert_phase_error`` and ``misprinted`` are those of ``theory.polynomial_weights.product_weights``, ``factorial_factor`` that of
-    ``theory.polynomial_weights.sum_weights``. The constant term goes into the adder's readout. Raises ``BadInput`` for composite p, other
-    than two variables, and fewer than two or more than five monomials.
+    ``expert_phase_error`` and ``misprinted`` are those of ``theory.polynomial_weights.product_weights``,
+    ``factorial_factor`` that of ``theory.polynomial_weights.sum_weights``. The constant term goes into the adder's
+    readout. Raises ``BadInput`` for composite p, other than two variables, and fewer than two or more than five
+    monomials.
     """
     chosen = parse(polynomial) if isinstance(polynomial, str) else polynomial
     residues.require_prime(p, "a network of product experts")
