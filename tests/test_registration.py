@@ -119,16 +119,89 @@ def test_claims_that_change_are_told_and_are_registered_again_for_a_reason_only(
     here = standing(looser)
     assert not here.unchanged and "changed since: pocket easy" in str(here)
     assert lab.run(looser)["high"].seed_used.max() < 12
-    with pytest.raises(BadInput, match=r"judged under another hash.*--again"):
+    with pytest.raises(BadInput, match=r"judged before.*--again"):
         register(looser)
     second, _ = register(looser, again="a coin has two sides")
     assert second.judged_before and second.hash != entry.hash
-    assert "registered again: a coin has two sides" in lab.run(looser).conduct()[0]
+    assert "registered again because: a coin has two sides" in lab.run(looser).conduct()[0]
     lines = file.read_text().splitlines()
     assert [json.loads(line)["hash"] for line in lines] == [entry.hash, second.hash]
     file.write_text("\n".join([lines[0], lines[1][:40]]))
     with pytest.raises(BadInput, match="is damaged"):
         standing(looser)
+
+
+def test_what_the_experiments_are_made_of_is_registered_too(home):
+    """Other experiments, a module beside, and claims that are judged again later by others are told."""
+    study = coins(home)
+    register(study)
+    other = lab.Study(**{**study.__dict__, "experiments": lambda s: study.experiments(s)})
+    assert not standing(other).unchanged
+    (home / "coin_size.py").write_text("SIZE = 1\n")
+    (home / "coin_study.py").write_text("import coin_size\n" + SOURCE.format(chance=0.0))
+    __import__("coin_study")
+    alone = sys.modules["coin_study"].STUDY
+    register(alone)
+    assert standing(alone).unchanged
+    (home / "coin_size.py").write_text("SIZE = 2\n")
+    assert standing(alone).changed == ("the study's code",)
+    results = lab.run(study)
+    looser = coins(home, chance=-5.0)
+    again = lab.load(results.directory, study=looser).judged()
+    assert "judged again by claims that are not those of the run (pocket easy" in again.conduct()[0].lower()
+
+
+def test_damaged_files_and_odd_reasons_are_told_in_a_sentence(home):
+    study = coins(home)
+    _, file = register(study)
+    line = file.read_text()
+    file.write_text(line.rstrip("\n"))  # as an editor leaves it
+    text = home / "coins_of_mine" / "__init__.py"
+    text.write_text(text.read_text().replace("+ member", "+ 2 * member"))
+    register(study)
+    assert len(file.read_text().splitlines()) == 2 and standing(study).unchanged
+    for damage in ('{"date": 3}', line.replace('"again": ""', '"again": 5'), "[" * 100_000, '"x"'):
+        file.write_text(damage)
+        with pytest.raises(BadInput, match="is damaged"):
+            standing(study)
+    file.unlink()
+    ledger = home / "state" / "judged.jsonl"
+    ledger.parent.mkdir(exist_ok=True)
+    ledger.write_bytes(b'{"study": "coins"}\n\xff\n' + b"[" * 100_000 + b"\n3\n")
+    assert [entry["hash"] for entry in judged("coins")] == ["?"]
+    for reason in ("a\nb", "\x1b[31m", "x" * 501, 5):
+        with pytest.raises(BadInput, match="on one line"):
+            register(study, again=reason)
+    (home / "coins_of_mine" / "draft.py").write_text("print 'old'\n")
+    register(study, again="a draft lies beside it")
+    assert standing(study).unchanged
+
+
+def test_seeds_stay_in_their_ranges_and_what_is_no_experiment_is_refused(home):
+    study = coins(home)
+
+    def with_experiments(change):
+        return lab.Study(**{**study.__dict__, "experiments": lambda s: change(study.experiments(s))})
+
+    def replaced(e, **parts):
+        return {**e, "high": type(e["high"])(**{**e["high"].__dict__, **parts})}
+
+    late = with_experiments(lambda e: replaced(e, grid=ps.Grid({"centre": (9.0,)}, seeds=[5000, 5001])))
+    with pytest.raises(BadInput, match=r"has the seed 5001: give a study seeds below 1000"):
+        lab.run(late)
+    with pytest.raises(BadInput, match=r"has no grid, kind"):
+        lab.run(with_experiments(lambda e: {**e, "high": object()}))
+    long = lab.Study(**{**study.__dict__, "looks": (16, 1100)})
+    with pytest.raises(BadInput, match="last look is at 1100 seeds"):
+        lab.run(long, until="decided")
+    for looks in (None, 5, (), (32, 16), ("a",), (float("nan"),)):
+        with pytest.raises(BadInput, match=r"look"):
+            lab.Study(**{**study.__dict__, "looks": looks})
+    for wrong in ({"budget": 5.0}, {"seeds": 12, "until": "decided"}):
+        with pytest.raises(BadInput, match=r"until=.decided."):
+            lab.run(study, **wrong)
+    with pytest.raises(BadInput, match=r"return a list of ps\.Claim"):
+        lab.run(lab.Study(**{**study.__dict__, "claims": lambda s: None}))
 
 
 def test_layout_and_docstrings_are_no_change_and_code_is(home):

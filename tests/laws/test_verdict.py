@@ -396,7 +396,7 @@ def test_json_has_the_keys_of_the_command_line():
     record = verdicts().to_json()[0]
     assert set(record) == {"id", "sentence", "source", "measured", "interval", "expected", "n", "verdict",
                            "control", "reason", "unit", "kind", "number", "counts", "look", "looks"}  # fmt: skip
-    assert set(record["control"]) == {"sentence", "measured", "interval", "shows_effect", "excluded"}
+    assert set(record["control"]) == {"sentence", "measured", "interval", "shows_effect", "excluded", "n"}
     assert record["expected"] == {"text": ">= 0.5", "low": 0.5, "high": "Infinity"}
     assert (record["n"], record["verdict"], record["control"]["shows_effect"]) == (8, "holds", False)
 

@@ -39,7 +39,7 @@ def shown(name: str, *, estimate: bool = False) -> RenderableType:
         _costs(study, estimate),
         Text(),
         _claims(study, first),
-        Text(f"{str(standing(study)).capitalize()}."),
+        Text(f"{sentence(str(standing(study)))}."),
         Text(_deciding(study, first)),
         Text(_maps(study, first)),
     )
@@ -56,10 +56,15 @@ def _deciding(study: Study, settings: Any) -> str:
     count = Counter[str](claim.kind for claim in claims)
     about = ", ".join(f"{KINDS[kind]}: {count[kind]}" for kind in KINDS if count[kind])
     return (
-        f"{m} claims ({about}), judged together: a median needs {needed} seeds or more. One that lies {INSIDE:g} "
-        f"standard deviations inside its tolerance is decided with a chance of {chances or 'nothing'}; with --until "
-        f"decided, of {looks}."
+        f"{m} claim{'' if m == 1 else 's'} ({about}), judged together: a median needs {needed} seeds or more. One that "
+        f"lies {INSIDE:g} standard deviations inside an end of its tolerance is within it with a chance of "
+        f"{chances or 'nothing'}; with --until decided, of {looks}."
     )
+
+
+def sentence(words: str) -> str:
+    """Return words with a large first letter, and nothing else changed."""
+    return words[:1].upper() + words[1:]
 
 
 def _chance(n: int, shares: int) -> str:

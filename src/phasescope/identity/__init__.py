@@ -7,7 +7,7 @@ trained again, and nothing is wrong); it must never take two things that act dif
 
 from phasescope.identity.fingerprint import fingerprint
 from phasescope.identity.networks import network_parts
-from phasescope.identity.origins import Origin, files_of, house_digests, house_fingerprint, origin_of
+from phasescope.identity.origins import Origin, files_of, house_digests, house_fingerprint, is_users, origin_of
 from phasescope.identity.spaces import patches
 from phasescope.identity.surroundings import surroundings
 
@@ -17,6 +17,7 @@ __all__ = [
     "fingerprint",
     "house_digests",
     "house_fingerprint",
+    "is_users",
     "network_parts",
     "origin_of",
     "patches",

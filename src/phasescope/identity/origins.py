@@ -51,6 +51,11 @@ def origin_of_file(filename: str) -> Origin | None:
     return Origin.LIBRARY if str(path).startswith(_LIBRARIES) else Origin.USER
 
 
+def is_users(filename: str) -> bool:
+    """Return whether a file is the user's own: of no library, and not of the house."""
+    return origin_of_file(filename) == Origin.USER
+
+
 def origin_of_module(name: str) -> Origin:
     """Return whose the module ``name`` is, by its file; a module of the user's where that can not be told."""
     if name == "__main__" or not name:

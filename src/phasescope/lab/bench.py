@@ -26,10 +26,10 @@ from phasescope.identity import house_fingerprint
 from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.neurons import opened
 from phasescope.lab.paged import paged
-from phasescope.lab.registration import JUDGING, UNTIL, code_of, note_judged, standing, told
+from phasescope.lab.registration import JUDGING, UNTIL, code_of, judged_again, note_judged, standing, told
 from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
-from phasescope.lab.seeds import at_look, decidable, experiments_of, kinds, seeded, widened
+from phasescope.lab.seeds import FROM_JUDGING, at_look, decidable, experiments_of, kinds, seeded, unmoved, widened
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
 from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
@@ -82,9 +82,11 @@ class Results:
         Raises ``BadInput`` where a claim looks for what was not kept.
         """
         claims = kinds(self.study.claims(self.settings), self.study.experiments(self.settings))
-        return replace(
-            self, verdicts=judge(claims, self.data, looks=self.provenance.get("looks", {}).get("planned", ()))
-        )
+        found = judge(claims, self.data, looks=self.provenance.get("looks", {}).get("planned"))
+        facts = dict(self.provenance)
+        if "registration" in facts:
+            facts["registration"] = judged_again(facts["registration"], self.study)
+        return replace(self, verdicts=found, provenance=facts)
 
     def diagrams(self) -> Sequence[Diagram]:
         """Return what a page lets readers explore: every experiment's grid and curves, and the neurons inside."""
@@ -245,6 +247,10 @@ def run(
     optional(function)("on_progress", on_progress)
     optional(word("decided"))("until", until)
     limit = math.inf if budget is None else number(0, open_low=True)("budget, in seconds,", budget)
+    if until is None and budget is not None:
+        raise BadInput(f"budget is {budget:g} seconds, and there is one look only: give it with until='decided'.")
+    if until is not None and seeds is not None:
+        raise BadInput(f"seeds is {seeds}, and until='decided' has those of the study's looks: leave one of them out.")
     named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
     where, base = device_named(device), chosen.scales[scale]
@@ -253,6 +259,11 @@ def run(
     made = seeded(fitting(chosen.experiments, "experiments", numbers, base), first)
     claims = kinds(_claims(chosen, numbers, base), made)
     looks = planned_looks(chosen.looks, len(claims)) if until else []
+    if looks and not first and looks[-1] > FROM_JUDGING:
+        raise BadInput(
+            f"the last look is at {looks[-1]} seeds, and claims that are not registered have the development seeds "
+            f"below {FROM_JUDGING}: register them, or plan fewer."
+        )
     directory = named or default_directory(chosen, scale, numbers, "decided" if until else "")
     started = time.monotonic()
     plans = {name: e.plan(device, workers) for name, e in made.items()}
@@ -270,7 +281,7 @@ def run(
 
         def keep(parts: Mapping[str, xr.Dataset], verdicts: Verdicts, **looked: Any) -> Results:
             facts = provenance(chosen, scale, numbers, where, time.monotonic() - started)
-            facts |= {"registration": told(here, first), **looked}
+            facts |= {"registration": told(here, first, unmoved(made) if first else ()), **looked}
             store.save_results(join(parts), verdicts.to_json(), facts)
             return Results(chosen, numbers, parts, verdicts, facts, directory.resolve())
 
@@ -314,6 +325,8 @@ def _until_decided(
 def _claims(study: Study, settings: Settings, base: Settings) -> Sequence[Claim]:
     """Return the claims. Raises ``BadInput`` where two share an id, before anything is trained."""
     claims = fitting(study.claims, "claims", settings, base)
+    if not isinstance(claims, list | tuple) or not all(isinstance(claim, Claim) for claim in claims):
+        raise BadInput(f"the claims of {study.name!r} are {shown(claims)}: return a list of ps.Claim.")
     ids = [claim.id for claim in claims]
     if twice := sorted({name for name in ids if ids.count(name) > 1}):
         raise BadInput(f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id.")

@@ -9,6 +9,7 @@ from typing import Any
 
 import xarray as xr
 
+from phasescope.checks import shown
 from phasescope.errors import BadInput
 from phasescope.lab.study import Work
 from phasescope.verdict import Claim, Measured, seeds_needed
@@ -22,18 +23,39 @@ log = logging.getLogger("phasescope")
 def seeded(experiments: Mapping[str, Work], first: int) -> Mapping[str, Work]:
     """Return the experiments with their seeds moved up by ``first``: those that claims are judged on.
 
-    With 0, development seeds, they are returned as they are. Raises ``BadInput`` where those reach the judging seeds.
+    With 0, development seeds, they are returned as they are. Raises ``BadInput`` where a study's own seeds are not
+    below 1000, and where an experiment is none.
     """
     for name, e in experiments.items():
-        most = max(_seeds(e), default=0)
-        if not first and most >= FROM_JUDGING:
+        missing = [part for part in ("grid", "kind", "with_seeds", "plan", "leaves", "run") if not hasattr(e, part)]
+        if missing or e.kind not in KINDS:
+            what = f"has no {', '.join(missing)}" if missing else f"is of the kind {shown(e.kind)}"
             raise BadInput(
-                f"the experiment {name!r} has the seed {most}: claims that are not registered, and changed settings, "
-                f"have the development seeds below {FROM_JUDGING}; give fewer seeds."
+                f"the experiment {name!r} {what}: give a ps.Experiment, a ps.Simulation, or what has the methods of "
+                f"phasescope.lab.study.Work, of a kind {', '.join(KINDS)}."
             )
-    if not first:
-        return experiments
-    return {name: e.with_seeds([first + seed for seed in _seeds(e)]) for name, e in experiments.items()}
+        most = max(_seeds(e), default=0)
+        if isinstance(e.grid, Grid) and most >= FROM_JUDGING:
+            raise BadInput(
+                f"the experiment {name!r} has the seed {most}: give a study seeds below {FROM_JUDGING}, those of "
+                "development; from there on they are for judging."
+            )
+    return {name: _moved(e, [first + seed for seed in _seeds(e)]) if first else e for name, e in experiments.items()}
+
+
+def _moved(e: Work, seeds: Sequence[int]) -> Work:
+    """Return an experiment with other seeds; itself where its members are listed one by one."""
+    if not isinstance(e.grid, Grid):
+        return e
+    found = e.with_seeds(seeds)
+    if not hasattr(found, "plan"):
+        raise BadInput(f"with_seeds of {e.title!r} returns {shown(found)}: return the experiment with those seeds.")
+    return found
+
+
+def unmoved(experiments: Mapping[str, Work]) -> list[str]:
+    """Return the experiments whose seeds are their own: they could not be moved to the judging seeds."""
+    return [name for name, e in experiments.items() if min(_seeds(e), default=0) < FROM_JUDGING]
 
 
 def _seeds(e: Work) -> Sequence[int]:
@@ -52,7 +74,8 @@ def at_look(experiments: Mapping[str, Work], names: Collection[str], n: int) -> 
     for name, e in experiments.items():
         seeds = _seeds(e)
         if not names or name in names:
-            found[name] = e.with_seeds(list(range(seeds[0], seeds[0] + n))) if len(seeds) > 1 else e
+            more = [max(seeds) + 1 + i for i in range(n - len(seeds))]
+            found[name] = _moved(e, [*seeds, *more][:n]) if len(seeds) > 1 else e
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 from phasescope.checks import BadInput, flag, function, kind, number, shown, text, word
 
 from .effects import Cell, Measure, control_of
-from .sources import Source, unsorted
+from .sources import Source
 
 Statistic = Literal["median", "mean", "proportion"]
 Kind = Literal["identity", "simulation", "trained", "foreign model"]
@@ -159,8 +159,8 @@ class Claim:
     def __post_init__(self) -> None:
         for name in ("id", "sentence", "counts"):
             text(f"the {name} of a claim", getattr(self, name))
-        if isinstance(self.source, str):
-            object.__setattr__(self, "source", unsorted(self.source))  # while the studies are being sorted
+        if not self.counts.isprintable() or len(self.counts) > 60:
+            raise BadInput(f"claim {self.id!r} counts {shown(self.counts)}: give a few words, such as 'draws of text'.")
         kind(Source, say="a ps.Source, such as ps.Source(paper='Fig. 1') or ps.Source(ours='why it is asked')")(
             f"the source of claim {self.id!r}", self.source
         )
@@ -175,9 +175,15 @@ class Claim:
         if placed is not self.control.effect:
             object.__setattr__(self, "control", replace(self.control, effect=placed))
         word(*get_args(Statistic))(f"claim {self.id!r}: statistic", self.statistic)
-        if self.kind:
+        if self.kind != "":
             word(*get_args(Kind))(f"claim {self.id!r}: kind", self.kind)
         flag(f"deterministic, of claim {self.id!r},", self.deterministic)
+        if (self.deterministic or self.control.deterministic) and self.statistic != "median":
+            raise BadInput(
+                f"claim {self.id!r} is deterministic: its {self.statistic} is the number itself; ask for the median."
+            )
+        if self.statistic == "proportion" and self.range == REALS:
+            object.__setattr__(self, "range", (0.0, 1.0))
         self._check_range()
         if not isinstance(self.unit, str):
             raise BadInput(f"the unit of claim {self.id!r} is {shown(self.unit)}: give a word, or '' for a number.")
@@ -185,6 +191,11 @@ class Claim:
     def _check_range(self) -> None:
         low, high = range_of(self.range)
         object.__setattr__(self, "range", (low, high))
+        if self.expected.contains(low, high):
+            raise BadInput(
+                f"claim {self.id!r} expects {self.expected}, which is all that its effect is said to be, "
+                f"[{low}, {high}]: nothing could contradict it."
+            )
         if self.expected.low > high or self.expected.high < low:
             raise BadInput(
                 f"claim {self.id!r} expects {self.expected}, and its effect is said to be in [{low}, {high}]."

@@ -9,8 +9,8 @@ Letters: n seeds, T independent samples of n seeds; ``tail = (1 - level) / 2`` i
 - **proportion**: Clopper-Pearson.
 - **mean**: only of what has a stated range, for a mean without one can not be bounded from any number of samples
   (Bahadur & Savage 1956, Annals of Mathematical Statistics 27:1115). ``_mean_above`` says how.
-- **deterministic**: what does not depend on the seed is itself known, once two seeds or more have shown that it does
-  not.
+- **deterministic**: what does not depend on the seed is itself known. That it does not is what the claim says, and two
+  seeds or more must agree; what they can not show is that no further one would differ.
 
 Each end errs with probability ``tail`` at most: always, not nearly. The laws in ``tests/laws`` measure it.
 """
@@ -29,6 +29,7 @@ from phasescope.vocabulary import Array, BadInput
 from .claims import REALS, Range, Statistic, range_of
 
 Bounds = tuple[Array, Array]
+TINY = 1e-12  # what rounding leaves of 0
 ROUNDING = 1e-6  # relative: what float32 leaves of an effect that does not depend on the seed
 STAKES = (np.arange(50) + 0.5) / 50  # of a bet, see _mean_above
 HALVINGS = 40  # of the interval in which an end of the mean is sought
@@ -80,12 +81,12 @@ def intervals(
     level = number(0, 1, open_low=True, open_high=True)("level", level)
     word(*get_args(Statistic))("statistic", statistic)
     tail, (least, most) = (1 - level) / 2, range_of(range)
+    if statistic == "proportion" and not deterministic:
+        return _proportion(samples, tail)
     if outside(samples, (least, most)).any():
         raise BadInput(f"samples from {samples.min():g} to {samples.max():g} leave the stated range {shown(range)}.")
     if deterministic:
         low, high = _same(samples)
-    elif statistic == "proportion":
-        return _proportion(samples, tail)
     elif statistic == "median":
         low, high = _median(np.sort(samples, axis=1), tail)
     else:
@@ -95,9 +96,8 @@ def intervals(
 
 def outside(samples: Array, range: Range) -> Array:
     """Return which samples lie outside the range, by more than rounding."""
-    ends = [abs(end) for end in range if math.isfinite(end)]
-    slack = ROUNDING * max(ends, default=0.0)
-    found: Array = (samples < range[0] - slack) | (samples > range[1] + slack)
+    low, high = (TINY + ROUNDING * abs(end) if math.isfinite(end) else 0.0 for end in range)
+    found: Array = (samples < range[0] - low) | (samples > range[1] + high)
     return found
 
 
@@ -140,7 +140,7 @@ def _same(samples: Array) -> Bounds:
     low, high = samples.min(axis=1), samples.max(axis=1)
     size = np.maximum(np.abs(low), np.abs(high))
     with np.errstate(invalid="ignore"):
-        same = (low == high) | (np.isfinite(size) & (high - low <= ROUNDING * size))
+        same = (low == high) | (np.isfinite(size) & (high - low <= TINY + ROUNDING * size))
     known = same & (samples.shape[1] > 1)
     return np.where(known, low, -math.inf), np.where(known, high, math.inf)
 
@@ -167,7 +167,9 @@ def _mean_above(x: Array, tail: float) -> Array:
     (Waudby-Smith & Ramdas 2024, Journal of the Royal Statistical Society B 86:1, arXiv:2010.09686; shares are averaged
     over rather than chosen along the way, so that the order of the samples does not matter).
     """
-    x = np.where(np.isfinite(x).all(axis=1, keepdims=True), np.maximum(x, 0.0), 0.0)
+    with np.errstate(over="ignore"):
+        known = np.isfinite(x.sum(axis=1, keepdims=True))  # of what is not, nothing is excluded
+    x = np.where(known, np.maximum(x, 0.0), 0.0)
     means = x.mean(axis=1)
     units = np.divide(x, means[:, None], out=np.zeros_like(x), where=means[:, None] > 0)
     low, high = np.zeros(len(x)), np.ones(len(x))  # in units of the sample's mean, above which nothing is excluded

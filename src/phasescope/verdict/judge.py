@@ -44,7 +44,7 @@ NOTHING: Interval = (float("nan"), float("nan"))
 MOST_LOOKS = 100
 
 
-def judge(claims: Iterable[Claim], data: Data, alpha: float = 0.05, *, looks: Sequence[int] = ()) -> Verdicts:
+def judge(claims: Iterable[Claim], data: Data, alpha: float = 0.05, *, looks: Sequence[int] | None = None) -> Verdicts:
     """Judge ``claims`` together on ``data``; at most ``alpha`` is the chance that any of them holds wrongly.
 
     ``looks``: the numbers of seeds, planned beforehand, at which the claims are looked at until they are decided; each
@@ -65,12 +65,14 @@ def judge(claims: Iterable[Claim], data: Data, alpha: float = 0.05, *, looks: Se
     twice = sorted({name for name in ids if ids.count(name) > 1})
     if twice:
         raise BadInput(f"claims {', '.join(map(repr, twice))} are there more than once: give each claim its own id.")
-    alpha = number(0, 1, open_low=True, open_high=True)("alpha, the error allowed over all claims,", alpha)
-    if not looks:
+    alpha = number(1e-9, 1, open_high=True)("alpha, the error allowed over all claims,", alpha)
+    if looks is None or len(looks) == 0:
         return Verdicts(tuple(_judge(claim, data, 1 - alpha / len(family)) for claim in family))
     planned = planned_looks(looks, len(family), alpha)
     seeds = max(int(one.sizes.get("seed", 1)) for one in experiments)  # type: ignore[union-attr]
-    taken = [n for n in planned if n <= seeds] or planned[:1]
+    taken = [n for n in planned if n <= seeds]
+    if not taken:
+        raise BadInput(f"the first look is at {planned[0]} seeds, and the data have {seeds}: nothing is judged before.")
     return Verdicts(tuple(_judged(claim, data, planned, len(taken), alpha / len(family)) for claim in family))
 
 
@@ -139,6 +141,7 @@ def _judge(claim: Claim, data: Data, level: float, look: int = 1, looks: int = 1
             interval=control_bounds,
             shows_effect=claim.expected.contains(*control_bounds),
             excluded=claim.expected.excludes(*control_bounds),
+            n=len(controls),
         ),
         unit=claim.unit,
         kind=claim.kind,
@@ -155,12 +158,22 @@ def _measure(claim: Claim, role: str, data: Data, level: float) -> tuple[Array, 
     if role == "control":
         effect, deterministic = claim.control.effect, claim.control.deterministic  # type: ignore[assignment]
     samples = _samples(f"claim {claim.id!r}, {role}", effect, data)
-    if np.isnan(samples).any() or outside(samples, claim.range).any():
+    sizes = {1, *(one.sizes["seed"] for one in _datasets(data) if "seed" in one.dims)}
+    if claim.counts == "seeds" and len(samples) not in sizes and len(sizes) > 1:
+        raise BadInput(
+            f"claim {claim.id!r}, {role}: gives {len(samples)} values, and the data have {shown(sorted(sizes)[1:])} "
+            "seeds: give one value per seed, or say in counts= what is counted."
+        )
+    if np.isnan(samples).any() or (claim.statistic != "proportion" and outside(samples, claim.range).any()):
         return samples, NOTHING
     try:
         return samples, interval(samples, claim.statistic, level, claim.range, deterministic=deterministic)
     except BadInput as error:
         raise BadInput(f"claim {claim.id!r}, {role}: {error}") from error
+
+
+def _datasets(data: Data) -> list[Any]:
+    return [data] if hasattr(data, "data_vars") else list(data.values())
 
 
 def _had(data: Data) -> str:
@@ -224,6 +237,8 @@ def _more(claim: Claim, samples: Array, level: float) -> str:
     if not claim.expected.contains(*(2 * (estimate(samples, "median"),))):
         return ", and the median itself is outside"
     likely = seeds_likely(samples, claim.expected, (1 - level) / 2)
+    if likely <= len(samples):  # so these were unlucky
+        return ", more likely would"
     return f", about {show(likely)} would" if np.isfinite(likely) else ", and no number that could be run would"
 
 

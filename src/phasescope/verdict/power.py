@@ -49,16 +49,20 @@ def seeds_likely(samples: Array, expected: Expectation, tail: float) -> float:
     10,000.
     """
     low, middle, high = np.quantile(samples, [0.25, 0.5, 0.75]) if np.isfinite(samples).all() else [math.nan] * 3
-    depth = min(middle - expected.low, expected.high - middle)
-    if not depth > 0:
+    depths = middle - expected.low, expected.high - middle
+    if not min(depths) > 0:
         return math.inf
     spread = (high - low) / (2 * special.ndtri(0.75))
-    n, most = 1, MOST_SEEDS
     if spread <= 0:
         return next((float(n) for n in range(1, 64) if order(n, tail)), math.inf)
-    if power(most, tail, depth / spread) < LIKELY:
+
+    def decides(n: int) -> bool:
+        return 1 - sum(1 - power(n, tail, depth / spread) for depth in depths) >= LIKELY
+
+    n, most = 1, MOST_SEEDS
+    if not decides(most):
         return math.inf
     while n < most:  # the power rises with n, but for steps of one order statistic
-        middle_n = (n + most) // 2
-        n, most = (n, middle_n) if power(middle_n, tail, depth / spread) >= LIKELY else (middle_n + 1, most)
+        half = (n + most) // 2
+        n, most = (n, half) if decides(half) else (half + 1, most)
     return float(n)

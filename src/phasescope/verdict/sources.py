@@ -63,6 +63,8 @@ class Source:
     def _look(self, name: str, words: object) -> None:
         if not isinstance(words, str):
             raise BadInput(f"{name} of a source is {shown(words)}: give words.")
+        if words and (not words.strip() or not words.isprintable()):
+            raise BadInput(f"{name} of a source is {shown(words)}: give words on one line, or leave it out.")
         for pattern, what in NOWHERE:
             if found := pattern.search(words):
                 raise BadInput(
@@ -88,10 +90,3 @@ class Source:
         said += [f"value: {self.value}"] if self.value else []
         said += [f"tolerance: {self.tolerance}"] if self.tolerance else []
         return "; ".join(said)
-
-
-def unsorted(words: str) -> Source:
-    """Return a source of words that nobody has sorted yet."""
-    found = Source(paper="unsorted")
-    object.__setattr__(found, "paper", words)
-    return found

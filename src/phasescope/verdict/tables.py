@@ -69,6 +69,7 @@ def _count(verdict: Verdict) -> str:
 def _control(verdict: Verdict) -> str:
     control = verdict.control
     shown = ", shows the effect" if control.shows_effect else "" if control.excluded else ", not separated"
+    shown += f", n = {control.n}" if control.n not in (0, verdict.n) else ""
     return f"{show(control.measured)} {show_interval(*control.interval)}{shown}"
 
 
@@ -87,7 +88,8 @@ def _table(verdicts: Sequence[Verdict]) -> Table:
     for name, ratio in zip(HEADINGS, (None, 5, 3, 2, 4, None), strict=True):
         table.add_column(name, ratio=ratio, no_wrap=ratio is None, justify="right" if name == "n" else "left")
     for verdict in verdicts:
-        claim = Text.assemble((verdict.id, "bold"), f" {verdict.sentence} ", (f"({verdict.source})", "dim"))
+        number = f"({verdict.number or verdict.source})"  # the whole source is on the page, and in show
+        claim = Text.assemble((verdict.id, "bold"), f" {verdict.sentence} ", (number, "dim"))
         control = Text.assemble(f"{_control(verdict)} ", (f"({verdict.control.sentence})", "dim"))
         cells = (Text(_measured(verdict)), Text(verdict.expected.text), control, Text(_count(verdict)))
         table.add_row(_outcome(verdict), claim, *cells)

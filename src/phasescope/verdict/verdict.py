@@ -19,7 +19,8 @@ class ControlResult:
     """What the control measured, with its interval at the claim's level, in the claim's unit.
 
     ``shows_effect``: its interval lies inside the expectation. ``excluded``: its interval does not touch it, which is
-    what a claim needs to hold; neither where the control is undecided, or a seed has no value.
+    what a claim needs to hold; neither where the control is undecided, or a seed has no value. ``n`` counts its
+    samples; 0 in verdicts from before it was kept.
     """
 
     sentence: str
@@ -27,6 +28,7 @@ class ControlResult:
     interval: tuple[float, float]
     shows_effect: bool
     excluded: bool
+    n: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Verdict:
                 "interval": [pack(end) for end in control.interval],
                 "shows_effect": control.shows_effect,
                 "excluded": control.excluded,
+                "n": control.n,
             },
             "reason": self.reason,
             "unit": self.unit,
@@ -119,6 +122,7 @@ class Verdict:
                 _pair(control["interval"]),
                 bool(control["shows_effect"]),
                 bool(control.get("excluded", not control["shows_effect"])),
+                int(control.get("n", 0)),
             ),
         )
 
