@@ -12,7 +12,6 @@ import ast
 import hashlib
 import json
 import logging
-import math
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,7 +111,7 @@ def _told(claim: Claim) -> str:
     parts = [
         f"{claim.id}: {claim.sentence}",
         f"{claim.statistic} of {_measured(claim.effect)}",
-        f"expected {_expected(claim)}",
+        f"expected {claim.expected}",
         f"control: {claim.control.sentence}, {_measured(claim.control.effect)}",
         f"source: {claim.source}",
     ]
@@ -125,14 +124,7 @@ def _told(claim: Claim) -> str:
 
 def _line(words: str) -> str:
     """Return words on one line, whatever kind of line they had."""
-    return " ".join(words.split())
-
-
-def _expected(claim: Claim) -> str:
-    """Return the expectation as readers see it, with its ends where these do not follow from the text."""
-    low, high, words = claim.expected.low, claim.expected.high, str(claim.expected)
-    plain = all(f"{end:g}" in words and float(f"{end:g}") == end for end in (low, high) if math.isfinite(end))
-    return words if plain or "±" in words else f"{words} [{low!r}, {high!r}]"
+    return " ".join(words.splitlines())
 
 
 def _measured(effect: Any) -> str:
@@ -223,6 +215,9 @@ def _now(study: Study) -> tuple[str, str, dict[str, str]]:
     """Return the hash of what a study claims, its text, and the digests of the code that it uses."""
     words, home = described(study), _home(study)
     total = hashlib.blake2b(words.encode(), digest_size=8)
+    first = next(iter(study.scales.values()))
+    ends = [(claim.id, claim.expected.low, claim.expected.high) for claim in study.claims(first)]  # to the last digit
+    total.update(repr(ends).encode())
     for part in (study.claims, study.experiments):
         total.update(f"\0{_module(part)} {getattr(part, '__qualname__', '')}".encode())
     files = home[1] if home else []
