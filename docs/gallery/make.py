@@ -117,7 +117,13 @@ def verdict_table(results: Results) -> str:
 
 def with_verdicts(page: str, open_: Callable[[str], Results]) -> str:
     """Return a page with the verdicts of stored results between its markers, as they are."""
-    return BLOCK.sub(lambda found: found[1] + "\n" + verdict_table(open_(found[2])) + "\n" + found[3], page)
+
+    def filled(found: re.Match[str]) -> str:
+        if not (HERE / "stored" / found[2] / "results.json").is_file():
+            return f"{found[1]}\nNo run of these claims is stored yet.\n\n{found[3]}"
+        return f"{found[1]}\n{verdict_table(open_(found[2]))}\n{found[3]}"
+
+    return BLOCK.sub(filled, page)
 
 
 def stored_result(name: str) -> Results:
@@ -135,7 +141,7 @@ def judge_again(root: Path = HERE) -> None:
         if isinstance(results, Results):
             again = results.judged()
             with Store(folder) as store:
-                store.save_results(join(results.data), again.verdicts.to_json(), dict(results.provenance))
+                store.save_results(join(results.data), again.verdicts.to_json(), dict(again.provenance))
 
 
 def make(root: Path = HERE, open_: Callable[[Path], Any] = load) -> list[Path]:
