@@ -19,7 +19,6 @@ from phasescope.instruments.forward_pass import passage
 from phasescope.instruments.partial_jacobian import exact_partial_norm
 from phasescope.lab import study_named
 from phasescope.learners import MLPMixer, ResidualConv, SignalNetwork
-from phasescope.studies.criticality import claims as claims_
 from phasescope.studies.criticality import networks, readings
 from phasescope.studies.criticality.figures import critical_line
 from phasescope.testing import check_results
@@ -30,7 +29,7 @@ from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("criticality")
 TINY: dict[str, Any] = {
-    "width": 24, "depth": 6, "nets": 2, "layers": 12, "deep_nets": 1, "samples": 2, "seeds": 3, "chi_width": 24, "chi_layer": 4, "chi_nets": 1,
+    "width": 24, "wide": 30, "wide_nets": 1, "depth": 6, "nets": 2, "layers": 12, "deep_nets": 1, "samples": 2, "seeds": 3, "chi_width": 24, "chi_layer": 4, "chi_nets": 1,
     "chi_probes": 2, "chi_weights": 3, "chi_biases": 2, "diagram_weights": 3, "diagram_biases": 3, "diagram_nets": 1,
     "batch_width": 16, "batch_layers": 8, "batch_samples": 6, "batch_nets": 1, "tangent_width": 12,
     "tangent_layers": 4, "tangent_nets": 1, "architecture_width": 8, "architecture_depth": 4,
@@ -358,6 +357,24 @@ def test_slopes_are_those_of_known_laws() -> None:
     assert slope("root", (8, 40), "root of depth") == pytest.approx([1.8])
 
 
+def test_deviations_are_from_theory_of_the_place_or_of_another() -> None:
+    """One number per seed; theory without norm may stand beside networks with it, and that of the first kernel too."""
+    norms, places = ["none", "layer pre"], ("norm", "weight_variance")
+    dims, coords = ("seed", *places), {"norm": norms, "weight_variance": [1.0, 2.0]}
+    theirs = {"chi": [[[1.0, 2.0], [4.0, 4.0]]], "chi_early": [[[2.0, 4.0], [8.0, 8.0]]]}
+    expected = xr.Dataset({name: (dims, values) for name, values in theirs.items()}, {"seed": [0], **coords})
+    found = xr.Dataset({"chi": expected.chi.isel(seed=[0, 0]) * xr.DataArray([1.0, 1.1], dims="seed")})
+    found, data = found.assign_coords(seed=[5, 6]), {"theory": expected}
+    data["chi"] = found
+
+    def of(measure: Any, norm: str, theory_norm: str) -> Any:
+        return measure(at("chi", norm=[norm]), at("theory", norm=theory_norm))(data)
+
+    assert of(readings.chi_deviation, "none", "none") == pytest.approx([0, 0.1])
+    assert of(readings.chi_deviation, "layer pre", "none") == pytest.approx([5**0.5, np.hypot(3.4, 1.2) / 2**0.5])
+    assert of(readings.chi_early, "none", "none") == pytest.approx([0.5, 0.45])
+
+
 def test_octaves_tell_powers_from_exponentials() -> None:
     blocks = np.arange(33.0)
     laws = np.stack([(1 + blocks) ** 1.3, 0.8**blocks, 1.5**blocks])
@@ -432,4 +449,3 @@ def test_claims_are_about_the_critical_points_of_theory() -> None:
         assert criticality.fixed_chi(cases[name]) == pytest.approx(1.0, abs=1e-6), name
     for name in ("relu 1.8", "relu 2.2", "erf chaotic", "pre relu, bias", "post relu", "erf critical, bias"):
         assert abs(criticality.fixed_chi(cases[name]) - 1) > 0.05, name
-    assert claims_.PAPER

@@ -282,8 +282,7 @@ def _tangent(s: CriticalitySettings) -> Sequence[Claim]:
 
 def _architectures(s: CriticalitySettings) -> Sequence[Claim]:
     names = {"mixer": "MLP-Mixer", "resnet layer": "ResNet with LayerNorm", "resnet batch": "ResNet with BatchNorm"}
-    # the nearest mu that is not critical. In the mixer log J of sigma_w^2 = 0.5 falls and that of 5 rises at 0.5 and
-    # 0.9, so that their sum passes through 0 and the ratio of two growths says nothing
+    # the nearest mu that is not critical; in the mixer 0, for at 0.5 and 0.9 log J hardly grows where sigma_w^2 = 5
     beside = {"mixer": 0.0, "resnet layer": 0.9, "resnet batch": 0.9}
     return tuple(
         Claim(f"everywhere-{kind.replace(' ', '-')}",
