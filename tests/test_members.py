@@ -169,9 +169,16 @@ def test_a_plain_function_without_a_unit_is_told_what_to_do() -> None:
 
 EXPECTED = ps.Expectation.at_least(1.0)
 CONTROL = ps.Control("nothing is seen", lambda data: [0.0])
-CLAIM = {"id": "1", "sentence": "s", "source": "a test", "effect": np.ravel, "expected": EXPECTED, "control": CONTROL}
+CLAIM = {
+    "id": "1",
+    "sentence": "s",
+    "source": ps.Source(ours="a test"),
+    "effect": np.ravel,
+    "expected": EXPECTED,
+    "control": CONTROL,
+}
 LOOP = {"fit": lambda data, g: data, "sample": lambda model, n, g: model, "real": np.arange(4.0), "fits": 2}
-NUMBERS = {"statistic": "mean", "level": 0.9, "generator": np.random.default_rng(0), "resamples": 200}
+NUMBERS = {"statistic": "mean", "level": 0.9, "range": (0.0, 4.0)}
 # a right call, argument by argument, and the values that an argument takes beside its own
 NOUNS: dict[str, tuple[Any, dict[str, Any]]] = {
     "Expectation": (ps.Expectation, {"low": 0.0, "high": 1.0}),
@@ -191,7 +198,7 @@ NOUNS: dict[str, tuple[Any, dict[str, Any]]] = {
     "interval": (interval, {"samples": [1.0, 2.0, 3.0], **NUMBERS}),
     "intervals": (intervals, {"samples": [[1.0, 2.0, 3.0]], **NUMBERS}),
     "estimate": (estimate, {"samples": [1.0, 2.0], "statistic": "mean"}),
-    "judge": (judge, {"claims": [], "data": ps.feedback_loop(**LOOP).readings, "generators": np.ravel, "alpha": 0.1}),
+    "judge": (judge, {"claims": [], "data": ps.feedback_loop(**LOOP).readings, "alpha": 0.1}),
 }
 BAD: list[Any] = [
     None,

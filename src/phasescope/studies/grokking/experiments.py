@@ -7,10 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from phasescope import theory
-from phasescope.instruments import LEARNING
 from phasescope.instruments.fourier import dominant_frequency, mean_participation, participation, phase_alignment
-from phasescope.instruments.logits import correct_logit, table_accuracy, table_loss, wrong_logit_deviation
+from phasescope.instruments.logits import LEARNING, correct_logit, table_accuracy, table_loss, wrong_logit_deviation
 from phasescope.instruments.norms import gradient_norm, weight_norm
 from phasescope.lab.readings import at_the_end
 from phasescope.lab.study import Experiment, Inside
@@ -41,9 +39,9 @@ def normal_error_weights(
     """Return exact weights whose phase errors are normal, with the variance of those uniform in (-d, d)."""
     first, second = generator.uniform(0, 2 * np.pi, (2, width))
     third = first + second + generator.normal(0, phase_error / np.sqrt(3), width)
-    n, amplitude = np.arange(p), theory.modular_addition.unit_logit_scale(width)
-    embed = np.stack([theory.modular_addition.wave(p, width, n, phase) for phase in (first, second)])
-    return amplitude * embed, amplitude * theory.modular_addition.wave(p, width, n, third)
+    n, amplitude = np.arange(p), modular_addition.unit_logit_scale(width)
+    embed = np.stack([modular_addition.wave(p, width, n, phase) for phase in (first, second)])
+    return amplitude * embed, amplitude * modular_addition.wave(p, width, n, third)
 
 
 def experiments(s: GrokkingSettings) -> dict[str, Experiment]:

@@ -54,10 +54,6 @@ def _leading_order(data: int, dimension: int) -> float:
     return min(data, dimension) / max(data, dimension) / 8
 
 
-def _no_error(data: int, dimension: int) -> float:
-    return 0.0
-
-
 def _uniform(s: ManifoldSettings) -> Sequence[Claim]:
     def peak(cell: xr.Dataset) -> xr.DataArray:
         place = s.large.index(int(cell["data"]))

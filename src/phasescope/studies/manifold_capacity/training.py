@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope import theory
 from phasescope.instruments.manifolds import alignment, capacity_error, spectral_flatness, uniformity
 from phasescope.losses import centroids, contrastive, mmcr
 from phasescope.store.data import data_folder
 from phasescope.tasks import digits, emoji, fashion_mnist
+from phasescope.theory import manifold_capacity
 from phasescope.vocabulary import Array, Generators, Member
 
 Found = Mapping[str, Any]
@@ -56,7 +56,7 @@ def measure_bound(member: Member, generators: Generators) -> Found:
         points *= 1.0 if g.random() < 0.3 else g.random((len(points), 1))
         reached = 1 - float(capacity_error(torch.from_numpy(points)))
         largest = max(largest, reached)
-        over_uniform = max(over_uniform, reached / (1 - theory.manifold_capacity.uniform_percent_error(*points.shape)))
+        over_uniform = max(over_uniform, reached / (1 - manifold_capacity.uniform_percent_error(*points.shape)))
     return {"share": largest, "over_uniform": over_uniform}
 
 

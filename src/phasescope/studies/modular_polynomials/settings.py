@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from phasescope.instruments import LEARNING
+from phasescope.instruments.logits import LEARNING
 from phasescope.lab.polynomial_networks import POWERS
 from phasescope.lab.study import Experiment
 from phasescope.learners import PowerMLP

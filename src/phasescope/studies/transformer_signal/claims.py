@@ -12,9 +12,9 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import last
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, least, near, value
+from phasescope.lab.readings import crossing
 from phasescope.studies.transformer_signal.predictions import (
     PLACES,
     Formula,
@@ -30,6 +30,7 @@ from phasescope.studies.transformer_signal.predictions import (
 )
 from phasescope.studies.transformer_signal.runs import MODES
 from phasescope.studies.transformer_signal.settings import POWERS, RIVAL_SIGMA, TransformerSignalSettings
+from phasescope.theory import transformer_signal
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
@@ -58,15 +59,8 @@ def crossing_of(values: xr.DataArray) -> Array:
 
 
 def first_crossing(values: xr.DataArray) -> Array:
-    """Return per seed the sigma_w where ``values`` (seed, sigma_w) first rise above 0; inf where they never do."""
-    table, sigma = values.transpose("seed", "sigma_w").values, values.sigma_w.values.astype(float)
-    found = np.full(len(table), np.inf)
-    for i, row in enumerate(table):
-        above = np.flatnonzero(row > 0)
-        if len(above):
-            j = int(above[0])
-            found[i] = sigma[0] if j == 0 else np.interp(0, row[j - 1 : j + 1], sigma[j - 1 : j + 1])
-    return found
+    """Return per seed the sigma_w where ``values`` (seed, sigma_w) first rise to 0; inf where they never do."""
+    return crossing(values, 0.0, "sigma_w").values
 
 
 EDGE = GROWTH.map(first_crossing, "sigma_w where the {} first rises above 0")
@@ -156,7 +150,7 @@ def _exponents(s: TransformerSignalSettings) -> Sequence[Claim]:
             f"Near collapse 1 - rho grows by lambda_a per block, skip {skip!r} (deviation in the worst of five "
             f"settings; each seed a mean over {s.draws} networks)",
             DERIVED(derived="theory.transformer_signal.angle_exponent", tolerance=PILOT),
-            off_formula("angle", theory.transformer_signal.angle_exponent, skip, f"lambda_a of the skip {skip}")(
+            off_formula("angle", transformer_signal.angle_exponent, skip, f"lambda_a of the skip {skip}")(
                 at("exponents", skip=skip)),
             at_most(0.03), Control("networks of the other skip connection", at("exponents", skip=OTHER[skip])),
             unit="1/block", range=POSITIVE)
@@ -199,7 +193,7 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
 
         @partial(Measure, words=f"fraction of places with the sign of lambda_a of the skip {skip}")
         def read(cell: xr.Dataset) -> xr.DataArray:
-            exact = plane(theory.transformer_signal.angle_exponent, s.alphas, s.sigmas, skip=skip)
+            exact = plane(transformer_signal.angle_exponent, s.alphas, s.sigmas, skip=skip)
             right = ((cell.growth > 0) == (exact > 0)).where(abs(exact) > UNSURE).mean(("alpha", "sigma_w"))
             known: xr.DataArray = right.where(cell.growth.notnull().all(("alpha", "sigma_w")))
             return known
@@ -212,7 +206,7 @@ def _edges(s: TransformerSignalSettings) -> Sequence[Claim]:
             f"mean over {s.weak_draws} networks)",
             DERIVED(derived="theory.transformer_signal.edge_of_chaos",
                 value=f"{weak_edge(s, skip):.3f}, and "
-                f"{theory.transformer_signal.weak_edge_of_chaos():.3f} at strengths of 0",
+                f"{transformer_signal.weak_edge_of_chaos():.3f} at strengths of 0",
                 tolerance="about what the strength moves the edge by"),
             STRAIGHT_EDGE(at("weak", skip=skip, sigma_w=s.weak_sigmas)), near(round(weak_edge(s, skip), 3), 0.1),
             Control(f"strengths of {strongest:g}: were the edge the same for all",

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasescope import theory
 from phasescope.ensemble import streams
 from phasescope.studies.transformer_signal.runs import MODES, block_of, numbers_of
 from phasescope.studies.transformer_signal.settings import TransformerSignalSettings
+from phasescope.theory import transformer_signal
 from phasescope.theory.transformer_signal import (
     TransformerBlock,
     angle_exponent,
@@ -26,7 +26,7 @@ from phasescope.vocabulary import Array, Member
 
 TOKENS = 16  # of networks near collapse, where their number enters the total gradient alone
 Formula = Callable[[Any], float]
-"""Takes a ``theory.transformer_signal.TransformerBlock`` to an exponent per block."""
+"""Takes a ``transformer_signal.TransformerBlock`` to an exponent per block."""
 
 
 def block_at(strengths: str, skip: str) -> Any:
@@ -85,14 +85,12 @@ def placed(s: TransformerSignalSettings, sample: str, place: str, seed: int) -> 
     """Return alpha and sigma_w of one of the two trained networks of a seed, drawn evenly; "ordered": lambda_a < 0."""
     draw, (low, high) = streams(seed)(f"place {sample} {place}"), s.train_sigmas
     if sample == "ordered":
-        high = min(
-            high, theory.transformer_signal.weak_edge_of_chaos()
-        )  # stronger ones have their edge of chaos further up
+        high = min(high, transformer_signal.weak_edge_of_chaos())  # stronger ones have their edge of chaos further up
     return float(draw.uniform(*s.train_alphas)), float(draw.uniform(low, high))
 
 
 @cache
 def exponents_at(alpha: float, sigma_w: float) -> tuple[float, float]:
     """Return lambda_a and lambda_g, the gradient's token mean, of a trained network as it begins."""
-    block = theory.transformer_signal.TransformerBlock(alpha, alpha, sigma_w)
-    return theory.transformer_signal.angle_exponent(block), theory.transformer_signal.mean_gradient_exponent(block)
+    block = transformer_signal.TransformerBlock(alpha, alpha, sigma_w)
+    return transformer_signal.angle_exponent(block), transformer_signal.mean_gradient_exponent(block)
