@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 import phasescope as ps
 from phasescope import lab
 from phasescope.commands.cli import app
-from phasescope.lab.registration import JUDGING, UNTIL, described, judged, register, standing
+from phasescope.lab.registration import described, judged, register, standing
+from phasescope.lab.seeds import JUDGING, UNTIL
 from phasescope.vocabulary import BadInput, Interrupted
 
 SOURCE = '''

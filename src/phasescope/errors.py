@@ -63,6 +63,11 @@ def shortened(sentence: str, longest: int = LONGEST) -> str:
     return f"{sentence[: kept // 3].rstrip()} ... {sentence[-(kept - kept // 3) :].lstrip()}"
 
 
+def sentence(words: str) -> str:
+    """Return words with a large first letter, and nothing else changed."""
+    return words[:1].upper() + words[1:]
+
+
 def shown(value: Any) -> str:
     """Return a value of any size as sentences quote it: its ``repr``, the middle left out where it is long.
 

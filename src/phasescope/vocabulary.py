@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Cost = Literal["weights", "forward", "backward"]
+Kind = Literal["identity", "simulation", "trained", "foreign model"]
+"""What a claim is about, and the members of an experiment are; what is about several is about the last of them."""
 Array = np.ndarray[Any, np.dtype[Any]]
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from phasescope.errors import sentence
 from phasescope.figures import Figure, Page, Table
 from phasescope.identity import surroundings
 from phasescope.inspection.batches import users_code
@@ -83,7 +84,7 @@ def _page(found: Inspection, model: str, batch: str, command: str) -> Page:
     header, rows = found.table()
     told = [f"{i}. {finding}" for i, finding in enumerate(found.findings, 1)] or ["Nothing unusual was found."]
     summary = found.summary()
-    notes = [f"{summary[0].upper()}{summary[1:]}.", *told]
+    notes = [f"{sentence(summary)}.", *told]
     settings = {"model": model, "batch": f"{batch}: {found.batch}", "probes": found.probes, "seed": found.seed}
     table, title = Table("Block by block", header, rows), f"{found.model}: {found.verdict}"
     return page_of("inspect", title, QUESTION, notes, [found.figure()], table, settings, command)

@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from phasescope.errors import sentence
 from phasescope.lab.cost import Known, reading, training
 from phasescope.lab.registration import standing
 from phasescope.lab.registry import study_named
@@ -60,11 +61,6 @@ def _deciding(study: Study, settings: Any) -> str:
         f"lies {INSIDE:g} standard deviations inside an end of its tolerance is within it with a chance of "
         f"{chances or 'nothing'}; with --until decided, of {looks}."
     )
-
-
-def sentence(words: str) -> str:
-    """Return words with a large first letter, and nothing else changed."""
-    return words[:1].upper() + words[1:]
 
 
 def _chance(n: int, shares: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import xarray as xr
@@ -21,7 +21,7 @@ from phasescope.ensemble.results import padded
 from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import Progress, interrupted, on_cores
 from phasescope.identity import fingerprint, surroundings
-from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Knob, Member, Scatter
+from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Kind, Knob, Member, Scatter
 
 Found = Mapping[str, Any]
 
@@ -71,7 +71,7 @@ class Simulation:
 
     def __post_init__(self) -> None:
         text("the title of a simulation", self.title)
-        word("simulation", "trained", "foreign model", "identity")(f"the kind of {self.title!r}", self.kind)
+        word(*get_args(Kind))(f"the kind of {self.title!r}", self.kind)
         if getattr(self.measure, "__closure__", 0) is not None or "<" in self.measure.__qualname__:
             raise BadInput(f"{self.title!r} measures by {shown(self.measure)}: give a plain function of a module.")
         takes(f"measure of {self.title!r}", self.measure, "member", "generators")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from phasescope.errors import sentence
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.vocabulary import Array
 
@@ -40,7 +41,7 @@ def figure_of(data: xr.Dataset, model: str, batch: str, summary: str) -> Figure:
         Curves("Likeness and dead units", blocks, Axis("share"), shares),
     ]
     caption = (
-        f"{model}, {batch}. {summary[0].upper()}{summary[1:]}. "
+        f"{model}, {batch}. {sentence(summary)}. "
         "chi_J is J across one block: above 1 gradients grow on their way back, below 1 they shrink."
     )
     return Figure("inspection", "Signal and gradients through the model", caption, panels)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +21,16 @@ import xarray as xr
 from phasescope.checks import function, nearest, number, optional, shown, whole, word
 from phasescope.ensemble import Progress, device_named
 from phasescope.ensemble.plan import cores
-from phasescope.errors import BadInput, resumable
+from phasescope.errors import BadInput, resumable, sentence
 from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
 from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.neurons import opened
 from phasescope.lab.paged import paged
-from phasescope.lab.registration import JUDGING, UNTIL, code_of, judged_again, note_judged, standing, told
+from phasescope.lab.registration import code_of, judged_again, note_judged, standing, told
 from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
-from phasescope.lab.seeds import FROM_JUDGING, at_look, decidable, experiments_of, kinds, seeded, unmoved, widened
+from phasescope.lab.seeds import JUDGING, UNTIL, at_look, decidable, experiments_of, kinds, seeded, unmoved, widened
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
 from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
@@ -127,7 +128,7 @@ class Results:
             lines += (
                 [f"stopped by the budget: the same command goes on with {looks['open']}"] if looks.get("open") else []
             )
-        return [f"{line[:1].upper()}{line[1:]}." for line in lines]
+        return [f"{sentence(line)}." for line in lines]
 
     def findings(self) -> dict[str, Any]:
         """Return the claims with their verdicts, as ``--json`` has them."""
@@ -245,12 +246,7 @@ def run(
     if seeds is not None:
         changes["seeds"] = whole(1, MOST_SEEDS)("seeds", seeds)
     optional(function)("on_progress", on_progress)
-    optional(word("decided"))("until", until)
-    limit = math.inf if budget is None else number(0, open_low=True)("budget, in seconds,", budget)
-    if until is None and budget is not None:
-        raise BadInput(f"budget is {budget:g} seconds, and there is one look only: give it with until='decided'.")
-    if until is not None and seeds is not None:
-        raise BadInput(f"seeds is {seeds}, and until='decided' has those of the study's looks: leave one of them out.")
+    limit = _limit(until, budget, seeds)
     named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
     where, base = device_named(device), chosen.scales[scale]
@@ -258,12 +254,7 @@ def run(
     first = (UNTIL if until else JUDGING) if here.unchanged and numbers == base else 0
     made = seeded(fitting(chosen.experiments, "experiments", numbers, base), first)
     claims = kinds(_claims(chosen, numbers, base), made)
-    looks = planned_looks(chosen.looks, len(claims)) if until else []
-    if looks and not first and looks[-1] > FROM_JUDGING:
-        raise BadInput(
-            f"the last look is at {looks[-1]} seeds, and claims that are not registered have the development seeds "
-            f"below {FROM_JUDGING}: register them, or plan fewer."
-        )
+    looks = _looks(chosen, len(claims), first) if until else []
     directory = named or default_directory(chosen, scale, numbers, "decided" if until else "")
     started = time.monotonic()
     plans = {name: e.plan(device, workers) for name, e in made.items()}
@@ -291,6 +282,28 @@ def run(
         return _until_decided(claims, made, looks, limit, train, keep)
 
 
+def _limit(until: Any, budget: Any, seeds: int | None) -> float:
+    """Return the seconds that looks may take. Raises ``BadInput`` for options that do not go together."""
+    optional(word("decided"))("until", until)
+    limit = math.inf if budget is None else number(0, open_low=True)("budget, in seconds,", budget)
+    if until is None and budget is not None:
+        raise BadInput(f"budget is {limit:g} seconds, and there is one look only: give it with until='decided'.")
+    if until is not None and seeds is not None:
+        raise BadInput(f"seeds is {seeds}, and until='decided' has those of the study's looks: leave one of them out.")
+    return limit
+
+
+def _looks(study: Study, claims: int, first: int) -> list[int]:
+    """Return the looks of a run on the seeds from ``first`` on. Raises ``BadInput`` for such as can not be taken."""
+    looks = planned_looks(study.looks, claims)
+    if not first and looks[-1] > JUDGING:
+        raise BadInput(
+            f"the last look is at {looks[-1]} seeds, and claims that are not registered have the development seeds "
+            f"below {JUDGING}: register them, or plan fewer."
+        )
+    return looks
+
+
 def _until_decided(
     claims: Sequence[Claim],
     made: Mapping[str, Work],
@@ -301,24 +314,21 @@ def _until_decided(
 ) -> Results:
     """Add seeds at the looks, to the experiments that open claims look at, until all are decided or time is up."""
     parts: dict[str, xr.Dataset] = {}
-    still, started, taken = list(claims), time.monotonic(), list[int]()
-    results: Results | None = None
-    for look, n in enumerate(looks, 1):
+    still, started = list(claims), time.monotonic()
+    for look, (before, n) in enumerate(pairwise((0, *looks)), 1):
         begun = time.monotonic()
         words = f"look {look} of {len(looks)}, {n} seeds; open: {len(still)} of {len(claims)}"
-        parts |= train(at_look(made, experiments_of(still) if look > 1 else set(made), n), words)
-        taken.append(n)
+        parts |= train(at_look(made, experiments_of(still) if look > 1 else (), n), words)
         verdicts = judge(claims, parts, looks=looks)
         still = [claim for claim in claims if verdicts[claim.id].verdict == "undecided"]
-        more = (looks[look] - n) / (n - sum(taken[-2:-1])) if look < len(looks) else 0.0
+        more = (looks[look] - n) / (n - before) if look < len(looks) else 0.0
         now = time.monotonic()
         stopped = bool(still) and more > 0 and now - started + more * (now - begun) > limit
         ordered = {name: parts[name] for name in made}
-        facts = {"planned": list(looks), "taken": list(taken), "open": f"{len(still)} claims" if stopped else ""}
+        facts = {"planned": list(looks), "taken": list(looks[:look]), "open": f"{len(still)} claims" if stopped else ""}
         results = keep(ordered, verdicts, looks=facts)
         if stopped or not still:
             break
-    assert results is not None
     return results
 
 

@@ -28,8 +28,6 @@ from phasescope.lab.study import Study
 from phasescope.store import append_line, make_folder
 from phasescope.verdict import Claim, Measured
 
-JUDGING, UNTIL = 1000, 10_000
-"""The first of the seeds that claims are judged on at one look, and of those that are added until they are decided."""
 FILE = "registered.jsonl"
 MOST_WORDS = 500  # characters of a reason
 SKIPPED = ("type_params", "type_comment", "kind", "ctx")  # of syntax trees: they say nothing more, or are new
@@ -224,15 +222,22 @@ def _now(study: Study) -> tuple[str, str, dict[str, str]]:
     for file in files:
         total.update(b"\0" + file.name.encode() + b"\0" + _meaning(file))
     own = {str(file.resolve()) for file in files}
-    modules = ["phasescope.lab.bench", _module(study.claims), _module(study.experiments)]
-    code = {name: digest for name, (place, digest) in house_digests(*modules).items() if place not in own}
-    return total.hexdigest(), words, code
+    return (
+        total.hexdigest(),
+        words,
+        {name: digest for name, (place, digest) in _used(study).items() if place not in own},
+    )
+
+
+def _used(study: Study) -> dict[str, tuple[str, str]]:
+    """Return the files of the house that a study's run imports: name -> place and digest."""
+    return house_digests("phasescope.lab.bench", _module(study.claims), _module(study.experiments))
 
 
 def code_of(study: Study) -> str:
     """Return a hash of the code of a study's run: of its own files, and of all of the house that it imports."""
     total, home = hashlib.blake2b(digest_size=16), _home(study)
-    for name, (_, digest) in house_digests("phasescope.lab.bench", _module(study.claims)).items():
+    for name, (_, digest) in _used(study).items():
         total.update(f"{name} {digest}\n".encode())
     for file in home[1] if home else []:
         total.update(file.name.encode() + b"\0" + file.read_bytes())
@@ -270,10 +275,12 @@ def registrations(study: Study) -> list[Registration]:
 def standing(study: Study) -> Standing:
     """Return where a study stands: registered or not, and what has changed since."""
     found = registrations(study)
-    if not found:
-        return Standing(None, 0)
+    return _compared(found, *_now(study)) if found else Standing(None, 0)
+
+
+def _compared(found: Sequence[Registration], now: str, words: str, code: Mapping[str, str]) -> Standing:
+    """Return where a study with these registrations stands, that claims this now."""
     last = found[-1]
-    now, words, code = _now(study)
     reasons = tuple(entry.again for entry in found if entry.again)
     files = tuple(sorted(name for name in {**last.code, **code} if last.code.get(name) != code.get(name)))
     if now == last.hash:
@@ -300,10 +307,9 @@ def register(study: Study, again: str = "") -> tuple[Registration, Path]:
         raise BadInput(f"the study {study.name!r} is in no file: write it into one (phasescope new), to register it.")
     if not isinstance(again, str) or not again.isprintable() or len(again) > MOST_WORDS:
         raise BadInput(f"--again is {shown(again)}: give the reason on one line, of at most {MOST_WORDS} characters.")
-    here = standing(study)
-    now, words, code = _now(study)
-    if here.registration is not None and here.registration.hash == now and not here.code_changed:
-        raise BadInput(f"{study.name} is registered as it is, on {here.registration.date}: it can be run.")
+    found, (now, words, code) = registrations(study), _now(study)
+    if found and found[-1].hash == now and found[-1].code == code:
+        raise BadInput(f"{study.name} is registered as it is, on {found[-1].date}: it can be run.")
     before = [f"{entry['date']}, {entry['scale']}, hash {entry['hash']}" for entry in judged(study.name)]
     if before and not again.strip():
         raise BadInput(
@@ -376,7 +382,8 @@ def told(here: Standing, first: int, unmoved: Sequence[str] = ()) -> dict[str, A
 def judged_again(kept: Mapping[str, Any], study: Study) -> dict[str, Any]:
     """Return what is told of a run that is judged again by the claims of today: whether they are those registered."""
     text = str(kept.get("text", ""))
-    if not text or text == described(study):
+    now = described(study) if text else ""
+    if text == now:
         return dict(kept)
-    changed = f"judged again by claims that are not those of the run ({_some(_different(text, described(study)))})"
+    changed = f"judged again by claims that are not those of the run ({_some(_different(text, now))})"
     return {**kept, "standing": changed, "text": ""}

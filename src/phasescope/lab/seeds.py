@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import xarray as xr
 
@@ -13,10 +13,11 @@ from phasescope.checks import shown
 from phasescope.errors import BadInput
 from phasescope.lab.study import Work
 from phasescope.verdict import Claim, Measured, seeds_needed
-from phasescope.vocabulary import Grid
+from phasescope.vocabulary import Grid, Kind
 
-FROM_JUDGING = 1000
-KINDS = ("identity", "simulation", "trained", "foreign model")  # a claim about several is about the last of them
+JUDGING, UNTIL = 1000, 10_000
+"""The first of the seeds that claims are judged on at one look, and of those that are added until they are decided."""
+KINDS = get_args(Kind)
 log = logging.getLogger("phasescope")
 
 
@@ -35,9 +36,9 @@ def seeded(experiments: Mapping[str, Work], first: int) -> Mapping[str, Work]:
                 f"phasescope.lab.study.Work, of a kind {', '.join(KINDS)}."
             )
         most = max(_seeds(e), default=0)
-        if isinstance(e.grid, Grid) and most >= FROM_JUDGING:
+        if isinstance(e.grid, Grid) and most >= JUDGING:
             raise BadInput(
-                f"the experiment {name!r} has the seed {most}: give a study seeds below {FROM_JUDGING}, those of "
+                f"the experiment {name!r} has the seed {most}: give a study seeds below {JUDGING}, those of "
                 "development; from there on they are for judging."
             )
     return {name: _moved(e, [first + seed for seed in _seeds(e)]) if first else e for name, e in experiments.items()}
@@ -55,7 +56,7 @@ def _moved(e: Work, seeds: Sequence[int]) -> Work:
 
 def unmoved(experiments: Mapping[str, Work]) -> list[str]:
     """Return the experiments whose seeds are their own: they could not be moved to the judging seeds."""
-    return [name for name, e in experiments.items() if min(_seeds(e), default=0) < FROM_JUDGING]
+    return [name for name, e in experiments.items() if min(_seeds(e), default=0) < JUDGING]
 
 
 def _seeds(e: Work) -> Sequence[int]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Protocol
 
 import xarray as xr
 from torch import nn
 
-from phasescope.checks import BadInput, kind, number, optional, sequence, shown, takes, text, whole
+from phasescope.checks import BadInput, kind, number, optional, shown, takes, text
 from phasescope.ensemble import Progress, Quantity
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike
 from phasescope.ensemble.measure import measured, to_measure
@@ -20,10 +19,9 @@ from phasescope.ensemble.schedule import record_steps
 from phasescope.ensemble.train import planned, trained
 from phasescope.figures import Figure
 from phasescope.figures import Paper as Paper
-from phasescope.verdict import Claim
+from phasescope.verdict import Claim, rising
 from phasescope.vocabulary import Fate, Grid, Instrument, Keeper, Member, Recipe, Scatter, Settings, as_instrument
 
-MOST_LOOK = 100_000  # seeds
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*([-_][A-Za-z0-9]+)*")
 
 
@@ -269,10 +267,7 @@ class Study:
         scales = self.scales
         if not isinstance(scales, Mapping) or not scales or not all(isinstance(s, Settings) for s in scales.values()):
             raise BadInput(f"the scales of {self.name!r} are {shown(scales)}: give a mapping of names to ps.Settings.")
-        looks = [whole(1, MOST_LOOK)("a look", n) for n in sequence(f"the looks of {self.name!r}", self.looks, 100)]
-        if not looks or any(b <= a for a, b in pairwise(looks)):
-            raise BadInput(f"the looks of {self.name!r} are {shown(self.looks)}: give numbers of seeds that rise.")
-        object.__setattr__(self, "looks", tuple(looks))
+        object.__setattr__(self, "looks", tuple(rising(f"the looks of {self.name!r}", self.looks)))
         for part in ("experiments", "claims", "inside", *(["mapped"] if self.mapped is not None else [])):
             takes(f"{part} of the study {self.name!r}", getattr(self, part), "settings")
         takes(f"figures of the study {self.name!r}", self.figures, "data", "settings")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from phasescope.errors import sentence
 from phasescope.verdict import counted_apart
 
 from .scales import log_ticks
@@ -166,4 +167,4 @@ def summary(claims: list[Any]) -> str:
     verb = verbs["holds"][count["holds"] != 1]
     apart = "; ".join(counted_apart([(c["verdict"], c.get("kind", ""), c.get("number", "")) for c in claims]))
     told = f"{count['holds']} of {len(claims)} {claim_word} {verb}, {said['fails']}, {said['undecided']}."
-    return f"{told} {apart[:1].upper()}{apart[1:]}." if apart else told
+    return f"{told} {sentence(apart)}." if apart else told

@@ -1,9 +1,9 @@
 """Does it hold: effect, interval, margin, control, multiplicity -> holds / fails / undecided."""
 
-from .claims import Claim, Control, Effect, Expectation, Kind, Statistic
+from .claims import Claim, Control, Effect, Expectation, Statistic
 from .effects import Cell, Measure, Measured, NotPerSeed, at, axes_of, least, most
 from .intervals import estimate, interval, intervals
-from .judge import decide, first_seeds, judge, planned_looks
+from .judge import decide, judge, planned_looks, rising
 from .power import power, seeds_likely, seeds_needed
 from .sources import Source
 from .verdict import ControlResult, Outcome, Verdict
@@ -17,7 +17,6 @@ __all__ = [
     "ControlResult",
     "Effect",
     "Expectation",
-    "Kind",
     "Measure",
     "Measured",
     "NotPerSeed",
@@ -31,7 +30,6 @@ __all__ = [
     "counted_apart",
     "decide",
     "estimate",
-    "first_seeds",
     "interval",
     "intervals",
     "judge",
@@ -39,6 +37,7 @@ __all__ = [
     "most",
     "planned_looks",
     "power",
+    "rising",
     "seeds_likely",
     "seeds_needed",
 ]

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from phasescope.checks import BadInput, flag, function, kind, number, shown, text, word
+from phasescope.vocabulary import Kind
 
 from .effects import Cell, Measure, control_of
 from .sources import Source
 
 Statistic = Literal["median", "mean", "proportion"]
-Kind = Literal["identity", "simulation", "trained", "foreign model"]
 Effect = Callable[[Any], Any]
 """Takes results, a dataset or experiments by name, to an array (n,); see ``Measured`` for those that are data."""
 

@@ -56,7 +56,7 @@ def judge(claims: Iterable[Claim], data: Data, alpha: float = 0.05, *, looks: Se
     seeds to decide anything.
     """
     family = tuple(_looked_at(claims))
-    experiments = data.values() if isinstance(data, Mapping) and not hasattr(data, "data_vars") else [data]
+    experiments = _datasets(data)
     if not experiments or not all(hasattr(one, "data_vars") for one in experiments):
         raise BadInput(
             f"data is {shown(data)}: give an xarray Dataset, such as ps.train returns, or a mapping of names to some."
@@ -69,18 +69,24 @@ def judge(claims: Iterable[Claim], data: Data, alpha: float = 0.05, *, looks: Se
     if looks is None or len(looks) == 0:
         return Verdicts(tuple(_judge(claim, data, 1 - alpha / len(family)) for claim in family))
     planned = planned_looks(looks, len(family), alpha)
-    seeds = max(int(one.sizes.get("seed", 1)) for one in experiments)  # type: ignore[union-attr]
+    seeds = max(int(one.sizes.get("seed", 1)) for one in experiments)
     taken = [n for n in planned if n <= seeds]
     if not taken:
         raise BadInput(f"the first look is at {planned[0]} seeds, and the data have {seeds}: nothing is judged before.")
     return Verdicts(tuple(_judged(claim, data, planned, len(taken), alpha / len(family)) for claim in family))
 
 
+def rising(name: str, looks: Sequence[int]) -> list[int]:
+    """Return looks as a list of numbers of seeds. Raises ``BadInput`` for none, and for such as do not rise."""
+    found = [whole(1, 10**5)("a look", n) for n in sequence(name, looks, MOST_LOOKS)]
+    if not found or any(b <= a for a, b in pairwise(found)):
+        raise BadInput(f"{name} are {shown(looks)}: give numbers of seeds that rise.")
+    return found
+
+
 def planned_looks(looks: Sequence[int], claims: int, alpha: float = 0.05) -> list[int]:
     """Return the numbers of seeds at which ``claims`` are looked at. Raises ``BadInput`` as ``judge`` does."""
-    found = [whole(1, 10**6)("a look", n) for n in sequence("looks", looks, MOST_LOOKS)]
-    if any(b <= a for a, b in pairwise(found)):
-        raise BadInput(f"the looks are at {shown(found)} seeds: give numbers that rise.")
+    found = rising("the looks", looks)
     needed = seeds_needed(max(claims, 1), alpha, len(found))
     if found[0] < needed:
         raise BadInput(
@@ -93,18 +99,18 @@ def planned_looks(looks: Sequence[int], claims: int, alpha: float = 0.05) -> lis
 def _judged(claim: Claim, data: Data, looks: Sequence[int], taken: int, alpha: float) -> Verdict:
     """Return the verdict of the first of the looks taken that decides a claim, or of the last of them."""
     for look, n in enumerate(looks[:taken], 1):
-        verdict = _judge(claim, first_seeds(data, n), 1 - alpha / len(looks), look, len(looks))
+        verdict = _judge(claim, _first_seeds(data, n), 1 - alpha / len(looks), look, len(looks))
         if verdict.verdict != "undecided":
             break
     return verdict
 
 
-def first_seeds(data: Data, n: int) -> Data:
+def _first_seeds(data: Data, n: int) -> Data:
     """Return the first ``n`` seeds of each dataset."""
     if hasattr(data, "data_vars"):
         one: Any = data
         return one.isel(seed=slice(n)) if "seed" in one.dims else one  # type: ignore[no-any-return]
-    return {name: first_seeds(one, n) for name, one in data.items()}  # type: ignore[misc]
+    return {name: _first_seeds(one, n) for name, one in data.items()}  # type: ignore[misc]
 
 
 def _looked_at(claims: Iterable[Claim]) -> Iterator[Claim]:
@@ -173,7 +179,7 @@ def _measure(claim: Claim, role: str, data: Data, level: float) -> tuple[Array, 
 
 
 def _datasets(data: Data) -> list[Any]:
-    return [data] if hasattr(data, "data_vars") else list(data.values())
+    return list(data.values()) if isinstance(data, Mapping) and not hasattr(data, "data_vars") else [data]
 
 
 def _had(data: Data) -> str:
