@@ -37,7 +37,7 @@ import test_theory
 import test_transfer
 import test_transformer_theory
 from laws import instrument_laws
-from phasescope.ensemble import fused, marks, optimizers, stacked, streams
+from phasescope.ensemble import fused, marks, optimizers, streams, tile
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
 from phasescope.inspection import blocks, judge
@@ -124,12 +124,7 @@ def number(name: str, factor: float) -> Spoil:
 
 
 def coupled_decay(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = optimizers._adam
-
-    def wrong(*arguments: Any, coupled: bool) -> None:
-        right(*arguments, coupled=True)
-
-    monkeypatch.setattr(optimizers, "_adam", wrong)
+    monkeypatch.setitem(optimizers._UPDATES, "adamw", optimizers._adam)
 
 
 def dropped_member(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,12 +186,12 @@ def forgets(array: str) -> Spoil:
 
 
 def forgets_momentum_stacked(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = stacked.Tile.restore
+    right = tile.Tile.restore
 
     def wrong(self: Any, arrays: Any, facts: Any) -> None:
         right(self, {k: np.zeros_like(v) if k.startswith("m.") else v for k, v in arrays.items()}, facts)
 
-    monkeypatch.setattr(stacked.Tile, "restore", wrong)
+    monkeypatch.setattr(tile.Tile, "restore", wrong)
 
 
 def begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,9 +226,9 @@ TRAINING = (
     Saboteur("swapped seeds, fused", loop("adamw", "fused"), swapped_seeds),
     Saboteur("swapped seeds, stacked", loop("adamw", "stacked"), swapped_seeds),
     Saboteur("test rows leak into training, fused", loop("sgd", "fused"), tests_on_train_rows(fused.FusedMember)),
-    Saboteur("test rows leak into training, stacked", loop("sgd", "stacked"), tests_on_train_rows(stacked.Tile)),
+    Saboteur("test rows leak into training, stacked", loop("sgd", "stacked"), tests_on_train_rows(tile.Tile)),
     Saboteur("one batch order for all members, fused", loop("batches", "fused"), one_order_for_all(fused)),
-    Saboteur("one batch order for all members, stacked", loop("batches", "stacked"), one_order_for_all(stacked)),
+    Saboteur("one batch order for all members, stacked", loop("batches", "stacked"), one_order_for_all(tile)),
     Saboteur(
         "a resume that forgets momentum, fused", lambda: test_ensemble.law_resume("descent", engine="fused", workers=1),
         forgets("m"),

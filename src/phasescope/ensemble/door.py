@@ -23,7 +23,7 @@ def whole_number(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
-def check_networks(jobs: Sequence[Job], *, stacked: bool) -> None:
+def check_networks(jobs: Sequence[Job], *, side_by_side: bool) -> None:
     """Pass a few rows through every different network. Raises ``BadInput`` for what can not be trained as it is asked.
 
     That is an output that does not fit the classes or targets, numbers in another precision than the recipe's,
@@ -37,9 +37,15 @@ def check_networks(jobs: Sequence[Job], *, stacked: bool) -> None:
         _check_output(job, out)
         if not out.requires_grad:
             raise BadInput(f"what {_named(job)} answers has no gradient: is it detached, or taken without one?")
-        if stacked:
-            _refuse_unstackable(job)
-            _check_stacked(job)
+        _check_handed(job)
+        if side_by_side:
+            check_side_by_side(job)
+
+
+def check_side_by_side(job: Job) -> None:
+    """Raise ``BadInput`` for a network that ``torch.func`` can not train beside others, or would train wrongly."""
+    _refuse_unstackable(job)
+    _check_stacked(job)
 
 
 def check_answers(jobs: Sequence[Job]) -> None:
@@ -129,6 +135,8 @@ def _refuse_unstackable(job: Job) -> None:
             )
     first: dict[int, str] = {}
     for name, part in job.module.named_modules(remove_duplicate=False):
+        if isinstance(part, nn.LSTM):  # its kernels have no rule for vmap, or one that goes through them one by one
+            raise BadInput(f"{_named(job)} has an LSTM, {name!r}, which torch can not train side by side: choose auto.")
         other = first.setdefault(id(part), name)
         if other != name and any(True for _ in part.parameters()):
             raise BadInput(
@@ -170,7 +178,11 @@ def _check_stacked(job: Job) -> None:
             f"{_named(job)} can not be trained side by side with others: {said}; write its forward pass without "
             "branches on values."
         ) from error
-    # a network that keeps its weights elsewhere too, in a list or an attribute, would answer with those
+
+
+def _check_handed(job: Job) -> None:
+    """Raise ``BadInput`` for a network that keeps its weights elsewhere too, in a list, and answers with those."""
+    module, rows = _ready(job)
     other = {name: p.detach() + 0.1 for name, p in module.named_parameters()}
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.no_grad():

@@ -57,7 +57,8 @@ MADE = "made for each member"  # in place of a mark: of such networks only one i
 class Sample:
     """What a member's data look like: ``rows`` in all and ``train``, whether targets are ``real``, the ``first`` few.
 
-    ``first`` (n, ...) are up to three training inputs; ``endless`` where every step has fresh data.
+    ``first`` (n, ...) are up to three training inputs; ``endless`` where every step has fresh data; ``even`` where all
+    training samples count the same.
     """
 
     rows: int
@@ -65,11 +66,12 @@ class Sample:
     real: bool
     endless: bool
     first: Array
+    even: bool = False
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """What members must share to be trained side by side."""
-        return (self.rows, self.train, self.real, self.endless, self.first.shape[1:], self.first.dtype.str)
+        return (self.rows, self.train, self.real, self.endless, self.even, self.first.shape[1:], self.first.dtype.str)
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ class Job:
     """One network to train: who, what, how, and what to read. ``module`` carries the member's own numbers.
 
     ``marks`` are the fingerprints of all that, ``sample`` what the member's data look like. A user's function ``make``
-    makes the network, whose weights are kept; without one they are drawn anew, by the member's seed.
+    makes the network, whose weights are kept; without one they are drawn anew, by the member's seed. ``tile`` says how
+    many are trained at a time, None that memory decides, and ``choice`` by what the engine was chosen.
     """
 
     member: Member
@@ -90,6 +93,8 @@ class Job:
     marks: Marks
     sample: Sample
     make: Callable[[Member], nn.Module] | None = None
+    tile: int | None = None
+    choice: str = ""
 
     def begun(self) -> nn.Module:
         """Return the member's network as training begins: drawn anew from ``module``, or made by the user's function.
@@ -285,7 +290,9 @@ class _Making:
         real = draw.labels.ndim == 2
         if self.dtype == "float32":
             _check_float32(draw, task.name)
-        self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, isinstance(task, Sampler), np.array(rows))
+        weights, endless = draw.weights[draw.train], isinstance(task, Sampler)
+        even = endless or bool((weights == weights[0]).all())
+        self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, endless, np.array(rows), even)
         return (mark if house else drawn_mark(mark, task, member, draw, {})), self.samples[key]
 
     def unchanged(self) -> None:

@@ -21,6 +21,6 @@ def sample_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     return (logits - hot.to(logits.dtype)).square().mean(-1)
 
 
-def weighted_mean(values: Tensor, weights: Tensor) -> Tensor:
-    """Return the weighted mean of ``values`` (N,) with ``weights`` (N,)."""
-    return torch.sum(values * weights) / torch.sum(weights)
+def weighted_mean(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Return the mean of ``values`` (N,), weighted with ``weights`` (N,) where there are any."""
+    return values.mean() if weights is None else torch.sum(values * weights) / torch.sum(weights)

@@ -9,11 +9,11 @@ import torch
 import xarray as xr
 
 from phasescope.ensemble import plan
+from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import check_answers
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.results import to_dataset
-from phasescope.ensemble.train import on_cores
 from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Scatter, Trajectory
 
 

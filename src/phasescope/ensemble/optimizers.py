@@ -1,11 +1,14 @@
-"""Per-member optimizers on stacked parameters: every number is a tensor (B,), so no two members need share one.
+"""Per-member optimizers on stacked parameters: no two members of a tile need share a number.
 
-The updates are those of ``torch.optim`` (SGD with momentum, Adam, AdamW), with decoupled weight decay for SGD too.
+The updates are those of ``torch.optim`` (SGD with momentum, Adam, AdamW), with decoupled weight decay for SGD too, by
+torch's fused kernels: one call for all parameters of neighbouring members whose numbers are the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,38 +26,64 @@ def numbers(recipes: Sequence[Recipe], device: torch.device) -> Tensors:
     }
 
 
-def moments(parameters: Mapping[str, Tensor]) -> tuple[Tensors, Tensors]:
-    """Return zero first and second moments shaped like the stacked parameters."""
-    zeros = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    return zeros, {name: torch.zeros_like(value) for name, value in parameters.items()}
+class Optimizer:
+    """Takes the steps of the members of a tile: ``numbers`` (B,) by name, and the moments ``m`` and ``v``, stacked."""
+
+    def __init__(self, recipes: Sequence[Recipe], parameters: Mapping[str, Tensor], device: torch.device) -> None:
+        self.kind = recipes[0].optimizer
+        self.numbers = numbers(recipes, device)
+        self.m, self.v = ({name: torch.zeros_like(p) for name, p in parameters.items()} for _ in range(2))
+        self.lists: list[tuple[dict[str, float], list[list[Tensor]]]] | None = None
+        self.cut: list[slice] = []
+
+    def step(self, parameters: Mapping[str, Tensor], gradients: Sequence[Tensor], step: int) -> None:
+        """Take optimizer step ``step`` (1, 2, ...) on all members in place, with ``gradients`` in parameters' order."""
+        if self.lists is None:
+            self.lists = self._views(parameters)
+        with torch.no_grad():
+            for (own, (theta, m, v)), part in zip(self.lists, self.cut, strict=True):
+                whole = len(self.lists) == 1
+                _UPDATES[self.kind](theta, [g if whole else g[part] for g in gradients], m, v, own, step)
+
+    def _views(self, parameters: Mapping[str, Tensor]) -> list[tuple[dict[str, float], list[list[Tensor]]]]:
+        """Return, of each run of members with the same numbers, the numbers and the tensors that an update changes."""
+        rows = list(zip(*(self.numbers[name].tolist() for name in NUMBERS), strict=True))
+        begin, found, self.cut = 0, [], []
+        for own, several in groupby(rows):
+            part = slice(begin, begin := begin + len(list(several)))
+            tensors = [[s[name][part] for name in parameters] for s in (parameters, self.m, self.v)]
+            found.append((dict(zip(NUMBERS, own, strict=True)), tensors))
+            self.cut.append(part)
+        return found
+
+    def keep(self, index: Tensor) -> None:
+        """Keep the members at ``index`` (B',) alone."""
+        for stack in (self.numbers, self.m, self.v):
+            for name in stack:
+                stack[name] = stack[name].index_select(0, index)
+        self.lists = None
 
 
-def _like(number: Tensor, value: Tensor) -> Tensor:
-    return number.to(value.dtype).reshape(-1, *([1] * (value.ndim - 1)))
+def _sgd(theta: Any, g: Any, m: Any, v: Any, n: Mapping[str, float], step: int) -> None:
+    if n["weight_decay"]:
+        torch._foreach_mul_(theta, 1 - n["lr"] * n["weight_decay"])
+    torch._fused_sgd_(
+        theta, g, m if n["momentum"] else [], weight_decay=0.0, momentum=n["momentum"], lr=n["lr"], dampening=0.0,
+        nesterov=False, maximize=False, is_first_step=step == 1,
+    )  # fmt: skip
 
 
-def update(
-    optimizer: str, parameters: Tensors, gradients: Mapping[str, Tensor], m: Tensors, v: Tensors, n: Tensors, step: int
-) -> None:
-    """Take optimizer step ``step`` (1, 2, ...) on all members in place; ``n`` are the numbers, ``m``, ``v`` moments."""
-    for name, theta in parameters.items():
-        rule = _sgd if optimizer == "sgd" else _adam
-        rule(theta, gradients[name], m[name], v[name], n, step, coupled=optimizer == "adam")
+def _adam(theta: Any, g: Any, m: Any, v: Any, n: Mapping[str, float], step: int, *, coupled: bool = True) -> None:
+    update = torch._fused_adam_ if coupled else torch._fused_adamw_
+    steps = [torch.tensor(float(step), device=theta[0].device)] * len(theta)
+    update(
+        theta, g, m, v, [], steps, lr=n["lr"], beta1=n["beta1"], beta2=n["beta2"], weight_decay=n["weight_decay"],
+        eps=n["eps"], amsgrad=False, maximize=False,
+    )  # fmt: skip
 
 
-def _sgd(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, n: Tensors, step: int, *, coupled: bool) -> None:
-    momentum = n["momentum"] if step > 1 else torch.zeros_like(n["momentum"])
-    m.mul_(_like(momentum, m)).add_(g)
-    theta.mul_(_like(1 - n["lr"] * n["weight_decay"], theta)).sub_(_like(n["lr"], theta) * m)
+def _adamw(theta: Any, g: Any, m: Any, v: Any, n: Mapping[str, float], step: int) -> None:
+    _adam(theta, g, m, v, n, step, coupled=False)
 
 
-def _adam(theta: Tensor, g: Tensor, m: Tensor, v: Tensor, n: Tensors, step: int, *, coupled: bool) -> None:
-    if coupled:
-        g = g + _like(n["weight_decay"], theta) * theta
-    else:
-        theta.mul_(_like(1 - n["lr"] * n["weight_decay"], theta))
-    m.mul_(_like(n["beta1"], m)).add_(_like(1 - n["beta1"], g) * g)
-    v.mul_(_like(n["beta2"], v)).add_(_like(1 - n["beta2"], g) * g * g)
-    rate = n["lr"] / (1 - n["beta1"] ** step)
-    correction = torch.rsqrt(1 - n["beta2"] ** step)
-    theta.sub_(_like(rate, theta) * m / (v.sqrt() * _like(correction, v) + _like(n["eps"], v)))
+_UPDATES = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}

@@ -16,7 +16,7 @@ from phasescope.ensemble.streams import copied
 from phasescope.vocabulary import BadInput
 
 SHARE = 0.7
-TILE_BYTES_CPU = 64 * 2**20
+TILE_BYTES_CPU = 8 * 2**20
 MOST_MEMBERS = 4096
 
 
@@ -104,6 +104,12 @@ def check_memory(jobs: Sequence[Job], engine: str, workers: int, device: torch.d
             f"this grid of {len(jobs):,} members needs about {need / 2**30:,.1f} GiB of memory on {device} and "
             f"{free / 2**30:,.1f} GiB are free: use fewer members, a smaller width or p, or fewer records."
         )
+
+
+def most_in_a_tile(job: Job, device: torch.device, cores: int) -> int:
+    """Return how many members memory allows in a tile where each of ``cores`` has one, at least one."""
+    several = cores if device.type == "cpu" else 1
+    return int(max(SHARE * free_memory(device) // (several * max(bytes_per_member(job, "stacked"), 1)), 1))
 
 
 def tile_size(job: Job, device: torch.device, asked: int | None) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,14 +45,17 @@ def subject(
     buffers: Mapping[str, Tensor],
     data: Mapping[str, Tensor],
     loss: str,
+    *,
+    side_by_side: bool = True,
 ) -> Subject:
     """Return the Subject of B stacked networks; ``data`` as from ``tensors``, each with a leading B axis.
 
-    Networks that are read on the same samples pass them expanded (stride 0): the samples are then prepared only once.
+    What networks share among their samples is passed expanded (stride 0), and then prepared only once. Those that
+    ``vmap`` can not take ``side_by_side`` are passed one after the other.
     """
-    shared = all(value.stride(0) == 0 for value in data.values())
-    rows = {name: value[0] for name, value in data.items()} if shared else data
-    over = (0, 0, None if shared else 0)
+    once = {name: side_by_side and value.stride(0) == 0 for name, value in data.items()}
+    rows = {name: value[0] if once[name] else value for name, value in data.items()}
+    over = {name: None if once[name] else 0 for name in data}
 
     def forward(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
         out: Tensor = functional_call(module, (dict(weights), dict(state)), (inputs,))
@@ -63,7 +67,9 @@ def subject(
 
     def answers(changed: Mapping[str, Tensor]) -> Tensor:
         module.eval()
-        out: Tensor = vmap(forward, in_dims=over)(changed, buffers, rows["inputs"])
+        if not side_by_side:
+            return torch.stack([forward(*parts) for parts in _apart(changed, buffers, rows["inputs"])])
+        out: Tensor = vmap(forward, in_dims=(0, 0, over["inputs"]))(changed, buffers, rows["inputs"])
         return out
 
     @cache
@@ -79,7 +85,10 @@ def subject(
     @cache
     def gradients() -> Mapping[str, Tensor]:
         module.eval()
-        out: Mapping[str, Tensor] = vmap(grad(train_loss), in_dims=over)(parameters, buffers, rows)
+        if not side_by_side:
+            each = [_gradient(train_loss, *parts) for parts in _apart(parameters, buffers, rows)]
+            return {name: torch.stack([one[name] for one in each]) for name in parameters}
+        out: Mapping[str, Tensor] = vmap(grad(train_loss), in_dims=(0, 0, over))(parameters, buffers, rows)
         return out
 
     return Subject(
@@ -91,6 +100,20 @@ def subject(
         sample_losses=losses,
         gradients=gradients,
     )
+
+
+def _apart(*stacks: Any) -> Iterator[list[Any]]:
+    """Give what stacked networks have, one network after the other."""
+    first = stacks[-1]
+    for place in range(len(first if isinstance(first, Tensor) else first["inputs"])):
+        yield [s[place] if isinstance(s, Tensor) else {name: v[place] for name, v in s.items()} for s in stacks]
+
+
+def _gradient(loss: Callable[..., Tensor], weights: Mapping[str, Tensor], *rest: Any) -> dict[str, Tensor]:
+    own = {name: value.detach().requires_grad_() for name, value in weights.items()}
+    with torch.enable_grad():
+        found = torch.autograd.grad(loss(own, *rest), list(own.values()), materialize_grads=True)
+    return dict(zip(own, found, strict=True))
 
 
 def mean_over(values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:

@@ -15,11 +15,12 @@ import xarray as xr
 
 from phasescope.checks import kind, readable, shown, takes, text, word
 from phasescope.ensemble import plan
+from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import whole_number
 from phasescope.ensemble.jobs import plain
 from phasescope.ensemble.results import padded
 from phasescope.ensemble.streams import streams
-from phasescope.ensemble.train import Progress, interrupted, on_cores
+from phasescope.ensemble.train import Progress, interrupted
 from phasescope.identity import fingerprint, surroundings
 from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Kind, Knob, Member, Scatter
 

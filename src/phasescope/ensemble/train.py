@@ -5,19 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeVar, get_args
+from typing import Literal, get_args
 
 import torch
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
 from phasescope.checks import function
-from phasescope.ensemble import fused, plan, stacked
+from phasescope.ensemble import fused, plan
+from phasescope.ensemble.choice import Choice, chosen_for
+from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import check_networks, whole_number
+from phasescope.ensemble.engines import Name
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
+from phasescope.ensemble.optimizers import NUMBERS
 from phasescope.ensemble.results import from_record, to_dataset, to_record
+from phasescope.ensemble.tile import Prepared, Tile, advance
 from phasescope.errors import shown
 from phasescope.vocabulary import (
     BadInput,
@@ -32,8 +35,7 @@ from phasescope.vocabulary import (
     nearest,
 )
 
-Engine = Literal["auto", "fused", "stacked"]
-T = TypeVar("T")
+Engine = Literal["auto", "fused", "looped", "stacked", "traced", "compiled"]
 
 
 @dataclass
@@ -124,18 +126,20 @@ def train(
     their numbers, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
     """
     device_named(device)
-    if tile is not None:
-        whole_number("tile", tile)
     if not (isinstance(checkpoint_every, int | float) and checkpoint_every >= 0):
         raise BadInput(f"checkpoint_every is {checkpoint_every!r}: give seconds, a number of at least 0.")
     if on_progress is not None:
         function("on_progress", on_progress)
     if keeper is not None and (isinstance(keeper, type) or not isinstance(keeper, Keeper)):
         raise BadInput(f"keeper is {shown(keeper)}: give a ps.Store(folder), or leave it out.")
-    chosen = planned(learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, workers=workers)
+    prepared = Prepared()
+    chosen = planned(
+        learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, tile=tile, workers=workers,
+        keeper=keeper, prepared=prepared,
+    )  # fmt: skip
     return trained(
-        chosen, grid, device=device, tile=tile, workers=workers, keeper=keeper, on_progress=on_progress,
-        checkpoint_every=checkpoint_every,
+        chosen, grid, device=device, workers=workers, keeper=keeper, on_progress=on_progress,
+        checkpoint_every=checkpoint_every, prepared=prepared,
     )  # fmt: skip
 
 
@@ -144,18 +148,18 @@ def trained(
     grid: Grid | Scatter,
     *,
     device: str = "auto",
-    tile: int | None = None,
     workers: int | None = None,
     keeper: Keeper | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint_every: float = 5.0,
+    prepared: Prepared | None = None,
 ) -> xr.Dataset:
     """Return the dataset of ``train`` from its jobs, as ``planned`` made them of ``grid`` for the same ``device``."""
     run = _Run(chosen, keeper, on_progress, checkpoint_every)
     if chosen[0].engine.startswith("fused"):
         run.fused(workers or plan.cores())
     else:
-        run.stacked(device_named(device), tile)
+        run.tiles(device_named(device), workers or plan.cores(), prepared or Prepared())
     run.on_progress(run.progress)
     return to_dataset(grid, chosen[0].watch, chosen[0].at_end, [run.found[i] for i in range(len(chosen))])
 
@@ -169,29 +173,67 @@ def planned(
     *,
     at_end: Sequence[Instrument] = (),
     device: str = "auto",
-    engine: Engine = "auto",
+    engine: Engine | None = None,
+    tile: int | None = None,
     workers: int | None = None,
+    keeper: Keeper | None = None,
+    prepared: Prepared | None = None,
 ) -> list[Job]:
-    """Return the jobs that ``train`` would do, checked: everything that can be refused is refused here."""
+    """Return the jobs that ``train`` would do, checked: everything that can be refused is refused here.
+
+    Without ``engine``, it is the fused one where it can be and the stacked one otherwise, whatever is faster: so
+    that a measurement never changes a published number.
+    """
     where = device_named(device)
-    if not isinstance(engine, str) or engine not in get_args(Engine):
+    if engine is not None and (not isinstance(engine, str) or engine not in get_args(Engine)):
         raise BadInput(f"engine is {shown(engine)}{nearest(str(engine), get_args(Engine))}")
-    if workers is not None:
-        whole_number("workers", workers)
+    for name, value in (("workers", workers), ("tile", tile)):
+        if value is not None:
+            whole_number(name, value)
     chosen = jobs(learner, task, grid, recipe, watch, at_end)
-    kind = _engine(engine, chosen, where)
-    check_networks(chosen, stacked=kind == "stacked")
-    plan.check_memory(chosen, kind, workers or plan.cores(), where)
-    return [replace(job, engine=f"{kind}-{where.type}") for job in chosen]
-
-
-def _engine(engine: Engine, chosen: Sequence[Job], device: torch.device) -> str:
-    able = device.type == "cpu" and all(fused.supports(job) for job in chosen)
+    able = where.type == "cpu" and all(fused.supports(job) for job in chosen)
     if engine == "fused" and not able:
         raise BadInput(
             "engine is 'fused', which needs the CPU, a learner with a fused step and a table of class labels."
         )
-    return "fused" if engine != "stacked" and able else "stacked"
+    several = workers or plan.cores()
+    if engine == "fused" or (able and engine in (None, "auto")):
+        check_networks(chosen, side_by_side=False)
+        plan.check_memory(chosen, "fused", several, where)
+        return [replace(job, engine=f"fused-{where.type}") for job in chosen]
+    return _with_engines(chosen, where, engine or "stacked", tile, several, keeper, prepared or Prepared())
+
+
+def _with_engines(
+    chosen: list[Job],
+    device: torch.device,
+    engine: str,
+    tile: int | None,
+    workers: int,
+    keeper: Keeper | None,
+    prepared: Prepared,
+) -> list[Job]:
+    """Return the jobs with the engine of each, and with what it was chosen by."""
+    plan.check_memory(chosen, "stacked", workers if engine != "stacked" else 1, device)
+    if engine == "auto" and device.type != "cpu":
+        engine = "stacked"
+    if engine in ("looped", "stacked"):
+        check_networks(chosen, side_by_side=engine == "stacked")
+        size = 1 if engine == "looped" else tile
+        own = engine if size is None or engine == "looped" else f"{engine}-{size}"
+        return [replace(job, engine=f"{own}-{device.type}", tile=size) for job in chosen]
+    check_networks(chosen, side_by_side=False)
+    choices: dict[str, Choice] = {}
+    for job in chosen:
+        if job.shape_key not in choices:
+            bundle = [other for other in chosen if other.shape_key == job.shape_key]
+            choices[job.shape_key] = chosen_for(bundle, device, engine, tile, workers, keeper, prepared)
+    made = []
+    for job in chosen:
+        choice = choices[job.shape_key]
+        own = f"{choice.engine}-{choice.size}-{device.type}"
+        made.append(replace(job, engine=own, tile=choice.size, choice=str(choice)))
+    return made
 
 
 class _Run:
@@ -264,60 +306,57 @@ class _Run:
     def _interrupted(self) -> Interrupted:
         return interrupted(self.progress, "finished", self.keeper)
 
-    def stacked(self, device: torch.device, tile: int | None) -> None:
-        """Train what is left in tiles of equal shape, one tile after the other."""
-        bundles: dict[str, list[Job]] = {}
+    def tiles(self, device: torch.device, workers: int, prepared: Prepared) -> None:
+        """Train what is left in tiles of equal shape, one tile per worker at a time."""
+        bundles: dict[tuple[str, str], list[Job]] = {}
         for job in self.jobs:  # finished ones too: a tile is the same tile when it is taken up again
-            bundles.setdefault(job.shape_key, []).append(job)
+            bundles.setdefault((job.shape_key, job.engine), []).append(job)
+        cut = []
+        for bundle in bundles.values():
+            size = bundle[0].tile or plan.tile_size(bundle[0], device, None)
+            # neighbours with the same numbers share the optimizer's calls
+            alike = sorted(bundle, key=lambda job: [getattr(job.recipe, name) for name in NUMBERS])
+            cut += [alike[begin : begin + size] for begin in range(0, len(alike), size)]
 
-        def tick(steps: int) -> None:
-            self.progress.tick(steps)
-            self.on_progress(self.progress)
+        def work(members: list[Job]) -> None:
+            try:
+                self._tile(members, device, prepared)
+            except (BadInput, Interrupted):
+                raise
+            except Exception as error:
+                error.add_note(f"raised while training {', '.join(str(job.member) for job in members[:3])}")
+                raise
 
+        several = 1 if device.type != "cpu" else workers
         try:
-            for bundle in bundles.values():
-                size = plan.tile_size(bundle[0], device, tile)
-                for begin in range(0, len(bundle), size):
-                    members = bundle[begin : begin + size]
-                    finished = [place for place, job in enumerate(members) if self.place[id(job)] in self.found]
-                    stacked.train_stacked(
-                        members,
-                        finished, device, self.keeper, tick, self._finish,
-                        lambda: self.stopping, self.checkpoint_every,
-                    )  # fmt: skip
+            on_cores(work, cut, several, lambda: self.on_progress(self.progress), self._stop)
         except KeyboardInterrupt:
             raise self._interrupted() from None
 
-
-def one_core() -> None:
-    """Keep the calling thread's products on one core."""
-    # a thread's own OpenMP setting: torch's products in this worker stay on this worker's core, and keep their bits
-    torch.get_num_threads()
-    threading.current_thread().limits = threadpool_limits(1, user_api="openmp")  # type: ignore[attr-defined]
-
-
-def on_cores(
-    work: Callable[[T], None], items: Sequence[T], workers: int, tell: Callable[[], None], stop: Callable[[], None]
-) -> None:
-    """Do ``work`` on every item, several at a time, each on one core; ``tell`` is called while it goes on.
-
-    Where something is raised, Ctrl-C too, ``stop`` is called, what has not begun is left, and it is raised again when
-    what had begun is over.
-    """
-    with ThreadPoolExecutor(max(min(workers, len(items)), 1), initializer=one_core) as pool:
-        pending = {pool.submit(work, item) for item in items}
-        try:
-            while pending:
-                done, pending = wait(pending, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in done:
-                    future.result()
-                tell()
-        except BaseException:
-            stop()
-            for future in pending:
-                future.cancel()
-            wait(pending)
-            raise
+    def _tile(self, members: list[Job], device: torch.device, prepared: Prepared) -> None:
+        finished = {place for place, job in enumerate(members) if self.place[id(job)] in self.found}
+        if len(finished) == len(members) or self.stopping:
+            return
+        name: Name = members[0].engine.split("-")[0]  # type: ignore[assignment]
+        tile = Tile(members, device, name, members[0].tile, prepared)
+        kept = self.keeper.load_checkpoint(tile.identity) if self.keeper else None
+        if kept is not None:
+            tile.restore(*kept)
+        tile.keep([place for place, i in enumerate(tile.active) if i not in finished])
+        self.progress.tick(tile.done * len(tile.active))
+        saved = time.monotonic()
+        while tile.active and not self.stopping:
+            count, before = len(tile.active), tile.done
+            left = advance(tile, min(self.checkpoint_every, 0.5), lambda: self.stopping)
+            self.progress.tick((tile.done - before) * count)
+            for place, trajectory in left:
+                self._finish(members[place], trajectory)
+            due = self.stopping or left or time.monotonic() - saved > self.checkpoint_every
+            if self.keeper and tile.active and due:
+                self.keeper.save_checkpoint(tile.identity, *tile.checkpoint())
+                saved = time.monotonic()
+        if self.keeper and not tile.active:
+            self.keeper.drop_checkpoint(tile.identity)
 
 
 def interrupted(progress: Progress, done: str, keeper: Keeper | None) -> Interrupted:

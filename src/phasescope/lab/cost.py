@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from phasescope.ensemble import Simulation, measure, streams, train
+from phasescope.ensemble.cores import one_core
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.schedule import record_steps
-from phasescope.ensemble.train import one_core
 from phasescope.lab.study import Experiment, Work, budget_of
 from phasescope.vocabulary import Grid, Instrument, Recipe
 

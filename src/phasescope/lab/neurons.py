@@ -18,11 +18,11 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
+from phasescope.ensemble.cores import one_core
 from phasescope.ensemble.jobs import Job, jobs
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.streams import initialized
-from phasescope.ensemble.train import one_core
 from phasescope.figures import Neurons, Opened
 from phasescope.identity import fingerprint
 from phasescope.instruments.fourier import dominant_frequency, participation, phases

@@ -1,0 +1,225 @@
+"""Which engine trains a user's networks: measured on some of their first steps, and compared with the plain loop."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phasescope.ensemble import plan
+from phasescope.ensemble.cores import on_cores
+from phasescope.ensemble.door import check_side_by_side
+from phasescope.ensemble.engines import Name
+from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.tile import Batch, Prepared, Tile
+from phasescope.ensemble.tracing import Untraceable
+from phasescope.identity import house_fingerprint, surroundings
+from phasescope.vocabulary import BadInput, Keeper
+
+COMPARED = 4  # steps that are compared with the plain loop's, each on a batch of its own
+TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-7}
+SHORT = 1.0  # seconds: a run that takes less is not measured
+SHARE = 0.03  # of a run's time, as far as it is known, that measuring may take
+LEAST, MOST = 0.04, 50  # seconds and steps of one measurement
+USUAL, LARGEST = 8, 64  # networks in a tile: where the search begins, and ends
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An engine, how many networks it takes at a time, what was measured, and why others were left out.
+
+    ``timings`` are microseconds per network and step with all cores busy, by "engine:size".
+    """
+
+    engine: Name
+    size: int
+    timings: Mapping[str, float] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def __str__(self) -> str:
+        measured = ", ".join(f"{name} {us:,.0f}" for name, us in self.timings.items())
+        told = f" (microseconds per network and step: {measured})" if measured else ""
+        return f"{self.engine}, {self.size} at a time{told}{''.join(f'; {note}' for note in self.notes)}"
+
+
+_KNOWN: dict[str, Choice] = {}
+
+
+def chosen_for(
+    jobs: Sequence[Job],
+    device: torch.device,
+    asked: str,
+    size: int | None,
+    cores: int,
+    keeper: Keeper | None,
+    prepared: Prepared,
+) -> Choice:
+    """Return how to train ``jobs``, which share their shape: what ``asked`` names, or for "auto" what is fastest.
+
+    What was chosen is kept with a run, and taken again when it is resumed; within one process it is remembered.
+    Raises ``BadInput`` where an engine that is named can not train them.
+    """
+    about = {
+        "engine for": jobs[0].shape_key, "asked": [asked, size], "device": device.type, "cores": cores,
+        "code": house_fingerprint("phasescope.ensemble.train"), "surroundings": surroundings(),
+    }  # fmt: skip
+    kept = keeper.load(about) if keeper else None
+    if kept is not None:
+        facts = kept[1]
+        return Choice(facts["engine"], int(facts["size"]), facts["timings"], facts["notes"])
+    key = repr((about, len(jobs).bit_length()))
+    found = _KNOWN.get(key) or choose(jobs, device, asked, size, cores, prepared)
+    if found.timings:
+        _KNOWN[key] = found
+    if keeper:
+        facts = {"engine": found.engine, "size": found.size, "timings": found.timings, "notes": found.notes}
+        keeper.save(about, {"members": np.array(len(jobs))}, facts)
+    return found
+
+
+def choose(
+    jobs: Sequence[Job], device: torch.device, asked: str, size: int | None, cores: int, prepared: Prepared
+) -> Choice:
+    """Return how to train ``jobs``, from trials: an engine that is ``asked`` for, or for "auto" what is fastest.
+
+    An engine is taken only where its first steps are those of the plain loop. Sizes of tiles are tried upwards and
+    downwards while they make the run shorter. A run of a second is not measured.
+    """
+    trial, notes, most = _Trial(jobs, device, cores, prepared), [], size or LARGEST
+    try:
+        check_side_by_side(jobs[0])
+    except BadInput as error:
+        if asked == "compiled":
+            raise
+        most = 1
+        notes.append(f"one at a time: {error}")
+    most = max(min(most, -(-len(jobs) // cores), plan.most_in_a_tile(jobs[0], device, cores)), 1)
+    names: list[Name] = ["traced", "stacked"] if asked == "auto" else [asked]  # type: ignore[list-item]
+    for name in names:
+        first = min(size or USUAL, most)
+        said = trial.disagrees(name, first) if name != "stacked" or most > 1 else "it needs several"
+        if not said:
+            return trial.best(name, first, first if size else most, notes)
+        notes.append(f"{name} left out: {said}")
+    if asked != "auto":
+        kind = type(jobs[0].module).__name__
+        raise BadInput(f"engine is {asked!r}, which can not train {kind}: {notes[-1]}; choose auto or looped.")
+    return trial.best("looped", 1, 1, notes)
+
+
+class _Trial:
+    """Some first steps of a run, timed with every core busy and compared with the plain loop's."""
+
+    def __init__(self, jobs: Sequence[Job], device: torch.device, cores: int, prepared: Prepared) -> None:
+        self.jobs, self.device, self.cores, self.prepared = list(jobs), device, cores, prepared
+        self.timings: dict[str, float] = {}
+        self.reference: list[Any] | None = None
+        self.begun = time.perf_counter()
+
+    def _tile(self, name: Name, size: int, members: int, first: int = 0) -> Tile:
+        several = [self.jobs[(first + i) % len(self.jobs)] for i in range(members)]
+        return Tile(several, self.device, name, size, self.prepared)
+
+    # -- the same numbers --------------------------------------------------------------------------------------------
+
+    def disagrees(self, name: Name, size: int) -> str:
+        """Return in what the first steps of up to two members differ from the plain loop's, or nothing."""
+        members = min(2, size, len(self.jobs))
+        try:
+            mine = _first_steps(self._tile(name, size, members))
+        except Untraceable as error:
+            return str(error)
+        if self.reference is None:
+            alone = [_first_steps(self._tile("looped", 1, 1, first)) for first in range(min(2, len(self.jobs)))]
+            self.reference = alone
+        tolerance = TOLERANCES[getattr(torch, self.jobs[0].recipe.dtype)]
+        for place in range(members):
+            for (loss, gradients), (right, known) in zip(mine, self.reference[place], strict=True):
+                off = abs(float(loss[place] - right[0]))
+                gap = _length([g[place] - k[0] for g, k in zip(gradients, known, strict=True)])
+                near = gap <= tolerance * _length(known) and off <= tolerance * abs(float(right[0]))
+                if not near and math.isfinite(_length(known)):
+                    return f"its first steps are not the plain loop's (loss off by {off:.2g}, gradient by {gap:.2g})"
+        return ""
+
+    # -- the time ----------------------------------------------------------------------------------------------------
+
+    def seconds(self, name: Name, size: int) -> float:
+        """Return the seconds per network and step with all cores busy, each on its own tile."""
+        key = f"{name}:{size}"
+        if key not in self.timings:
+            several = 1 if self.device.type != "cpu" else self.cores
+            tiles = [self._tile(name, size, size, size * core) for core in range(several)]
+            warm = _together(tiles, 3) / 3
+            steps = int(min(max(LEAST / warm, 3), MOST))
+            self.timings[key] = _together(tiles, steps) / (steps * size * several)
+        return self.timings[key]
+
+    def _run(self, name: Name, size: int) -> float:
+        """Return how long the run would take by this measurement, tiles that leave a core idle included."""
+        tiles = -(-len(self.jobs) // size)
+        several = 1 if self.device.type != "cpu" else self.cores
+        return self.seconds(name, size) * size * several * -(-tiles // several) * self.jobs[0].recipe.steps
+
+    def best(self, name: Name, size: int, most: int, notes: Sequence[str]) -> Choice:
+        """Return the fastest choice among sizes up to ``most`` of an engine, and the plain loop."""
+        if len(self.jobs) == 1 and name == "looped":
+            return Choice("looped", 1, {}, notes)
+        loop = self._run("looped", 1)
+        if loop < SHORT:
+            return Choice(name, size, {}, notes)
+        known: dict[tuple[Name, int], float] = {("looped", 1): loop}
+        for factor in (2, 0.5) if name != "looped" else ():
+            trying = size
+            while 1 <= trying <= most:
+                before = known.get((name, size), math.inf) if trying == size else min(known.values())
+                known[name, trying] = self._run(name, trying)
+                spent = time.perf_counter() - self.begun
+                if known[name, trying] > before or spent > SHARE * min(known.values()):
+                    break
+                trying = int(trying * factor)
+            if min(known, key=known.__getitem__) != (name, size):
+                break
+        engine, chosen = min(known, key=known.__getitem__)
+        return Choice(engine, chosen, {key: round(1e6 * s, 1) for key, s in self.timings.items()}, notes)
+
+
+def _length(tensors: Sequence[Tensor]) -> float:
+    return math.sqrt(sum(float(t.double().square().sum()) for t in tensors))
+
+
+def _first_steps(tile: Tile) -> list[tuple[Tensor, list[Tensor]]]:
+    """Take some steps; return the losses (B,) and the gradients (B, ...) of each."""
+    found: list[tuple[Tensor, list[Tensor]]] = []
+    taken = tile.gradients
+
+    def told(batch: Batch) -> Any:
+        run = taken(batch)
+
+        def take(*arguments: Any) -> Any:
+            gradients, loss, buffers = run(*arguments)
+            found.append((loss.clone(), [g.clone() for g in gradients]))
+            return gradients, loss, buffers
+
+        return take
+
+    tile.gradients = told  # type: ignore[method-assign]
+    tile.train_to(COMPARED)
+    return found
+
+
+def _taken(tile: Tile, steps: int) -> None:
+    tile.train_to(tile.done + steps)
+
+
+def _together(tiles: Sequence[Tile], steps: int) -> float:
+    """Return the seconds in which all tiles take their next ``steps``, each on a core of its own."""
+    begun = time.perf_counter()
+    on_cores(lambda tile: _taken(tile, steps), tiles, len(tiles), lambda: None, lambda: None)
+    return time.perf_counter() - begun

@@ -1,0 +1,149 @@
+"""A training step traced once and run without Python: the same kernels, called by torch's C++ interpreter.
+
+``traced`` runs a function of tensors once, writes down every operation that torch carries out, and hands the list to
+the TorchScript interpreter as a graph. It holds no lock of Python's and spends no time between operations. What Python
+itself did on the way is frozen, so whoever uses a trace compares it with the function first (``choice.guard``). This is
+the one file that leans on interfaces that torch does not promise; where one is gone, ``Untraceable`` is raised, and
+training goes on without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+#: How TorchScript's own numbers for dtypes, layouts and memory formats are asked for is not public: they are few.
+CODES = {
+    torch.uint8: 0, torch.int8: 1, torch.int16: 2, torch.int32: 3, torch.int64: 4, torch.float16: 5, torch.float32: 6,
+    torch.float64: 7, torch.bool: 11, torch.bfloat16: 15, torch.strided: 0, torch.contiguous_format: 0,
+    torch.preserve_format: 1, torch.channels_last: 2,
+}  # fmt: skip
+
+
+class Untraceable(Exception):
+    """What a step does can not be written down; the message says what."""
+
+
+class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Writes down the operations on tensors of the calling thread."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []  # kept alive: ids name tensors
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not _tensors_only(out):
+            raise Untraceable(f"{func} gives a number to Python, so that a value may decide what is computed")
+        if torch.Tag.nondeterministic_seeded in func.tags:
+            raise Untraceable(f"{func} draws random numbers")
+        self.calls.append((func, args, dict(kwargs or {}), out))
+        return out
+
+
+def _tensors_only(out: Any) -> bool:
+    several = out if isinstance(out, tuple | list) else [out]
+    return all(isinstance(value, Tensor) or value is None for value in several)
+
+
+class _Graph:
+    """A TorchScript graph under construction; ``names`` knows the value of each tensor that has been met."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        self.graph: Any = torch._C.Graph()
+        self.names: dict[int, Any] = {}
+        self.captured: list[Tensor] = []
+        self.inputs = [self._input(tensor) for tensor in inputs]
+
+    def _input(self, tensor: Tensor) -> Any:
+        value = self.graph.addInput()
+        value.setType(torch._C.TensorType.get())
+        self.names[id(tensor)] = value
+        return value
+
+    def tensor(self, tensor: Tensor) -> Any:
+        """Return the value of a tensor: one that no call made is captured, such as a constant of the network."""
+        if id(tensor) not in self.names:
+            self.captured.append(tensor)
+            return self._input(tensor)
+        return self.names[id(tensor)]
+
+    def _node(self, kind: str, values: Sequence[Any], types: Sequence[Any]) -> list[Any]:
+        node = self.graph.insertNode(self.graph.create(kind, list(values), len(types)))
+        outputs = list(node.outputs())
+        for value, typ in zip(outputs, types, strict=True):
+            value.setType(typ)
+        return outputs
+
+    def argument(self, value: Any, typ: Any) -> Any:
+        """Return a value of the graph for an argument of the type that an operation's schema names."""
+        if isinstance(value, Tensor):
+            return self.tensor(value)
+        if value is None:
+            return self.graph.insertConstant(None)
+        if typ.kind() == "OptionalType":
+            return self.argument(value, typ.getElementType())
+        if typ.kind() == "ListType":
+            inner = typ.getElementType()
+            several = list(value) if isinstance(value, list | tuple) else [value]
+            whole = inner.kind() in ("NumberType", "SymIntType")
+            listed = torch._C.ListType(torch._C.IntType.get() if whole else inner)
+            return self._node("prim::ListConstruct", [self.argument(one, inner) for one in several], [listed])[0]
+        if isinstance(value, torch.dtype | torch.layout | torch.memory_format) and value in CODES:
+            return self.graph.insertConstant(CODES[value])
+        if isinstance(value, int) and not isinstance(value, bool) and typ.kind() == "FloatType":
+            return self.graph.insertConstant(float(value))
+        if isinstance(value, bool | int | float | str | torch.device):
+            return self.graph.insertConstant(value)
+        raise Untraceable(f"an operation takes {type(value).__name__}")
+
+    def call(self, func: Any, args: Sequence[Any], kwargs: Mapping[str, Any], out: Any) -> None:
+        """Add one call, and make its results known."""
+        schema, values = func._schema, []
+        for place, a in enumerate(schema.arguments):
+            given = args[place] if place < len(args) else kwargs.get(a.name, a.default_value)
+            values.append(self.argument(given, a.type))
+        tensor = torch._C.TensorType.get()
+        if len(schema.returns) == 1 and schema.returns[0].type.kind() == "ListType":
+            made = self._node(schema.name, values, [torch._C.ListType(tensor)])
+            results, several = self._node("prim::ListUnpack", made, [tensor] * len(out)), out
+        else:
+            results = self._node(schema.name, values, [tensor] * len(schema.returns))
+            several = out if isinstance(out, tuple | list) else [out]
+        for value, result in zip(results, several, strict=True):
+            if isinstance(result, Tensor):
+                self.names[id(result)] = value
+
+    def end(self, results: Sequence[Any]) -> None:
+        """Let the graph return ``results`` as a tuple."""
+        typ = torch._C.TupleType([torch._C.TensorType.get()] * len(results))
+        self.graph.registerOutput(self._node("prim::TupleConstruct", results, [typ])[0])
+        self.graph.lint()
+
+
+def traced(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+    """Return ``function(*examples)`` as one call of torch's interpreter, for tensors of the examples' shapes.
+
+    ``function`` takes and returns tensors alone; it is run once. Raises ``Untraceable`` where what it does can not be
+    written down: a value that decides what is computed, random numbers, operations that torch's interpreter lacks.
+    """
+    tape = _Tape()
+    try:
+        with torch.no_grad(), tape:
+            outputs = list(function(*examples))
+        graph = _Graph(examples)
+        for call in tape.calls:
+            graph.call(*call)
+        results = [graph.tensor(out) for out in outputs]
+        graph.end(results)
+        run = torch._C._create_function_from_graph("step", graph.graph)
+        captured = list(graph.captured)
+        run(*examples, *captured)
+    except (RuntimeError, NotImplementedError, AttributeError, TypeError, ValueError, KeyError) as error:
+        # torch's words for what its transforms and its interpreter can not do, and for an interface that is gone
+        raise Untraceable(" ".join(str(error).split())[:200]) from error
+    return (lambda *tensors: run(*tensors, *captured)) if captured else run
