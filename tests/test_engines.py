@@ -11,11 +11,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from phasescope.ensemble import train
+from phasescope.ensemble import choice, engines, train
+from phasescope.ensemble.jobs import jobs
+from phasescope.ensemble.optimizers import NUMBERS, Optimizer
+from phasescope.ensemble.tile import Prepared
+from phasescope.ensemble.tracing import Untraceable, traced
 from phasescope.instruments import LEARNING
 from phasescope.learners import KeyedDropout
 from phasescope.tasks import Table
-from phasescope.vocabulary import Grid, Recipe
+from phasescope.vocabulary import BadInput, Grid, Recipe
 
 CPU: dict[str, Any] = {"device": "cpu", "workers": 1}
 RECIPE = Recipe(steps=6, records=3, batch=8, lr=0.01, loss="cross_entropy", dtype="float64")
@@ -181,3 +185,113 @@ def test_one_traced_network_has_the_bits_of_the_loop(network: str) -> None:
     recipe = Recipe(**{**RECIPE.model_dump(), "dtype": "float32"})
     one, other = (trained(NETWORKS[network], engine, None, recipe, tile=1) for engine in ("looped", "traced"))
     assert gap(one, other) == 0
+
+
+# -- the guard ------------------------------------------------------------------------------------------------------------
+
+
+def chosen(make: Callable[[], nn.Module], recipe: Recipe = RECIPE, members: int = 4) -> choice.Choice:
+    found = jobs(lambda member: make(), pictures(), Grid(seeds=members), recipe)
+    return choice.choose(found, torch.device("cpu"), "auto", None, 1, Prepared())
+
+
+def test_what_can_not_be_traced_is_told() -> None:
+    found = chosen(Branches)
+    assert (found.engine, found.size) == ("looped", 1)
+    assert "gives a number to Python" in str(found)
+    assert chosen(normalized).engine == "traced"
+
+
+def test_a_wrong_trace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trace whose gradients are off by one part in a hundred is not used."""
+    right = engines.traced
+
+    def wrong(function: Any, examples: Any) -> Any:
+        run = right(function, examples)
+        return lambda *tensors: [1.01 * run(*tensors)[0], *run(*tensors)[1:]]
+
+    monkeypatch.setattr(engines, "traced", wrong)
+    assert chosen(perceptron).engine == "stacked"
+    with pytest.raises(BadInput, match=r"engine is 'traced', which can not train Sequential: .* choose auto or looped"):
+        trained(perceptron, "traced")
+
+
+# -- tracing --------------------------------------------------------------------------------------------------------------
+
+
+def test_tracing_says_what_it_can_not_do() -> None:
+    x = torch.ones(3)
+    for function, said in (
+        (lambda x: [x * float(x.sum())], "gives a number to Python"),
+        (lambda x: [x + torch.rand(3)], "draws random numbers"),
+    ):
+        with pytest.raises(Untraceable, match=said):
+            traced(function, [x])
+    run = traced(lambda x: [x[x > 0]], [x])  # a shape that values decide is followed
+    assert run(torch.tensor([1.0, -1.0, 1.0]))[0].shape == (2,)
+
+
+def test_tracing_keeps_constants_and_writes_in_place() -> None:
+    constant, counter = torch.tensor([2.0, float("inf"), float("nan")]), torch.zeros(())
+
+    def function(x: torch.Tensor, count: torch.Tensor) -> list[torch.Tensor]:
+        count.add_(1)
+        return [torch.where(x > 0, x * constant, -1e-300), x.to(torch.float64) * 1e-320, count]
+
+    run = traced(function, [torch.ones(3), counter.clone()])
+    x = torch.tensor([1.0, 2.0, -3.0])
+    expected = function(x, torch.zeros(()))
+    for mine, right in zip(run(x, counter), expected, strict=True):
+        assert torch.equal(mine.nan_to_num(7), right.nan_to_num(7)) and mine.dtype == right.dtype
+    assert float(counter) == 1
+
+
+# -- optimizers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_updates_are_torchs(name: str) -> None:
+    """Two members with numbers of their own, and two that share them: each steps as torch.optim does, in float64."""
+    own = Recipe(**{**RECIPE.model_dump(), **OPTIMIZERS[name]})
+    recipes = [Recipe(**{**own.model_dump(), "lr": lr}) for lr in (0.1, 0.03, 0.01, 0.01)]
+    g = torch.Generator().manual_seed(0)
+    first = torch.randn(4, 3, 2, generator=g, dtype=torch.float64)
+    parameters = {"w": first.clone()}
+    mine = Optimizer(recipes, parameters, torch.device("cpu"))
+    decays = {"sgd": 0.0}
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    others = [first[i].clone().requires_grad_() for i in range(4)]
+    numbers = ("momentum",) if name == "sgd" else ("eps",)
+    theirs = [
+        kind(
+            [other], lr=r.lr, weight_decay=decays.get(name, r.weight_decay), **{n: getattr(r, n) for n in numbers},
+            **({} if name == "sgd" else {"betas": (r.beta1, r.beta2)}),
+        )
+        for other, r in zip(others, recipes, strict=True)
+    ]  # fmt: skip
+    for step in range(1, 6):
+        gradient = torch.randn(4, 3, 2, generator=g, dtype=torch.float64)
+        if name == "sgd":  # torch's decay stands in the gradient, ours beside it
+            with torch.no_grad():
+                for other, r in zip(others, recipes, strict=True):
+                    other.mul_(1 - r.lr * r.weight_decay)
+        mine.step(parameters, [gradient], step)
+        for i, (other, optimizer) in enumerate(zip(others, theirs, strict=True)):
+            other.grad = gradient[i].clone()
+            optimizer.step()
+            assert torch.allclose(parameters["w"][i], other, rtol=1e-12, atol=1e-14)
+    assert set(NUMBERS) <= set(Recipe.model_fields)
+
+
+# -- elsewhere ------------------------------------------------------------------------------------------------------------
+
+
+def test_processes_give_the_same_bits() -> None:
+    width = [5]
+    make = lambda: perceptron(width[0])  # noqa: E731  (a closure, as notebooks have)
+    here = trained(make, "looped")
+    there = train(
+        lambda member: make(), pictures(), Grid(seeds=3), RECIPE, LEARNING, engine="looped", device="cpu", workers=2,
+        executor="processes",
+    )  # fmt: skip
+    assert here.drop_vars("seconds").identical(there.drop_vars("seconds"))

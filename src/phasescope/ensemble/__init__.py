@@ -4,10 +4,11 @@ from phasescope.ensemble.feedback import Feedback, feedback_loop
 from phasescope.ensemble.measure import measure
 from phasescope.ensemble.refine import Refinement
 from phasescope.ensemble.results import final, last
+from phasescope.ensemble.run import Progress
 from phasescope.ensemble.simulate import Quantity, Simulation, simulate
 from phasescope.ensemble.span import Span
 from phasescope.ensemble.streams import streams
-from phasescope.ensemble.train import Progress, device_named, train
+from phasescope.ensemble.train import device_named, train
 
 __all__ = [
     "Feedback",

@@ -19,8 +19,8 @@ from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import whole_number
 from phasescope.ensemble.jobs import plain
 from phasescope.ensemble.results import padded
+from phasescope.ensemble.run import Progress, interrupted
 from phasescope.ensemble.streams import streams
-from phasescope.ensemble.train import Progress, interrupted
 from phasescope.identity import fingerprint, surroundings
 from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Kind, Knob, Member, Scatter
 
