@@ -11,6 +11,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from phasescope.figures import Axis, Figure, Histogram, Page, PhaseMap
 from phasescope.lab import load
@@ -58,6 +59,7 @@ def pictures_in(text):
 
 def test_the_page_lists_every_stored_result_and_every_picture_is_there():
     names = sorted(path.parent.name for path in (PLACE / "stored").glob("*/results.json"))
+    assert {path.name for path in (PLACE / "stored").glob("*/*")} == set(gallery.FILES)
     text = (PLACE / "README.md").read_text(encoding="utf-8")
     assert re.findall(r"^Stored as `(.*?)`", text, re.M) == names
     files = {f"images/{path.name}" for path in (PLACE / "images").glob("*")}
@@ -109,13 +111,36 @@ def test_a_real_run_is_shown_from_three_of_its_files_without_what_no_figure_need
     (shown,) = gallery.exhibits(tmp_path)
     assert shown.command == tiny_results.command
     assert shown.verdicts
-    fewer = load(folder).data
+    kept = load(folder)
+    assert kept.judged().verdicts.to_json() == tiny_results.judged().verdicts.to_json()
+    fewer = kept.data
     assert sum(one.nbytes for one in fewer.values()) < 0.7 * sum(one.nbytes for one in tiny_results.data.values())
     assert all(values.identical(tiny_results[e][name]) for e, one in fewer.items() for name, values in one.items())
-    for kept, figure in zip(shown.figures.values(), tiny_results.figures(), strict=True):
-        assert gallery.png(kept, 40) == gallery.png(figure, 40)
+    for drawn, figure in zip(shown.figures.values(), tiny_results.figures(), strict=True):
+        assert gallery.png(drawn, 40) == gallery.png(figure, 40)
     assert next(iter(shown.figures.values())).title in gallery.readme([shown])
     assert sorted(path.name for path in folder.iterdir()) == ["results.json", "results.safetensors", "store.json"]
+
+
+def test_many_large_variables_are_left_out_in_a_few_trials_and_none_that_changes_something(monkeypatch):
+    names = [f"weights {i}" for i in range(300)]
+    data = {e: xr.Dataset({name: ("x", np.arange(9.0)) for name in [*names, "small"]}) for e in ("one", "two")}
+    trials = []
+
+    def shown(_, data):
+        trials.append(data)
+        one, two = data["one"], data["two"]
+        asked = one["weights 7"] if "weights 299" in two else two["weights 8"] * np.nan  # without 299 all is NaN
+        return [np.asarray(asked), float(one["small"].sum()), "weights 1" in one]
+
+    monkeypatch.setattr(gallery, "LARGE", 0)
+    monkeypatch.setattr(gallery, "shown_and_judged", shown)
+    left = gallery.needed(SimpleNamespace(data=data))
+    assert {name: sorted(one.data_vars) for name, one in left.items()} == {
+        "one": ["small", "weights 1", "weights 7"],
+        "two": ["weights 299"],
+    }
+    assert len(trials) < 80  # of 602 variables
 
 
 STUDIES = sorted(

@@ -139,9 +139,7 @@ def judge_again(root: Path = HERE) -> None:
     for folder in sorted(path.parent for path in (root / "stored").glob("*/results.json")):
         results = load(folder)
         if isinstance(results, Results):
-            again = results.judged()
-            with Store(folder) as store:
-                store.save_results(join(results.data), again.verdicts.to_json(), dict(again.provenance))
+            put(results.judged(), results.data, folder)
 
 
 def make(root: Path = HERE, open_: Callable[[Path], Any] = load) -> list[Path]:
@@ -163,36 +161,62 @@ def keep(run: Path, name: str, root: Path = HERE) -> Path:
     results = load(run)
     place = root / "stored" / slug(name)
     place.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory() as folder:
-        source = Path(run)
-        if isinstance(results, Results):
-            source = Path(folder) / "run"
-            with Store(source) as store:
-                store.save_results(join(needed(results)), results.verdicts.to_json(), dict(results.provenance))
-        for file in FILES:
-            shutil.copyfile(source / file, place / file)
+    if isinstance(results, Results):
+        put(results, needed(results), place)
+    else:
+        copy(Path(run), place)
     return place
 
 
+def put(results: Results, data: Mapping[str, xr.Dataset], place: Path) -> None:
+    """Write the files of a study's run with these data into the folder ``place``."""
+    with TemporaryDirectory() as folder:
+        with Store(Path(folder)) as store:
+            store.save_results(join(data), results.verdicts.to_json(), dict(results.provenance))
+        copy(Path(folder), place)
+
+
+def copy(source: Path, place: Path) -> None:
+    """Copy the three files of a run's folder, and nothing else that is there."""
+    for file in FILES:
+        shutil.copyfile(source / file, place / file)
+
+
 def needed(results: Results) -> Mapping[str, xr.Dataset]:
-    """Return the data of a study's run without the large variables that its figures and its claims can do without."""
-    data, wanted = dict(results.data), plain(results.figures())
-    verdicts = results.judged().verdicts
-    large = [(e, str(name)) for e, one in data.items() for name, v in one.data_vars.items() if v.nbytes > LARGE]
-    for experiment, name in large:
-        less = {**data, experiment: data[experiment].drop_vars(name)}
-        try:
-            np.testing.assert_equal(plain(results.study.figures(less, results.settings)), wanted)
-            assert replace(results, data=less).judged().verdicts == verdicts
-        except (AssertionError, AttributeError, KeyError, BadInput):  # something changes, or needs what is gone
-            continue
-        data = less
-    return data
+    """Return the data of a study's run without the large variables that its figures and its claims can do without.
+
+    Nearly all large variables are the weights at the end, which nothing shows: many are left out at once, and halves of
+    them where that would change something. What is returned has been drawn and judged as it is.
+    """
+    wanted = shown_and_judged(results, results.data)
+    large = [(e, str(name)) for e, one in results.data.items() for name, v in one.data_vars.items() if v.nbytes > LARGE]
+
+    def without(data: Mapping[str, xr.Dataset], names: Sequence[tuple[str, str]]) -> Mapping[str, xr.Dataset]:
+        gone = {e: [name for of, name in names if of == e] for e, _ in names}
+        less = {**data, **{e: data[e].drop_vars(variables) for e, variables in gone.items()}}
+        if same(wanted, lambda: shown_and_judged(results, less)):
+            return less
+        if len(names) < 2:
+            return data
+        half = len(names) // 2
+        return without(without(data, names[:half]), names[half:])
+
+    return without(results.data, large)
 
 
-def plain(figures: Sequence[Figure]) -> list[Any]:
-    """Return figures as nested tuples of words and numbers."""
-    return [astuple(figure) for figure in figures]
+def shown_and_judged(results: Results, data: Mapping[str, xr.Dataset]) -> Any:
+    """Return the figures and the verdicts of a study's run as they would be with these data."""
+    figures = [astuple(figure) for figure in results.study.figures(data, results.settings)]
+    return figures, replace(results, data=data).judged().verdicts.to_json()
+
+
+def same(wanted: Any, made: Callable[[], Any]) -> bool:
+    """Return whether what is made is what is wanted, and can be made at all."""
+    try:
+        np.testing.assert_equal(made(), wanted)
+    except (AssertionError, AttributeError, KeyError, BadInput):  # something changes, or needs what is gone
+        return False
+    return True
 
 
 def write_pages() -> list[Path]:
