@@ -157,12 +157,15 @@ def make(root: Path = HERE, open_: Callable[[Path], Any] = load) -> list[Path]:
 
 
 def keep(run: Path, name: str, root: Path = HERE) -> Path:
-    """Store the run in the folder ``run`` as ``name``: a study without the large variables that no figure shows."""
+    """Store the run in the folder ``run`` as ``name``: a study judged by the claims of today, without large variables.
+
+    Large variables that a figure or a claim needs are kept.
+    """
     results = load(run)
     place = root / "stored" / slug(name)
     place.mkdir(parents=True, exist_ok=True)
     if isinstance(results, Results):
-        put(results, needed(results), place)
+        put(results.judged(), needed(results), place)
     else:
         copy(Path(run), place)
     return place
