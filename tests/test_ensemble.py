@@ -422,10 +422,13 @@ def test_watcher(seen: list[tuple[float, float]], overtime: float, patience: flo
 
 
 @quick
-@given(steps=st.integers(1, 10**6), records=st.integers(2, 300), first=st.integers(1, 1000))
-def test_record_steps(steps: int, records: int, first: int) -> None:
+@given(
+    steps=st.integers(1, 10**6), records=st.integers(2, 300), first=st.integers(1, 1000),
+    spacing=st.sampled_from(["log", "linear"]),
+)  # fmt: skip
+def test_record_steps(steps: int, records: int, first: int, spacing: Any) -> None:
     """0 and the last step are recorded, each step once, in order, no earlier than asked, at most as many as asked."""
-    recipe = Recipe(steps=steps, records=records, first_record=min(first, steps))
+    recipe = Recipe(steps=steps, records=records, first_record=min(first, steps), spacing=spacing)
     found = record_steps(recipe)
     assert found[0] == 0
     assert found[-1] == steps
@@ -435,6 +438,28 @@ def test_record_steps(steps: int, records: int, first: int) -> None:
     cut = groups(found)
     assert np.concatenate(cut).tolist() == found[1:].tolist()
     assert all(1 <= len(group) <= GROUP and group[-1] <= 1.05 * group[0] + 8 for group in cut)
+    if spacing == "linear" and len(found) > 2:
+        assert np.ptp(np.diff(found[1:])) <= 1  # equal but for the rounding
+
+
+@pytest.mark.parametrize("engine", ["fused", "stacked"])
+def test_linear_records_are_read_in_training(engine: Any) -> None:
+    """At the steps that both spacings record, the same network reads the same."""
+    task, even = addition(5), Recipe(steps=8, records=8, spacing="linear", dtype="float64")
+    linear, log = (
+        train(PowerMLP(5, 8), task, Grid(), recipe, (train_loss,), engine=engine, **CPU)
+        for recipe in (even, even.model_copy(update={"spacing": "log", "records": 4}))
+    )
+    assert linear.step.values.tolist() == list(range(9))
+    assert log.step.values.tolist() == [0, 1, 2, 4, 8]
+    np.testing.assert_allclose(linear.train_loss.sel(step=log.step), log.train_loss, rtol=1e-12)
+
+
+def test_the_spacing_of_records_is_one_for_all_members() -> None:
+    with pytest.raises(BadInput, match="grid axis 'spacing' can not differ within one grid"):
+        train(PowerMLP(5, 8), addition(5), Grid({"spacing": ["log", "linear"]}), Recipe(steps=2, records=2))
+    with pytest.raises(BadInput, match="spacing is 'even'"):
+        Recipe(spacing="even")  # type: ignore[arg-type]
 
 
 def test_first_record_after_the_end_is_refused() -> None:

@@ -41,9 +41,10 @@ class Recipe(Settings):
     the gradient. ``batch=None`` is full batch, and so is a batch larger than the training set. MSE is the mean over
     samples and outputs of one-hot targets. Training accuracy ``level`` is *memorized*, test accuracy ``level`` is
     *generalized*. A generalized member leaves the batch at ``overtime`` times the steps it needed, a memorized one at
-    ``patience`` times. ``records`` log-spaced steps are recorded from ``first_record`` to ``steps``, and step 0. Raises
-    ``BadInput`` for numbers out of range, and for those that ``dtype`` can not hold: in float32 an ``eps`` of 1e-300
-    would be 0. ``steps``, ``records``, ``first_record`` and ``dtype`` are one for all members.
+    ``patience`` times. ``records`` steps are recorded from ``first_record`` to ``steps``, with equal ratios or, for
+    ``spacing="linear"``, equal distances, and step 0. Raises ``BadInput`` for numbers out of range, and for those that
+    ``dtype`` can not hold: in float32 an ``eps`` of 1e-300 would be 0. ``steps``, ``records``, ``first_record``,
+    ``spacing`` and ``dtype`` are one for all members.
     """
 
     optimizer: Literal["sgd", "adam", "adamw"] = "adamw"
@@ -58,6 +59,7 @@ class Recipe(Settings):
     loss: Literal["mse", "cross_entropy"] = "mse"
     records: Annotated[int, Field(ge=2, le=10_000)] = 60
     first_record: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 1
+    spacing: Literal["log", "linear"] = "log"
     level: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.99
     overtime: Annotated[float, Field(ge=1)] = float("inf")
     patience: Annotated[float, Field(ge=1)] = float("inf")

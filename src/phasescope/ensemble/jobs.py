@@ -48,7 +48,7 @@ from phasescope.vocabulary import (
 
 LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
-FIXED = ("steps", "records", "first_record", "dtype")
+FIXED = ("steps", "records", "first_record", "spacing", "dtype")
 MOST_MEMBERS = 1_000_000
 MADE = "made for each member"  # in place of a mark: of such networks only one is kept
 

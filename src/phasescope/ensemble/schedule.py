@@ -14,12 +14,17 @@ GROUP = 16
 def record_steps(recipe: Recipe) -> Array:
     """Return the recorded steps (T,) int64: 0, then log-spaced from ``first_record`` to ``steps``, each once.
 
+    For ``spacing="linear"`` they have equal distances, to the nearest step.
+
     >>> record_steps(Recipe(steps=100, records=5)).tolist()
     [0, 1, 3, 10, 32, 100]
+    >>> record_steps(Recipe(steps=100, records=5, first_record=20, spacing="linear")).tolist()
+    [0, 20, 40, 60, 80, 100]
     """
     if recipe.first_record > recipe.steps:
         raise BadInput(f"first_record is {recipe.first_record}: it must be at most steps = {recipe.steps}.")
-    spaced = np.geomspace(recipe.first_record, recipe.steps, recipe.records)
+    space = np.geomspace if recipe.spacing == "log" else np.linspace
+    spaced = space(recipe.first_record, recipe.steps, recipe.records)
     return np.unique(np.concatenate([[0], np.rint(spaced)])).astype(np.int64)
 
 
