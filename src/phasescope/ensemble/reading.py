@@ -15,6 +15,7 @@ from phasescope.ensemble.losses import sample_losses
 from phasescope.identity import fingerprint
 from phasescope.vocabulary import Array, BadInput, Draw, Grid, Instrument, Scatter, Subject
 
+MOST_LOGITS = 2**20  # that are read in float64 at once
 #: What a dataset of trained networks has besides readings.
 TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed")
 
@@ -79,8 +80,7 @@ def subject(
 
     @cache
     def losses() -> Tensor:
-        out: Tensor = vmap(lambda o, y: sample_losses(o, y, loss))(logits(), data["labels"])
-        return out
+        return read_losses(logits(), data["labels"], loss)
 
     @cache
     def gradients() -> Mapping[str, Tensor]:
@@ -102,18 +102,25 @@ def subject(
     )
 
 
-def _apart(*stacks: Any) -> Iterator[list[Any]]:
-    """Give what stacked networks have, one network after the other."""
-    first = stacks[-1]
-    for place in range(len(first if isinstance(first, Tensor) else first["inputs"])):
-        yield [s[place] if isinstance(s, Tensor) else {name: v[place] for name, v in s.items()} for s in stacks]
+def read_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
+    """Return the loss of each sample (B, N) as it is read from ``logits`` (B, N, K): as trained, but to all its digits.
+
+    Cross-entropy is log(1 + sum of exp(z_k - z_label) over the other classes) in float64. Softmax in float32 gives 0
+    where that sum is below 2^-24, from margins of about 17 on; this form keeps its digits up to margins of 700.
+    """
+    if loss != "cross_entropy":
+        out: Tensor = vmap(lambda o, y: sample_losses(o, y, loss))(logits, labels)
+        return out
+    few = max(MOST_LOGITS // max(logits[0].numel(), 1), 1)
+    parts = zip(torch.split(logits, few), torch.split(labels.long()[..., None], few), strict=True)
+    return torch.cat([_cross_entropies(some, own) for some, own in parts])
 
 
-def _gradient(loss: Callable[..., Tensor], weights: Mapping[str, Tensor], *rest: Any) -> dict[str, Tensor]:
-    own = {name: value.detach().requires_grad_() for name, value in weights.items()}
-    with torch.enable_grad():
-        found = torch.autograd.grad(loss(own, *rest), list(own.values()), materialize_grads=True)
-    return dict(zip(own, found, strict=True))
+def _cross_entropies(logits: Tensor, own: Tensor) -> Tensor:
+    logits = logits.double()
+    others = (logits - logits.gather(-1, own)).scatter(-1, own, -torch.inf).logsumexp(-1)
+    # an infinite logit has no softmax, also where it is the label's
+    return torch.logaddexp(others, torch.zeros_like(others)).masked_fill((logits == torch.inf).any(-1), torch.nan)
 
 
 def mean_over(values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
@@ -124,7 +131,8 @@ def mean_over(values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
 
 def finite(seen: Subject) -> Tensor:
     """Return booleans (B,): whether a network's weights are finite, and its training loss with them."""
-    loss = mean_over(seen.sample_losses(), seen.train, seen.weights)
+    # in the precision of training: a loss that leaves it has diverged, whatever it is read in
+    loss = mean_over(seen.sample_losses().to(seen.weights.dtype), seen.train, seen.weights)
     weights = [torch.isfinite(value.reshape(len(value), -1)).all(1) for value in seen.parameters.values()]
     return torch.stack([torch.isfinite(loss), *weights]).all(0)
 

@@ -11,6 +11,7 @@ __all__ = [
     "LEARNING",
     "correct_logit",
     "logit_margin",
+    "softmax_collapse",
     "table_accuracy",
     "table_loss",
     "test_accuracy",
@@ -170,6 +171,25 @@ def _margin(s: Subject) -> Reading:
 logit_margin = Instrument(
     "logit_margin", _margin, "logit", "mean over held-out samples of the label's logit less the largest other one",
     "forward", (-INFINITY, INFINITY), "negative", (), ("neuron permutation", "sample permutation"),
+)  # fmt: skip
+
+
+def _collapsed(s: Subject) -> Reading:
+    nothing = torch.full((len(s.train),), torch.nan, dtype=torch.float64, device=s.train.device)
+    if s.loss != "cross_entropy" or s.logits().shape[-1] < 2 or no_classes(s) is not None:
+        return Reading(nothing, valid=nothing.isfinite())
+    logits = s.logits() if s.logits().dtype == torch.float64 else s.logits().float()
+    losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), s.labels.long().flatten(), reduction="none")
+    zero = torch.where(losses.isnan(), torch.nan, (losses == 0).double()).view(s.train.shape)
+    return answered(mean_over(zero, s.train, s.weights))
+
+
+softmax_collapse = Instrument(
+    "softmax_collapse", _collapsed, "1",
+    "fraction of training samples whose softmax cross-entropy is exactly 0 in the precision of training, because the "
+    "other classes are absorbed next to the label's 1: from logit margins of about 17 in float32, 37 in float64; "
+    "Prieto et al. 2025, arXiv:2501.04697. Only networks that are trained on cross-entropy have it", "forward",
+    (0.0, 1.0), "0", (), ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
