@@ -515,7 +515,7 @@ def test_twin_share_of_what_has_no_table_is_nothing() -> None:
 
     ones = torch.ones(2, 3, dtype=torch.bool)
     subject = Subject({}, torch.zeros(2, 3, 2), torch.zeros(2, 3), torch.zeros(2, 3), ones, ones, ones, ones.float(),
-                      "mse", *[lambda *a: None] * 4)  # fmt: skip
+                      "mse", *[lambda *a: None] * 5)  # fmt: skip
     reading = twin_share(subject)
     assert reading.valid is not None
     assert not reading.valid.any()

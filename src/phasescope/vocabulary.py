@@ -186,7 +186,8 @@ class Subject:
     ``parameters`` name -> (B, ...); ``inputs`` (B, N, S); ``labels``, ``truth`` (B, N) integers, or (B, N, K) targets;
     ``train``, ``test``, ``corrupted`` (B, N) booleans; ``weights`` (B, N). Computed when first asked for: ``logits``
     (B, N, K), ``sample_losses`` (B, N) before weighting, and ``gradients`` name -> (B, ...) of the training ``loss``.
-    ``answers(parameters)`` are the logits that the same networks give with other parameters, such as pruned ones.
+    ``answers(parameters)`` are the logits that the same networks give with other parameters, such as pruned ones, and
+    ``training_loss(parameters)`` (B,) is the loss over all training samples; both can be differentiated.
     """
 
     parameters: Mapping[str, Tensor]
@@ -202,6 +203,7 @@ class Subject:
     logits: Callable[[], Tensor]
     sample_losses: Callable[[], Tensor]
     gradients: Callable[[], Mapping[str, Tensor]]
+    training_loss: Callable[[Mapping[str, Tensor]], Tensor]
 
 
 @dataclass(frozen=True)

@@ -45,7 +45,7 @@ def weights_only(embed: Any, readout: Any) -> Subject:
     def forbidden() -> Any:
         raise AssertionError("looks further than the weights")
 
-    return Subject(parameters, *[nothing] * 7, "mse", forbidden, forbidden, forbidden, forbidden)
+    return Subject(parameters, *[nothing] * 7, "mse", *[forbidden] * 5)
 
 
 def waves(p: int, frequencies: Any, phases: Any) -> np.ndarray[Any, Any]:
@@ -117,7 +117,7 @@ def hand_made(**changes: Any) -> Subject:
     losses = torch.tensor([[0.5, 1.5, 0.25, 7.0]])
     return Subject(
         {}, torch.zeros(1, 4, 2), labels, labels, parts["train"], parts["test"], parts["corrupted"], parts["weights"],
-        "mse", lambda changed: logits, lambda: logits, lambda: losses, dict,
+        "mse", lambda changed: logits, lambda: logits, lambda: losses, dict, lambda changed: losses.mean(1),
     )  # fmt: skip
 
 

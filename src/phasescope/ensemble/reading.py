@@ -91,6 +91,14 @@ def subject(
         out: Mapping[str, Tensor] = vmap(grad(train_loss), in_dims=(0, 0, over))(parameters, buffers, rows)
         return out
 
+    learnt = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+    def training_loss(changed: Mapping[str, Tensor]) -> Tensor:
+        module.eval()
+        held = {name: value if name in learnt else value.detach() for name, value in changed.items()}
+        out: Tensor = vmap(train_loss, in_dims=over)(held, buffers, rows)
+        return out
+
     return Subject(
         parameters,
         **{name: data[name] for name in ("inputs", "labels", "truth", "train", "test", "corrupted", "weights")},
@@ -99,6 +107,7 @@ def subject(
         logits=logits,
         sample_losses=losses,
         gradients=gradients,
+        training_loss=training_loss,
     )
 
 

@@ -4,6 +4,7 @@ The names stand in subjects, such as ``ps.instruments.fourier.participation``:
 
 - ``collapse``: neural collapse of features, class means and readout
 - ``corruption``: what became of training samples whose label was drawn again
+- ``curvature``: how sharply the training loss bends around a network
 - ``forward_jacobian``: partial Jacobian norms to all later layers by one sweep of random signs
 - ``forward_pass``: one forward pass of any module, with places where signal and gradients can be read
 - ``fourier``: participation, frequencies and phases of neurons in Fourier space

@@ -1,5 +1,6 @@
 from . import collapse as collapse
 from . import corruption as corruption
+from . import curvature as curvature
 from . import forward_jacobian as forward_jacobian
 from . import forward_pass as forward_pass
 from . import fourier as fourier

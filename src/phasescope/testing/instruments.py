@@ -155,7 +155,7 @@ def law_cost(instrument: Instrument) -> None:
     if instrument.cost == "weights":
         seen = replace(seen, logits=forbidden, sample_losses=forbidden)
     if instrument.cost != "backward":
-        seen = replace(seen, gradients=forbidden)
+        seen = replace(seen, gradients=forbidden, training_loss=forbidden)
     instrument(seen)
 
 
