@@ -30,14 +30,14 @@ Gradients = Callable[
 Single = Callable[[Tensors, Tensors, Tensors, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensors]]
 
 
-def _single(module: nn.Module, loss: str) -> Single:
+def _single(module: nn.Module, loss: str, *, quick: bool) -> Single:
     """Return the loss of one network, written as a function of all that it is computed from, and its buffers."""
 
     def one(
         weights: Tensors, frozen: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor | None
     ) -> tuple[Tensor, Tensors]:
         logits = functional_call(module, ({**weights, **frozen}, state), (x,))
-        return weighted_mean(sample_losses(logits, y, loss), w), state
+        return weighted_mean(sample_losses(logits, y, loss, quick=quick), w), state
 
     return one
 
@@ -63,7 +63,7 @@ def looped(module: nn.Module, loss: str) -> Gradients:
 
 def stacked(module: nn.Module, loss: str) -> Gradients:
     """Return the gradients of B networks side by side, by ``torch.func``."""
-    step = grad_and_value(_single(module, loss), has_aux=True)
+    step = grad_and_value(_single(module, loss, quick=True), has_aux=True)
 
     def take(
         weights: Tensors, frozen: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor | None
@@ -81,7 +81,7 @@ def stacked(module: nn.Module, loss: str) -> Gradients:
 
 def _alone(module: nn.Module, loss: str) -> Gradients:
     """Return ``stacked`` for a tile of one, without ``vmap``: the kernels are those of the plain loop."""
-    step = grad_and_value(_single(module, loss), has_aux=True)
+    step = grad_and_value(_single(module, loss, quick=False), has_aux=True)
 
     def take(
         weights: Tensors, frozen: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor | None

@@ -96,7 +96,9 @@ def subject(
     def training_loss(changed: Mapping[str, Tensor]) -> Tensor:
         module.eval()
         held = {name: value if name in learnt else value.detach() for name, value in changed.items()}
-        out: Tensor = vmap(train_loss, in_dims=over)(held, buffers, rows)
+        if not side_by_side:
+            return torch.stack([train_loss(*parts) for parts in _apart(held, buffers, rows)])
+        out: Tensor = vmap(train_loss, in_dims=(0, 0, over))(held, buffers, rows)
         return out
 
     return Subject(
@@ -130,6 +132,20 @@ def _cross_entropies(logits: Tensor, own: Tensor) -> Tensor:
     others = (logits - logits.gather(-1, own)).scatter(-1, own, -torch.inf).logsumexp(-1)
     # an infinite logit has no softmax, also where it is the label's
     return torch.logaddexp(others, torch.zeros_like(others)).masked_fill((logits == torch.inf).any(-1), torch.nan)
+
+
+def _apart(*stacks: Any) -> Iterator[list[Any]]:
+    """Give what stacked networks have, one network after the other."""
+    first = stacks[-1]
+    for place in range(len(first if isinstance(first, Tensor) else first["inputs"])):
+        yield [s[place] if isinstance(s, Tensor) else {name: v[place] for name, v in s.items()} for s in stacks]
+
+
+def _gradient(loss: Callable[..., Tensor], weights: Mapping[str, Tensor], *rest: Any) -> dict[str, Tensor]:
+    own = {name: value.detach().requires_grad_() for name, value in weights.items()}
+    with torch.enable_grad():
+        found = torch.autograd.grad(loss(own, *rest), list(own.values()), materialize_grads=True)
+    return dict(zip(own, found, strict=True))
 
 
 def mean_over(values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
