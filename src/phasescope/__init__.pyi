@@ -19,6 +19,7 @@ from .ensemble import final as final
 from .ensemble import last as last
 from .ensemble import measure as measure
 from .ensemble import simulate as simulate
+from .ensemble import stages as stages
 from .ensemble import streams as streams
 from .ensemble import train as train
 from .figures import Figure as Figure

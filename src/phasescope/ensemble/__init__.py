@@ -7,6 +7,7 @@ from phasescope.ensemble.results import final, last
 from phasescope.ensemble.run import Progress
 from phasescope.ensemble.simulate import Quantity, Simulation, simulate
 from phasescope.ensemble.span import Span
+from phasescope.ensemble.stages import stages
 from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import device_named, train
 
@@ -23,6 +24,7 @@ __all__ = [
     "last",
     "measure",
     "simulate",
+    "stages",
     "streams",
     "train",
 ]
