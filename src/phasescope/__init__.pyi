@@ -14,6 +14,7 @@ from .ensemble import Feedback as Feedback
 from .ensemble import Quantity as Quantity
 from .ensemble import Simulation as Simulation
 from .ensemble import Span as Span
+from .ensemble import diagnosis as diagnosis
 from .ensemble import feedback_loop as feedback_loop
 from .ensemble import final as final
 from .ensemble import last as last

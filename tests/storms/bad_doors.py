@@ -212,6 +212,33 @@ def claims(rng: random.Random) -> Call:
     ))  # fmt: skip
 
 
+def readings(rng: random.Random) -> Call:
+    """Return what is asked of a run: of a dataset that has lost a part, has an odd one, or is asked for odd numbers."""
+    g, dims = np.random.default_rng(0), ("lr", "seed", "step")
+    names = ("train_accuracy", "test_accuracy", "train_loss", "softmax_collapse", "sharpness")
+    data = xr.Dataset(
+        {name: (dims, g.random((2, 3, 4))) for name in names}, {"lr": [0.1, 2.0], "step": [0, 1, 10, 100]}
+    )
+    fates = np.array(["diverged", "memorized", "generalized", "out of steps", "memorized", "odd"]).reshape(2, 3)
+    steps = g.integers(0, 101, (2, 3))
+    data = data.assign(fate_step=(dims[:2], steps)).assign_coords(fate=(dims[:2], fates), last_step=(dims[:2], steps))
+    part = rng.choice((*names, "fate", "last_step", "fate_step", "step", "lr"))
+    odd: Any = rng.choice((
+        lambda: data, lambda: data.drop_vars(part), lambda: data[[part]] if part in data.data_vars else data.drop_vars(names[0]),
+        lambda: data.isel(step=slice(0, rng.randrange(2))), lambda: data.isel(step=-1), lambda: data.isel(lr=0, seed=1),
+        lambda: data.isel(seed=slice(0, 0)), lambda: data.transpose(*rng.sample(dims, 3)), lambda: data * np.nan,
+        lambda: data.assign({part: data[part].astype(rng.choice((str, object, bool, int)))}), lambda: data.sortby("step", ascending=False),
+        lambda: data.assign({part: rng.choice((0, "a", np.inf, -1))}), lambda: data.stack(member=("lr", "seed")), lambda: value(rng),
+        lambda: data.rename(step="time"), lambda: data.expand_dims(again=2), lambda: data[names[0]], xr.Dataset,
+    ))()  # fmt: skip
+    levels = rng.choice(((0.9, 0.9), value(rng), (value(rng), 0.9), values(rng)))
+    how = rng.choice((None, value(rng), ps.Recipe(optimizer="sgd"), ps.Recipe(loss="cross_entropy", weight_decay=40.0)))
+    lag = rng.choice((1000, 0, value(rng)))
+    return rng.choice(
+        (Call("ps.stages", ps.stages, (odd, levels), {"lag": lag}), Call("ps.diagnosis", ps.diagnosis, (odd, how)))
+    )
+
+
 def replaced(rng: random.Random, name: str, found: Any) -> Any:
     """Return what stands in the place of the good argument ``found``."""
     if isinstance(found, np.ndarray | torch.Tensor | list | tuple | range) and rng.random() < 0.85:
@@ -347,4 +374,5 @@ def settings(rng: random.Random) -> Call:
 FAMILIES: dict[str, Callable[[random.Random], Call]] = {
     "grid": grid, "recipe": recipe, "table": table, "claims": claims, "theory": theoretical,
     "instruments": instrumental, "polynomial": polynomial, "settings": settings,
+    "readings": readings,
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """How networks learn: whole grids of them in one run, with streams, per-member optimizers, fates and checkpoints."""
 
+from phasescope.ensemble.diagnosis import Diagnosis, diagnosis
 from phasescope.ensemble.feedback import Feedback, feedback_loop
 from phasescope.ensemble.measure import measure
 from phasescope.ensemble.refine import Refinement
@@ -12,6 +13,7 @@ from phasescope.ensemble.streams import streams
 from phasescope.ensemble.train import device_named, train
 
 __all__ = [
+    "Diagnosis",
     "Feedback",
     "Progress",
     "Quantity",
@@ -19,6 +21,7 @@ __all__ = [
     "Simulation",
     "Span",
     "device_named",
+    "diagnosis",
     "feedback_loop",
     "final",
     "last",

@@ -188,8 +188,8 @@ softmax_collapse = Instrument(
     "softmax_collapse", _collapsed, "1",
     "fraction of training samples whose softmax cross-entropy is exactly 0 in the precision of training, because the "
     "other classes are absorbed next to the label's 1: from logit margins of about 17 in float32, 37 in float64; "
-    "Prieto et al. 2025, arXiv:2501.04697. Only networks that are trained on cross-entropy have it", "forward",
-    (0.0, 1.0), "0", (), ("neuron permutation", "sample permutation"),
+    "Prieto et al. 2025, arXiv:2501.04697. Only networks trained on cross-entropy have it; read without dropout",
+    "forward", (0.0, 1.0), "0", (), ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 
 LEARNING = (train_accuracy, test_accuracy, train_loss, test_loss)
