@@ -104,12 +104,13 @@ class Rows(nn.Module):
         return out
 
 
-def test_weights_that_do_not_learn_are_no_direction() -> None:
+@pytest.mark.parametrize("engine", ["looped", "stacked"])
+def test_weights_that_do_not_learn_are_no_direction(engine: Any) -> None:
     """The squared error of a linear readout has the Hessian 2 <h h^T>, h with a 1 for the bias: known without a loss."""
     x = np.random.default_rng(0).normal(size=(60, 3))
     task = ps.tasks.Table("rows", x, x[:, :1], 1, train_fraction=0.999)
     recipe = Recipe(optimizer="sgd", lr=0.01, steps=4, records=2, dtype="float64")
-    data = ps.train(Rows(), task, Grid(seeds=3), recipe, (sharpness,))
+    data = ps.train(Rows(), task, Grid(seeds=3), recipe, (sharpness,), engine=engine)
     for seed in range(3):
         own = ps.final(data, seed=seed)
         rows = task.draw(ps.Member({}, seed), ps.streams(seed)).train

@@ -113,6 +113,20 @@ def subject(
     )
 
 
+def _apart(*stacks: Any) -> Iterator[list[Any]]:
+    """Give what stacked networks have, one network after the other."""
+    first = stacks[-1]
+    for place in range(len(first if isinstance(first, Tensor) else first["inputs"])):
+        yield [s[place] if isinstance(s, Tensor) else {name: v[place] for name, v in s.items()} for s in stacks]
+
+
+def _gradient(loss: Callable[..., Tensor], weights: Mapping[str, Tensor], *rest: Any) -> dict[str, Tensor]:
+    own = {name: value.detach().requires_grad_() for name, value in weights.items()}
+    with torch.enable_grad():
+        found = torch.autograd.grad(loss(own, *rest), list(own.values()), materialize_grads=True)
+    return dict(zip(own, found, strict=True))
+
+
 def read_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
     """Return the loss of each sample (B, N) as it is read from ``logits`` (B, N, K): as trained, but to all its digits.
 
