@@ -83,7 +83,7 @@ def test_studies_and_maps_are_shown_and_the_bytes_are_the_same_again(tmp_path, o
     assert [tmp_path / file for file in pictures_in(text)] == written[1:]
     for words in ("Stored as `a`", "Stored as `b`", "phasescope ", "0123456789ab", "2026-11-25", "Phasescope 0.1.0"):
         assert words in text
-    assert ("0 of 1 claim hold" in text) == (open_ is of_a_study)
+    assert ("Claims: 0 hold, 1 fails, 0 undecided." in text) == (open_ is of_a_study)
 
 
 def test_pictures_of_what_is_gone_go_too(tmp_path):
@@ -166,5 +166,6 @@ def test_verdicts_are_written_between_their_markers():
     page = "A\n<!-- verdicts: grokking -->\nstale\n<!-- end of verdicts -->\nB <!-- verdicts: none"
     found = gallery.with_verdicts(page, gallery.stored_result)
     assert found.startswith("A\n<!-- verdicts: grokking -->\n\n`phasescope run grokking")
-    assert "stale" not in found and "| `delay`: " in found and found.endswith("B <!-- verdicts: none")
+    assert "| undecided | `delay`: " in found and "\n- `delay`: the " in found
+    assert "stale" not in found and found.endswith("B <!-- verdicts: none")
     assert gallery.with_verdicts(found, gallery.stored_result) == found

@@ -249,7 +249,7 @@ def test_seeds_are_added_until_all_is_decided(home):
     n = verdicts["hard"].n
     assert {name: data.sizes["seed"] for name, data in results.data.items()} == {"high": 16, "middle": n, "low": n}
     assert list(results["middle"].seed.values) == list(range(UNTIL, UNTIL + n))
-    assert any("open: 1 of 2" in look for look in stages)
+    assert {look.partition("; ")[2] for look in stages} == {"open: easy, hard", "open: hard"}
     assert f"Looked at {verdicts['hard'].look} times of 4" in results.summary()
     assert results.directory.name == "coins-pocket-decided" and results.command.endswith("--until decided")
     again = lab.load(results.directory, study=study)

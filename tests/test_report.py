@@ -294,7 +294,7 @@ def test_the_page_has_every_claim_and_figure_and_its_links_lead_there():
 
 def test_the_page_counts_verdicts_and_says_each_in_a_word():
     text = written()
-    assert "2 of 6 claims hold, 1 fails, 3 are undecided." in text
+    assert "Claims: 2 hold, 1 fails, 3 undecided" in text
     assert text.count('class="verdict"') == len(CLAIMS)
     assert text.count("not separated") == 1
 
@@ -324,7 +324,7 @@ def test_a_page_without_claims_or_paper_does_not_speak_of_them():
     """As for a phase map of a user's own: no empty section, no count of nothing, nothing to cite."""
     with_both, without = written(), written(claims=[], paper=None)
     body = without[without.index("<body>") :]
-    for words in ("Claims</h2>", "claims hold", "Cite the paper", "After A. ", 'class="summary"', 'name="show"'):
+    for words in ("Claims</h2>", "Claims: 2 hold", "Cite the paper", "After A. ", 'class="summary"', 'name="show"'):
         assert words in with_both
         assert words not in body
     assert "0 of 0" not in body

@@ -24,9 +24,9 @@ import xarray as xr
 from phasescope.figures import Figure
 from phasescope.lab import MapResults, Results, load
 from phasescope.lab.study import join
-from phasescope.report import describe, png, slug, summary
+from phasescope.report import describe, png, slug
 from phasescope.store import Store
-from phasescope.verdict.numbers import show, show_interval
+from phasescope.verdict import counted
 from phasescope.vocabulary import BadInput
 
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def exhibit(name: str, results: Results | MapResults) -> Exhibit:
         told.title,
         told.command,
         told.provenance,
-        summary(list(told.claims)) if told.claims else "",
+        f"Claims: {counted(told.claims)}." if told.claims else "",
         {f"{slug(name)}-{slug(figure.id)}.png": figure for figure in told.figures},
     )
 
@@ -106,13 +106,7 @@ def verdict_table(results: Results) -> str:
     facts = results.provenance
     lines = [f"`{results.command}`, code `{str(facts['code'])[:12]}`, {str(facts['finished'])[:10]}:", ""]
     lines += [f"{results.verdicts.summary()}. {' '.join(results.conduct())}".strip(), ""]
-    lines += ["| claim | verdict | measured | expected | control | n |", "| --- | --- | --- | --- | --- | --- |"]
-    for v in results.verdicts:
-        measured = f"{show(v.measured)}{' ' + v.unit if v.unit else ''} {show_interval(*v.interval)}"
-        control = f"{show(v.control.measured)} {show_interval(*v.control.interval)}, {v.control.sentence}"
-        cells = (f"`{v.id}`: {v.sentence}", v.verdict, measured, v.expected.text, control, str(v.n))
-        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, results.verdicts.to_markdown()]) + "\n"
 
 
 def with_verdicts(page: str, open_: Callable[[str], Results]) -> str:

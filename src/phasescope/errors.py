@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 LONGEST, LONGEST_VALUE = 400, 120
@@ -61,6 +61,15 @@ def shortened(sentence: str, longest: int = LONGEST) -> str:
         return sentence
     kept = longest - len(" ... ")
     return f"{sentence[: kept // 3].rstrip()} ... {sentence[-(kept - kept // 3) :].lstrip()}"
+
+
+def some(words: Sequence[str], most: int = 3) -> str:
+    """Return the first of some words, and how many more there are.
+
+    >>> some(["delay", "phases-gd", "bound", "less-data", "chi"])
+    'delay, phases-gd, bound and 2 more'
+    """
+    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 def sentence(words: str) -> str:

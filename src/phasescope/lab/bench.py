@@ -21,7 +21,7 @@ import xarray as xr
 from phasescope.checks import function, nearest, number, optional, shown, whole, word
 from phasescope.ensemble import Progress, device_named
 from phasescope.ensemble.plan import cores
-from phasescope.errors import BadInput, resumable, sentence
+from phasescope.errors import BadInput, resumable, sentence, some
 from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
 from phasescope.lab.diagrams import diagrams, places
@@ -317,7 +317,7 @@ def _until_decided(
     still, started = list(claims), time.monotonic()
     for look, (before, n) in enumerate(pairwise((0, *looks)), 1):
         begun = time.monotonic()
-        words = f"look {look} of {len(looks)}, {n} seeds; open: {len(still)} of {len(claims)}"
+        words = f"look {look} of {len(looks)}, {n} seeds; open: {some([claim.id for claim in still])}"
         parts |= train(at_look(made, experiments_of(still) if look > 1 else (), n), words)
         verdicts = judge(claims, parts, looks=looks)
         still = [claim for claim in claims if verdicts[claim.id].verdict == "undecided"]

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from phasescope.checks import BadInput, shown
-from phasescope.errors import shortened
+from phasescope.errors import shortened, some
 from phasescope.identity import house_digests, is_users
 from phasescope.lab.study import Study
 from phasescope.store import append_line, make_folder
@@ -69,16 +69,12 @@ class Standing:
         if self.registration is None:
             return "not registered"
         said = f"registered {self.registration.date}, "
-        said += "unchanged since" if self.unchanged else f"changed since: {_some(self.changed)}"
+        said += "unchanged since" if self.unchanged else f"changed since: {some(self.changed)}"
         if self.unchanged and self.code_changed:
-            said += f"; the code that it uses has changed since: {_some(self.code_changed)}"
+            said += f"; the code that it uses has changed since: {some(self.code_changed)}"
         if self.count > 1:
             said += f"; {self.count} registrations"
         return "; ".join([said, *(f"registered again because: {reason}" for reason in self.reasons)])
-
-
-def _some(words: Sequence[str], most: int = 3) -> str:
-    return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
 # -- what is claimed --------------------------------------------------------------------------------------------------
@@ -313,7 +309,7 @@ def register(study: Study, again: str = "") -> tuple[Registration, Path]:
     before = [f"{entry['date']}, {entry['scale']}, hash {entry['hash']}" for entry in judged(study.name)]
     if before and not again.strip():
         raise BadInput(
-            f"{study.name} has been judged before ({_some(before, 2)}): whoever has seen verdicts and then changes "
+            f"{study.name} has been judged before ({some(before, 2)}): whoever has seen verdicts and then changes "
             "claims, or the code that they use, must say why, --again 'REASON', and readers are told."
         )
     entry = Registration(_date(), now, words, code, before, again.strip())
@@ -375,7 +371,7 @@ def told(here: Standing, first: int, unmoved: Sequence[str] = ()) -> dict[str, A
         kept |= {"hash": last.hash, "date": last.date, "text": last.text, "judged_before": list(last.judged_before)}
     kept["seeds"] = "judging" if first else "development"
     if first and unmoved:
-        kept["seeds"] += f" (but for {_some(unmoved)}, whose seeds are their own)"
+        kept["seeds"] += f" (but for {some(unmoved)}, whose seeds are their own)"
     return kept
 
 
@@ -385,5 +381,5 @@ def judged_again(kept: Mapping[str, Any], study: Study) -> dict[str, Any]:
     now = described(study) if text else ""
     if text == now:
         return dict(kept)
-    changed = f"judged again by claims that are not those of the run ({_some(_different(text, now))})"
+    changed = f"judged again by claims that are not those of the run ({some(_different(text, now))})"
     return {**kept, "standing": changed, "text": ""}

@@ -3,9 +3,8 @@
 Drawing needs matplotlib: import this room where it is used, not where a command line starts.
 """
 
-from .claims import summary
 from .figures import draw, png, render
 from .page import describe, page, slug
 from .writer import Shelf, write_page, write_report
 
-__all__ = ["Shelf", "describe", "draw", "page", "png", "render", "slug", "summary", "write_page", "write_report"]
+__all__ = ["Shelf", "describe", "draw", "page", "png", "render", "slug", "write_page", "write_report"]

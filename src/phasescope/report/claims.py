@@ -13,9 +13,6 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from phasescope.errors import sentence
-from phasescope.verdict import counted_apart
-
 from .scales import log_ticks
 
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
@@ -146,25 +143,3 @@ def in_words(claim: Mapping[str, Any]) -> str:
         f"expected {readable(claim['expected']['text'])}, "
         f"control {show(control['measured'])} {show_interval(control['interval'])}."
     ).replace(" ,", ",")
-
-
-def summary(claims: list[Any]) -> str:
-    """Return how many claims met which verdict, as a sentence; and of each kind apart, where claims have one.
-
-    >>> summary([{"verdict": "holds"}, {"verdict": "fails"}])
-    '1 of 2 claims holds, 1 fails, 0 are undecided.'
-    >>> summary([{"verdict": "holds", "kind": "trained"}])
-    '1 of 1 claim holds, 0 fail, 0 are undecided. Trained networks: 1 holds, 0 fail, 0 undecided.'
-    """
-    count = {word: sum(claim["verdict"] == word for claim in claims) for word in SYMBOLS}
-    verbs = {
-        "holds": ("holds", "hold"),
-        "fails": ("fails", "fail"),
-        "undecided": ("is undecided", "are undecided"),
-    }
-    said = {word: f"{n} {verbs[word][n != 1]}" for word, n in count.items()}
-    claim_word = "claim" if len(claims) == 1 else "claims"
-    verb = verbs["holds"][count["holds"] != 1]
-    apart = "; ".join(counted_apart([(c["verdict"], c.get("kind", ""), c.get("number", "")) for c in claims]))
-    told = f"{count['holds']} of {len(claims)} {claim_word} {verb}, {said['fails']}, {said['undecided']}."
-    return f"{told} {sentence(apart)}." if apart else told

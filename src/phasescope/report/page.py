@@ -14,9 +14,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from phasescope.figures import Figure, Page, PhaseMap
+from phasescope.verdict import counted
 from phasescope.vocabulary import BadInput
 
-from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval, summary
+from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval
 from .explorer import BUDGET, addresses, packed, scripts
 from .figures import columns
 from .phases import in_words as map_in_words
@@ -87,7 +88,7 @@ def page(told: Page, images: Sequence[bytes]) -> str:
             paper=paper,
             link=paper.link if paper and re.match(r"https?://", paper.link) else "",
             study_name=told.name,
-            summary=summary(list(claims)) if claims else "",
+            summary=f"Claims: {counted(claims)}." if claims else "",
             counts={word: sum(claim["verdict"] == word for claim in claims) for word in SYMBOLS},
             symbols=SYMBOLS,
             cards=cards,

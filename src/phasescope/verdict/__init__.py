@@ -1,4 +1,4 @@
-"""Does it hold: effect, interval, margin, control, multiplicity -> holds / fails / undecided."""
+"""Does it hold: effect, interval, tolerance, control, multiplicity -> holds / fails / undecided."""
 
 from .claims import Claim, Control, Effect, Expectation, Statistic
 from .effects import Cell, Measure, Measured, NotPerSeed, at, axes_of, least, most
@@ -7,7 +7,7 @@ from .judge import decide, judge, planned_looks, rising
 from .power import power, seeds_likely, seeds_needed
 from .sources import Source
 from .verdict import ControlResult, Outcome, Verdict
-from .verdicts import KINDS, Verdicts, counted_apart
+from .verdicts import KINDS, Verdicts, counted
 
 __all__ = [
     "KINDS",
@@ -27,7 +27,7 @@ __all__ = [
     "Verdicts",
     "at",
     "axes_of",
-    "counted_apart",
+    "counted",
     "decide",
     "estimate",
     "interval",

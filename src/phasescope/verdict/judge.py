@@ -244,7 +244,7 @@ def _more(claim: Claim, samples: Array, level: float) -> str:
         return ", and the median itself is outside"
     likely = seeds_likely(samples, claim.expected, (1 - level) / 2)
     if likely <= len(samples):  # so these were unlucky
-        return ", more likely would"
+        return ", though so many likely would"
     return f", about {show(likely)} would" if np.isfinite(likely) else ", and no number that could be run would"
 
 

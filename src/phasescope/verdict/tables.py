@@ -1,4 +1,4 @@
-"""Verdicts to look at: a terminal table, readable without colour and at any width, and HTML for notebooks."""
+"""Verdicts to look at: a terminal table, readable without colour and at any width; HTML for notebooks; Markdown."""
 
 from __future__ import annotations
 
@@ -53,6 +53,19 @@ def as_html(verdicts: Sequence[Verdict], summary: str) -> str:
     head = "".join(f"<th style='text-align:left'>{name}</th>" for name in HEADINGS)
     rows = "".join(_row(verdict) for verdict in verdicts)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{summary}</p>"
+
+
+def as_markdown(verdicts: Sequence[Verdict]) -> str:
+    """Return the verdicts as a table in Markdown, and below it why those that do not hold do not."""
+    rows = [HEADINGS, ("---",) * len(HEADINGS)]
+    for verdict in verdicts:
+        claim = f"`{verdict.id}`: {verdict.sentence}" + (f" ({verdict.number})" if verdict.number else "")
+        control = f"{_control(verdict)}: {verdict.control.sentence}"
+        measured, expected = _measured(verdict), verdict.expected.text
+        rows.append((verdict.verdict, claim, measured, expected, control, _count(verdict)))
+    lines = [f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |" for row in rows]
+    why = [f"- `{verdict.id}`: {verdict.reason}." for verdict in verdicts if verdict.verdict != "holds"]
+    return "\n".join([*lines, *(["", *why] if why else [])])
 
 
 def _measured(verdict: Verdict) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from phasescope.checks import BadInput, shown
 
-from .tables import as_html, as_text, for_terminal
+from .tables import as_html, as_markdown, as_text, for_terminal
 from .verdict import Verdict
 
 if TYPE_CHECKING:
@@ -30,20 +30,23 @@ def _counted(outcomes: Sequence[str]) -> str:
     return ", ".join(f"{count[one]} {one if count[one] == 1 else many}" for one, many in words)
 
 
-def counted_apart(claims: Sequence[tuple[str, str, str]]) -> list[str]:
-    """Return how many claims of each kind met which verdict, and how many that hold repeat our own pilot.
+def counted(claims: Sequence[Mapping[str, Any]]) -> str:
+    """Return how many claims, as ``Verdict.to_json`` has them, met which verdict; and of each kind apart.
 
-    Each claim is its verdict, its kind, and whose number it expects.
+    How many of those that hold repeat our own pilot is said last.
 
-    >>> counted_apart([("holds", "trained", "paper"), ("holds", "trained", "pilot")])
-    ['trained networks: 2 hold, 0 fail, 0 undecided', '1 of those that hold repeats our pilot']
+    >>> counted([{"verdict": "holds", "number": "pilot"}])
+    '1 holds, 0 fail, 0 undecided (1 of those that hold repeats our pilot)'
+    >>> counted([{"verdict": "fails", "kind": "trained"}])
+    '0 hold, 1 fails, 0 undecided (trained networks: 0 hold, 1 fails, 0 undecided)'
     """
     parts = []
     for kind, words in KINDS.items():
-        if outcomes := [verdict for verdict, its, _ in claims if its == kind]:
+        if outcomes := [claim["verdict"] for claim in claims if claim.get("kind") == kind]:
             parts.append(f"{words}: {_counted(outcomes)}")
-    pilots = sum(verdict == "holds" and number == "pilot" for verdict, _, number in claims)
-    return [*parts, f"{pilots} of those that hold repeat{'s' if pilots == 1 else ''} our pilot"] if pilots else parts
+    if pilots := sum(claim["verdict"] == "holds" and claim.get("number") == "pilot" for claim in claims):
+        parts.append(f"{pilots} of those that hold repeat{'s' if pilots == 1 else ''} our pilot")
+    return _counted([claim["verdict"] for claim in claims]) + (f" ({'; '.join(parts)})" if parts else "")
 
 
 @dataclass(frozen=True)
@@ -68,8 +71,7 @@ class Verdicts:
 
     def summary(self) -> str:
         """Return how many claims met which verdict, ``"9 hold, 1 fails, 2 undecided"``, and of each kind apart."""
-        apart = counted_apart([(v.verdict, v.kind, v.number) for v in self.verdicts])
-        return _counted([v.verdict for v in self.verdicts]) + (f" ({'; '.join(apart)})" if apart else "")
+        return counted(self.to_json())
 
     def to_json(self) -> list[dict[str, Any]]:
         """Return the list under ``"claims"`` of ``phasescope run --json``; see ``Verdict.to_json``."""
@@ -81,6 +83,10 @@ class Verdicts:
         if not isinstance(records, list | tuple):
             raise BadInput(f"these are no verdicts: {shown(records)}; give the list that to_json gave.")
         return cls(tuple(Verdict.from_json(record) for record in records))
+
+    def to_markdown(self) -> str:
+        """Return a table in Markdown, with whose number is expected, and why claims that do not hold do not."""
+        return as_markdown(self.verdicts)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield from for_terminal(self.verdicts, self.summary(), options.max_width)
