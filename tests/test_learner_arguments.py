@@ -13,6 +13,9 @@ from phasescope import BadInput, learners
 RIGHT: dict[str, dict[str, Any]] = {
     "VGG": {"side": 8, "plan": (4, 0), "outputs": 3, "batch_norm": False},
     "ContextEnergy": {"dimensions": 2, "width": 8, "layers": 1, "heads": 2},
+    "Decoder": {"inputs": 5, "outputs": 5, "vectors": False, "width": 8, "layers": 1, "heads": 2, "hidden": 4,
+                "activation": "gelu", "positions": "learned", "length": 4, "mask": "causal", "read": "last", "norm": "pre",
+                "normalizer": "layer", "bias": True, "tied": True, "init": "gpt2"},
     "DeepLinear": {"inputs": 3, "width": 4, "layers": 2, "outputs": 1, "scale": 1.0, "pretraining": 0,
                    "pretraining_rate": 0.1},
     "DeepMLP": {"p": 5, "width": 4, "layers": 2, "arity": 2, "outputs": 5},

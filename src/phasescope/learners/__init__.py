@@ -1,6 +1,7 @@
 """Who learns: plain torch modules written for one network, and closed-form learners with the same call."""
 
 from phasescope.learners.context_energy import ContextEnergy
+from phasescope.learners.decoder import Decoder
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
@@ -16,6 +17,7 @@ from phasescope.learners.vgg import VGG
 __all__ = [
     "VGG",
     "ContextEnergy",
+    "Decoder",
     "DeepLinear",
     "DeepMLP",
     "ExactMLP",

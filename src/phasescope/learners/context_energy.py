@@ -12,46 +12,29 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from phasescope.checks import anything, checked
+from phasescope.learners.attention import Block
 from phasescope.learners.sizes import size
 from phasescope.vocabulary import BadInput
 
 Past = list[Tensor]
 
 
-class _Block(nn.Module):
-    """One pre-norm block of attention and a two-layer network of 4 x width units."""
+class _Block(Block):
+    """The block of a transformer, in which candidates stand beside their context."""
 
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.to_qkv = nn.Linear(width, 3 * width)
-        self.back = nn.Linear(width, width)
-        self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-
-    def split(self, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return queries, keys and values (B, heads, T, width / heads) of tokens (B, T, width)."""
-        B, T, width = h.shape
-        parts = self.to_qkv(self.norms[0](h)).view(B, T, 3, self.heads, width // self.heads)
-        q, k, v = parts.permute(2, 0, 3, 1, 4)
-        return q, k, v
-
-    def forward(self, h: Tensor, past: Tensor) -> Tensor:
+    def forward(self, h: Tensor, past: Tensor) -> Tensor:  # type: ignore[override]
         """Return the next states of candidates ``h`` (B, T, width): each sees the context before it, and itself."""
-        q, k, v = self.split(h)
-        _, keys, values = self.split(past)
+        q, k, v = (x.transpose(1, 2) for x in self.split(h))
+        _, keys, values = (x.transpose(1, 2) for x in self.split(past))
         T, scale = h.shape[1], 1 / math.sqrt(q.shape[-1])
         before = torch.ones(T, T, dtype=torch.bool, device=h.device).tril(-1)
         scores = (q @ keys.transpose(-1, -2) * scale).masked_fill(~before, -math.inf)
         own = (q * k).sum(-1, keepdim=True) * scale
         weights = torch.cat([scores, own], -1).softmax(-1)
         mixed = weights[..., :-1] @ values + weights[..., -1:] * v
-        h = h + self.back(mixed.transpose(1, 2).reshape(h.shape))
-        out: Tensor = h + self.down(functional.gelu(self.up(self.norms[1](h))))
-        return out
+        return self.joined(h, mixed.transpose(1, 2))
 
 
 class ContextEnergy(nn.Module):
@@ -68,7 +51,7 @@ class ContextEnergy(nn.Module):
             raise BadInput(f"width is {width} with {heads} heads: give positive numbers, the width divisible by heads.")
         self.dimensions, self.width, self.layers, self.heads = dimensions, width, layers, heads
         self.embed = nn.Linear(dimensions, width)
-        self.blocks = nn.ModuleList([_Block(width, heads) for _ in range(layers)])
+        self.blocks = nn.ModuleList([_Block(width, heads, 4 * width) for _ in range(layers)])
         self.norm, self.readout = nn.LayerNorm(width), nn.Linear(width, 1)
 
     def describe(self) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phasescope.checks import anything, checked, optional
+from phasescope.learners.attention import attend, per_head
 from phasescope.learners.sizes import size
 from phasescope.vocabulary import BadInput
 
@@ -114,18 +115,12 @@ class OneLayerTransformer(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the logits (N, p) of integer ``inputs`` (N, S)."""
         z = _embedded(self.embed, inputs, training=self.training) + self.position
-        last = z[:, -1]
-        query = self._per_head(functional.linear(last, self.query))
-        key, value = (self._per_head(functional.linear(z, weight)) for weight in (self.key, self.value))
-        # written out: for two tokens batched products of 1 x 2 matrices take several times as long
-        scores = (query[:, None] * key).sum(-1) * (self.width / self.heads) ** -0.5
-        mixed = (torch.softmax(scores, dim=1)[..., None] * value).sum(1).flatten(-2)
-        z = last + functional.linear(mixed, self.mix)
+        last = z[:, -1:]
+        asked = ((last, self.query), (z, self.key), (z, self.value))
+        mixed = attend(*(per_head(functional.linear(x, weight), self.heads) for x, weight in asked))
+        z = (last + functional.linear(mixed.flatten(-2), self.mix))[:, 0]
         z = z + functional.linear(torch.relu(functional.linear(z, self.widen)), self.narrow)
         return functional.linear(z, self.output) / math.sqrt(self.width)
-
-    def _per_head(self, values: Tensor) -> Tensor:
-        return values.reshape(*values.shape[:-1], self.heads, self.width // self.heads)
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the network's numbers."""

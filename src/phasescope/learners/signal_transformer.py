@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from phasescope.checks import anything, checked, optional, text
+from phasescope.learners.attention import attend
 from phasescope.learners.block_network import fill
 from phasescope.learners.signal import PHI, normalized
 from phasescope.learners.sizes import size, strength
@@ -42,9 +43,8 @@ class SignalTransformerBlock(nn.Module):
 
     def attention(self, x: Tensor) -> Tensor:
         """Return what attention adds, for normalized tokens (B, n, d); the logits have variance sigma_A^2."""
-        query, key, value = (functional.linear(x, weight) for weight in (self.query, self.key, self.value))
-        scores = torch.matmul(query, key.transpose(-1, -2)) * x.shape[-1] ** -0.5
-        return torch.matmul(torch.softmax(scores, -1), value)
+        one_head = (functional.linear(x, weight)[..., None, :] for weight in (self.query, self.key, self.value))
+        return attend(*one_head).squeeze(-2)
 
     def perceptron(self, x: Tensor) -> Tensor:
         """Return what the perceptron adds, for normalized tokens (B, n, d)."""
