@@ -127,41 +127,6 @@ def _gradient(loss: Callable[..., Tensor], weights: Mapping[str, Tensor], *rest:
     return dict(zip(own, found, strict=True))
 
 
-def read_losses(logits: Tensor, labels: Tensor, loss: str) -> Tensor:
-    """Return the loss of each sample (B, N) as it is read from ``logits`` (B, N, K): as trained, but to all its digits.
-
-    Cross-entropy is log(1 + sum of exp(z_k - z_label) over the other classes) in float64. Softmax in float32 gives 0
-    where that sum is below 2^-24, from margins of about 17 on; this form keeps its digits up to margins of 700.
-    """
-    if loss != "cross_entropy":
-        out: Tensor = vmap(lambda o, y: sample_losses(o, y, loss))(logits, labels)
-        return out
-    few = max(MOST_LOGITS // max(logits[0].numel(), 1), 1)
-    parts = zip(torch.split(logits, few), torch.split(labels.long()[..., None], few), strict=True)
-    return torch.cat([_cross_entropies(some, own) for some, own in parts])
-
-
-def _cross_entropies(logits: Tensor, own: Tensor) -> Tensor:
-    logits = logits.double()
-    others = (logits - logits.gather(-1, own)).scatter(-1, own, -torch.inf).logsumexp(-1)
-    # an infinite logit has no softmax, also where it is the label's
-    return torch.logaddexp(others, torch.zeros_like(others)).masked_fill((logits == torch.inf).any(-1), torch.nan)
-
-
-def _apart(*stacks: Any) -> Iterator[list[Any]]:
-    """Give what stacked networks have, one network after the other."""
-    first = stacks[-1]
-    for place in range(len(first if isinstance(first, Tensor) else first["inputs"])):
-        yield [s[place] if isinstance(s, Tensor) else {name: v[place] for name, v in s.items()} for s in stacks]
-
-
-def _gradient(loss: Callable[..., Tensor], weights: Mapping[str, Tensor], *rest: Any) -> dict[str, Tensor]:
-    own = {name: value.detach().requires_grad_() for name, value in weights.items()}
-    with torch.enable_grad():
-        found = torch.autograd.grad(loss(own, *rest), list(own.values()), materialize_grads=True)
-    return dict(zip(own, found, strict=True))
-
-
 def mean_over(values: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
     """Return the weighted mean (...) of sample values (..., N) over ``rows`` alone."""
     # chosen, not multiplied by 0: the loss of a sample left out may be infinite
