@@ -26,6 +26,7 @@ import test_inspect
 import test_kernel_distance
 import test_learners
 import test_polynomials
+import test_recipes
 import test_rich_and_lazy
 import test_rich_lazy_theory
 import test_signal
@@ -37,7 +38,7 @@ import test_theory
 import test_transfer
 import test_transformer_theory
 from laws import instrument_laws
-from phasescope.ensemble import fused, marks, optimizers, streams, tile
+from phasescope.ensemble import fused, marks, optimizers, reading, streams, tile
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
 from phasescope.inspection import blocks, judge
@@ -125,6 +126,23 @@ def number(name: str, factor: float) -> Spoil:
 
 def coupled_decay(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(optimizers._UPDATES, "adamw", optimizers._adam)
+
+
+def one_norm_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gradients that are clipped to the norm of the whole tile, where each member has one of its own."""
+
+    def wrong(gradients: Any, value: Any, norm: Any) -> Any:
+        if norm is None:
+            return gradients
+        whole = torch.sqrt(sum(g.square().sum() for g in gradients))
+        return [g * (norm.to(g.dtype) / whole).clamp(max=1).view(-1, *[1] * (g.ndim - 1)) for g in gradients]
+
+    monkeypatch.setattr(optimizers, "clipped", wrong)
+
+
+def every_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The positions that do not count are trained on and read, as if their label were 0."""
+    monkeypatch.setattr(reading, "IGNORED", -1)
 
 
 def dropped_member(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +237,8 @@ TRAINING = (
     Saboteur("decay not decoupled, fused", loop("adamw decay", "fused"), hyper(0, lambda kind: 1.0)),
     Saboteur("decay not decoupled, stacked", loop("adamw decay", "stacked"), coupled_decay),
     Saboteur("no decay", test_ensemble.law_closed_form, number("weight_decay", 0.0)),
+    Saboteur("one norm for all members of a tile", lambda: test_recipes.law_limit("clip_norm"), one_norm_for_all),
+    Saboteur("every position counts", test_recipes.law_positions_are_read, every_position),
     Saboteur("momentum ignored, fused", loop("sgd", "fused"), hyper(3, lambda momentum: 0.0)),
     Saboteur("momentum ignored, stacked", loop("sgd", "stacked"), number("momentum", 0.0)),
     Saboteur("a dropped member, fused", loop("sgd", "fused"), dropped_member),

@@ -14,6 +14,7 @@ from torch.nn import functional
 import phasescope as ps
 from laws import instrument_laws as laws
 from phasescope.ensemble import reading
+from phasescope.ensemble.losses import Loss
 from phasescope.ensemble.reading import finite, read_losses
 from phasescope.instruments import LEARNING
 from phasescope.instruments.logits import softmax_collapse
@@ -28,23 +29,23 @@ def test_losses_that_are_read_keep_their_digits_at_every_margin(dtype: torch.dty
         logits = np.random.default_rng(classes).normal(size=(len(margins), classes))
         logits[:, 1] = logits.max(1) + margins
         seen = torch.tensor(logits, dtype=dtype)
-        found = read_losses(seen[None], torch.ones(1, len(margins), dtype=torch.int32), "cross_entropy")[0]
+        found = read_losses(seen[None], torch.ones(1, len(margins), dtype=torch.int32), Loss("cross_entropy"))[0]
         assert found.dtype == torch.float64
         with mpmath.workdps(50):
             for row, loss in zip(seen.double().tolist(), found.tolist(), strict=True):
                 others = [mpmath.exp(mpmath.mpf(z) - mpmath.mpf(row[1])) for k, z in enumerate(row) if k != 1]
                 exact = mpmath.log1p(mpmath.fsum(others))
                 assert abs(mpmath.mpf(loss) / exact - 1) < 1e-12
-    one = read_losses(torch.zeros(1, 3, 1), torch.zeros(1, 3, dtype=torch.int32), "cross_entropy")
+    one = read_losses(torch.zeros(1, 3, 1), torch.zeros(1, 3, dtype=torch.int32), Loss("cross_entropy"))
     assert one.tolist() == [[0, 0, 0]]  # of one class there is nothing to be learnt
 
 
 def test_losses_are_read_network_by_network_where_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     g = np.random.default_rng(0)
     logits, labels = torch.from_numpy(g.normal(size=(5, 7, 3))), torch.from_numpy(g.integers(0, 3, (5, 7)))
-    whole = read_losses(logits, labels, "cross_entropy")
+    whole = read_losses(logits, labels, Loss("cross_entropy"))
     monkeypatch.setattr(reading, "MOST_LOGITS", 45)
-    torch.testing.assert_close(read_losses(logits, labels, "cross_entropy"), whole, rtol=1e-14, atol=0)
+    torch.testing.assert_close(read_losses(logits, labels, Loss("cross_entropy")), whole, rtol=1e-14, atol=0)
 
 
 def test_an_answer_that_is_not_finite_has_the_loss_that_torch_gives_it() -> None:
@@ -52,7 +53,7 @@ def test_an_answer_that_is_not_finite_has_the_loss_that_torch_gives_it() -> None
     rows = [[1, inf, 0], [inf, 0, 0], [0, -inf, -inf], [nan, 0, 0], [0, nan, 0], [-inf, 0, 0]]
     logits, labels = torch.tensor([rows]), torch.zeros(1, len(rows), dtype=torch.int32)
     expected = functional.cross_entropy(logits[0], labels[0].long(), reduction="none")
-    torch.testing.assert_close(read_losses(logits, labels, "cross_entropy")[0].float(), expected, equal_nan=True)
+    torch.testing.assert_close(read_losses(logits, labels, Loss("cross_entropy"))[0].float(), expected, equal_nan=True)
 
 
 def test_a_loss_beyond_float32_has_diverged_there() -> None:

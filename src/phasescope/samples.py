@@ -10,6 +10,8 @@ import numpy as np
 from phasescope.checks import readable
 from phasescope.vocabulary import Array, BadInput, Draw
 
+IGNORED = -100  # the label of a position that does not count, as in torch
+
 
 def as_array(values: Any, what: str) -> Array:
     """Return lists, tensors and arrays as one numpy array of numbers that torch takes; ``BadInput`` for anything else.
@@ -43,19 +45,29 @@ def inputs_of(values: Any, name: str) -> Array:
 
 
 def targets_of(values: Any, classes: int, name: str) -> Array:
-    """Return labels (N,) int32 in [0, K), or real targets (N, K); (N,) floats become (N, 1).
+    """Return labels (N,) or (N, T) int32 in [0, K), or real targets (N, K); (N,) floats become (N, 1).
 
-    Raises ``BadInput`` with row and value for labels outside the range, targets that are not finite or of other width.
+    Of labels (N, T), one for each position of a sequence, those that are ``IGNORED`` do not count; each row has some
+    that do. Raises ``BadInput`` with row and value for labels outside the range, targets that are not finite or of
+    other width.
     """
     found = as_array(values, f"the labels of {name!r}")
     if found.dtype.kind in "biu":
         if found.ndim == 2 and found.shape[1] == 1:
             found = found[:, 0]
-        if found.ndim != 1:
+        if found.ndim not in (1, 2):
             raise BadInput(
-                f"the labels of {name!r} have shape {found.shape}: give (N,) integers, or (N, {classes}) floats."
+                f"the labels of {name!r} have shape {found.shape}: give (N,) integers, (N, T) for the positions of "
+                f"sequences, or (N, {classes}) floats."
             )
-        _within(found, 0, classes - 1, f"the labels of {name!r}", f"an integer from 0 to {classes - 1}")
+        counted, mend = found, f"an integer from 0 to {classes - 1}"
+        if found.ndim == 2:
+            counted = np.where(found == IGNORED, 0, found)
+            mend += f", or {IGNORED} at a position that does not count"
+            if (found == IGNORED).all(1).any():
+                row = int(np.argmax((found == IGNORED).all(1)))
+                raise BadInput(f"the labels of {name!r} have no position that counts in row {row}: leave that row out.")
+        _within(counted, 0, classes - 1, f"the labels of {name!r}", mend)
         return found.astype(np.int32)
     found = found[:, None] if found.ndim == 1 else found
     if found.ndim != 2 or found.shape[1] != classes:

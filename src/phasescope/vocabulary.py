@@ -77,7 +77,8 @@ class Draw:
     """What one member learns from: inputs, labels, weights, and which rows train.
 
     ``inputs`` (N, S) int32, or float for tasks of real numbers; ``labels`` (N,) int32 as the learner sees them and
-    ``truth`` (N,) int32 before corruption, or float (N, K) targets in both; ``train`` and ``test`` row indices, sorted
+    ``truth`` (N,) int32 before corruption, or float (N, K) targets in both, or (N, T) int32 by position, -100 where one
+    does not count; ``train`` and ``test`` row indices, sorted
     int32; ``weights`` (N,) float64 per-sample weights of the loss. ``corrupted`` are the training rows whose label was
     drawn again, sorted int32, also where the new label is right by accident.
     """
@@ -187,7 +188,8 @@ class Subject:
     ``train``, ``test``, ``corrupted`` (B, N) booleans; ``weights`` (B, N). Computed when first asked for: ``logits``
     (B, N, K), ``sample_losses`` (B, N) before weighting, and ``gradients`` name -> (B, ...) of the training ``loss``.
     ``answers(parameters)`` are the logits that the same networks give with other parameters, such as pruned ones, and
-    ``training_loss(parameters)`` (B,) is the loss over all training samples; both can be differentiated.
+    ``training_loss(parameters)`` (B,) is the loss over all training samples; both can be differentiated. Of sequences
+    that are labelled by position, every position is a sample in all but the ``inputs``.
     """
 
     parameters: Mapping[str, Tensor]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -163,6 +164,10 @@ def _collapsed(fraction: xr.DataArray, least: str) -> Found:
 
 def _edge(data: xr.Dataset, recipe: Recipe | None) -> Found:
     if recipe is None or not _watched(data, "sharpness") or recipe.batch is not None or "batch" in data.coords:
+        return NOTHING
+    if recipe.schedule != "constant" or recipe.warmup or callable(recipe.optimizer) or recipe.decayed != "all":
+        return NOTHING  # the edge is known for constant numbers that are the same for all parameters
+    if math.isfinite(min(recipe.clip_norm, recipe.clip_value)):
         return NOTHING
     lr, momentum, decay = (_own(data, recipe, name) for name in ("lr", "momentum", "weight_decay"))
     stable = xr.DataArray((1 + momentum) * (2 / lr - decay))  # none where the decay alone is unstable

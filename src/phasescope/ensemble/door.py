@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.losses import loss_of
+from phasescope.ensemble.own import check_own
 from phasescope.ensemble.streams import copied, global_state
 from phasescope.identity import fingerprint, network_parts
 from phasescope.vocabulary import BadInput
@@ -29,7 +31,7 @@ def check_networks(jobs: Sequence[Job], *, side_by_side: bool) -> None:
     That is an output that does not fit the classes or targets, numbers in another precision than the recipe's,
     randomness that no stream can replay, and no parameter that learns.
     """
-    for job in {(job.marks.shape, job.sample.shape, job.recipe.loss, job.recipe.dtype): job for job in jobs}.values():
+    for job in {job.shape_key: job for job in jobs}.values():
         _check_precision(job)
         if not any(p.requires_grad for p in job.module.parameters()):
             raise BadInput(f"{_named(job)} has no parameter that learns: leave requires_grad of some at True.")
@@ -37,6 +39,7 @@ def check_networks(jobs: Sequence[Job], *, side_by_side: bool) -> None:
         _check_output(job, out)
         if not out.requires_grad:
             raise BadInput(f"what {_named(job)} answers has no gradient: is it detached, or taken without one?")
+        check_own(job, out, _targets(job))
         _check_handed(job)
         if side_by_side:
             check_side_by_side(job)
@@ -77,6 +80,13 @@ def _ready(job: Job) -> tuple[nn.Module, Tensor]:
     dtype, first = getattr(torch, job.recipe.dtype), job.sample.first
     rows = torch.from_numpy(first if len(first) > 1 else np.repeat(first, 2, 0))  # batch normalization needs two
     return copied(job.module).to(dtype).train(), rows.to(dtype) if rows.is_floating_point() else rows
+
+
+def _targets(job: Job) -> Tensor:
+    """Return the labels or targets of the rows of ``_ready``."""
+    answers = job.sample.answers
+    found = torch.from_numpy(answers if len(answers) > 1 else np.repeat(answers, 2, 0))
+    return found.to(getattr(torch, job.recipe.dtype)) if found.is_floating_point() else found
 
 
 def _passed(job: Job) -> Tensor:
@@ -135,8 +145,10 @@ def _refuse_unstackable(job: Job) -> None:
             )
     first: dict[int, str] = {}
     for name, part in job.module.named_modules(remove_duplicate=False):
-        if isinstance(part, nn.LSTM):  # its kernels have no rule for vmap, or one that goes through them one by one
-            raise BadInput(f"{_named(job)} has an LSTM, {name!r}, which torch can not train side by side: choose auto.")
+        if isinstance(part, nn.RNNBase):  # its kernels have no rule for vmap, or one that goes through them one by one
+            raise BadInput(
+                f"{_named(job)} has a recurrent layer, {name!r}, which torch can not train side by side: choose auto."
+            )
         other = first.setdefault(id(part), name)
         if other != name and any(True for _ in part.parameters()):
             raise BadInput(
@@ -147,10 +159,13 @@ def _refuse_unstackable(job: Job) -> None:
 
 def _check_output(job: Job, out: Tensor) -> None:
     rows, classes = max(len(job.sample.first), 2), job.task.classes
-    real = job.sample.real
-    fits = out.ndim == 2 and len(out) == rows and (out.shape[1] == classes if real else out.shape[1] >= classes)
+    real, own = job.sample.real, callable(job.recipe.loss)
+    before = (rows, *job.sample.answers.shape[1:2]) if job.sample.positions else (rows,)
+    wide = own if real else out.shape[-1] >= classes  # one's own loss of real targets may ask for more than one each
+    fits = out.ndim == len(before) + 1 and tuple(out.shape[:-1]) == before and (wide or out.shape[-1] == classes)
     if not fits:
-        wanted = f"(N, {classes}), one column per {'target' if real else 'class'}"
+        shape = f"(N, {before[1]}, {classes})" if job.sample.positions else f"(N, {classes})"
+        wanted = f"{shape}, one column per {'target' if real else 'class'}"
         raise BadInput(
             f"{_named(job)} makes {tuple(out.shape)} of {rows} rows, and {job.task.name!r} has {classes} "
             f"{'targets' if real else 'classes'}: its output must be {wanted}."
@@ -166,11 +181,12 @@ def _check_stacked(job: Job) -> None:
     learnt, rest = ({name: value for name, value, learns in own if learns == wanted} for wanted in (True, False))
     state = {name: buffer[None].clone() for name, buffer in module.named_buffers()}
 
-    def total(weights: Any, fixed: Any, buffers: Any, inputs: Any) -> Any:
-        return functional_call(module, ({**weights, **fixed}, buffers), (inputs,)).sum(), buffers
+    def total(weights: Any, fixed: Any, buffers: Any, inputs: Any, targets: Any) -> Any:
+        out = functional_call(module, ({**weights, **fixed}, buffers), (inputs,))
+        return loss_of(job.recipe).mean(out, targets, None), buffers
 
     try:
-        vmap(grad(total, has_aux=True))(learnt, rest, state, rows[None])
+        vmap(grad(total, has_aux=True))(learnt, rest, state, rows[None], _targets(job)[None])
     except (RuntimeError, NotImplementedError, ValueError) as error:
         # torch's words for what its function transforms can not do: branches on values above all
         said = " ".join(str(error).split())[:150]

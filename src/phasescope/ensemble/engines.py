@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, vmap
 
-from phasescope.ensemble.losses import sample_losses, weighted_mean
+from phasescope.ensemble.losses import Loss
 from phasescope.ensemble.tracing import traced
 from phasescope.vocabulary import BadInput
 
@@ -30,19 +30,19 @@ Gradients = Callable[
 Single = Callable[[Tensors, Tensors, Tensors, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensors]]
 
 
-def _single(module: nn.Module, loss: str, *, quick: bool) -> Single:
+def _single(module: nn.Module, loss: Loss, *, quick: bool) -> Single:
     """Return the loss of one network, written as a function of all that it is computed from, and its buffers."""
 
     def one(
         weights: Tensors, frozen: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor | None
     ) -> tuple[Tensor, Tensors]:
         logits = functional_call(module, ({**weights, **frozen}, state), (x,))
-        return weighted_mean(sample_losses(logits, y, loss, quick=quick), w), state
+        return loss.mean(logits, y, w, quick=quick), state
 
     return one
 
 
-def looped(module: nn.Module, loss: str) -> Gradients:
+def looped(module: nn.Module, loss: Loss) -> Gradients:
     """Return plain torch on ``module`` itself, whose parameters and buffers are those of a tile of one.
 
     A parameter that the loss does not depend on has the gradient 0, as with the other engines.
@@ -53,7 +53,7 @@ def looped(module: nn.Module, loss: str) -> Gradients:
         weights: Tensors, frozen: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor | None
     ) -> tuple[Sequence[Tensor], Tensor, Tensors]:
         with torch.enable_grad():
-            value = weighted_mean(sample_losses(module(x[0]), y[0], loss), None if w is None else w[0])
+            value = loss.mean(module(x[0]), y[0], None if w is None else w[0])
             gradients = torch.autograd.grad(value, learnt, materialize_grads=True)
         # torch's fused optimizers read memory in a parameter's order, whatever a gradient's own is
         return [g.contiguous()[None] for g in gradients], value.detach()[None], state
@@ -61,7 +61,7 @@ def looped(module: nn.Module, loss: str) -> Gradients:
     return take
 
 
-def stacked(module: nn.Module, loss: str) -> Gradients:
+def stacked(module: nn.Module, loss: Loss) -> Gradients:
     """Return the gradients of B networks side by side, by ``torch.func``."""
     step = grad_and_value(_single(module, loss, quick=True), has_aux=True)
 
@@ -79,7 +79,7 @@ def stacked(module: nn.Module, loss: str) -> Gradients:
     return take
 
 
-def _alone(module: nn.Module, loss: str) -> Gradients:
+def _alone(module: nn.Module, loss: Loss) -> Gradients:
     """Return ``stacked`` for a tile of one, without ``vmap``: the kernels are those of the plain loop."""
     step = grad_and_value(_single(module, loss, quick=False), has_aux=True)
 
@@ -130,7 +130,7 @@ def _unflat(run: Callable[..., Sequence[Tensor]]) -> Gradients:
 def gradients_of(
     engine: Name,
     module: nn.Module,
-    loss: str,
+    loss: Loss,
     stacks: Sequence[Tensors],
     batch: tuple[Tensor, Tensor, Tensor | None],
 ) -> Gradients:

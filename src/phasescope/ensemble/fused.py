@@ -17,13 +17,16 @@ import torch
 from torch import Tensor, nn
 
 from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.optimizers import NUMBERS
 from phasescope.ensemble.reading import finite, read, running, scores, subject, tensors
 from phasescope.ensemble.schedule import Watcher, groups, record_steps
 from phasescope.ensemble.streams import batch_order, dropout_keys
-from phasescope.vocabulary import Array, BadInput, Compiled, Draw, Fused, Keeper, Subject, Trajectory
+from phasescope.vocabulary import Array, BadInput, Compiled, Draw, Fused, Keeper, Recipe, Subject, Trajectory
 
 OPTIMIZERS = {"sgd": 0.0, "adam": 1.0, "adamw": 2.0}
+#: Of recipes, what the compiled step does not know: it is for those that leave these as they are.
+BEYOND = ("decayed", "schedule", "warmup", "clip_norm", "clip_value", "label_smoothing")
 
 
 @dataclass
@@ -40,9 +43,11 @@ class _State:
 
 
 def supports(job: Job) -> bool:
-    """Return whether the job's learner and task have a compiled step: integer inputs and labels, a finite table."""
-    data = job.sample
-    fits = not data.endless and not data.real and data.first.dtype.kind in "iu"
+    """Return whether learner, task and recipe have a compiled step: integer inputs and labels, a finite table."""
+    data, recipe = job.sample, job.recipe
+    fits = not data.endless and not data.real and not data.positions and data.first.dtype.kind in "iu"
+    fits = fits and not recipe.functions and recipe.optimizer in OPTIMIZERS
+    fits = fits and all(getattr(recipe, name) == Recipe.model_fields[name].default for name in BEYOND)
     return fits and isinstance(job.module, Compiled) and job.module.fused() is not None
 
 
@@ -93,7 +98,7 @@ class FusedMember:
         self.batch = min(recipe.batch or rows, rows)
         self.shape = self.fused.shape.copy()
         self.shape[-1] = recipe.loss == "cross_entropy"
-        self.hyper = np.array([OPTIMIZERS[recipe.optimizer], *(getattr(recipe, name) for name in NUMBERS)])
+        self.hyper = np.array([OPTIMIZERS[str(recipe.optimizer)], *(getattr(recipe, name) for name in NUMBERS)])
         self.x = np.ascontiguousarray(self.draw.inputs, dtype=np.int32)
         self.y = np.ascontiguousarray(self.draw.labels, dtype=np.int32)
         self._check(self.x, int(self.shape[1]), "input")
@@ -156,7 +161,7 @@ class FusedMember:
         buffers = {name: b.expand(count, *b.shape) for name, b in self.buffers.items()}
         buffers |= unflat(states, self.running)
         data = {name: value.expand(count, *value.shape) for name, value in self.data.items()}
-        return subject(self.module, parameters, buffers, data, self.job.recipe.loss)
+        return subject(self.module, parameters, buffers, data, loss_of(self.job.recipe))
 
     def _read(self, steps: Array, thetas: Array, states: Array) -> bool:
         seen = self._subject(thetas, states)

@@ -24,12 +24,12 @@ from phasescope.ensemble.marks import (
     task_mark,
 )
 from phasescope.ensemble.reading import check_names
+from phasescope.ensemble.sample import Sample, check_float32
 from phasescope.ensemble.streams import copied, initialized, made, streams
 from phasescope.errors import shown
-from phasescope.identity import house_fingerprint, surroundings
+from phasescope.identity import fingerprint, house_fingerprint, surroundings
 from phasescope.samples import checked
 from phasescope.vocabulary import (
-    Array,
     BadInput,
     Draw,
     Drawn,
@@ -50,28 +50,8 @@ LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "spacing", "dtype")
 MOST_MEMBERS = 1_000_000
+TOGETHER = ("loss", "label_smoothing", "optimizer", "schedule", "decayed", "batch", "dtype")  # one for all of a tile
 MADE = "made for each member"  # in place of a mark: of such networks only one is kept
-
-
-@dataclass(frozen=True)
-class Sample:
-    """What a member's data look like: ``rows`` in all and ``train``, whether targets are ``real``, the ``first`` few.
-
-    ``first`` (n, ...) are up to three training inputs; ``endless`` where every step has fresh data; ``even`` where all
-    training samples count the same.
-    """
-
-    rows: int
-    train: int
-    real: bool
-    endless: bool
-    first: Array
-    even: bool = False
-
-    @property
-    def shape(self) -> tuple[Any, ...]:
-        """What members must share to be trained side by side."""
-        return (self.rows, self.train, self.real, self.endless, self.even, self.first.shape[1:], self.first.dtype.str)
 
 
 @dataclass(frozen=True)
@@ -118,9 +98,8 @@ class Job:
     @cached_property
     def shape_key(self) -> str:
         """Jobs with equal keys can be stacked: networks alike but for their tensors' values, data of one shape."""
-        recipe = self.recipe
-        key = (self.marks.shape, self.sample.shape, recipe.loss, recipe.optimizer, recipe.batch, recipe.dtype)
-        return repr(key)
+        words = {name: getattr(self.recipe, name) for name in TOGETHER}
+        return repr((self.marks.shape, self.sample.shape, list((words | dict(self.marks.functions)).values())))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -130,6 +109,7 @@ class Job:
             "learner": {"name": f"{kind.__module__}.{kind.__qualname__}", "is": self.marks.learner},
             "task": {"name": self.task.name, "is": self.marks.task},
             "recipe": self.recipe.model_dump(mode="json"),
+            "functions": dict(self.marks.functions),
             # the task's own numbers too: two tables may differ in nothing but their train fraction
             "knobs": {name: plain(value) for name, value in {**self.task.knobs, **self.member.knobs}.items()},
             "seed": self.member.seed,
@@ -193,7 +173,8 @@ def jobs(
         its_mark, sample = making.data(its_task, member)
         if sample.endless and its_recipe.batch is None:
             raise BadInput("batch is None: a task that samples fresh data needs a batch size in its recipe.")
-        marks = Marks(*marked, its_mark, *reads)
+        own_code = tuple((name, making.function(name, value)) for name, value in its_recipe.functions.items())
+        marks = Marks(*marked, its_mark, reads[0], reads[1], own_code)
         found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample, make))
     making.unchanged()
     _check_free(found, grid)
@@ -230,6 +211,7 @@ class _Making:
         self.arrays: dict[int, tuple[Any, bytes]] = {}
         self.tasks: list[tuple[Task, str]] = []
         self.samples: dict[Any, Sample] = {}
+        self.functions: dict[int, str] = {}
 
     def module(self, member: Member) -> tuple[nn.Module, tuple[str, str], Callable[[Member], nn.Module] | None]:
         """Return the member's network, its fingerprints, and the function that makes it where its weights are kept."""
@@ -247,6 +229,15 @@ class _Making:
         module = _tuned(module, member)
         marked = learner_marks(module, module, given=False)
         return self.modules.setdefault((MADE, marked[1]), module), marked, lambda who: _tuned(self.make(who), who)
+
+    def function(self, name: str, value: Callable[..., Any]) -> str:
+        """Return the fingerprint of one's own function in a recipe. Raises ``BadInput`` where it can not be told."""
+        if id(value) not in self.functions:
+            try:
+                self.functions[id(value)] = fingerprint(value)
+            except BadInput as error:
+                raise BadInput(f"{name} of the recipe: {error}") from None
+        return self.functions[id(value)]
 
     def make(self, member: Member) -> nn.Module:
         """Return what the user's function makes of a member. Raises ``BadInput``."""
@@ -287,12 +278,13 @@ class _Making:
         if not house and not self.one_task:  # anew: a task may keep what it has once worked out
             self.tasks[-1] = (task, task_mark(task, {}))
         rows = draw.inputs[draw.train[:3]]
-        real = draw.labels.ndim == 2
+        answers = np.array(draw.labels[draw.train[:3]])
+        real = answers.dtype.kind == "f"
         if self.dtype == "float32":
-            _check_float32(draw, task.name)
+            check_float32(draw, task.name)
         weights, endless = draw.weights[draw.train], isinstance(task, Sampler)
         even = endless or bool((weights == weights[0]).all())
-        self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, endless, np.array(rows), even)
+        self.samples[key] = Sample(len(draw.inputs), len(draw.train), real, endless, np.array(rows), answers, even)
         return (mark if house else drawn_mark(mark, task, member, draw, {})), self.samples[key]
 
     def unchanged(self) -> None:
@@ -320,24 +312,6 @@ class _Making:
 
 def _knobs(module: Any) -> Mapping[str, Knob]:
     return module.knobs if isinstance(module, Tunable) else {}
-
-
-def _check_float32(draw: Draw, name: str) -> None:
-    """Raise ``BadInput`` for numbers that are finite, but not in the precision of training."""
-    for what in ("inputs", "labels"):
-        values = getattr(draw, what)
-        with np.errstate(over="ignore"):
-            wide = values.dtype == np.float64 and not np.isfinite(values.astype(np.float32)).all()
-        if wide:
-            raise BadInput(
-                f"the {what} of {name!r} reach {np.abs(values).max():.3g}, more than float32 can hold: scale them, or "
-                'give the recipe dtype="float64".'
-            )
-    weights = draw.weights[draw.train].astype(np.float32)
-    if not np.isfinite(weights.sum()) or not weights.max() >= np.finfo(np.float32).tiny:
-        raise BadInput(
-            f"the weights of {name!r} on training rows are too large or too small for float32: give them mean 1."
-        )
 
 
 def _check_free(found: Sequence[Job], grid: Grid | Scatter) -> None:

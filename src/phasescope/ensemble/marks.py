@@ -24,7 +24,7 @@ TORCHS_LAYERS = (
 class Marks:
     """What a job is made of, as hashes: its ``learner``, the ``shape`` of it that a tile shares, its ``task``.
 
-    ``watch`` and ``at_end`` are the instruments' names and hashes.
+    ``watch`` and ``at_end`` are the instruments' names and hashes, ``functions`` those of one's own in the recipe.
     """
 
     learner: str
@@ -32,6 +32,7 @@ class Marks:
     task: str
     watch: tuple[Any, ...]
     at_end: tuple[Any, ...]
+    functions: tuple[tuple[str, str], ...] = ()
 
 
 def of_the_house(thing: Any) -> bool:

@@ -12,6 +12,7 @@ from phasescope.ensemble import plan
 from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import check_answers
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
+from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.reading import read, subject, tensors
 from phasescope.ensemble.results import to_dataset
 from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Scatter, Trajectory
@@ -77,6 +78,8 @@ def _read(job: Job, watch: Sequence[Instrument]) -> Trajectory:
         for part in (dict(module.named_parameters()), dict(module.named_buffers()))
     ]
     data = tensors(job.draw(), torch.device("cpu"), torch.float32)
-    seen = subject(module, stacks[0], stacks[1], {name: value[None] for name, value in data.items()}, job.recipe.loss)
+    seen = subject(
+        module, stacks[0], stacks[1], {name: value[None] for name, value in data.items()}, loss_of(job.recipe)
+    )
     readings: dict[str, Array] = {name: value[0] for name, value in read(watch, seen).items()}
     return Trajectory(job.member, torch.zeros(1).numpy(), {}, readings, {}, Fate.OUT_OF_STEPS, 0, 0.0)

@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from phasescope.ensemble.losses import sample_losses
+from phasescope.ensemble.losses import Loss, has_positions
 from phasescope.identity import fingerprint
+from phasescope.samples import IGNORED
 from phasescope.vocabulary import Array, BadInput, Draw, Grid, Instrument, Scatter, Subject
 
 MOST_LOGITS = 2**20  # that are read in float64 at once
 #: What a dataset of trained networks has besides readings.
 TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed")
+PER_SAMPLE = ("labels", "truth", "train", "test", "corrupted", "weights")
 
 
 def tensors(draw: Draw, device: torch.device, dtype: torch.dtype) -> dict[str, Tensor]:
@@ -45,15 +47,17 @@ def subject(
     parameters: Mapping[str, Tensor],
     buffers: Mapping[str, Tensor],
     data: Mapping[str, Tensor],
-    loss: str,
+    loss: Loss | str,
     *,
     side_by_side: bool = True,
 ) -> Subject:
     """Return the Subject of B stacked networks; ``data`` as from ``tensors``, each with a leading B axis.
 
-    What networks share among their samples is passed expanded (stride 0), and then prepared only once. Those that
-    ``vmap`` can not take ``side_by_side`` are passed one after the other.
+    Where labels (B, N, T) have positions, each position is a sample of its own in logits, labels, losses and masks;
+    those that do not count belong to no set. What networks share among their samples is passed expanded (stride 0), and
+    then prepared only once. Those that ``vmap`` can not take ``side_by_side`` are passed one after the other.
     """
+    loss = Loss(loss) if isinstance(loss, str) else loss
     once = {name: side_by_side and value.stride(0) == 0 for name, value in data.items()}
     rows = {name: value[0] if once[name] else value for name, value in data.items()}
     over = {name: None if once[name] else 0 for name in data}
@@ -63,8 +67,9 @@ def subject(
         return out
 
     def train_loss(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], row: Mapping[str, Tensor]) -> Tensor:
-        losses = sample_losses(forward(weights, state, row["inputs"]), row["labels"], loss)
-        return mean_over(losses, row["train"], row["weights"])
+        losses = loss.each(forward(weights, state, row["inputs"]), row["labels"])
+        flat = _told({name: row[name][None] for name in PER_SAMPLE})
+        return mean_over(losses.flatten(), flat["train"][0], flat["weights"][0])
 
     def answers(changed: Mapping[str, Tensor]) -> Tensor:
         module.eval()
@@ -74,13 +79,14 @@ def subject(
         return out
 
     @cache
-    def logits() -> Tensor:
+    def whole() -> Tensor:
         with torch.no_grad():
             return answers(parameters)
 
     @cache
     def losses() -> Tensor:
-        return read_losses(logits(), data["labels"], loss)
+        with torch.no_grad():
+            return read_losses(whole(), data["labels"], loss)
 
     @cache
     def gradients() -> Mapping[str, Tensor]:
@@ -101,16 +107,58 @@ def subject(
         out: Tensor = vmap(train_loss, in_dims=(0, 0, over))(held, buffers, rows)
         return out
 
+    ends = (1, 2) if has_positions(data["labels"][0]) else (0, 0)
     return Subject(
         parameters,
-        **{name: data[name] for name in ("inputs", "labels", "truth", "train", "test", "corrupted", "weights")},
-        loss=loss,
-        answers=answers,
-        logits=logits,
+        data["inputs"],
+        **_told(data),
+        loss=loss.name,
+        answers=lambda changed: answers(changed).flatten(*ends),
+        logits=lambda: whole().flatten(*ends),
         sample_losses=losses,
         gradients=gradients,
         training_loss=training_loss,
     )
+
+
+def read_losses(outputs: Tensor, labels: Tensor, loss: Loss) -> Tensor:
+    """Return the loss of each sample (B, N), or position (B, N * T), as it is read: as trained, but to all its digits.
+
+    Cross-entropy is log(1 + sum of exp(z_k - z_label) over the other classes) in float64. Softmax in float32 gives 0
+    where that sum is below 2^-24, from margins of about 17 on; this form keeps its digits up to margins of 700.
+    """
+    if loss.kind != "cross_entropy" or loss.smoothing:
+        return _losses(loss, outputs, labels).flatten(1)
+    logits, labels = outputs.flatten(1, -2), labels.flatten(1).long()
+    own = labels.masked_fill(labels == IGNORED, 0)[..., None]
+    few = max(MOST_LOGITS // max(logits[0].numel(), 1), 1)
+    parts = zip(torch.split(logits, few), torch.split(own, few), strict=True)
+    return torch.cat([_cross_entropies(*part) for part in parts]).masked_fill(labels == IGNORED, 0)
+
+
+def _cross_entropies(logits: Tensor, own: Tensor) -> Tensor:
+    logits = logits.double()
+    others = (logits - logits.gather(-1, own)).scatter(-1, own, -torch.inf).logsumexp(-1)
+    # an infinite logit has no softmax, also where it is the label's
+    return torch.logaddexp(others, torch.zeros_like(others)).masked_fill((logits == torch.inf).any(-1), torch.nan)
+
+
+def _losses(loss: Loss, outputs: Tensor, labels: Tensor) -> Tensor:
+    """Return the losses (B, N), or (B, N, T), of B networks; by one's own, which may be anything in torch, in turn."""
+    if callable(loss.kind):
+        return torch.stack([loss.each(*pair) for pair in zip(outputs, labels, strict=True)])
+    found: Tensor = vmap(loss.each)(outputs, labels)
+    return found
+
+
+def _told(data: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return labels, truth, masks and weights, each position of labels (B, N, T) being a sample: (B, N * T)."""
+    if not has_positions(data["labels"][0]):
+        return {name: data[name] for name in PER_SAMPLE}
+    counted = data["labels"] != IGNORED
+    found = {name: data[name].masked_fill(~counted, 0).flatten(1) for name in ("labels", "truth")}
+    found |= {name: (data[name][:, :, None] & counted).flatten(1) for name in ("train", "test", "corrupted")}
+    return found | {"weights": data["weights"][:, :, None].expand(counted.shape).flatten(1)}
 
 
 def _apart(*stacks: Any) -> Iterator[list[Any]]:
@@ -157,11 +205,20 @@ def scores(seen: Subject, spreads: Sequence[tuple[float, float] | None]) -> tupl
             variance = torch.tensor(
                 [pair[at] if pair else 0.0 for pair in spreads], dtype=torch.float64, device=weights.device
             )
-            score = 1 - mean_over(seen.sample_losses().double(), rows, weights) / variance.masked_fill(
+            score = 1 - mean_over(_distances(seen).double(), rows, weights) / variance.masked_fill(
                 variance <= 0, torch.nan
             )
         found.append(score.cpu().numpy())
     return found[0], found[1]
+
+
+def _distances(seen: Subject) -> Tensor:
+    """Return the squared distance (B, N) of answers and real targets, NaN where a loss takes answers of other width."""
+    if seen.loss == "mse":
+        return seen.sample_losses()
+    if seen.logits().shape != seen.labels.shape:
+        return torch.full(seen.train.shape, torch.nan, device=seen.train.device)
+    return (seen.logits() - seen.labels).square().mean(-1)
 
 
 def read(watch: Sequence[Instrument], seen: Subject) -> dict[str, Array]:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from phasescope.ensemble.jobs import Job
-from phasescope.ensemble.losses import sample_losses, weighted_mean
+from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.reading import tensors
 from phasescope.ensemble.streams import batch_order, dropout_keys, initialized, layer_key
 from phasescope.vocabulary import Array, Recipe
@@ -39,9 +39,9 @@ def train_reference(job: Job, steps: int) -> dict[str, Array]:
         keys = [buffer for name, buffer in module.named_buffers() if name.split(".")[-1] == "key"]
         for layer, buffer in enumerate(keys):
             buffer.fill_(layer_key(int(dropout_keys(seed, step, 1)[0]), layer))
-        losses = sample_losses(module(data["inputs"][rows]), data["labels"][rows], recipe.loss)
+        loss = loss_of(recipe).mean(module(data["inputs"][rows]), data["labels"][rows], data["weights"][rows])
         rule.zero_grad()
-        weighted_mean(losses, data["weights"][rows]).backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]
         if recipe.optimizer == "sgd" and recipe.weight_decay:
             with torch.no_grad():
                 for parameter in learnt:

@@ -16,7 +16,7 @@ from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.engines import Name
 from phasescope.ensemble.executors import Errand, packed, run_errands, unpacked
 from phasescope.ensemble.jobs import Job
-from phasescope.ensemble.optimizers import NUMBERS
+from phasescope.ensemble.optimizers import MORE, NUMBERS
 from phasescope.ensemble.results import from_record, to_record
 from phasescope.ensemble.slices import Slice, train_slice
 from phasescope.ensemble.tile import Prepared, Tile, advance
@@ -150,7 +150,7 @@ class Run:
         for bundle in bundles.values():
             size = bundle[0].tile or plan.tile_size(bundle[0], device, None)
             # neighbours with the same numbers share the optimizer's calls
-            alike = sorted(bundle, key=lambda job: [getattr(job.recipe, name) for name in NUMBERS])
+            alike = sorted(bundle, key=lambda job: [getattr(job.recipe, name) for name in (*NUMBERS, *MORE)])
             cut += [alike[begin : begin + size] for begin in range(0, len(alike), size)]
 
         if executor is not None:

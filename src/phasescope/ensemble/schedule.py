@@ -82,7 +82,7 @@ def spreads(draw: Draw) -> tuple[float, float] | None:
 
     Samples count as they do in the loss, by their weights.
     """
-    if draw.labels.ndim == 1:
+    if draw.labels.dtype.kind != "f":
         return None
     train, test = (_variance(draw.labels[rows], draw.weights[rows]) for rows in (draw.train, draw.test))
     return train, test

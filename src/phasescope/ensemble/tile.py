@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from phasescope.ensemble.engines import Gradients, Name, gradients_of
 from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.optimizers import Optimizer
 from phasescope.ensemble.reading import finite, read, running, scores, subject, tensors
 from phasescope.ensemble.schedule import Watcher, groups, record_steps, spreads
@@ -63,6 +64,7 @@ class Tile:
         self.fixed = engine in ("traced", "compiled")
         self.size, self.prepared = size or len(jobs), prepared or Prepared()
         self.recipe = jobs[0].recipe
+        self.loss = loss_of(self.recipe)
         self.dtype = getattr(torch, self.recipe.dtype)
         self.steps = record_steps(self.recipe)
         self.active = list(range(len(jobs)))
@@ -155,8 +157,8 @@ class Tile:
         stacks = (self.parameters, self.frozen, self.buffers)
         key = (self.jobs[0].shape_key, self.engine, len(batch[0]), batch[0].shape, resting)
         if not self.fixed:  # these hold the module itself
-            return gradients_of(self.engine, self.module, self.recipe.loss, stacks, batch)
-        return self.prepared.find(key, lambda: gradients_of(self.engine, self.module, self.recipe.loss, stacks, batch))
+            return gradients_of(self.engine, self.module, self.loss, stacks, batch)
+        return self.prepared.find(key, lambda: gradients_of(self.engine, self.module, self.loss, stacks, batch))
 
     def train_to(self, last: int) -> Tensor:
         """Take the steps up to ``last``; return the step at which each active member's loss was not finite, or 0."""
@@ -195,7 +197,7 @@ class Tile:
     def _subject(self, places: slice) -> Subject:
         stacks = ({**self.parameters, **self.frozen}, self.buffers, self.data)
         weights, state, data = ({name: value[places] for name, value in stack.items()} for stack in stacks)
-        return subject(self.module, weights, state, data, self.recipe.loss, side_by_side=self.size > 1)
+        return subject(self.module, weights, state, data, self.loss, side_by_side=self.size > 1)
 
     def read(self, broken: Tensor) -> list[int]:
         """Read the active members at the current step; return the places of those that are settled."""
@@ -272,15 +274,18 @@ class Tile:
         return arrays, facts | {"records": len(self.seen[self.active[0]])}
 
     def _state(self) -> dict[str, Tensors]:
-        return {"theta": self.parameters, "buffer": self.buffers, "m": self.optimizer.m, "v": self.optimizer.v}
+        return {"theta": self.parameters, "buffer": self.buffers, **self.optimizer.state}
 
     def restore(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
         """Go on from a checkpoint."""
         self.keep(facts["active"])
+        width = len(self._filled)
         for kind, stack in self._state().items():
-            for name, value in stack.items():
+            for name in {*stack, *(key.removeprefix(f"{kind}.") for key in arrays if key.startswith(f"{kind}."))}:
                 kept = torch.from_numpy(arrays[f"{kind}.{name}"].copy()).to(self.device)
-                value.copy_(torch.cat([kept, kept[-1:].expand(len(value) - len(kept), *kept.shape[1:])]))
+                filled = torch.cat([kept, kept[-1:].expand(width - len(kept), *kept.shape[1:])])
+                # one's own optimizer has no state before its first step
+                stack[name] = stack[name].copy_(filled) if name in stack else filled
         for i, (memorized, generalized) in zip(self.active, facts["reached"], strict=True):
             self.watchers[i].memorized_at, self.watchers[i].generalized_at = memorized, generalized
             mine = {k.split(".", 2)[2]: v for k, v in arrays.items() if k.startswith(f"seen.{i}.")}

@@ -147,7 +147,8 @@ def planned(
     able = where.type == "cpu" and all(fused.supports(job) for job in chosen)
     if engine == "fused" and not able:
         raise BadInput(
-            "engine is 'fused', which needs the CPU, a learner with a fused step and a table of class labels."
+            "engine is 'fused', which needs the CPU, a learner with a fused step, a table of class labels, and a "
+            "recipe without schedules, clipping and functions of one's own."
         )
     several = workers or plan.cores()
     if engine == "fused" or (able and engine in (None, "auto")):

@@ -43,7 +43,7 @@ def no_classes(s: Subject) -> Reading | None:
 
     The largest of several real numbers is no answer, and of one no question.
     """
-    if s.labels.ndim < 3:
+    if not s.labels.is_floating_point():
         return None
     nothing = torch.full((len(s.train),), torch.nan, dtype=torch.float64, device=s.train.device)
     return Reading(nothing, valid=nothing.isfinite())

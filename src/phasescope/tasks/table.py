@@ -12,7 +12,7 @@ import numpy as np
 from phasescope.checks import plain, takes
 from phasescope.errors import shown
 from phasescope.identity import fingerprint
-from phasescope.samples import class_count, inputs_of, targets_of
+from phasescope.samples import IGNORED, class_count, inputs_of, targets_of
 from phasescope.vocabulary import Array, BadInput, Draw, Generators, Knob, Member
 
 
@@ -38,6 +38,9 @@ def digest(*arrays: Array) -> str:
 @dataclass(frozen=True)
 class Table:
     """A finite data set: ``inputs`` (N, ...) and ``labels`` (N,) integers below ``classes`` or float (N, K) targets.
+
+    Labels (N, T) are those of the positions of sequences, for networks that answer (N, T, K); a position whose label is
+    -100 does not count: ``np.where(mask, labels, -100)``.
 
     Arrays, tensors and lists are taken; floats (N,) are real targets (N, 1). A random ``train_fraction`` of the rows
     trains, the rest tests; the split of a larger fraction contains that of a smaller one with the same seed. A fraction
@@ -96,10 +99,11 @@ class Table:
     def _corrupt(self, redrawn: Array, generators: Generators) -> Array:
         if len(redrawn) == 0:
             return self.labels
-        if self.labels.ndim > 1:
+        if self.labels.dtype.kind == "f":
             raise BadInput(f"{self.name!r} has real targets: only class labels can be corrupted; set corruption to 0.")
         labels = self.labels.copy()
-        labels[redrawn] = generators("corruption").integers(0, self.classes, len(redrawn))
+        drawn = generators("corruption").integers(0, self.classes, labels[redrawn].shape)
+        labels[redrawn] = np.where(labels[redrawn] == IGNORED, IGNORED, drawn)
         return labels
 
     def describe(self) -> dict[str, Any]:

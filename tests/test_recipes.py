@@ -1,0 +1,423 @@
+"""Recipes: every rate, loss, optimizer and limit beside torch's own, or beside a plain loop of the paper's formula."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import lr_scheduler
+
+import phasescope as ps
+from phasescope.ensemble.jobs import jobs
+from phasescope.ensemble.rates import factor
+from phasescope.ensemble.streams import batch_order
+from phasescope.store import Store
+from phasescope.vocabulary import BadInput, Grid, Recipe
+
+CPU: dict[str, Any] = {"device": "cpu", "workers": 1}
+ENGINES: dict[str, dict[str, Any]] = {"looped": {}, "traced": {"tile": 2}}
+STEPS = 7
+Take = Callable[[int, dict[str, nn.Parameter]], None]
+
+
+class Small(nn.Module):
+    """Two layers with a norm between them: matrices, biases and norms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(5, 6), nn.LayerNorm(6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.b(torch.tanh(self.norm(self.a(x))))  # type: ignore[no-any-return]
+
+
+def points(rows: int = 20, **how: Any) -> ps.tasks.Table:
+    g = np.random.default_rng(0)
+    return ps.tasks.Table("points", g.standard_normal((rows, 5)), g.integers(0, 3, rows), 3, **how)
+
+
+def recipe_of(**own: Any) -> Recipe:
+    usual = {"steps": STEPS, "records": 3, "batch": 8, "loss": "cross_entropy", "dtype": "float64", "lr": 0.05}
+    return Recipe(**{**usual, **own})
+
+
+def cross_entropy(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs, targets.long())
+
+
+def literal(job: Any, begin: Callable[[nn.Module, Any], Take], loss: Any = cross_entropy) -> dict[str, np.ndarray]:
+    """Train one network in plain torch: ``begin(network, recipe)`` gives what takes a step, gradients being there."""
+    module, draw, recipe = job.begun().double(), job.draw(), job.recipe
+    x, y = torch.from_numpy(draw.inputs).double(), torch.from_numpy(draw.labels)
+    take = begin(module, recipe)
+    for step in range(1, recipe.steps + 1):
+        rows = torch.from_numpy(batch_order(job.member.seed, draw.train, recipe.batch, step, 1)[0]).long()
+        module.zero_grad()
+        loss(module(x[rows]), y[rows]).backward()
+        with torch.no_grad():
+            take(step, dict(module.named_parameters()))
+    return {name: p.detach().numpy() for name, p in module.named_parameters()}
+
+
+def torchs(kind: Any, schedule: Any = None, limit: Any = None, **own: Any) -> Callable[[nn.Module, Any], Take]:
+    """Return steps by torch's own optimizer, scheduler and limits; ``own`` are functions of the recipe."""
+
+    def begin(module: nn.Module, recipe: Any) -> Take:
+        rule = kind(module.parameters(), recipe.lr, **{name: value(recipe) for name, value in own.items()})
+        rates = schedule(rule, recipe) if schedule else None
+
+        def take(step: int, parameters: Mapping[str, nn.Parameter]) -> None:
+            if limit:
+                limit(module, recipe)
+            rule.step()
+            if rates:
+                rates.step()
+
+        return take
+
+    return begin
+
+
+def law_recipe(
+    recipe: Recipe, begin: Callable[[nn.Module, Any], Take], axes: Mapping[str, Any], loss: Any = cross_entropy,
+    network: Callable[[], nn.Module] = Small, task: Any = None,
+) -> None:  # fmt: skip
+    """Every member of a small grid ends where the plain loop ends, to 1e-12, one by one and in traced tiles of two."""
+    grid = Grid({name: tuple(values) for name, values in axes.items()}, seeds=2)
+    task = task or points()
+    expected = [literal(job, begin, loss) for job in jobs(network(), task, grid, recipe)]
+    for engine, how in ENGINES.items():
+        found = ps.train(network(), task, grid, recipe, engine=engine, **CPU, **how)  # type: ignore[arg-type]
+        for member, right in zip(grid, expected, strict=True):
+            mine = ps.final(found, **member.knobs, seed=member.seed)
+            for name, value in right.items():
+                off = float(np.abs(mine[name] - value).max()) / max(1.0, float(np.abs(value).max()))
+                assert off < 1e-12, f"{engine}, {member}: {name} is off by {off}"
+
+
+# -- rates ----------------------------------------------------------------------------------------------------------------
+
+
+def sequential(after: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Return torch's warm-up, and a schedule after it."""
+
+    def schedule(rule: Any, recipe: Any) -> Any:
+        if not recipe.warmup:
+            return after(rule, recipe)
+        warm = lr_scheduler.LinearLR(rule, 1 / recipe.warmup, total_iters=max(recipe.warmup - 1, 1))
+        return lr_scheduler.SequentialLR(rule, [warm, after(rule, recipe)], [recipe.warmup])
+
+    return schedule
+
+
+SCHEDULES: dict[str, tuple[dict[str, Any], Any]] = {
+    "constant": ({}, lambda rule, r: lr_scheduler.ConstantLR(rule, 1.0)),
+    "linear": ({"lr_floor": 0.2}, lambda rule, r: lr_scheduler.LinearLR(rule, 1.0, r.lr_floor, r.steps - r.warmup)),
+    "cosine": (
+        {"lr_floor": 0.1},
+        lambda rule, r: lr_scheduler.CosineAnnealingLR(rule, r.steps - r.warmup, r.lr_floor * r.lr),
+    ),
+    "step": (
+        {"drop_every": 2, "drop_factor": 0.3},
+        lambda rule, r: lr_scheduler.StepLR(rule, r.drop_every, r.drop_factor),
+    ),
+}
+
+
+@pytest.mark.parametrize("warmup", [0, 3])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_every_rate_is_torchs(name: str, warmup: int) -> None:
+    own, after = SCHEDULES[name]
+    recipe = recipe_of(schedule=name, warmup=warmup, steps=40, **own)
+    rule = torch.optim.SGD([nn.Parameter(torch.zeros(1))], recipe.lr)
+    schedule = sequential(after)(rule, recipe)
+    for step in range(1, 41):
+        mine = recipe.lr * factor(recipe.schedule, dict(recipe), step, recipe.steps)
+        assert mine == pytest.approx(rule.param_groups[0]["lr"], rel=1e-12), f"step {step}"
+        rule.step()
+        schedule.step()
+
+
+@pytest.mark.parametrize("name", ["linear", "cosine", "step"])
+def test_training_follows_the_rate(name: str) -> None:
+    own, after = SCHEDULES[name]
+    betas = {"betas": lambda r: (r.beta1, r.beta2), "weight_decay": lambda r: r.weight_decay}
+    recipe = recipe_of(schedule=name, weight_decay=0.5, **own)
+    law_recipe(recipe, torchs(torch.optim.AdamW, sequential(after), **betas), {"warmup": (0, 3)})
+
+
+def root(step: int) -> float:
+    return 1 / math.sqrt(step)
+
+
+def test_a_schedule_of_ones_own() -> None:
+    begin = torchs(torch.optim.SGD, lambda rule, r: lr_scheduler.LambdaLR(rule, lambda k: root(k + 1)))
+    law_recipe(recipe_of(optimizer="sgd", schedule=root), begin, {"lr": (0.1, 0.3)})
+
+
+# -- losses ---------------------------------------------------------------------------------------------------------------
+
+ADAM = torchs(torch.optim.AdamW, betas=lambda r: (r.beta1, r.beta2), weight_decay=lambda r: r.weight_decay)
+
+
+def focal(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy that counts less what is known already (Lin et al. 2017, arXiv:1708.02002, Eq. 4)."""
+    each = functional.cross_entropy(outputs, targets, reduction="none")
+    return (1 - torch.exp(-each)).square() * each
+
+
+def test_a_loss_of_ones_own() -> None:
+    law_recipe(recipe_of(loss=focal), ADAM, {"lr": (0.01, 0.05)}, lambda out, y: focal(out, y.long()).mean())
+
+
+def test_label_smoothing_is_torchs() -> None:
+    for smoothing in (0.0, 0.2):
+        loss = lambda out, y, by=smoothing: functional.cross_entropy(out, y.long(), label_smoothing=by)  # noqa: E731
+        law_recipe(recipe_of(label_smoothing=smoothing), ADAM, {"lr": (0.01,)}, loss)
+
+
+def test_label_smoothing_as_an_axis() -> None:
+    """It is one number for all of a tile, so that members are bundled by it."""
+    grid = Grid({"label_smoothing": (0.0, 0.2)}, seeds=2)
+    found = ps.train(Small(), points(), grid, recipe_of(), [ps.instruments.logits.train_loss], engine="stacked", **CPU)
+    for value in (0.0, 0.2):
+        one = ps.train(Small(), points(), Grid(seeds=2), recipe_of(label_smoothing=value),
+                       [ps.instruments.logits.train_loss], engine="stacked", **CPU)  # fmt: skip
+        np.testing.assert_array_equal(found.train_loss.sel(label_smoothing=value), one.train_loss)
+
+
+# -- optimizers of one's own, limits, groups ------------------------------------------------------------------------------
+
+
+def heavy_ball(
+    parameters: dict[str, Tensor], gradients: dict[str, Tensor], state: dict[str, Tensor], step: int, lr: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Polyak's heavy ball, as torch's SGD with momentum 0.9."""
+    velocity = {name: 0.9 * state[name] + g if state else g for name, g in gradients.items()}
+    return {name: p - lr * velocity[name] for name, p in parameters.items()}, velocity
+
+
+def balanced(
+    parameters: dict[str, Tensor], gradients: dict[str, Tensor], state: dict[str, Tensor], step: int, lr: Tensor
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The same, with a branch on a value: ``vmap`` can not follow it."""
+    return heavy_ball(parameters, gradients, state, step, lr if float(lr) > 0 else 0 * lr)
+
+
+@pytest.mark.parametrize("rule", [heavy_ball, balanced])
+def test_an_optimizer_of_ones_own(rule: Any) -> None:
+    axes = {"lr": (0.05, 0.2), "warmup": (0, 3)}
+    begin = torchs(
+        torch.optim.SGD, sequential(SCHEDULES["constant"][1]), limit=lambda m, r: decayed_by_hand(m, r),
+        momentum=lambda r: 0.9,
+    )  # fmt: skip
+    law_recipe(recipe_of(optimizer=rule), begin, axes)
+
+
+def decayed_by_hand(module: nn.Module, recipe: Any) -> None:
+    for p in module.parameters():
+        p.mul_(1 - recipe.lr * recipe.weight_decay)
+
+
+LIMITS: dict[str, tuple[dict[str, Any], Any]] = {
+    "clip_norm": (
+        {"clip_norm": (0.3, 0.8, math.inf)}, lambda m, r: nn.utils.clip_grad_norm_(m.parameters(), r.clip_norm)
+    ),
+    "clip_value": ({"clip_value": (0.02, 0.1)}, lambda m, r: nn.utils.clip_grad_value_(m.parameters(), r.clip_value)),
+}  # fmt: skip
+
+
+def law_limit(name: str) -> None:
+    axes, limit = LIMITS[name]
+    begin = torchs(torch.optim.SGD, limit=limit, momentum=lambda r: r.momentum)
+    law_recipe(recipe_of(optimizer="sgd", momentum=0.9), begin, axes)
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_limits_are_torchs(name: str) -> None:
+    law_limit(name)
+
+
+def by_name(name: str, shape: tuple[int, ...]) -> float:
+    return 0.0 if name.endswith("bias") else 0.5 if len(shape) == 1 else 1.0
+
+
+@pytest.mark.parametrize("decayed", ["matrices", by_name])
+def test_weight_decay_by_group(decayed: Any) -> None:
+    def begin(module: nn.Module, recipe: Any) -> Take:
+        groups = [
+            {"params": [p], "weight_decay": recipe.weight_decay * (
+                float(p.ndim > 1) if decayed == "matrices" else by_name(name, tuple(p.shape)))}
+            for name, p in module.named_parameters()
+        ]  # fmt: skip
+        rule = torch.optim.AdamW(groups, recipe.lr, betas=(recipe.beta1, recipe.beta2))
+        return lambda step, parameters: rule.step()
+
+    law_recipe(recipe_of(decayed=decayed), begin, {"weight_decay": (0.0, 2.0)})
+
+
+# -- a loss per position --------------------------------------------------------------------------------------------------
+
+
+class Sequences(nn.Module):
+    """Answers every position (N, T, K) from those up to it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Embedding(4, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(torch.tanh(self.embed(x).cumsum(1)))  # type: ignore[no-any-return]
+
+
+def sequences(rows: int = 18, length: int = 5, counted: float = 0.6, **how: Any) -> ps.tasks.Table:
+    """Running sums modulo 4; a part of the positions does not count."""
+    g = np.random.default_rng(1)
+    tokens = g.integers(0, 4, (rows, length))
+    labels = tokens.cumsum(1) % 4
+    mask = g.random(labels.shape) < counted
+    mask[:, -1] = True
+    return ps.tasks.Table("sums", tokens, np.where(mask, labels, -100), 4, **how)
+
+
+def over_positions(outputs: Tensor, labels: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs.flatten(0, 1), labels.flatten().long())
+
+
+def own_positions(outputs: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(outputs.flatten(0, 1), targets.flatten(), reduction="none").view(targets.shape)
+
+
+class Whole(Sequences):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.long())
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", own_positions])
+def test_a_loss_per_position_is_torchs(loss: Any) -> None:
+    begin = torchs(torch.optim.AdamW, betas=lambda r: (r.beta1, r.beta2), weight_decay=lambda r: r.weight_decay)
+
+    def plain(module: nn.Module, recipe: Any) -> Take:
+        return begin(module, recipe)
+
+    law_recipe(recipe_of(loss=loss), plain, {"lr": (0.01, 0.05)}, over_positions, Whole, sequences())
+
+
+def law_positions_are_read() -> None:
+    """Losses and accuracies are those of the positions that count, each a sample of its own; the watcher's too."""
+    table, recipe = sequences(), recipe_of(steps=60, records=8, batch=None, level=0.5)
+    watch = [*ps.instruments.LEARNING, ps.instruments.norms.gradient_norm, ps.instruments.logits.correct_logit]
+    for engine in ("looped", "stacked"):
+        found = ps.train(Whole(), table, Grid(seeds=2), recipe, watch, engine=engine, **CPU)  # type: ignore[arg-type]
+        for job in jobs(Whole(), table, Grid(seeds=2), recipe):
+            draw, module = job.draw(), Whole().double()
+            final = ps.final(found, seed=job.member.seed)
+            module.load_state_dict({name: torch.from_numpy(value) for name, value in final.items()})
+            end = found.sel(seed=job.member.seed).isel(step=-1)
+            for part in ("train", "test"):
+                rows = getattr(draw, part)
+                out, labels = module(torch.from_numpy(draw.inputs[rows])), torch.from_numpy(draw.labels[rows]).long()
+                right = (out.argmax(-1) == labels)[labels != -100].double().mean()
+                loss = over_positions(out, labels)
+                assert float(end[f"{part}_accuracy"]) == pytest.approx(float(right), abs=1e-12)
+                assert float(end[f"{part}_loss"]) == pytest.approx(loss.item(), rel=1e-12)
+                if part == "train":
+                    norm = torch.cat([g.flatten() for g in torch.autograd.grad(loss, list(module.parameters()))]).norm()
+                    assert float(end["gradient_norm"]) == pytest.approx(float(norm), rel=1e-9)
+        reached = (found.test_accuracy >= recipe.level).any("step")
+        assert ((found.fate == "generalized") == reached).all() and reached.any(), found.test_accuracy.values
+
+
+def test_positions_are_read() -> None:
+    law_positions_are_read()
+
+
+# -- what is refused ------------------------------------------------------------------------------------------------------
+
+
+DRAWS = np.random.default_rng(0)
+
+
+def by_chance(step: int) -> float:
+    return DRAWS.random()
+
+
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "a schedule of two": ({"schedule": lambda step, steps: 1.0}, "schedule is the function <lambda>: it must be a function of"),
+    "a negative rate": ({"schedule": lambda step: -1.0}, "schedule(1) is -1.0: let it return the factor on lr"),
+    "a loss of one number": ({"loss": lambda o, t: o.mean()}, "it must give a tensor (3,) of real numbers, the loss of each sample"),
+    "a loss without gradient": ({"loss": lambda o, t: o.detach().sum(1)}, "what loss gives has no gradient"),
+    "a loss that fails": ({"loss": lambda o, t: o @ t}, "loss fails on outputs (3, 3) and targets (3,), torch.int64:"),
+    "a loss that draws": ({"loss": lambda o, t: o.sum(1) * torch.rand(())}, "draws random numbers from a global generator"),
+    "an optimizer of three": ({"optimizer": lambda p, g, s: p}, "it must be a function of (parameters, gradients, state,"),
+    "an optimizer without state": ({"optimizer": lambda p, g, s, k, lr: p}, "it must give a pair of dicts, parameters and state"),
+    "an optimizer that loses": ({"optimizer": lambda p, g, s, k, lr: ({}, {})}, "its first dict must have every parameter"),
+    "an optimizer that counts": ({"optimizer": lambda p, g, s, k, lr: (p, {"k": k})}, "must hold tensors by name"),
+    "an optimizer in place": (
+        {"optimizer": lambda p, g, s, k, lr: ({n: v.sub_(lr * g[n]) for n, v in p.items()}, {})}, "changes what it is given",
+    ),
+    "decay by a word": ({"decayed": lambda name, shape: "no"}, "is 'no': let it return the factor on weight_decay"),
+    "code that can not be told": ({"schedule": by_chance}, "schedule of the recipe:"),
+    "smoothing of squares": ({"loss": "mse", "label_smoothing": 0.1}, "label_smoothing is 0.1, and loss is 'mse'"),
+    "steps without length": ({"schedule": "step"}, "drop_every is 0, and schedule is 'step'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_can_not_be_used_is_refused(name: str) -> None:
+    own, sentence = REFUSED[name]
+    with pytest.raises(BadInput) as error:
+        ps.train(Small(), points(), Grid(), recipe_of(**own), **CPU)
+    assert sentence in str(error.value), str(error.value)
+
+
+def test_the_compiled_engine_leaves_out_what_it_does_not_know() -> None:
+    for own in ({"schedule": "cosine"}, {"clip_norm": 1.0}, {"optimizer": heavy_ball}, {"decayed": "matrices"}):
+        recipe = Recipe(steps=2, records=2, **own)
+        with pytest.raises(BadInput, match="engine is 'fused', which needs"):
+            ps.train(ps.learners.PowerMLP(5, 4), ps.tasks.addition(5), Grid(), recipe, engine="fused", **CPU)
+        ps.train(ps.learners.PowerMLP(5, 4), ps.tasks.addition(5), Grid(), recipe, **CPU)
+
+
+# -- identity and resuming ------------------------------------------------------------------------------------------------
+
+
+def test_functions_are_told_apart_by_their_code() -> None:
+    def of(value: Any, by: float = 1.0) -> Any:
+        recipe = recipe_of(schedule=value)
+        return jobs(Small(), points(), Grid(), recipe)[0]
+
+    def halved(by: float) -> Callable[[int], float]:
+        return lambda step: by / step
+
+    one, same, other = of(halved(1.0)), of(halved(1.0)), of(halved(2.0))
+    assert one.identity == same.identity != other.identity
+    assert one.shape_key == same.shape_key != other.shape_key
+
+
+@pytest.mark.parametrize("engine", ["looped", "traced"])
+def test_a_run_of_ones_own_is_taken_up_again(engine: Any, tmp_path: Path) -> None:
+    recipe = recipe_of(optimizer=heavy_ball, schedule=root, clip_norm=0.5, steps=12, records=6)
+    how: dict[str, Any] = {"engine": engine, "tile": 2 if engine == "traced" else None, **CPU}
+    whole = ps.train(Small(), points(), Grid(seeds=3), recipe, ps.instruments.LEARNING, **how)
+    store = Store(tmp_path)
+
+    def stop(progress: Any) -> None:
+        if progress.steps_done >= 8:
+            raise KeyboardInterrupt
+
+    with pytest.raises(ps.Interrupted):
+        ps.train(
+            Small(), points(), Grid(seeds=3), recipe, ps.instruments.LEARNING, keeper=store, on_progress=stop,
+            checkpoint_every=0.0, **how,
+        )  # fmt: skip
+    again = ps.train(Small(), points(), Grid(seeds=3), recipe, ps.instruments.LEARNING, keeper=store, **how)
+    for name in [n for n in whole.data_vars if n != "seconds"]:
+        assert whole[name].values.tobytes() == again[name].values.tobytes(), name
