@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from torch.optim import lr_scheduler
 import phasescope as ps
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.rates import factor
-from phasescope.ensemble.streams import batch_order
+from phasescope.ensemble.streams import batch_order, streams
 from phasescope.store import Store
-from phasescope.vocabulary import BadInput, Grid, Recipe
+from phasescope.vocabulary import BadInput, Grid, Member, Recipe
 
 CPU: dict[str, Any] = {"device": "cpu", "workers": 1}
 ENGINES: dict[str, dict[str, Any]] = {"looped": {}, "traced": {"tile": 2}}
@@ -421,3 +422,61 @@ def test_a_run_of_ones_own_is_taken_up_again(engine: Any, tmp_path: Path) -> Non
     again = ps.train(Small(), points(), Grid(seeds=3), recipe, ps.instruments.LEARNING, keeper=store, **how)
     for name in [n for n in whole.data_vars if n != "seconds"]:
         assert whole[name].values.tobytes() == again[name].values.tobytes(), name
+
+
+# -- test sets that are given, and folds ----------------------------------------------------------------------------------
+
+
+def test_a_test_set_of_ones_own() -> None:
+    whole = points(30)
+    apart = ps.tasks.Table(
+        "points", whole.inputs[:20], whole.labels[:20], 3, test=(whole.inputs[20:], whole.labels[20:])
+    )
+    rows = ps.tasks.Table("points", whole.inputs, whole.labels, 3, test_rows=np.arange(30) >= 20)
+    for table in (apart, rows, replace(apart, corruption=0.0)):
+        for seed in range(3):
+            all_of, half = (table.draw(Member(knobs, seed), streams(seed)) for knobs in ({}, {"train_fraction": 0.5}))
+            assert all_of.train.tolist() == list(range(20)) and all_of.test.tolist() == list(range(20, 30))
+            assert (
+                len(half.train) == 10
+                and set(half.train) < set(range(20))
+                and half.test.tolist() == all_of.test.tolist()
+            )
+            np.testing.assert_array_equal(all_of.inputs, whole.inputs)
+    corrupted = apart.draw(Member({"corruption": 1.0}, 1), streams(1))
+    assert (corrupted.labels[20:] == whole.labels[20:]).all() and len(corrupted.corrupted) == 20
+    ends = [
+        ps.train(Small(), table, Grid(seeds=2), recipe_of(), ps.instruments.LEARNING, **CPU) for table in (apart, rows)
+    ]
+    np.testing.assert_array_equal(ends[0].test_loss, ends[1].test_loss)
+
+
+def test_folds_cover_the_table_once() -> None:
+    table = points(23, folds=4)
+    for seed in range(3):
+        draws = [table.draw(Member({"fold": fold}, seed), streams(seed)) for fold in range(4)]
+        assert sorted(np.concatenate([d.test for d in draws]).tolist()) == list(range(23))
+        assert all(set(d.train) == set(range(23)) - set(d.test.tolist()) for d in draws)
+    found = ps.train(Small(), table, Grid({"fold": (0, 1, 2, 3)}, seeds=2), recipe_of(), ps.instruments.LEARNING, **CPU)
+    assert found.sizes["fold"] == 4 and bool(np.isfinite(found.test_loss).all())
+
+
+TABLES: dict[str, tuple[dict[str, Any], str]] = {
+    "both": ({"test_rows": [1], "folds": 3}, "give one of test, test_rows and folds"),
+    "one fold": ({"folds": 1}, "give one of test, test_rows and folds"),
+    "too many folds": ({"folds": 21}, "folds of 'points' is 21, and it has 20 rows"),
+    "all rows": ({"test_rows": np.arange(20)}, "20 of the 20 rows of 'points' test: leave some for training"),
+    "a row that is not there": ({"test_rows": [20]}, "each must be a row from 0 to 19"),
+    "no pair": ({"test": np.zeros((3, 5))}, "give a pair, (inputs, labels)"),
+    "narrow rows": ({"test": (np.zeros((3, 4)), [0, 1, 2])}, "give rows of one shape and kind"),
+    "real labels": ({"test": (np.zeros((3, 5)), np.zeros((3, 3)))}, "give rows of one shape and kind"),
+    "nothing trains": ({"test_rows": [1], "train_fraction": 0.0}, "train_fraction is 0.0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_bad_test_sets_are_refused(name: str) -> None:
+    own, sentence = TABLES[name]
+    with pytest.raises(BadInput) as error:
+        points(**own)
+    assert sentence in str(error.value), str(error.value)

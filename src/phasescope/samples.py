@@ -114,7 +114,7 @@ def checked(draw: Draw, classes: int, name: str) -> Draw:
         raise BadInput(
             f"{name!r} drew {count} inputs, {len(labels)} labels and {len(truth)} true labels: give one per row."
         )
-    train, test = (_rows(getattr(draw, part), count, part, name) for part in ("train", "test"))
+    train, test = (rows_of(getattr(draw, part), count, part, name) for part in ("train", "test"))
     for rows, part in ((train, "train"), (test, "test")):
         if len(rows) == 0:
             raise BadInput(f"{name!r} leaves a member no rows to {part} on, of {count}: change its train fraction.")
@@ -124,13 +124,14 @@ def checked(draw: Draw, classes: int, name: str) -> Draw:
     _finite(weights, f"the weights of {name!r}")
     if weights.min() < 0 or weights[train].sum() <= 0:
         raise BadInput(f"the weights of {name!r} must not be negative, and some training row must have one above 0.")
-    corrupted = _rows(draw.corrupted, count, "corrupted", name)
+    corrupted = rows_of(draw.corrupted, count, "corrupted", name)
     return replace(
         draw, inputs=inputs, labels=labels, truth=truth, train=train, test=test, weights=weights, corrupted=corrupted
     )
 
 
-def _rows(values: Any, count: int, part: str, name: str) -> Array:
+def rows_of(values: Any, count: int, part: str, name: str) -> Array:
+    """Return row numbers (n,) int32 of ``count`` rows, from numbers or booleans (N,). Raises ``BadInput``."""
     found = as_array(values, f"the {part} rows of {name!r}")
     if found.dtype == np.bool_ and found.shape == (count,):
         found = np.flatnonzero(found)
