@@ -69,8 +69,8 @@ class Table:
         object.__setattr__(self, "folds", whole(0, 10**6)(f"folds of {self.name!r}", self.folds))
         if sum((self.test is not None, self.test_rows is not None, self.folds != 0)) > 1 or self.folds == 1:
             raise BadInput(
-                f"the test set of {self.name!r} is given twice, or as one fold: give one of test, test_rows and folds (2 "
-                "or more)."
+                f"the test set of {self.name!r} is given twice, or as one fold: give one of test, test_rows and folds "
+                "(2 or more)."
             )
         object.__setattr__(self, "inputs", inputs_of(self.inputs, self.name))
         object.__setattr__(self, "labels", targets_of(self.labels, self.classes, self.name))
