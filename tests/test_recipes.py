@@ -480,3 +480,76 @@ def test_bad_test_sets_are_refused(name: str) -> None:
     with pytest.raises(BadInput) as error:
         points(**own)
     assert sentence in str(error.value), str(error.value)
+
+
+# -- weights kept along the way -------------------------------------------------------------------------------------------
+
+KEPT_BY: dict[str, tuple[Callable[[], nn.Module], Any, dict[str, Any]]] = {
+    "looped": (Small, points(), {"engine": "looped"}),
+    "traced": (Small, points(), {"engine": "traced", "tile": 2}),
+    "fused": (lambda: ps.learners.PowerMLP(5, 8, batch_norm=True), ps.tasks.addition(5), {"engine": "fused"}),
+}
+
+
+@pytest.mark.parametrize("name", KEPT_BY)
+def test_kept_weights_are_read_as_they_were_watched(name: str) -> None:
+    network, task, how = KEPT_BY[name]
+    recipe = recipe_of(steps=40, records=6, overtime=1.0, patience=1.0, level=0.55)
+    grid, watch = Grid({"lr": (0.002, 0.3)}, seeds=2), [*ps.instruments.LEARNING, ps.instruments.norms.weight_norm]
+    data = ps.train(network(), task, grid, recipe, watch, keep="all", **CPU, **how)
+    again = ps.measure(network(), task, grid, watch, loss="cross_entropy", weights=data)
+    assert again["step"].values.tolist() == data["kept"].values.tolist() == data["step"].values.tolist()
+    for instrument in watch:
+        np.testing.assert_allclose(again[instrument.name], data[instrument.name], rtol=1e-12, atol=1e-14)
+    left = [int(step) for step in data["last_step"].values.ravel()]
+    assert min(left) < recipe.steps, "nobody left early: nothing was padded"
+    for member, last in zip(grid, left, strict=True):
+        cell = {**member.knobs, "seed": member.seed}
+        for key, value in ps.final(data, **cell).items():
+            np.testing.assert_array_equal(value, ps.final(data, step=last, **cell)[key])
+    with pytest.raises(BadInput, match="the member had left at step"):
+        ps.final(data, step=40, **grid_cell(grid, left.index(min(left))))
+
+
+def grid_cell(grid: Grid, place: int) -> dict[str, Any]:
+    member = list(grid)[place]
+    return {**member.knobs, "seed": member.seed}
+
+
+def wide(member: Member) -> nn.Module:
+    return nn.Sequential(nn.Linear(5, int(member["width"])), nn.Tanh(), nn.Linear(int(member["width"]), 3))
+
+
+def test_kept_weights_of_networks_of_several_sizes(tmp_path: Path) -> None:
+    """And what is kept is in the store, and in a checkpoint."""
+    grid, recipe, store = Grid({"width": (2, 4)}, seeds=2), recipe_of(steps=30, records=5), Store(tmp_path)
+    how: dict[str, Any] = {"engine": "stacked", "keep": [0, 2, 30], **CPU}
+    whole = ps.train(wide, points(), grid, recipe, **how)
+    assert whole["kept"].values.tolist() == [0, 2, 30]
+
+    def stop(progress: Any) -> None:
+        if progress.steps_done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(ps.Interrupted):
+        ps.train(wide, points(), grid, recipe, keeper=store, on_progress=stop, checkpoint_every=0.0, **how)
+    for found in (ps.train(wide, points(), grid, recipe, keeper=store, **how) for _ in range(2)):
+        assert found.drop_vars("seconds").identical(whole.drop_vars("seconds"))
+    assert ps.final(whole, step=2, width=2, seed=1)["0.weight"].shape == (2, 5)
+    read = ps.measure(wide, points(), grid, ps.instruments.LEARNING, loss="cross_entropy", weights=whole)
+    assert read.sizes["step"] == 3 and bool(np.isfinite(read.test_loss).all())
+
+
+def test_what_was_not_kept_is_said() -> None:
+    recipe, watch = recipe_of(), ps.instruments.LEARNING
+    with pytest.raises(BadInput, match=r"keep has 4, which is no recorded step: near are 1, 3, 7"):
+        ps.train(Small(), points(), Grid(), recipe, keep=[4], **CPU)
+    data = ps.train(Small(), points(), Grid(), recipe, keep=[3], engine="looped", **CPU)
+    with pytest.raises(BadInput, match=r"no weights were kept at step 7: there are those of \[3\]"):
+        ps.final(data, step=7)
+    with pytest.raises(BadInput, match="weights have other values of 'seed' than the grid"):
+        ps.measure(Small(), points(), Grid(seeds=2), watch, weights=data)
+    with pytest.raises(BadInput, match="give the learner that was trained"):
+        ps.measure(nn.Linear(5, 3), points(), Grid(), watch, weights=data)
+    with pytest.raises(BadInput, match="no weights were kept in this Dataset"):
+        ps.measure(Small(), points(), Grid(), watch, weights=data.drop_dims("kept"))

@@ -338,7 +338,7 @@ class Trajectory:
     """What training one member left: recorded ``steps`` (T,), ``readings`` name -> (T, ...), ``final`` parameters.
 
     ``ends`` name -> (...): readings taken once, of the final parameters. ``fate`` with the step at which it was
-    settled, and ``seconds`` of work spent.
+    settled, and ``seconds`` of work spent. ``kept`` name -> (n, ...): parameters at the recorded steps ``kept_steps``.
     """
 
     member: Member
@@ -349,6 +349,8 @@ class Trajectory:
     fate: Fate
     fate_step: int
     seconds: float
+    kept_steps: Sequence[int] = ()
+    kept: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class _State:
     m: Array
     v: Array
     seen: list[dict[str, Array]] = field(default_factory=list)
+    kept: list[Array] = field(default_factory=list)
     done: int = 0
     seconds: float = 0.0
 
@@ -120,6 +121,7 @@ class FusedMember:
         now = self.now
         now.theta, now.state, now.m, now.v = (arrays[name].copy() for name in ("theta", "state", "m", "v"))
         now.seen = [{k.removeprefix("seen."): v for k, v in arrays.items() if k.startswith("seen.")}]
+        now.kept = list(arrays["kept"]) if "kept" in arrays else []
         now.done, now.seconds = int(facts["done"]), float(facts["seconds"])
         self.watcher.memorized_at, self.watcher.generalized_at = facts["memorized_at"], facts["generalized_at"]
 
@@ -128,6 +130,8 @@ class FusedMember:
         now, watcher = self.now, self.watcher
         arrays = {"theta": now.theta, "state": now.state, "m": now.m, "v": now.v}
         arrays |= {f"seen.{name}": value for name, value in _joined(now.seen).items()}
+        if now.kept:
+            arrays["kept"] = np.stack(now.kept)
         facts = {"done": now.done, "seconds": now.seconds}
         return arrays, facts | {"memorized_at": watcher.memorized_at, "generalized_at": watcher.generalized_at}
 
@@ -168,6 +172,8 @@ class FusedMember:
         readings = read(self.job.watch, seen)
         train, test = scores(seen, [None] * len(steps))
         for i, step in enumerate(steps.tolist()):
+            if step in self.job.keep:
+                self.now.kept.append(np.concatenate([thetas[i], states[i]]))
             if self.watcher.see(step, float(train[i]), float(test[i])):
                 self.now.seen.append({name: value[: i + 1] for name, value in readings.items()})
                 self.now.theta, self.now.state = thetas[i].copy(), states[i].copy()
@@ -191,9 +197,14 @@ class FusedMember:
             count = max(count - 1, 1)
             readings = {name: value[:count] for name, value in readings.items()}
         ends = {name: value[0] for name, value in read(self.job.at_end, seen).items()}
-        final = {k: v[0].numpy() for k, v in (unflat(theta, self.parameters) | unflat(state, self.running)).items()}
+        like = {**self.parameters, **self.running}
+        final = {name: value[0].numpy() for name, value in unflat(np.concatenate([theta, state], 1), like).items()}
         fate, settled = self.watcher.fate()
-        return Trajectory(self.job.member, self.steps[:count], readings, ends, final, fate, settled, self.now.seconds)
+        steps = self.steps[:count]
+        at = [step for step in self.job.keep if step <= steps[-1]]
+        rows = np.stack(self.now.kept[: len(at)]) if at else np.zeros((0, len(theta[0]) + len(state[0])), self.dtype)
+        kept = {name: value.numpy() for name, value in unflat(rows, like).items()} if at else {}
+        return Trajectory(self.job.member, steps, readings, ends, final, fate, settled, self.now.seconds, at, kept)
 
 
 def _joined(seen: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

@@ -60,7 +60,8 @@ class Job:
 
     ``marks`` are the fingerprints of all that, ``sample`` what the member's data look like. A user's function ``make``
     makes the network, whose weights are kept; without one they are drawn anew, by the member's seed. ``tile`` says how
-    many are trained at a time, None that memory decides, and ``choice`` by what the engine was chosen.
+    many are trained at a time, None that memory decides, and ``choice`` by what the engine was chosen. ``keep`` are the
+    recorded steps at which the weights are kept.
     """
 
     member: Member
@@ -75,6 +76,7 @@ class Job:
     make: Callable[[Member], nn.Module] | None = None
     tile: int | None = None
     choice: str = ""
+    keep: tuple[int, ...] = ()
 
     def begun(self) -> nn.Module:
         """Return the member's network as training begins: drawn anew from ``module``, or made by the user's function.
@@ -115,6 +117,7 @@ class Job:
             "seed": self.member.seed,
             "watch": list(self.marks.watch),
             "at_end": list(self.marks.at_end),
+            "keep": list(self.keep),
             "engine": self.engine,
             "code": house_fingerprint("phasescope.ensemble.train"),
             "surroundings": surroundings(),

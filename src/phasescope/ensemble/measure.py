@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 import xarray as xr
+from torch import Tensor, nn
 
 from phasescope.ensemble import plan
 from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import check_answers
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
+from phasescope.ensemble.kept import load, same_members, weights_of
 from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.reading import read, subject, tensors
-from phasescope.ensemble.results import to_dataset
+from phasescope.ensemble.results import steps_kept, to_dataset
 from phasescope.vocabulary import Array, Fate, Grid, Instrument, Recipe, Scatter, Trajectory
 
 
@@ -24,7 +27,7 @@ def to_measure(
     grid: Grid | Scatter,
     watch: Sequence[Instrument] = (),
     *,
-    loss: Literal["mse", "cross_entropy"] = "mse",
+    loss: Literal["mse", "cross_entropy"] | Callable[[Tensor, Tensor], Tensor] = "mse",
 ) -> list[Job]:
     """Return the jobs that ``measure`` would do, checked: everything that can be refused is refused here."""
     chosen = jobs(learner, task, grid, Recipe(steps=1, loss=loss), at_end=watch)
@@ -39,22 +42,33 @@ def measure(
     grid: Grid | Scatter,
     watch: Sequence[Instrument],
     *,
-    loss: Literal["mse", "cross_entropy"] = "mse",
+    loss: Literal["mse", "cross_entropy"] | Callable[[Tensor, Tensor], Tensor] = "mse",
+    weights: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Return what the instruments read on every member of ``grid`` as it is initialized; nothing is trained.
 
-    The dataset has the grid's axes and ``seed`` as dimensions. Axes may be knobs of the learner or of the task.
+    The dataset has the grid's axes and ``seed`` as dimensions. Axes may be knobs of the learner or of the task. With
+    ``weights``, what ``train(..., keep=...)`` returned for the same learner, task and grid, the networks are read as
+    they were at each kept step, the dimension ``step``; a reading is NaN after its member has left. Raises ``BadInput``
+    where the weights are those of other networks or of another grid.
     """
-    return measured(to_measure(learner, task, grid, watch, loss=loss), grid, watch)
+    return measured(to_measure(learner, task, grid, watch, loss=loss), grid, watch, weights=weights)
 
 
 def measured(
-    chosen: Sequence[Job], grid: Grid | Scatter, watch: Sequence[Instrument], workers: int | None = None
+    chosen: Sequence[Job],
+    grid: Grid | Scatter,
+    watch: Sequence[Instrument],
+    workers: int | None = None,
+    weights: xr.Dataset | None = None,
 ) -> xr.Dataset:
     """Return the dataset of ``measure`` from its jobs, as ``to_measure`` made them of ``grid``.
 
     Members are read on different cores, each on one, as far as memory goes round.
     """
+    if weights is not None:
+        steps_kept(weights)
+        same_members(weights, grid)
     cpu = torch.device("cpu")
     largest = max(plan.bytes_per_member(job, "measure") for job in {job.shape_key: job for job in chosen}.values())
     several = max(min(workers or plan.cores(), plan.free_memory(cpu) // max(largest, 1)), 1)
@@ -62,24 +76,41 @@ def measured(
 
     def work(place: int) -> None:
         if not stopped:
-            places[place] = _read(chosen[place], watch)
+            if weights is None:
+                places[place] = _read(chosen[place], chosen[place].begun(), watch)
+            else:
+                places[place] = _read_kept(chosen[place], list(weights_of(weights, grid, place)), watch)
 
     stopped: list[bool] = []
     on_cores(work, range(len(chosen)), int(several), lambda: None, lambda: stopped.append(True))
     found = [places[place] for place in range(len(chosen))]
-    data_set = to_dataset(grid, (), watch, found).drop_vars(["fate", "last_step"])  # nothing was trained
+    watched, at_end = ((), watch) if weights is None else (watch, ())
+    data_set = to_dataset(grid, watched, at_end, found).drop_vars(["fate", "last_step"])  # nothing was trained
     return data_set[[instrument.name for instrument in watch]]
 
 
-def _read(job: Job, watch: Sequence[Instrument]) -> Trajectory:
-    module = job.begun()
+def _read_kept(job: Job, kept: Sequence[tuple[int, dict[str, Array]]], watch: Sequence[Instrument]) -> Trajectory:
+    """Read a member at each step at which its weights were kept."""
+    each = [_read(job, load(job.begun(), own), watch).ends for _, own in kept]
+    readings = {name: np.stack([one[name] for one in each]) for name in (each[0] if each else ())}
+    steps = np.array([step for step, _ in kept], dtype=np.int64)
+    return Trajectory(job.member, steps, readings, {}, {}, Fate.OUT_OF_STEPS, 0, 0.0)
+
+
+def _read(job: Job, module: nn.Module, watch: Sequence[Instrument]) -> Trajectory:
     stacks = [
         {name: value.detach()[None] for name, value in part.items()}
         for part in (dict(module.named_parameters()), dict(module.named_buffers()))
     ]
-    data = tensors(job.draw(), torch.device("cpu"), torch.float32)
+    data = tensors(job.draw(), torch.device("cpu"), _precision(module))
     seen = subject(
         module, stacks[0], stacks[1], {name: value[None] for name, value in data.items()}, loss_of(job.recipe)
     )
     readings: dict[str, Array] = {name: value[0] for name, value in read(watch, seen).items()}
     return Trajectory(job.member, torch.zeros(1).numpy(), {}, readings, {}, Fate.OUT_OF_STEPS, 0, 0.0)
+
+
+def _precision(module: nn.Module) -> torch.dtype:
+    """Return float64 for a network whose weights are all of that kind, as one that is loaded may be, else float32."""
+    dtypes = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    return torch.float64 if dtypes == {torch.float64} else torch.float32

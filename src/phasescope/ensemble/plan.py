@@ -96,7 +96,7 @@ def check_memory(jobs: Sequence[Job], engine: str, workers: int, device: torch.d
     kept = 0
     if engine != "measure":
         weights = {id(job.module): sum(p.numel() for p in job.module.parameters()) for job in jobs}
-        kept = sum(8 * weights[id(job.module)] for job in jobs)
+        kept = sum(8 * weights[id(job.module)] * (1 + len(job.keep)) for job in jobs)
         kept += sum(8 * len(record_steps(job.recipe)) * max(len(job.watch), 1) for job in jobs)
     need = largest * (workers if engine == "fused" else 1) + kept
     if need > free:

@@ -18,7 +18,7 @@ from phasescope.vocabulary import Array, BadInput, Draw, Grid, Instrument, Scatt
 
 MOST_LOGITS = 2**20  # that are read in float64 at once
 #: What a dataset of trained networks has besides readings.
-TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed")
+TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed", "kept")
 PER_SAMPLE = ("labels", "truth", "train", "test", "corrupted", "weights")
 
 
@@ -246,10 +246,10 @@ def read(watch: Sequence[Instrument], seen: Subject) -> dict[str, Array]:
 def check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], grid: Grid | Scatter) -> None:
     """Raise ``BadInput`` where a reading would take the place of something else in the dataset."""
     axes = {*map(str, grid.dims), *map(str, grid.coords)}
-    for name in sorted(axes & {"fate", "fate_step", "last_step", "seconds"}):
+    for name in sorted(axes & {"fate", "fate_step", "last_step", "seconds", "kept"}):
         raise BadInput(f"a grid axis is called {name!r}, which the dataset has already: choose another name.")
     for instrument in read:
-        if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in ("end", "final", "shape"):
+        if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in ("end", "final", "shape", "kept"):
             raise BadInput(
                 f"an instrument is called {instrument.name!r}, which the dataset has already: choose another name."
             )

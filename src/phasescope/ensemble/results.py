@@ -19,6 +19,8 @@ def to_record(t: Trajectory) -> tuple[dict[str, Array], dict[str, Any]]:
     arrays |= {f"reading.{name}": value for name, value in t.readings.items()}
     arrays |= {f"end.{name}": value for name, value in t.ends.items()}
     arrays |= {f"final.{name}": value for name, value in t.final.items()}
+    if t.kept:
+        arrays |= {"kept_steps": np.array(t.kept_steps)} | {f"kept.{name}": value for name, value in t.kept.items()}
     return arrays, {"fate": str(t.fate), "fate_step": t.fate_step, "seconds": t.seconds}
 
 
@@ -37,6 +39,8 @@ def from_record(member: Member, arrays: Mapping[str, Array], facts: Mapping[str,
         Fate(facts["fate"]),
         int(facts["fate_step"]),
         float(facts["seconds"]),
+        arrays["kept_steps"].tolist() if "kept_steps" in arrays else (),
+        part("kept."),
     )
 
 
@@ -71,6 +75,7 @@ def to_dataset(
     data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
     for name in sorted({name for t in found for name in t.final}):  # a record gives them in no order
         _add_final(add, data, axes, grid.shape, name, [t.final.get(name) for t in found])
+        _add_kept(add, data, name, found)
     # coordinates: they stay beside every reading, so that ``last`` knows where a member's last reading stands, and
     # whose is not a final one
     return data.assign_coords(
@@ -119,11 +124,46 @@ def _add_final(
     data[f"shape.{name}"] = ((*axes, f"{name}_axis"), own.reshape(*shape, -1))
 
 
-def final(data: xr.Dataset, **cell: Any) -> dict[str, Array]:
+def _add_kept(add: Callable[..., None], data: xr.Dataset, name: str, found: Sequence[Trajectory]) -> None:
+    """Add the parameters called ``name`` that were kept along the way, laid out as the final ones are."""
+    steps = max((t.kept_steps for t in found), key=len)
+    if not len(steps):
+        return
+    data.coords["kept"] = list(steps)
+    own = [str(d) for d in data[f"final.{name}"].dims if re.fullmatch(rf"{re.escape(name)}_(\d+|flat)", str(d))]
+    sizes = [data.sizes[d] for d in own]
+    dtype = data[f"final.{name}"].dtype
+    values = [t.kept[name] if name in t.kept else np.full((0, *[0] * len(own)), np.nan, dtype) for t in found]
+    if any(v.ndim != 1 + len(own) for v in values):
+        values = [v.reshape(len(v), -1) for v in values]
+    add(f"kept.{name}", ("kept", *own), values, (len(steps), *sizes), padded="NaN after a member has left")
+
+
+def steps_kept(data: xr.Dataset) -> list[int]:
+    """Return the steps at which ``train`` kept weights. Raises ``BadInput`` where there are none."""
+    if not isinstance(data, xr.Dataset) or "kept" not in data.coords:
+        raise BadInput(
+            f"no weights were kept in this {type(data).__name__}: give what ps.train(..., keep=...) returned."
+        )
+    return [int(step) for step in data["kept"].values]
+
+
+def _at_step(data: xr.Dataset, step: Any) -> xr.Dataset:
+    """Return a dataset whose final parameters are those that were kept at ``step``."""
+    if plain(step) not in steps_kept(data):
+        raise BadInput(f"no weights were kept at step {shown(step)}: there are those of {steps_kept(data)}.")
+    names = [str(name).removeprefix("kept.") for name in data.data_vars if str(name).startswith("kept.")]
+    found = data.drop_vars([f"final.{name}" for name in names])
+    found = found.rename({f"kept.{name}": f"final.{name}" for name in names})
+    return found.sel(kept=plain(step), drop=True)
+
+
+def final(data: xr.Dataset, *, step: int | None = None, **cell: Any) -> dict[str, Array]:
     """Return one member's final parameters by name, each in its own shape; ``cell`` says which by axis and ``seed``.
 
-    ``data`` is what ``train`` returned. An axis that is not named must have one value. Raises ``BadInput`` for a cell
-    that is not there, or more than one.
+    With ``step``, those that were kept at that step, by ``train(..., keep=...)``. ``data`` is what ``train`` returned.
+    An axis that is not named must have one value. Raises ``BadInput`` for a cell that is not there, or more than one,
+    and for a step at which nothing was kept.
 
     >>> grid = xr.Dataset({"final.w": (("width", "seed", "w_0"), [[[1.0, np.nan]], [[2.0, 3.0]]]),
     ...                    "shape.w": (("width", "seed", "w_axis"), [[[1]], [[2]]])}, {"width": [1, 2], "seed": [0]})
@@ -134,6 +174,7 @@ def final(data: xr.Dataset, **cell: Any) -> dict[str, Array]:
         raise BadInput(
             f"there are no final parameters in this {type(data).__name__}: give the dataset that ps.train returned."
         )
+    data = data if step is None else _at_step(data, step)
     axes = list(dict.fromkeys(dim for name in data.data_vars for dim in _axes_of_final(data, str(name))))
     for axis, value in cell.items():
         known = list(map(str, data[axis].values)) if axis in axes else sorted(axes)
@@ -159,6 +200,10 @@ def final(data: xr.Dataset, **cell: Any) -> dict[str, Array]:
             flat = array.ndim == 1 and len(shape) > 1
             array = array[: int(np.prod(shape))].reshape(shape) if flat else array[tuple(slice(n) for n in shape)]
         found[name] = array
+    if step is not None and int(np.ravel(chosen["last_step"])[0]) < step:
+        raise BadInput(
+            f"the member had left at step {int(np.ravel(chosen['last_step'])[0])}: nothing is kept of step {step}."
+        )
     return found
 
 

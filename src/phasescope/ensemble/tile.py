@@ -85,6 +85,7 @@ class Tile:
         self.rows = [draw.train for draw in draws]
         self.watchers = [Watcher(job.recipe) for job in jobs]
         self.seen: list[list[dict[str, Array]]] = [[] for _ in jobs]
+        self.kept: list[list[dict[str, Array]]] = [[] for _ in jobs]
         self.done, self.seconds = 0, 0.0
         self.whole: Batch | None = None
         self.keep(self.active)
@@ -213,14 +214,20 @@ class Tile:
                 continue
             mine = {name: value[place] for name, value in readings.items()}
             self.seen[i].append(mine)
+            if self.done in self.jobs[i].keep:
+                self.kept[i].append(self._weights(place))
             if self.watchers[i].see(self.done, float(train[place]), float(test[place])):
                 leaving.append(place)
         return leaving
 
+    def _weights(self, place: int) -> dict[str, Array]:
+        """Return the parameters of the active member at ``place``, and the buffers that training changes."""
+        stacks = {**self.parameters, **self.frozen, **running(self.buffers)}
+        return {name: value[place].cpu().numpy().copy() for name, value in stacks.items()}
+
     def trajectory(self, place: int) -> Trajectory:
         """Return what training left of the active member at ``place``."""
         i = self.active[place]
-        weights = {**self.parameters, **self.frozen}
         left = self._subject(slice(place, place + 1))
         seen = self.seen[i]
         # the last update is followed by no step whose loss would show what it did
@@ -228,12 +235,14 @@ class Tile:
             self.watchers[i].diverged_at = self.done
             seen = seen[:-1] if len(seen) > 1 else seen
         ends = read(self.jobs[i].at_end, left)
-        readings = {name: np.stack([part[name] for part in seen]) for name in (seen[0] if seen else ())}
-        final = {name: value[place].cpu().numpy().copy() for name, value in weights.items()}
-        final |= {name: value[place].cpu().numpy().copy() for name, value in running(self.buffers).items()}
+        readings = _joined(seen)
         steps = self.steps[: len(seen)] if seen else self.steps[:1]
         ends = {name: value[0] for name, value in ends.items()}
-        return Trajectory(self.jobs[i].member, steps, readings, ends, final, *self.watchers[i].fate(), self.seconds)
+        kept = [step for step in self.jobs[i].keep if step <= steps[-1]]
+        return Trajectory(
+            self.jobs[i].member, steps, readings, ends, self._weights(place), *self.watchers[i].fate(), self.seconds,
+            kept, _joined(self.kept[i][: len(kept)]),
+        )  # fmt: skip
 
     def keep(self, places: Sequence[int]) -> None:
         """Keep only the active members at ``places``; the rest leave the batch."""
@@ -267,8 +276,8 @@ class Tile:
             for name, value in stack.items()
         }
         for i in self.active:
-            for name in self.seen[i][0] if self.seen[i] else ():
-                arrays[f"seen.{i}.{name}"] = np.stack([part[name] for part in self.seen[i]])
+            arrays |= {f"seen.{i}.{name}": value for name, value in _joined(self.seen[i]).items()}
+            arrays |= {f"kept.{i}.{name}": value for name, value in _joined(self.kept[i]).items()}
         reached = [[self.watchers[i].memorized_at, self.watchers[i].generalized_at] for i in self.active]
         facts = {"active": self.active, "done": self.done, "reached": reached, "seconds": self.seconds}
         return arrays, facts | {"records": len(self.seen[self.active[0]])}
@@ -288,9 +297,15 @@ class Tile:
                 stack[name] = stack[name].copy_(filled) if name in stack else filled
         for i, (memorized, generalized) in zip(self.active, facts["reached"], strict=True):
             self.watchers[i].memorized_at, self.watchers[i].generalized_at = memorized, generalized
-            mine = {k.split(".", 2)[2]: v for k, v in arrays.items() if k.startswith(f"seen.{i}.")}
-            self.seen[i] = [{name: value[t] for name, value in mine.items()} for t in range(int(facts["records"]))]
+            for kind, parts in (("seen", self.seen), ("kept", self.kept)):
+                mine = {k.split(".", 2)[2]: v for k, v in arrays.items() if k.startswith(f"{kind}.{i}.")}
+                count = int(facts["records"]) if kind == "seen" else len(next(iter(mine.values()), ()))
+                parts[i] = [{name: value[t] for name, value in mine.items()} for t in range(count)]
         self.done, self.seconds = int(facts["done"]), float(facts["seconds"])
+
+
+def _joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    return {name: np.stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
 
 
 def _width(count: int, size: int) -> int:

@@ -16,6 +16,7 @@ from phasescope.ensemble.choice import Choice, chosen_for
 from phasescope.ensemble.door import check_networks, whole_number
 from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
+from phasescope.ensemble.kept import kept_steps
 from phasescope.ensemble.results import to_dataset
 from phasescope.ensemble.run import Progress, Run
 from phasescope.ensemble.tile import Prepared
@@ -54,6 +55,7 @@ def train(
     engine: Engine = "auto",
     tile: int | None = None,
     workers: int | None = None,
+    keep: Sequence[int] | Literal["all"] = (),
     keeper: Keeper | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint_every: float = 5.0,
@@ -68,6 +70,9 @@ def train(
     ``step`` for a ``Scatter``); a reading is NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per
     member), the readings of ``at_end``, taken once at the end (``end.<name>``), and the final parameters
     (``final.<name>``; padded with NaN where members differ in shape, see ``final``) stand beside the readings.
+
+    ``keep`` are recorded steps, or "all": the weights at these are kept as ``kept.<name>``, along a dimension ``kept``.
+    ``final(data, step=..., seed=...)`` returns one member's, ``measure(..., weights=data)`` reads instruments on all.
 
     ``engine="fused"`` trains members one per core in compiled code (CPU, learners with a fused step), the same bits
     whatever else is trained; ``"stacked"`` trains tiles side by side (any module, CPU or CUDA). ``keeper`` stores
@@ -86,7 +91,7 @@ def train(
     prepared = Prepared()
     chosen = planned(
         learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, tile=tile, workers=workers,
-        keeper=keeper, prepared=prepared,
+        keep=keep, keeper=keeper, prepared=prepared,
     )  # fmt: skip
     return trained(
         chosen, grid, device=device, workers=workers, keeper=keeper, on_progress=on_progress,
@@ -129,6 +134,7 @@ def planned(
     engine: Engine | None = None,
     tile: int | None = None,
     workers: int | None = None,
+    keep: Sequence[int] | Literal["all"] = (),
     keeper: Keeper | None = None,
     prepared: Prepared | None = None,
 ) -> list[Job]:
@@ -144,6 +150,8 @@ def planned(
         if value is not None:
             whole_number(name, value)
     chosen = jobs(learner, task, grid, recipe, watch, at_end)
+    steps = kept_steps(keep, recipe)
+    chosen = [replace(job, keep=steps) for job in chosen] if steps else chosen
     able = where.type == "cpu" and all(fused.supports(job) for job in chosen)
     if engine == "fused" and not able:
         raise BadInput(
