@@ -491,6 +491,9 @@ KEPT_BY: dict[str, tuple[Callable[[], nn.Module], Any, dict[str, Any]]] = {
 }
 
 
+KEPT_WEIGHT = {"looped": "kept.a.weight", "traced": "kept.a.weight", "fused": "kept.embed"}
+
+
 @pytest.mark.parametrize("name", KEPT_BY)
 def test_kept_weights_are_read_as_they_were_watched(name: str) -> None:
     network, task, how = KEPT_BY[name]
@@ -502,6 +505,9 @@ def test_kept_weights_are_read_as_they_were_watched(name: str) -> None:
     for instrument in watch:
         np.testing.assert_allclose(again[instrument.name], data[instrument.name], rtol=1e-12, atol=1e-14)
     left = [int(step) for step in data["last_step"].values.ravel()]
+    unwatched = ps.train(network(), task, grid, recipe, keep="all", **CPU, **how)
+    assert unwatched["last_step"].values.ravel().tolist() == left
+    np.testing.assert_array_equal(unwatched[KEPT_WEIGHT[name]], data[KEPT_WEIGHT[name]])
     assert min(left) < recipe.steps, "nobody left early: nothing was padded"
     for member, last in zip(grid, left, strict=True):
         cell = {**member.knobs, "seed": member.seed}

@@ -39,6 +39,7 @@ class _State:
     v: Array
     seen: list[dict[str, Array]] = field(default_factory=list)
     kept: list[Array] = field(default_factory=list)
+    records: int = 0
     done: int = 0
     seconds: float = 0.0
 
@@ -122,7 +123,7 @@ class FusedMember:
         now.theta, now.state, now.m, now.v = (arrays[name].copy() for name in ("theta", "state", "m", "v"))
         now.seen = [{k.removeprefix("seen."): v for k, v in arrays.items() if k.startswith("seen.")}]
         now.kept = list(arrays["kept"]) if "kept" in arrays else []
-        now.done, now.seconds = int(facts["done"]), float(facts["seconds"])
+        now.done, now.records, now.seconds = int(facts["done"]), int(facts["records"]), float(facts["seconds"])
         self.watcher.memorized_at, self.watcher.generalized_at = facts["memorized_at"], facts["generalized_at"]
 
     def checkpoint(self) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -132,7 +133,7 @@ class FusedMember:
         arrays |= {f"seen.{name}": value for name, value in _joined(now.seen).items()}
         if now.kept:
             arrays["kept"] = np.stack(now.kept)
-        facts = {"done": now.done, "seconds": now.seconds}
+        facts = {"done": now.done, "records": now.records, "seconds": now.seconds}
         return arrays, facts | {"memorized_at": watcher.memorized_at, "generalized_at": watcher.generalized_at}
 
     def advance_to(self, group: Array) -> bool:
@@ -174,6 +175,7 @@ class FusedMember:
         for i, step in enumerate(steps.tolist()):
             if step in self.job.keep:
                 self.now.kept.append(np.concatenate([thetas[i], states[i]]))
+            self.now.records += 1
             if self.watcher.see(step, float(train[i]), float(test[i])):
                 self.now.seen.append({name: value[: i + 1] for name, value in readings.items()})
                 self.now.theta, self.now.state = thetas[i].copy(), states[i].copy()
@@ -188,12 +190,12 @@ class FusedMember:
     def trajectory(self) -> Trajectory:
         """Return what training left."""
         readings = _joined(self.now.seen)
-        count = len(next(iter(readings.values()))) if readings else 1
+        count = max(self.now.records, 1)
         theta, state = self.now.theta[None].copy(), self.now.state[None].copy()
         seen = self._subject(theta, state)
         # the last update is followed by no step whose loss would show what it did
         if self.watcher.diverged_at < 0 and not bool(finite(seen)[0]):
-            self.watcher.diverged_at = int(self.steps[count - 1]) if readings else self.now.done
+            self.watcher.diverged_at = int(self.steps[count - 1])
             count = max(count - 1, 1)
             readings = {name: value[:count] for name, value in readings.items()}
         ends = {name: value[0] for name, value in read(self.job.at_end, seen).items()}
