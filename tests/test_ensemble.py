@@ -695,7 +695,10 @@ def test_dataset_says_what_it_holds() -> None:
     found = promised("adamw")
     assert found["train_accuracy"].dims == ("weight_decay", "corruption", "seed", "step")
     assert found["participation"].dims[-1] == "neuron"
-    assert found["train_loss"].attrs["units"] == "loss"
+    units = {
+        name: found[name].attrs["units"] for name in ("train_loss", "train_accuracy", "seconds", "step", "fate_step")
+    }
+    assert list(units.values()) == ["squared error", "1", "s", "step", "step"]
     assert found["step"].values[0] == 0
     at_end, final = found["table_accuracy"], found["final.embed"]
     assert at_end.dims == ("weight_decay", "corruption", "seed")

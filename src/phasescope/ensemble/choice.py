@@ -66,14 +66,14 @@ def chosen_for(
     Raises ``BadInput`` where an engine that is named can not train them.
     """
     about = {
-        "engine for": jobs[0].shape_key, "asked": [asked, size], "device": device.type, "cores": cores,
+        "engine for": jobs[0].shape_key, "asked": [asked, size], "device": device.type,
         "code": house_fingerprint("phasescope.ensemble.train"), "surroundings": surroundings(),
     }  # fmt: skip
     kept = keeper.load(about) if keeper else None
     if kept is not None:
         facts = kept[1]
         return Choice(facts["engine"], int(facts["size"]), facts["timings"], facts["notes"])
-    key = repr((about, len(jobs).bit_length()))
+    key = repr((about, cores, len(jobs).bit_length()))  # a run that is resumed on other cores keeps its engine
     found = _KNOWN.get(key) or choose(jobs, device, asked, size, cores, prepared)
     if found.timings:
         _KNOWN[key] = found

@@ -85,7 +85,8 @@ def measured(
     on_cores(work, range(len(chosen)), int(several), lambda: None, lambda: stopped.append(True))
     found = [places[place] for place in range(len(chosen))]
     watched, at_end = ((), watch) if weights is None else (watch, ())
-    data_set = to_dataset(grid, watched, at_end, found).drop_vars(["fate", "last_step"])  # nothing was trained
+    losses = {job.recipe.loss for job in chosen}
+    data_set = to_dataset(grid, watched, at_end, found, losses).drop_vars(["fate", "last_step"])  # nothing was trained
     return data_set[[instrument.name for instrument in watch]]
 
 

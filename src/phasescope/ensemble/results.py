@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ import xarray as xr
 
 from phasescope.checks import plain, shown
 from phasescope.vocabulary import Array, BadInput, Fate, Grid, Instrument, Member, Scatter, Trajectory, nearest
+
+#: The units of losses that are known; a reading of any other, or of several in one grid, has the unit "loss".
+UNITS_OF_LOSSES = {"cross_entropy": "nats", "mse": "squared error"}
 
 
 def to_record(t: Trajectory) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -45,12 +48,19 @@ def from_record(member: Member, arrays: Mapping[str, Array], facts: Mapping[str,
 
 
 def to_dataset(
-    grid: Grid | Scatter, watch: Sequence[Instrument], at_end: Sequence[Instrument], found: Sequence[Trajectory]
+    grid: Grid | Scatter,
+    watch: Sequence[Instrument],
+    at_end: Sequence[Instrument],
+    found: Sequence[Trajectory],
+    losses: Collection[Any] = (),
 ) -> xr.Dataset:
-    """Return one dataset with the grid's dimensions and ``step``; a reading is NaN after its member left."""
+    """Return one dataset with the grid's dimensions and ``step``; a reading is NaN after its member left.
+
+    ``losses`` are those of the recipes: they say in which unit a reading of the loss is.
+    """
     axes = grid.dims
     steps = max((t.steps for t in found), key=len)
-    data = xr.Dataset(coords={**grid.coords, **_places((*watch, *at_end)), "step": steps})
+    data = xr.Dataset(coords={**grid.coords, **_places((*watch, *at_end)), "step": ("step", steps, {"units": "step"})})
 
     def add(name: str, dims: Sequence[str], values: Sequence[Array], first: tuple[int, ...] = (), **attrs: Any) -> None:
         filled = padded(values, first)
@@ -64,23 +74,27 @@ def to_dataset(
                     ("step", *instrument.dims),
                     [t.readings[name] for t in found],
                     (len(steps),),
-                    **_attributes(instrument),
+                    **_attributes(instrument, losses),
                 )
     for instrument in only_at_end(watch, at_end):
         # a network that diverged has no final reading, as ``last`` says of one that was watched
         values = [np.full_like(v, np.nan, dtype=np.result_type(v.dtype, np.float32)) if t.fate == Fate.DIVERGED else v
                   for t in found for v in [t.ends[instrument.name]]]  # fmt: skip
-        add(instrument.name, instrument.dims, values, **_attributes(instrument))
-    data["fate_step"] = (axes, np.array([t.fate_step for t in found]).reshape(grid.shape))
-    data["seconds"] = (axes, np.array([t.seconds for t in found]).reshape(grid.shape), {"units": "s"})
+        add(instrument.name, instrument.dims, values, **_attributes(instrument, losses))
+
+    def each(values: Sequence[Any], **attrs: str) -> tuple[Sequence[str], Array, dict[str, str]]:
+        return axes, np.array(values).reshape(grid.shape), attrs
+
+    data["fate_step"] = each([t.fate_step for t in found], units="step", source="when its fate was settled")
+    data["seconds"] = each([t.seconds for t in found], units="s", source="the work spent on it")
     for name in sorted({name for t in found for name in t.final}):  # a record gives them in no order
         _add_final(add, data, axes, grid.shape, name, [t.final.get(name) for t in found])
         _add_kept(add, data, name, found)
     # coordinates: they stay beside every reading, so that ``last`` knows where a member's last reading stands, and
     # whose is not a final one
     return data.assign_coords(
-        fate=(axes, np.array([str(t.fate) for t in found]).reshape(grid.shape)),
-        last_step=(axes, np.array([t.steps[-1] for t in found]).reshape(grid.shape)),
+        fate=each([str(t.fate) for t in found], source="how its training ended"),
+        last_step=each([t.steps[-1] for t in found], units="step", source="when it was last read"),
     )
 
 
@@ -106,7 +120,7 @@ def _add_final(
     shapes = {v.shape for v in known}
     if len(shapes) == 1 and len(known) == len(values):
         dims = [f"{name}_{i}" for i in range(known[0].ndim)]
-        return add(f"final.{name}", dims, known)
+        return add(f"final.{name}", dims, known, units="1")
     rank = max(v.ndim for v in known)
     own = np.full((len(values), max(rank, 1)), -1)
     for row, value in zip(own, values, strict=True):
@@ -119,9 +133,10 @@ def _add_final(
         f"final.{name}",
         dims,
         filled if alike else [v.ravel() for v in filled],
+        units="1",
         padded="NaN beyond a member's own shape",
     )
-    data[f"shape.{name}"] = ((*axes, f"{name}_axis"), own.reshape(*shape, -1))
+    data[f"shape.{name}"] = ((*axes, f"{name}_axis"), own.reshape(*shape, -1), {"units": "1"})
 
 
 def _add_kept(add: Callable[..., None], data: xr.Dataset, name: str, found: Sequence[Trajectory]) -> None:
@@ -228,8 +243,10 @@ def _places(instruments: Sequence[Instrument]) -> dict[str, list[Any]]:
     return found
 
 
-def _attributes(instrument: Instrument) -> dict[str, Any]:
-    return {"units": instrument.unit, "source": instrument.source, "null": instrument.null}
+def _attributes(instrument: Instrument, losses: Collection[Any]) -> dict[str, Any]:
+    units = {UNITS_OF_LOSSES.get(loss) for loss in losses}
+    unit = units.pop() if instrument.unit == "loss" and len(units) == 1 else None
+    return {"units": unit or instrument.unit, "source": instrument.source, "null": instrument.null}
 
 
 def padded(values: Sequence[Array], first: tuple[int, ...] = ()) -> Array:

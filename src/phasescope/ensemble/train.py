@@ -61,33 +61,12 @@ def train(
     checkpoint_every: float = 5.0,
     executor: Any = None,
 ) -> xr.Dataset:
-    """Train every member of ``grid`` and return what the instruments of ``watch`` read, as one labelled dataset.
+    """Train every member of ``grid`` and return one labelled dataset, as ``ps.train`` does, whose words are the same.
 
-    ``learner``: any ``nn.Module`` written for one network, or a function of the member that makes one (for axes such as
-    width). Parameters that need no gradient keep their values. ``task``: a table, a sampler, anything with the protocol
-    ``Task``, or a function of the member. Axes of the grid may be numbers of the recipe,
-    of the task or of the learner. The dataset has the grid's axes, ``seed`` and ``step`` as dimensions (``member`` and
-    ``step`` for a ``Scatter``); a reading is NaN after its member has left. ``fate``, ``fate_step``, ``seconds`` (per
-    member), the readings of ``at_end``, taken once at the end (``end.<name>``), and the final parameters
-    (``final.<name>``; padded with NaN where members differ in shape, see ``final``) stand beside the readings.
-
-    ``keep`` are recorded steps, or "all": the weights at these are kept as ``kept.<name>``, along a dimension ``kept``.
-    ``final(data, step=..., seed=...)`` returns one member's, ``measure(..., weights=data)`` reads instruments on all.
-
-    ``engine="fused"`` trains members one per core in compiled code (CPU, learners with a fused step), the same bits
-    whatever else is trained; ``"stacked"`` trains tiles side by side (any module, CPU or CUDA). ``keeper`` stores
-    finished members and checkpoints; a member found there is not trained again.
-
-    Raises ``BadInput`` for unknown axes, data and networks that do not fit or of which it can not be told what changes
-    their numbers, missing devices, or too little memory; ``Interrupted`` after Ctrl-C.
+    Nothing is shown, nothing is recorded that ``watch`` does not name, and only a ``keeper`` keeps what is finished: a
+    member found there is not trained again. Raises ``BadInput``, and ``Interrupted`` after Ctrl-C.
     """
-    device_named(device)
-    if not (isinstance(checkpoint_every, int | float) and checkpoint_every >= 0):
-        raise BadInput(f"checkpoint_every is {checkpoint_every!r}: give seconds, a number of at least 0.")
-    if on_progress is not None:
-        function("on_progress", on_progress)
-    if keeper is not None and (isinstance(keeper, type) or not isinstance(keeper, Keeper)):
-        raise BadInput(f"keeper is {shown(keeper)}: give a ps.Store(folder), or leave it out.")
+    check_call(keeper, on_progress, checkpoint_every)
     prepared = Prepared()
     chosen = planned(
         learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, tile=tile, workers=workers,
@@ -98,6 +77,16 @@ def train(
         checkpoint_every=checkpoint_every, prepared=prepared,
         executor=executor_named(executor, workers or plan.cores()) if executor is not None else None,
     )  # fmt: skip
+
+
+def check_call(keeper: Any, on_progress: Any, checkpoint_every: Any) -> None:
+    """Raise ``BadInput`` for what no call can be kept by, told to, or saved after."""
+    if not (isinstance(checkpoint_every, int | float) and checkpoint_every >= 0):
+        raise BadInput(f"checkpoint_every is {checkpoint_every!r}: give seconds, a number of at least 0.")
+    if on_progress is not None:
+        function("on_progress", on_progress)
+    if keeper is not None and (isinstance(keeper, type) or not isinstance(keeper, Keeper)):
+        raise BadInput(f"keeper is {shown(keeper)}: give a ps.Store(folder), or leave it out.")
 
 
 def trained(
@@ -119,7 +108,8 @@ def trained(
     else:
         run.tiles(device_named(device), workers or plan.cores(), prepared or Prepared(), executor)
     run.on_progress(run.progress)
-    return to_dataset(grid, chosen[0].watch, chosen[0].at_end, [run.found[i] for i in range(len(chosen))])
+    losses = {job.recipe.loss for job in chosen}
+    return to_dataset(grid, chosen[0].watch, chosen[0].at_end, [run.found[i] for i in range(len(chosen))], losses)
 
 
 def planned(
@@ -143,15 +133,37 @@ def planned(
     Without ``engine``, it is the fused one where it can be and the stacked one otherwise, whatever is faster: so
     that a measurement never changes a published number.
     """
-    where = device_named(device)
+    check_engine(device, engine, tile, workers)
+    found = jobs(learner, task, grid, recipe, watch, at_end)
+    steps = kept_steps(keep, recipe)
+    found = [replace(job, keep=steps) for job in found] if steps else found
+    return engines_chosen(
+        found, device=device, engine=engine, tile=tile, workers=workers, keeper=keeper, prepared=prepared
+    )
+
+
+def check_engine(device: str, engine: Any, tile: Any, workers: Any) -> None:
+    """Raise ``BadInput`` for an engine that there is not, and for sizes that are no whole numbers."""
+    device_named(device)
     if engine is not None and (not isinstance(engine, str) or engine not in get_args(Engine)):
         raise BadInput(f"engine is {shown(engine)}{nearest(str(engine), get_args(Engine))}")
     for name, value in (("workers", workers), ("tile", tile)):
         if value is not None:
             whole_number(name, value)
-    chosen = jobs(learner, task, grid, recipe, watch, at_end)
-    steps = kept_steps(keep, recipe)
-    chosen = [replace(job, keep=steps) for job in chosen] if steps else chosen
+
+
+def engines_chosen(
+    chosen: list[Job],
+    *,
+    device: str = "auto",
+    engine: Engine | None = None,
+    tile: int | None = None,
+    workers: int | None = None,
+    keeper: Keeper | None = None,
+    prepared: Prepared | None = None,
+) -> list[Job]:
+    """Return the jobs with the engine of each; see ``planned``, which makes them too."""
+    where = device_named(device)
     able = where.type == "cpu" and all(fused.supports(job) for job in chosen)
     if engine == "fused" and not able:
         raise BadInput(
