@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from phasescope.lab.bar import Bar, clock, words
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -15,18 +17,9 @@ class Display:
     """Live progress on stderr: members, steps per second, time left, fates. Plain lines where there is no terminal."""
 
     def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, Progress, TextColumn
-
-        self.console, self.started, self.said = console, time.monotonic(), 0.0
-        columns = (
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            TextColumn("{task.fields[state]}", markup=False),
-        )
-        self.bars = Progress(*columns, console=console, transient=True) if console.is_terminal else None
-        self.bar = self.bars.add_task("preparing", total=1.0, state="") if self.bars else None
-        if self.bars:
-            self.bars.start()
+        self.started, self.bar = time.monotonic(), Bar("terminal" if console.is_terminal else "lines", console)
+        if console.is_terminal:
+            self.bar("preparing", 0.0, "")
 
     def __call__(self, stage: Stage) -> None:
         """Show where a study is."""
@@ -35,21 +28,12 @@ class Display:
         total = max(stage.steps_total - (stage.budget - p.steps), 1)
         spent = time.monotonic() - self.started
         left = spent * (total - done) / done if done else float("inf")
-        ahead = f"{_clock(p.seconds_left)} left of this part" if stage.mixed else f"{_clock(left)} left"
-        fates = ", ".join(f"{count} {fate}" for fate, count in p.fates.items() if count)
-        reused = f", {p.reused} from the store" if p.reused else ""
-        state = f"{p.finished}/{p.members} members{reused}, {p.rate:,.3g} {stage.unit}/s, {ahead}"
+        ahead = f"{clock(p.seconds_left)} left of this part" if stage.mixed else f"{clock(left)} left"
+        state = words(p, stage.unit, ahead)
         if stage.unit == "steps" and stage.budget and not p.steps_done and not p.finished:
             state = "compiling the training step, once per machine"
-        state += f"; {fates}" if fates else ""
         title = f"{stage.number}/{stage.count} {stage.title}" + (f" ({stage.look})" if stage.look else "")
-        if self.bars is not None and self.bar is not None:
-            self.bars.update(
-                self.bar, description=title, completed=self._share(stage, done / total), total=1.0, state=state
-            )
-        elif time.monotonic() - self.said > 5:
-            self.said = time.monotonic()
-            self.console.print(f"{title}: {state}", soft_wrap=True)
+        self.bar(title, self._share(stage, done / total), state)
 
     def _share(self, stage: Stage, of_steps: float) -> float:
         if not stage.mixed:
@@ -59,12 +43,4 @@ class Display:
 
     def close(self) -> None:
         """Take the display down."""
-        if self.bars:
-            self.bars.stop()
-
-
-def _clock(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "--:--"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes}:{rest:02d}"
+        self.bar.close()
