@@ -19,10 +19,8 @@ from .ensemble import feedback_loop as feedback_loop
 from .ensemble import final as final
 from .ensemble import last as last
 from .ensemble import measure as measure
-from .ensemble import simulate as simulate
 from .ensemble import stages as stages
 from .ensemble import streams as streams
-from .ensemble import train as train
 from .figures import Figure as Figure
 from .figures import Paper as Paper
 from .inspection import AutoInit as AutoInit
@@ -41,6 +39,8 @@ from .lab import load as load
 from .lab import measures as measures
 from .lab import phase_map as phase_map
 from .lab import run as run
+from .lab import simulate as simulate
+from .lab import train as train
 from .store import Store as Store
 from .verdict import Cell as Cell
 from .verdict import Claim as Claim

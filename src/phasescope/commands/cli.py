@@ -261,10 +261,10 @@ def explore(
     open_: Open = False,
 ) -> None:
     """Make the page of a finished run again, one file that opens from disk, to explore and to send to others."""
-    from phasescope import lab
+    from phasescope.lab.folder import results_in
     from phasescope.report.writer import write_page
 
-    results = lab.load(directory)
+    results = results_in(directory)
     page = _report(results)[1]["report"] if out is None else write_page(out, results.told())
     print(page)
     if open_:
@@ -277,9 +277,9 @@ def report(
     open_: Open = False,
 ) -> None:
     """Tell a finished run again from its store: the claims, the figures, the page. Nothing is trained."""
-    from phasescope import lab
+    from phasescope.lab.folder import results_in
 
-    results = lab.load(directory)
+    results = results_in(directory)
     readable = not os.access(directory, os.W_OK)  # an archive: its page stays as it is
     told, paths = (results.told(), {}) if readable else _report(results)
     _tell(results, told, paths, float(results.provenance["seconds"]))

@@ -1,4 +1,4 @@
-"""How a study is run, judged, mapped and drawn: what all studies share, and nothing that one of them asks."""
+"""How a study, or a call of your own, is run and kept, judged, mapped and drawn: what all of them share."""
 
 from phasescope.lab import drawing as drawing
 from phasescope.lab import measures as measures
@@ -9,6 +9,7 @@ from phasescope.lab.maps.search import phase_map
 from phasescope.lab.registry import list_studies, study_named, study_points
 from phasescope.lab.settings import settings_of
 from phasescope.lab.study import Experiment, Inside, OrderParameter, Paper, Study
+from phasescope.lab.sweep import simulate, train
 
 __all__ = [
     "Experiment",
@@ -24,6 +25,8 @@ __all__ = [
     "phase_map",
     "run",
     "settings_of",
+    "simulate",
     "study_named",
     "study_points",
+    "train",
 ]

@@ -25,6 +25,7 @@ from phasescope.errors import BadInput, resumable, sentence, some
 from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
 from phasescope.lab.diagrams import diagrams, places
+from phasescope.lab.kept import refuse_own
 from phasescope.lab.neurons import opened
 from phasescope.lab.paged import paged
 from phasescope.lab.registration import code_of, judged_again, note_judged, standing, told
@@ -265,6 +266,7 @@ def run(
         note_judged(chosen.name, scale, here.registration.hash, first)
     tell = on_progress or (lambda stage: None)
     with resumable(), Store(directory) as store:
+        refuse_own(store)
 
         def train(these: Mapping[str, Work], look: str = "") -> dict[str, xr.Dataset]:
             planned = plans if these is made else {name: e.plan(device, workers) for name, e in these.items()}

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import xarray as xr
+
 from phasescope.checks import BadInput, kind, optional
 from phasescope.lab.bench import Results
+from phasescope.lab.kept import refuse_unfinished
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.settings import folder_of, settings_of
@@ -14,8 +17,8 @@ from phasescope.store import Store
 from phasescope.verdict import Verdicts
 
 
-def load(directory: str | Path, *, study: Study | None = None) -> Results | MapResults:
-    """Return the results kept in the folder of a run or of a phase map.
+def load(directory: str | Path, *, study: Study | None = None) -> Results | MapResults | xr.Dataset:
+    """Return the results kept in a folder: those of a study's run, of a phase map, or the dataset of ``ps.train``.
 
     ``study``: the study that was run, where it is one of your own that is not installed. Raises ``BadInput`` when there
     are no results, when they are of another study, and when their study is not known.
@@ -23,7 +26,10 @@ def load(directory: str | Path, *, study: Study | None = None) -> Results | MapR
     optional(kind(Study, say="a ps.Study"))("study", study)
     home = folder_of("directory", directory)
     with Store(home, read_only=True) as store:
+        refuse_unfinished(store)
         data, verdicts, facts = store.load_results()
+    if "run" in facts:
+        return data
     home, name = home.resolve(), facts["study"]
     if study is not None and study.name != name:
         raise BadInput(f"{home} holds results of the study {name!r}, not of {study.name!r}: give that one.")
@@ -32,6 +38,14 @@ def load(directory: str | Path, *, study: Study | None = None) -> Results | MapR
     chosen = study or _installed(name, home)
     settings = settings_of(chosen, facts["scale"], facts["settings"])
     return Results(chosen, settings, split(data), Verdicts.from_json(verdicts), facts, home)
+
+
+def results_in(directory: str | Path) -> Results | MapResults:
+    """Return the results of a study's run or of a phase map. Raises ``BadInput`` also for data of one's own."""
+    found = load(directory)
+    if isinstance(found, xr.Dataset):
+        raise BadInput(f"{directory} holds networks of your own, which have no page: ps.load returns their data.")
+    return found
 
 
 def _installed(name: str, home: Path) -> Study:

@@ -18,6 +18,7 @@ from phasescope.ensemble import Progress, Refinement, Span, device_named, train
 from phasescope.ensemble.refine import Place, certainty
 from phasescope.errors import resumable
 from phasescope.lab.bench import Stage, provenance
+from phasescope.lab.kept import refuse_own
 from phasescope.lab.maps.plan import TOLERANCE, Plan, command_of, default_directory, plan_of, refuse_early
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.settings import MOST_SEEDS, changes_of, folder_of
@@ -75,6 +76,8 @@ def phase_map(
     directory = named or default_directory(plan, cells, seeds, confidence)
     asked = {"tolerance": plan.tolerance, "cells": cells, "seeds": seeds, "confidence": float(confidence)}
     with resumable(), Store(directory) if directory is not None else nullcontext() as store:
+        if store is not None:
+            refuse_own(store)
         run = _Run(plan, search, store, device, workers, on_progress or (lambda stage: None))
         run.to_the_end()
         data = _dataset(plan, search, run.networks)
