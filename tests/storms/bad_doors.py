@@ -127,8 +127,9 @@ def trained(rng: random.Random) -> Call:
     cells = ps.Grid({rng.choice(NAMES): values(rng)}) if odd == "grid" else ps.Grid()
     options: dict[str, Any] = {"device": "cpu", "workers": 1}
     if odd == "options":
-        name = rng.choice(("device", "engine", "workers", "tile", "checkpoint_every", "watch", "at_end", "keeper"))
-        options[name] = value(rng) if name != "workers" else rng.choice((0, -1, "2", 1.5, None, True))
+        name = rng.choice(("device", "engine", "workers", "tile", "checkpoint_every", "watch", "at_end", "keeper", "progress", "out"))  # fmt: skip
+        few = {"workers": (0, -1, "2", 1.5, None, True), "out": (0, "", " ", b"x", [], {}, __file__, "/dev/null/x")}
+        options[name] = rng.choice(few[name]) if name in few else value(rng)
     if odd == "watch":
         options[rng.choice(("watch", "at_end"))] = rng.choice((instruments.ALL, (max,), [lambda s: s.nothing], (lambda s: 1,), "train_loss", [None], (train_loss,) * 2))  # fmt: skip
     how = ps.Recipe(steps=2, records=2, batch=rng.choice((None, 2, 100)), loss=rng.choice(("mse", "cross_entropy")))

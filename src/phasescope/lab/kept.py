@@ -23,6 +23,7 @@ from phasescope.vocabulary import Grid, Keeper, Scatter
 
 FILE, RESULTS = "run.json", "results.safetensors"
 MEND = "name another folder; what is there stays as it is, and ps.load opens it."
+SCHEDULE = ("steps", "records", "first_record", "spacing")
 WORDS = {"watch": "instruments", "at_end": "instruments at the end"}
 Marks = Mapping[str, str]
 """The fingerprints of what may differ between members: of their "learner" and "task"."""
@@ -87,7 +88,7 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
             continue
         if part in ("recipe", "numbers", "surroundings") and isinstance(was, dict):
             name = next(n for n in {**was, **now} if was.get(n) != now.get(n))
-            why = " and reads networks at other steps" if name in ("steps", "records", "first_record") else ""
+            why = " and reads networks at other steps" if name in SCHEDULE else ""
             return f"a run with {name} = {shown(was.get(name))}, where this call has {shown(now.get(name))}{why}"
         if part == "what":
             return f"a {was}, where this call is a {now}"

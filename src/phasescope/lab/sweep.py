@@ -17,8 +17,10 @@ from torch import nn
 from phasescope.checks import BadInput, flag, kind, optional
 from phasescope.ensemble import Progress, Simulation, device_named
 from phasescope.ensemble import simulate as simulated
+from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs, plain
 from phasescope.ensemble.marks import learner_marks, task_mark
+from phasescope.ensemble.plan import cores
 from phasescope.ensemble.tile import Prepared
 from phasescope.ensemble.train import Engine, check_call, check_engine, engines_chosen, trained
 from phasescope.identity import fingerprint, surroundings
@@ -50,6 +52,7 @@ def train(
     progress: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint_every: float = 5.0,
+    executor: Any = None,
 ) -> xr.Dataset:
     """Train every member of ``grid`` and return what the instruments of ``watch`` read, as one labelled dataset.
 
@@ -75,6 +78,7 @@ def train(
     compiled code (CPU, learners with a fused step), the same bits whatever else is trained; ``"looped"`` is plain
     torch, one network per core; ``"stacked"``, ``"traced"`` and ``"compiled"`` train ``tile`` networks side by side.
     A bar shows how far it is, in terminals and notebooks, unless ``progress=False``; ``on_progress`` takes its place.
+    ``executor`` trains elsewhere than in threads: "processes" of this machine, or any ``concurrent.futures.Executor``.
 
     Raises ``BadInput`` for unknown axes, data and networks that do not fit or of which it can not be told what changes
     their numbers, missing devices, too little memory, and a folder that is in use, can not be written or holds
@@ -83,6 +87,7 @@ def train(
     check_call(keeper, on_progress, checkpoint_every)
     check_engine(device, engine, tile, workers)
     place, wanted = _folder(out, keeper), flag("progress", progress)
+    elsewhere = None if executor is None else executor_named(executor, workers or cores())
     where, prepared, begun = device_named(device), Prepared(), time.monotonic()
     with bar("training", "steps", wanted, on_progress) as tell:
         found = jobs(learner, task, grid, recipe, LEARNING if watch is None else watch, at_end)
@@ -93,7 +98,7 @@ def train(
             )
             data = trained(
                 chosen, grid, device=device, workers=workers, keeper=store, on_progress=tell,
-                checkpoint_every=checkpoint_every, prepared=prepared,
+                checkpoint_every=checkpoint_every, prepared=prepared, executor=elsewhere,
             )  # fmt: skip
             data.attrs = _facts_of_training(chosen, where)
             if place is not None:
