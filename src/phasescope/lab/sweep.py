@@ -6,9 +6,10 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import xarray as xr
@@ -19,6 +20,7 @@ from phasescope.ensemble import Progress, Simulation, device_named
 from phasescope.ensemble import simulate as simulated
 from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs, plain
+from phasescope.ensemble.kept import kept_steps
 from phasescope.ensemble.marks import learner_marks, task_mark
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.tile import Prepared
@@ -48,6 +50,7 @@ def train(
     engine: Engine = "auto",
     tile: int | None = None,
     workers: int | None = None,
+    keep: Sequence[int] | Literal["all"] = (),
     keeper: Keeper | None = None,
     progress: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
@@ -61,6 +64,9 @@ def train(
     ``Task``, or a function of the member. Axes of the grid may be numbers of the recipe, of the task or of the learner.
     ``watch`` is read along the way, by default ``instruments.LEARNING`` (losses and accuracies, training and test), and
     ``at_end`` once at the end.
+
+    ``keep`` are recorded steps, or "all": the weights at these are kept as ``kept.<name>``, along a dimension ``kept``.
+    ``final(data, step=..., seed=...)`` returns one member's, ``measure(..., weights=data)`` reads instruments on all.
 
     ``out`` is a folder that keeps what is finished: the same call goes on with what was stopped, and a call with other
     seeds or other values along the same axes trains only those that are not there. Where anything else has changed (the
@@ -91,6 +97,8 @@ def train(
     where, prepared, begun = device_named(device), Prepared(), time.monotonic()
     with bar("training", "steps", wanted, on_progress) as tell:
         found = jobs(learner, task, grid, recipe, LEARNING if watch is None else watch, at_end)
+        steps = kept_steps(keep, recipe)
+        found = [replace(job, keep=steps) for job in found] if steps else found
         told = _training(learner, task, found[0], [engine, tile, where.type])
         with kept(place, keeper, told, (_marked(job) for job in found)) as store:
             chosen = engines_chosen(
