@@ -70,14 +70,16 @@ def test_the_block_is_torchs_encoder_layer(norm: str, activation: str) -> None:
         torch.testing.assert_close(block(x, seen_with(mask, "none", 2, 6, x)), own(x, hidden), rtol=0, atol=1e-12)
 
 
-def test_the_whole_is_embedding_blocks_and_readout() -> None:
-    """Put together by hand from torch's layers: learned places, pre-norm, a final LayerNorm, a readout without bias."""
-    net = decoder(7, 3, positions="learned", read="all")
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_the_whole_is_embedding_blocks_and_readout(norm: str) -> None:
+    """Put together by hand of torch's layers: learned places, a last LayerNorm for pre-norm alone, no bias at the end."""
+    net = decoder(7, 3, positions="learned", read="all", norm=norm)
     x = tokens(7, 4, 6).long()
     h = net.embed.weight[x] + net.position[:6]
     for block in net.blocks:
         h = torchs_own(block, 8, 2, "gelu")(h, ~visible("causal", 6))
-    h = nn.functional.layer_norm(h, (8,), net.final.weight, net.final.bias)
+    if norm == "pre":
+        h = nn.functional.layer_norm(h, (8,), net.final.weight, net.final.bias)
     torch.testing.assert_close(net(x), h @ net.readout.weight.T, rtol=0, atol=1e-12)
 
 
@@ -134,6 +136,21 @@ def test_rotary_scores_depend_on_differences() -> None:
         law_rotary(lambda x, turn: turned(x[..., [0, 3, 1, 4, 2, 5]], turn))
 
 
+def test_a_block_turns_queries_and_keys_alone() -> None:
+    """Attention from the formula, pair by pair; values are not turned."""
+    block, x = decoder(hidden=0, norm="none").blocks[0], points(1, 5, 8)
+    q, k, v = (part[0].unflatten(-1, (2, 4)).detach().numpy() for part in block.to_qkv(x).chunk(3, -1))
+    mixed = np.zeros((5, 2, 4))
+    for head in range(2):
+        a, b = (part[:, head, 0::2] + 1j * part[:, head, 1::2] for part in (q, k))
+        for m in range(5):
+            turn = np.exp(1j * np.subtract.outer(m - np.arange(5), np.zeros(2)) * [1, 10000**-0.5])
+            scores = (a[m] * b.conj() * turn).real.sum(-1) / 2
+            mixed[m, head] = np.exp(scores) @ v[:, head] / np.exp(scores).sum()
+    wanted = x + block.back(torch.from_numpy(mixed).flatten(-2))
+    torch.testing.assert_close(block(x, None, rotations(5, 4, x)), wanted, rtol=0, atol=1e-12)
+
+
 def test_a_decoder_with_rotary_places_does_not_know_where_they_begin(monkeypatch: Any) -> None:
     net, x = decoder(positions="rope", read="all"), tokens(5, 2, 6)
     wanted = net(x)
@@ -147,11 +164,13 @@ def test_slopes_are_the_papers() -> None:
     assert slopes(8, like).tolist() == [2.0**-k for k in range(1, 9)]
     assert np.allclose(slopes(16, like), 0.5 ** (np.arange(1, 17) / 2), rtol=1e-15)
     bias = seen_with("causal", "alibi", 2, 4, like)
-    assert bias is not None and bias.shape == (2, 4, 4)
+    both = seen_with("none", "alibi", 2, 4, like)
+    assert bias is not None and both is not None and bias.shape == (2, 4, 4)
     for head, slope in enumerate((2**-4, 2**-8)):
         for i in range(4):
             for j in range(4):
                 assert bias[head, i, j] == (-slope * (i - j) if j <= i else -math.inf)
+                assert both[head, i, j] == -slope * abs(i - j)
 
 
 def test_sinusoids_are_the_formula() -> None:
@@ -339,6 +358,7 @@ def test_torchs_first_weights() -> None:
         edge = part.in_features**-0.5
         assert float(part.weight.detach().abs().max()) == pytest.approx(edge, rel=0.01)
         assert deviation(part.weight) == pytest.approx(edge / math.sqrt(3), rel=0.05)
+        assert abs(float(part.weight.detach().mean())) < 0.05 * edge
     assert 0 < float(net.blocks[1].down.bias.detach().abs().max()) < net.blocks[1].down.in_features ** -0.5
 
 
