@@ -17,8 +17,8 @@ from phasescope.learners import Decoder
 from phasescope.vocabulary import Grid, Member, Recipe
 
 PAGE = Path(__file__).parents[1] / "docs" / "in_context.md"
-GRID = Grid({"pool": [1, 8], "shots": [1, 3]}, seeds=[0, 4])
-RECIPE = Recipe(optimizer="sgd", steps=4, batch=6, lr=0.1, records=2, dtype="float64")
+GRID = Grid({"pool": [1, 8], "shots": [1, 3]}, seeds=[4])
+RECIPE = Recipe(optimizer="sgd", steps=3, batch=6, lr=0.1, records=2, dtype="float64")
 
 
 def blocks() -> list[str]:
@@ -52,10 +52,11 @@ def own_loop(task: Any, member: Member, steps: int) -> tuple[dict[str, Any], flo
     return dict(net.named_parameters()), (net(x) - y).square().mean().item()
 
 
-def test_a_batch_knows_its_member(names: dict[str, Any]) -> None:
+@pytest.mark.parametrize("engine", ["stacked", "looped", "traced"])
+def test_a_batch_knows_its_member(names: dict[str, Any], engine: Any) -> None:
     """Each network learns from its own pool, in contexts of its own length, as it would in a loop written for it."""
     task = names["Lines"]()
-    data = ps.train(network(), task, GRID, RECIPE, [ps.instruments.logits.test_loss], device="cpu")
+    data = ps.train(network(), task, GRID, RECIPE, [ps.instruments.logits.test_loss], device="cpu", engine=engine)
     for member in GRID:
         here = data.sel(pool=member["pool"], shots=member["shots"], seed=member.seed)
         weights, loss = own_loop(task, member, RECIPE.steps)
@@ -84,6 +85,26 @@ def test_pools_share_a_tile_and_no_record(names: dict[str, Any], given: str) -> 
     assert len({job.shape_key for job in found}) == 2
     assert len({job.shape_key for job in found if job.member["shots"] == 3}) == 1
     assert len({str(job.identity) for job in found}) == len(GRID)
+
+
+def test_every_question_can_be_answered() -> None:
+    """One label for each question, each a sample of its own: torch's cross-entropy over all of them."""
+    generator = streams(0)("sequences")
+    points, labels = generator.standard_normal((12, 5, 3)), generator.integers(0, 4, (12, 3))
+    table = ps.tasks.Table("answers", points, labels, 4, train_fraction=0.5)
+    net = Decoder(3, 4, vectors=True, width=8, heads=2, layers=1, mask="examples", read="questions", init="torch")
+    recipe = Recipe(optimizer="sgd", lr=0.5, steps=2, records=2, loss="cross_entropy", dtype="float64")
+    data = ps.train(net, table, Grid(), recipe, [ps.instruments.logits.train_loss], device="cpu", engine="stacked")
+    own, draw = initialized(net, 0).double(), table.draw(Member({}, 0), streams(0))
+    x, y = (torch.from_numpy(part[draw.train]) for part in (draw.inputs, draw.labels))
+    rule = torch.optim.SGD(own.parameters(), 0.5)
+    for step in range(3):
+        loss = torch.nn.functional.cross_entropy(own(x).flatten(0, 1), y.flatten().long())
+        if step in data.step:
+            assert data.train_loss.sel(step=step).item() == pytest.approx(loss.item(), rel=1e-9)
+        rule.zero_grad()
+        loss.backward()
+        rule.step()
 
 
 @pytest.mark.slow
