@@ -541,7 +541,7 @@ def test_bad_input_is_refused_in_a_sentence(name: str) -> None:
     ("numbers", "name"),
     [
         ({"lr": math.nan}, "lr"), ({"lr": 0.0}, "lr"), ({"lr": math.inf}, "lr"), ({"momentum": 1.0}, "momentum"),
-        ({"beta2": -0.1}, "beta2"), ({"steps": 0}, "steps"), ({"batch": 0}, "batch"), ({"optimizer": "rmsprop"}, "optimizer"),
+        ({"beta2": -0.1}, "beta2"), ({"steps": 0}, "steps"), ({"batch": 0}, "batch"), ({"optimizer": "rprop"}, "optimizer"),
         ({"loss": "hinge"}, "loss"), ({"overtime": 0.5}, "overtime"), ({"level": 0.0}, "level"), ({"dtype": "half"}, "dtype"),
     ],
 )  # fmt: skip

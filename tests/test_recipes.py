@@ -18,6 +18,7 @@ from torch.optim import lr_scheduler
 import phasescope as ps
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.rates import factor
+from phasescope.ensemble.rules import orthogonal
 from phasescope.ensemble.streams import batch_order, streams
 from phasescope.store import Store
 from phasescope.vocabulary import BadInput, Grid, Member, Recipe
@@ -559,3 +560,126 @@ def test_what_was_not_kept_is_said() -> None:
         ps.measure(nn.Linear(5, 3), points(), Grid(), watch, weights=data)
     with pytest.raises(BadInput, match="no weights were kept in this Dataset"):
         ps.measure(Small(), points(), Grid(), watch, weights=data.drop_dims("kept"))
+
+
+# -- optimizers beside torch's, or the paper's formula ---------------------------------------------------------------------
+
+
+def by_formula(begin: Callable[[dict[str, Tensor], Any], Callable[[int, str, Tensor, Tensor], Tensor]]) -> Any:
+    """Return steps by a formula of one parameter: (step, name, parameter, gradient) -> the change."""
+
+    def network(module: nn.Module, recipe: Any) -> Take:
+        change = begin({name: torch.zeros_like(p) for name, p in module.named_parameters()}, recipe)
+
+        def take(step: int, parameters: Mapping[str, nn.Parameter]) -> None:
+            for name, p in parameters.items():
+                assert p.grad is not None
+                p.sub_(change(step, name, p.detach().clone(), p.grad))
+
+        return take
+
+    return network
+
+
+def lion(m: dict[str, Tensor], r: Any) -> Any:
+    def change(step: int, name: str, p: Tensor, g: Tensor) -> Tensor:
+        update = torch.sign(r.beta1 * m[name] + (1 - r.beta1) * g) + r.weight_decay * p
+        m[name] = r.beta2 * m[name] + (1 - r.beta2) * g
+        return r.lr * update
+
+    return change
+
+
+def muon(m: dict[str, Tensor], r: Any) -> Any:
+    """Jordan's Muon: the polynomial a s + b s^3 + c s^5, five times, on the singular values; AdamW for vectors."""
+    v = {name: torch.zeros_like(value) for name, value in m.items()}
+
+    def change(step: int, name: str, p: Tensor, g: Tensor) -> Tensor:
+        if p.ndim < 2:
+            rate, (b1, b2) = r.lr * r.lr_others, (r.beta1, r.beta2)
+            m[name], v[name] = b1 * m[name] + (1 - b1) * g, b2 * v[name] + (1 - b2) * g * g
+            update = m[name] / (1 - b1**step) / ((v[name] / (1 - b2**step)).sqrt() + r.eps)
+            return rate * (update + r.weight_decay * p)
+        m[name] = r.momentum * m[name] + (1 - r.momentum) * g
+        left, s, right = torch.linalg.svd(r.momentum * m[name] + (1 - r.momentum) * g, full_matrices=False)
+        s = s / (s.square().sum().sqrt() + 1e-7)
+        for _ in range(5):
+            s = 3.4445 * s - 4.7750 * s**3 + 2.0315 * s**5
+        update = left @ torch.diag(s) @ right * max(1.0, p.shape[0] / p.shape[1]) ** 0.5
+        return r.lr * (update + r.weight_decay * p)
+
+    return change
+
+
+def rmsprop(module: nn.Module, recipe: Any) -> Take:
+    rule = torch.optim.RMSprop(module.parameters(), recipe.lr, recipe.beta2, recipe.eps, momentum=recipe.momentum)
+
+    def take(step: int, parameters: Mapping[str, nn.Parameter]) -> None:
+        decayed_by_hand(module, recipe)
+        rule.step()
+
+    return take
+
+
+def nesterov(module: nn.Module, recipe: Any) -> Take:
+    rule = torch.optim.SGD(module.parameters(), recipe.lr, recipe.momentum, nesterov=recipe.momentum > 0)
+
+    def take(step: int, parameters: Mapping[str, nn.Parameter]) -> None:
+        decayed_by_hand(module, recipe)
+        rule.step()
+
+    return take
+
+
+OPTIMIZERS: dict[str, tuple[Any, dict[str, Any], dict[str, Any]]] = {
+    "nesterov": (nesterov, {"weight_decay": 0.3}, {"momentum": (0.0, 0.9)}),
+    "rmsprop": (
+        rmsprop,
+        {"lr": 0.01, "beta2": 0.95, "eps": 1e-4},
+        {"momentum": (0.0, 0.8), "weight_decay": (0.0, 0.5)},
+    ),
+    "lion": (by_formula(lion), {"beta2": 0.99, "weight_decay": 0.5}, {"lr": (0.01, 0.03), "beta1": (0.8, 0.9)}),
+    "muon": (by_formula(muon), {"momentum": 0.95, "eps": 1e-4}, {"weight_decay": (0.0, 0.5), "lr_others": (0.1, 0.5)}),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers_are_torchs_or_the_papers(name: str) -> None:
+    begin, own, axes = OPTIMIZERS[name]
+    law_recipe(recipe_of(optimizer=name, **own), begin, axes)
+
+
+def test_muons_kernels_are_matrices() -> None:
+    kernels = torch.randn(2, 4, 3, 2, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    made = orthogonal(kernels.flatten(2))
+    assert made.shape == (2, 4, 12)
+    assert torch.linalg.svdvals(made).sub(0.95).abs().max() < 0.3  # Jordan: between 0.7 and 1.2
+
+
+def law_sharp() -> None:
+    """Sharpness-aware descent: the gradient is that of the place ``rho`` uphill, each member on its own slope."""
+
+    table = points(20, test_rows=np.arange(14, 20))
+    x, y = torch.from_numpy(table.inputs[:14]).double(), torch.from_numpy(table.labels[:14])
+
+    class Steps:
+        def __init__(self, module: nn.Module, recipe: Any) -> None:
+            self.module, self.recipe = module, recipe
+
+        def __call__(self, step: int, parameters: Mapping[str, nn.Parameter]) -> None:
+            gradients = [p.grad.clone() for p in parameters.values() if p.grad is not None]
+            norm = torch.cat([g.flatten() for g in gradients]).norm()
+            moved = {n: p + self.recipe.sam * g / norm for (n, p), g in zip(parameters.items(), gradients, strict=True)}
+            with torch.enable_grad():
+                moved = {n: p.requires_grad_() for n, p in moved.items()}
+                out = torch.func.functional_call(self.module, moved, (x,))
+                higher = torch.autograd.grad(cross_entropy(out, y), list(moved.values()))
+            for p, g in zip(parameters.values(), higher, strict=True):
+                p.sub_(self.recipe.lr * g)
+
+    recipe = recipe_of(optimizer="sgd", batch=14)
+    law_recipe(recipe, Steps, {"lr": (0.1, 0.3), "sam": (0.05, 0.5)}, task=table)
+
+
+def test_sharpness_is_foret_et_als() -> None:
+    law_sharp()

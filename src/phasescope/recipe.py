@@ -13,6 +13,7 @@ from phasescope.checks import BadInput, nearest, plain, shown
 
 MOST_STEPS = 10**9
 HELD = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in ("float32", "float64")}
+OPTIMIZERS = ("sgd", "nesterov", "adam", "adamw", "rmsprop", "lion", "muon")
 Positive = Annotated[FiniteFloat, Field(gt=0)]
 Fraction = Annotated[FiniteFloat, Field(ge=0, lt=1)]
 Share = Annotated[FiniteFloat, Field(ge=0, le=1)]
@@ -72,6 +73,11 @@ class Recipe(Settings):
     (1 + cos pi t) / 2 (cosine), ``drop_factor`` to the number of whole ``drop_every`` (step), or ``schedule(k)``.
     Gradients are cut to +-``clip_value``, then scaled to the norm ``clip_norm`` over all parameters where it is larger.
 
+    ``nesterov`` is sgd with Nesterov's momentum, ``rmsprop`` torch's with ``beta2`` for its alpha, ``lion`` Chen et al.
+    2023. ``muon`` (Jordan et al. 2024) is for matrices; all other parameters follow adamw at ``lr * lr_others``, by
+    default in the ratio of the author's two rates. With ``sam`` > 0, every gradient is taken that far uphill of the
+    weights (Foret et al. 2020), whatever the optimizer.
+
     One's own functions: ``loss(outputs, targets)`` and ``optimizer(parameters, gradients, state, step, lr)``; what they
     take and give is in ``docs/recipes.md``, and checked on one step.
 
@@ -84,8 +90,8 @@ class Recipe(Settings):
     """
 
     optimizer: Annotated[
-        Literal["sgd", "adam", "adamw"] | Callable[..., Any],
-        *_word_or_function("(parameters, gradients, state, step, lr)", "sgd", "adam", "adamw"),
+        Literal["sgd", "nesterov", "adam", "adamw", "rmsprop", "lion", "muon"] | Callable[..., Any],
+        *_word_or_function("(parameters, gradients, state, step, lr)", *OPTIMIZERS),
     ] = "adamw"
     lr: Positive = 0.01
     weight_decay: Annotated[FiniteFloat, Field(ge=0)] = 0.0
@@ -97,6 +103,8 @@ class Recipe(Settings):
     beta1: Fraction = 0.9
     beta2: Fraction = 0.98
     eps: Positive = 1e-8
+    lr_others: Positive = 0.015
+    sam: Annotated[FiniteFloat, Field(ge=0)] = 0.0
     schedule: Annotated[
         Literal["constant", "linear", "cosine", "step"] | Callable[[int], float],
         *_word_or_function("(step)", "constant", "linear", "cosine", "step"),

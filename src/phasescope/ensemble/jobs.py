@@ -100,7 +100,7 @@ class Job:
     @cached_property
     def shape_key(self) -> str:
         """Jobs with equal keys can be stacked: networks alike but for their tensors' values, data of one shape."""
-        words = {name: getattr(self.recipe, name) for name in TOGETHER}
+        words = {name: getattr(self.recipe, name) for name in TOGETHER} | {"sam": self.recipe.sam > 0}
         return repr((self.marks.shape, self.sample.shape, list((words | dict(self.marks.functions)).values())))
 
     @cached_property

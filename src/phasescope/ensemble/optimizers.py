@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from phasescope.checks import plain
+from phasescope.ensemble import rules
 from phasescope.ensemble.rates import factor
 from phasescope.errors import shown
 from phasescope.vocabulary import BadInput, Recipe
@@ -25,7 +26,7 @@ from phasescope.vocabulary import BadInput, Recipe
 Tensors = dict[str, Tensor]
 #: What the compiled CPU engine knows, in its order, and what all others know besides.
 NUMBERS = ("lr", "weight_decay", "momentum", "beta1", "beta2", "eps")
-MORE = ("warmup", "lr_floor", "drop_every", "drop_factor", "clip_norm", "clip_value")
+MORE = ("warmup", "lr_floor", "drop_every", "drop_factor", "clip_norm", "clip_value", "lr_others", "sam")
 OWN = "own"  # the name under which the state of one's own optimizer is kept
 
 
@@ -190,12 +191,11 @@ def clipped(gradients: Sequence[Tensor], value: Tensor | None, norm: Tensor | No
     return gradients
 
 
-def _sgd(theta: Any, g: Any, states: Any, n: Mapping[str, float], step: int) -> None:
-    if n["weight_decay"]:
-        torch._foreach_mul_(theta, 1 - n["lr"] * n["weight_decay"])
+def _sgd(theta: Any, g: Any, states: Any, n: Mapping[str, float], step: int, *, nesterov: bool = False) -> None:
+    rules.decay(theta, n)
     torch._fused_sgd_(
         theta, g, states[0] if n["momentum"] else [], weight_decay=0.0, momentum=n["momentum"], lr=n["lr"],
-        dampening=0.0, nesterov=False, maximize=False, is_first_step=step == 1,
+        dampening=0.0, nesterov=nesterov and n["momentum"] > 0, maximize=False, is_first_step=step == 1,
     )  # fmt: skip
 
 
@@ -213,5 +213,13 @@ def _adamw(theta: Any, g: Any, states: Any, n: Mapping[str, float], step: int) -
     _adam(theta, g, states, n, step, coupled=False)
 
 
-_UPDATES = {"sgd": _sgd, "adam": _adam, "adamw": _adamw}
-STATES = {"sgd": ("m", "v"), "adam": ("m", "v"), "adamw": ("m", "v")}
+def _nesterov(theta: Any, g: Any, states: Any, n: Mapping[str, float], step: int) -> None:
+    _sgd(theta, g, states, n, step, nesterov=True)
+
+
+_UPDATES = {
+    "sgd": _sgd, "nesterov": _nesterov, "adam": _adam, "adamw": _adamw, "rmsprop": rules.rmsprop, "lion": rules.lion,
+    "muon": rules.muon,
+}  # fmt: skip
+STATES = {**dict.fromkeys(_UPDATES, ("m", "v")), "lion": ("m",), "nesterov": ("m",)}
+AVERAGE = "average"

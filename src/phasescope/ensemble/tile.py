@@ -21,6 +21,7 @@ from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.optimizers import Optimizer
 from phasescope.ensemble.reading import finite, read, running, scores, subject, tensors
+from phasescope.ensemble.rules import uphill
 from phasescope.ensemble.schedule import Watcher, groups, record_steps, spreads
 from phasescope.ensemble.streams import batch_order, dropout_keys, layer_key, streams
 from phasescope.vocabulary import Array, KeyedRest, Sampler, Subject, Trajectory
@@ -189,9 +190,21 @@ class Tile:
             with torch.no_grad():
                 found, loss, self.buffers = gradients(self.parameters, self.frozen, self.buffers, *batch)
                 losses[at] = loss
+                if self.recipe.sam:
+                    found = self._sharp(gradients, batch, found)
                 self.optimizer.step(self.parameters, found, first + at)
         self.done += count
         return losses
+
+    def _sharp(self, gradients: Gradients, batch: Batch, found: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Return the gradients a little uphill of the weights, which stay where they are, and the buffers with them."""
+        stacks = [*self.parameters.values(), *self.buffers.values()]
+        before = [value.clone() for value in stacks]
+        uphill(list(self.parameters.values()), found, self.optimizer.numbers["sam"])
+        higher = gradients(self.parameters, self.frozen, self.buffers, *batch)[0]
+        for value, kept in zip(stacks, before, strict=True):
+            value.copy_(kept)
+        return higher
 
     # -- reading and leaving -----------------------------------------------------------------------------------------
 
