@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import phasescope as ps
 from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.rates import factor
 from phasescope.ensemble.rules import orthogonal
-from phasescope.ensemble.streams import batch_order, streams
+from phasescope.ensemble.streams import batch_order, replaced_order, streams
 from phasescope.store import Store
 from phasescope.vocabulary import BadInput, Grid, Member, Recipe
 
@@ -683,3 +684,69 @@ def law_sharp() -> None:
 
 def test_sharpness_is_foret_et_als() -> None:
     law_sharp()
+
+
+# -- averages of the weights ----------------------------------------------------------------------------------------------
+
+
+class Averaged(nn.Module):
+    """A network and torch's own average of it, which begins with the first weights."""
+
+    def __init__(self, inner: nn.Module, b: float) -> None:
+        super().__init__()
+        self.mean = AveragedModel(inner, multi_avg_fn=get_ema_multi_avg_fn(b))
+        self.mean.update_parameters(inner)
+
+
+@pytest.mark.parametrize("rule", ["sgd", heavy_ball])
+def test_the_average_is_torchs(rule: Any) -> None:
+    recipe, grid = recipe_of(optimizer=rule, lr=0.2), Grid({"average": (0.0, 0.5, 0.9), "lr": (0.1, 0.2)}, seeds=2)
+    means: list[Averaged] = []
+
+    def begin(module: nn.Module, recipe: Any) -> Take:
+        means.append(Averaged(module, recipe.average))
+        rule = torch.optim.SGD(module.parameters(), recipe.lr, momentum=0.9 if callable(recipe.optimizer) else 0.0)
+
+        def take(step: int, parameters: Mapping[str, nn.Parameter]) -> None:
+            rule.step()
+            means[-1].mean.update_parameters(module)
+
+        return take
+
+    for job in jobs(Small(), points(), grid, recipe):
+        literal(job, begin)
+    rate = ps.instruments.norms.weight_norm
+    for engine, how in ENGINES.items():
+        found = ps.train(Small(), points(), grid, recipe, [rate], engine=engine, **CPU, **how)  # type: ignore[arg-type]
+        for member, right in zip(grid, means, strict=True):
+            cell = {**member.knobs, "seed": member.seed}
+            mine = {name: value for name, value in ps.final(found, **cell).items() if name.startswith("average.")}
+            if not member["average"]:
+                assert not mine and bool(np.isnan(found["average.weight_norm"].sel(cell)).all())
+                continue
+            for name, value in right.mean.module.named_parameters():
+                assert np.abs(mine[f"average.{name}"] - value.detach().numpy()).max() < 1e-12
+            norm = torch.cat([p.detach().flatten() for p in right.mean.module.parameters()]).norm()
+            assert float(found["average.weight_norm"].sel(cell)[-1]) == pytest.approx(float(norm), rel=1e-12)
+
+
+# -- mini-batches with replacement ----------------------------------------------------------------------------------------
+
+
+def test_rows_are_drawn_with_replacement() -> None:
+    rows = np.arange(3, 13, dtype=np.int32)
+    whole = replaced_order(5, rows, 7, 1, 300)
+    assert whole.shape == (300, 7) and set(whole.ravel()) == set(rows.tolist())
+    for first, count in ((1, 1), (60, 10), (64, 1), (65, 70), (128, 173)):
+        np.testing.assert_array_equal(replaced_order(5, rows, 7, first, count), whole[first - 1 : first - 1 + count])
+    counts = np.bincount(whole.ravel())[3:]
+    expected = whole.size / 10
+    assert ((counts - expected) ** 2 / expected).sum() < 27.9  # chi-squared with 9 degrees of freedom, 0.1 %
+    assert any(len(set(batch)) < 7 for batch in whole.tolist())
+    assert (replaced_order(6, rows, 7, 1, 300) != whole).any()
+
+
+def test_training_with_replacement_is_the_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "batch_order", replaced_order)
+    for batch in (8, 10, 15):  # 10 rows train: a batch may be as large, or larger
+        law_recipe(recipe_of(sampling="replacement", batch=batch), ADAM, {"lr": (0.01,)})

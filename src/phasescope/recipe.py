@@ -76,7 +76,10 @@ class Recipe(Settings):
     ``nesterov`` is sgd with Nesterov's momentum, ``rmsprop`` torch's with ``beta2`` for its alpha, ``lion`` Chen et al.
     2023. ``muon`` (Jordan et al. 2024) is for matrices; all other parameters follow adamw at ``lr * lr_others``, by
     default in the ratio of the author's two rates. With ``sam`` > 0, every gradient is taken that far uphill of the
-    weights (Foret et al. 2020), whatever the optimizer.
+    weights (Foret et al. 2020), whatever the optimizer. With ``average`` b > 0, an average of the weights begins with
+    the first ones and becomes b times itself plus 1 - b times the weights after every step; instruments read it beside
+    the weights, as ``average.<name>``, and it stands beside the final weights as ``final.average.<name>``. Mini-batches
+    are cut from permutations laid end to end, or of rows that are drawn with replacement (``sampling``).
 
     One's own functions: ``loss(outputs, targets)`` and ``optimizer(parameters, gradients, state, step, lr)``; what they
     take and give is in ``docs/recipes.md``, and checked on one step.
@@ -105,6 +108,7 @@ class Recipe(Settings):
     eps: Positive = 1e-8
     lr_others: Positive = 0.015
     sam: Annotated[FiniteFloat, Field(ge=0)] = 0.0
+    average: Fraction = 0.0
     schedule: Annotated[
         Literal["constant", "linear", "cosine", "step"] | Callable[[int], float],
         *_word_or_function("(step)", "constant", "linear", "cosine", "step"),
@@ -117,6 +121,7 @@ class Recipe(Settings):
     clip_value: Limit = float("inf")
     steps: Annotated[int, Field(ge=1, le=MOST_STEPS)] = 1000
     batch: Annotated[int, Field(ge=1, le=MOST_STEPS)] | None = None
+    sampling: Literal["epochs", "replacement"] = "epochs"
     loss: Annotated[
         Literal["mse", "cross_entropy"] | Callable[[Any, Any], Any],
         *_word_or_function("(outputs, targets)", "mse", "cross_entropy"),
@@ -141,7 +146,7 @@ class Recipe(Settings):
             # a weight decay too small to be held is no weight decay, but nothing learns at lr 0, and 0 / eps is NaN
             if value > high or (value < low and name != "weight_decay"):
                 raise BadInput(f"{name} is {value:g}: {self.dtype} holds {low:.2g} to {high:.2g}; give another.")
-        for name in ("momentum", "beta1", "beta2"):
+        for name in ("momentum", "beta1", "beta2", "average"):
             if np.dtype(self.dtype).type(getattr(self, name)) == 1:
                 raise BadInput(f"{name} is {getattr(self, name)!r}, which is 1 in {self.dtype}: give a smaller one.")
         self._check_together()

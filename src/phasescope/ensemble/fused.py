@@ -26,7 +26,9 @@ from phasescope.vocabulary import Array, BadInput, Compiled, Draw, Fused, Keeper
 
 OPTIMIZERS = {"sgd": 0.0, "adam": 1.0, "adamw": 2.0}
 #: Of recipes, what the compiled step does not know: it is for those that leave these as they are.
-BEYOND = ("decayed", "schedule", "warmup", "clip_norm", "clip_value", "label_smoothing", "sam")
+BEYOND = (
+    "decayed", "schedule", "warmup", "clip_norm", "clip_value", "label_smoothing", "sam", "average", "sampling",
+)  # fmt: skip
 
 
 @dataclass

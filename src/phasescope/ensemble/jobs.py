@@ -50,7 +50,16 @@ LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "spacing", "dtype")
 MOST_MEMBERS = 1_000_000
-TOGETHER = ("loss", "label_smoothing", "optimizer", "schedule", "decayed", "batch", "dtype")  # one for all of a tile
+TOGETHER = (
+    "loss",
+    "label_smoothing",
+    "optimizer",
+    "schedule",
+    "decayed",
+    "batch",
+    "sampling",
+    "dtype",
+)  # one for all of a tile
 MADE = "made for each member"  # in place of a mark: of such networks only one is kept
 
 
@@ -100,7 +109,8 @@ class Job:
     @cached_property
     def shape_key(self) -> str:
         """Jobs with equal keys can be stacked: networks alike but for their tensors' values, data of one shape."""
-        words = {name: getattr(self.recipe, name) for name in TOGETHER} | {"sam": self.recipe.sam > 0}
+        words = {name: getattr(self.recipe, name) for name in TOGETHER}
+        words |= {"sam": self.recipe.sam > 0, "average": self.recipe.average > 0}
         return repr((self.marks.shape, self.sample.shape, list((words | dict(self.marks.functions)).values())))
 
     @cached_property

@@ -60,6 +60,7 @@ def weights_of(data: xr.Dataset, grid: Grid | Scatter, place: int) -> Iterator[t
 
 def load(module: nn.Module, weights: dict[str, Array]) -> nn.Module:
     """Return ``module`` with the weights put in, in their precision. Raises ``BadInput`` where they are another's."""
+    weights = {name: value for name, value in weights.items() if not name.startswith("average.")}
     own = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     learnt = [name for name, _ in module.named_parameters()]
     missing = [name for name in learnt if name not in weights]

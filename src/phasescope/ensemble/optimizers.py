@@ -26,8 +26,8 @@ from phasescope.vocabulary import BadInput, Recipe
 Tensors = dict[str, Tensor]
 #: What the compiled CPU engine knows, in its order, and what all others know besides.
 NUMBERS = ("lr", "weight_decay", "momentum", "beta1", "beta2", "eps")
-MORE = ("warmup", "lr_floor", "drop_every", "drop_factor", "clip_norm", "clip_value", "lr_others", "sam")
-OWN = "own"  # the name under which the state of one's own optimizer is kept
+MORE = ("warmup", "lr_floor", "drop_every", "drop_factor", "clip_norm", "clip_value", "lr_others", "sam", "average")
+OWN, AVERAGE = "own", "average"  # the names under which one's own optimizer's state and averages are kept
 
 
 def numbers(recipes: Sequence[Recipe], device: torch.device) -> Tensors:
@@ -54,7 +54,8 @@ class _Part:
 class Optimizer:
     """Takes the steps of the members of a tile: ``numbers`` (B,) by name, and ``state``, stacked tensors by kind.
 
-    The built-in ones keep the moments "m" and "v", one's own whatever its function returns, under "own".
+    The built-in ones keep the moments "m" and "v", one's own whatever its function returns, under "own"; "average" is
+    the running average of the parameters, where the recipe has one.
     """
 
     def __init__(self, recipes: Sequence[Recipe], parameters: Mapping[str, Tensor], device: torch.device) -> None:
@@ -66,6 +67,8 @@ class Optimizer:
         }
         if callable(self.recipe.optimizer):
             self.state[OWN] = {}
+        if self.recipe.average:
+            self.state[AVERAGE] = {name: p.clone() for name, p in parameters.items()}
         self.decayed = [decay_factor(self.recipe.decayed, name, p.shape[1:]) for name, p in parameters.items()]
         self.parts: list[_Part] | None = None
         self.limits: list[Tensor | None] = []
@@ -82,14 +85,18 @@ class Optimizer:
             rates = [part.own["lr"] * self._factor(part.own, step) for part in self.parts]
             if callable(self.recipe.optimizer):
                 self._own(parameters, gradients, step, rates)
-                return
-            whole, update = len(self.parts) == 1, _UPDATES[self.recipe.optimizer]
-            for part, rate in zip(self.parts, rates, strict=True):
+            for part, rate in zip(self.parts, rates, strict=True) if not callable(self.recipe.optimizer) else ():
+                whole, update = len(self.parts) == 1, _UPDATES[str(self.recipe.optimizer)]
                 for own, places, (theta, *states) in part.lists:
                     own["lr"] = rate
                     update(
                         theta, [gradients[i] if whole else gradients[i][part.rows] for i in places], states, own, step
                     )
+
+            if self.recipe.average:
+                for name, mean in self.state[AVERAGE].items():
+                    left = (1 - self.numbers["average"]).to(mean.dtype)
+                    mean.lerp_(parameters[name], left.view(-1, *[1] * (mean.ndim - 1)))
 
     def _factor(self, own: Mapping[str, float], step: int) -> float:
         if self.recipe.schedule == "constant" and not own["warmup"]:
@@ -105,7 +112,7 @@ class Optimizer:
             own, lists = dict(zip(self.numbers, values, strict=True)), []
             for decay in dict.fromkeys(self.decayed):
                 places = [i for i, other in enumerate(self.decayed) if other == decay]
-                stacks = (parameters, *self.state.values()) if OWN not in self.state else (parameters,)
+                stacks = (parameters, *(self.state[kind] for kind in self.state if kind not in (OWN, AVERAGE)))
                 tensors = [[stack[names[i]][cut] for i in places] for stack in stacks]
                 lists.append(({**own, "weight_decay": own["weight_decay"] * decay}, places, tensors))
             found.append(_Part(cut, own, lists))
@@ -222,4 +229,3 @@ _UPDATES = {
     "muon": rules.muon,
 }  # fmt: skip
 STATES = {**dict.fromkeys(_UPDATES, ("m", "v")), "lion": ("m",), "nesterov": ("m",)}
-AVERAGE = "average"

@@ -19,6 +19,7 @@ from phasescope.vocabulary import Array, BadInput, Draw, Grid, Instrument, Scatt
 MOST_LOGITS = 2**20  # that are read in float64 at once
 #: What a dataset of trained networks has besides readings.
 TAKEN = ("fate", "fate_step", "last_step", "seconds", "step", "seed", "kept")
+BEFORE_A_DOT = ("end", "final", "shape", "kept", "average")
 PER_SAMPLE = ("labels", "truth", "train", "test", "corrupted", "weights")
 
 
@@ -249,7 +250,7 @@ def check_names(read: Sequence[Instrument], names: Sequence[Sequence[str]], grid
     for name in sorted(axes & {"fate", "fate_step", "last_step", "seconds", "kept"}):
         raise BadInput(f"a grid axis is called {name!r}, which the dataset has already: choose another name.")
     for instrument in read:
-        if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in ("end", "final", "shape", "kept"):
+        if instrument.name in {*TAKEN, *axes} or instrument.name.split(".")[0] in BEFORE_A_DOT:
             raise BadInput(
                 f"an instrument is called {instrument.name!r}, which the dataset has already: choose another name."
             )

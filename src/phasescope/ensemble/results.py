@@ -67,20 +67,16 @@ def to_dataset(
         data[name] = ((*axes, *dims), filled.reshape(*grid.shape, *filled.shape[1:]), attrs)
 
     for instrument in watch:
-        for name in (instrument.name, f"{instrument.name}_error"):
-            if name in found[0].readings:
-                add(
-                    name,
-                    ("step", *instrument.dims),
-                    [t.readings[name] for t in found],
-                    (len(steps),),
-                    **_attributes(instrument, losses),
-                )
+        for name in _names(instrument):
+            if any(name in t.readings for t in found):
+                values = [_or_missing(t.readings, name, instrument) for t in found]
+                add(name, ("step", *instrument.dims), values, (len(steps),), **_attributes(instrument, losses))
     for instrument in only_at_end(watch, at_end):
-        # a network that diverged has no final reading, as ``last`` says of one that was watched
-        values = [np.full_like(v, np.nan, dtype=np.result_type(v.dtype, np.float32)) if t.fate == Fate.DIVERGED else v
-                  for t in found for v in [t.ends[instrument.name]]]  # fmt: skip
-        add(instrument.name, instrument.dims, values, **_attributes(instrument, losses))
+        for name in [n for n in _names(instrument) if "_error" not in n and any(n in t.ends for t in found)]:
+            # a network that diverged has no final reading, as ``last`` says of one that was watched
+            values = [np.full_like(v, np.nan, dtype=np.result_type(v.dtype, np.float32)) if t.fate == Fate.DIVERGED
+                      else v for t in found for v in [_or_missing(t.ends, name, instrument)]]  # fmt: skip
+            add(name, instrument.dims, values, **_attributes(instrument, losses))
 
     def each(values: Sequence[Any], **attrs: str) -> tuple[Sequence[str], Array, dict[str, str]]:
         return axes, np.array(values).reshape(grid.shape), attrs
@@ -96,6 +92,17 @@ def to_dataset(
         fate=each([str(t.fate) for t in found], source="how its training ended"),
         last_step=each([t.steps[-1] for t in found], units="step", source="when it was last read"),
     )
+
+
+def _names(instrument: Instrument) -> list[str]:
+    """Return the names of an instrument's readings: of the weights, and of their averages; and those of its errors."""
+    own = [instrument.name, f"{instrument.name}_error"]
+    return [*own, *(f"average.{name}" for name in own)]
+
+
+def _or_missing(readings: Mapping[str, Array], name: str, instrument: Instrument) -> Array:
+    """Return a member's reading; NaN of its size where only others have one, such as that of an average."""
+    return readings[name] if name in readings else np.full(readings[instrument.name].shape, np.nan, np.float32)
 
 
 def only_at_end(watch: Sequence[Instrument], at_end: Sequence[Instrument]) -> list[Instrument]:
@@ -142,7 +149,7 @@ def _add_final(
 def _add_kept(add: Callable[..., None], data: xr.Dataset, name: str, found: Sequence[Trajectory]) -> None:
     """Add the parameters called ``name`` that were kept along the way, laid out as the final ones are."""
     steps = max((t.kept_steps for t in found), key=len)
-    if not len(steps):
+    if not any(name in t.kept for t in found):
         return
     data.coords["kept"] = list(steps)
     own = [str(d) for d in data[f"final.{name}"].dims if re.fullmatch(rf"{re.escape(name)}_(\d+|flat)", str(d))]

@@ -21,6 +21,7 @@ from phasescope.vocabulary import Array, BadInput, Drawn, Generators, Member
 
 _global_generator = threading.Lock()  # members are initialized on several threads
 _GOLDEN = 0x9E3779B97F4A7C15
+REPLACED = 64
 _LAYER = 0x632BE59BD9B4E019
 
 
@@ -69,6 +70,18 @@ def batch_order(seed: int, rows: Array, batch: int, first: int, count: int) -> A
     order = np.concatenate([rows[generators("order", epoch).permutation(len(rows))] for epoch in epochs])
     offset = begin - epochs[0] * len(rows)
     return order[offset : offset + count * batch].reshape(count, batch).astype(np.int32)
+
+
+def replaced_order(seed: int, rows: Array, batch: int, first: int, count: int) -> Array:
+    """Return int32 rows (count, batch) of mini-batch steps ``first``, ... whose rows are drawn with replacement.
+
+    A generator serves ``REPLACED`` steps, wherever the asked ones begin and end.
+    """
+    begin, end = (first - 1) // REPLACED, (first - 2 + count) // REPLACED + 1
+    generators, size = streams(seed), (REPLACED, batch)
+    drawn = [generators("replacement", block).integers(0, len(rows), size) for block in range(begin, end)]
+    offset = first - 1 - begin * REPLACED
+    return rows[np.concatenate(drawn)[offset : offset + count]].astype(np.int32)
 
 
 @contextmanager

@@ -19,12 +19,12 @@ from torch import Tensor, nn
 from phasescope.ensemble.engines import Gradients, Name, gradients_of
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import loss_of
-from phasescope.ensemble.optimizers import Optimizer
+from phasescope.ensemble.optimizers import AVERAGE, Optimizer
 from phasescope.ensemble.reading import finite, read, running, scores, subject, tensors
 from phasescope.ensemble.rules import uphill
 from phasescope.ensemble.schedule import Watcher, groups, record_steps, spreads
-from phasescope.ensemble.streams import batch_order, dropout_keys, layer_key, streams
-from phasescope.vocabulary import Array, KeyedRest, Sampler, Subject, Trajectory
+from phasescope.ensemble.streams import batch_order, dropout_keys, layer_key, replaced_order, streams
+from phasescope.vocabulary import Array, Instrument, KeyedRest, Sampler, Subject, Trajectory
 
 Tensors = dict[str, Tensor]
 Batch = tuple[Tensor, Tensor, Tensor | None]
@@ -110,14 +110,16 @@ class Tile:
                 yield self._fresh(step)
             return
         rows = [self.rows[i] for i in self._filled]
-        size = min(self.recipe.batch or len(rows[0]), len(rows[0]))
-        if size == len(rows[0]):
+        anew = self.recipe.sampling == "replacement"
+        size = self.recipe.batch if anew else min(self.recipe.batch or len(rows[0]), len(rows[0]))
+        if size is None or (size == len(rows[0]) and not anew):
             if self.whole is None:
                 self.whole = self._taken(torch.from_numpy(np.stack(rows)).long().to(self.device))
             for _ in range(count):
                 yield self.whole
             return
-        each = [batch_order(seed, row, size, first, count) for seed, row in zip(self.seeds, rows, strict=True)]
+        taken = replaced_order if anew else batch_order
+        each = [taken(seed, row, size, first, count) for seed, row in zip(self.seeds, rows, strict=True)]
         order = torch.from_numpy(np.stack(each, 1)).long().to(self.device)  # (count, B, n)
         bytes_each = self.data["inputs"][0, 0].numel() * self.data["inputs"].element_size() * order[0].numel()
         ahead = max(min(CHUNK_BYTES // max(bytes_each, 1), count), 1)
@@ -208,8 +210,8 @@ class Tile:
 
     # -- reading and leaving -----------------------------------------------------------------------------------------
 
-    def _subject(self, places: slice) -> Subject:
-        stacks = ({**self.parameters, **self.frozen}, self.buffers, self.data)
+    def _subject(self, places: slice, parameters: Tensors | None = None) -> Subject:
+        stacks = ({**(parameters or self.parameters), **self.frozen}, self.buffers, self.data)
         weights, state, data = ({name: value[places] for name, value in stack.items()} for stack in stacks)
         return subject(self.module, weights, state, data, self.loss, side_by_side=self.size > 1)
 
@@ -217,7 +219,7 @@ class Tile:
         """Read the active members at the current step; return the places of those that are settled."""
         count = len(self.active)
         seen = self._subject(slice(0, count))
-        readings = read(self.jobs[0].watch, seen)
+        readings = read(self.jobs[0].watch, seen) | self._averaged(self.jobs[0].watch, slice(0, count))
         train, test = scores(seen, [self.spreads[i] for i in self.active])
         leaving = []
         for place, i in enumerate(self.active):
@@ -238,6 +240,13 @@ class Tile:
         stacks = {**self.parameters, **self.frozen, **running(self.buffers)}
         return {name: value[place].cpu().numpy().copy() for name, value in stacks.items()}
 
+    def _averaged(self, watch: Sequence[Instrument], places: slice) -> dict[str, Array]:
+        """Return what instruments read of the averages of the parameters, where the recipe has some."""
+        if not self.recipe.average:
+            return {}
+        found = read(watch, self._subject(places, self.optimizer.state[AVERAGE]))
+        return {f"{AVERAGE}.{name}": value for name, value in found.items()}
+
     def trajectory(self, place: int) -> Trajectory:
         """Return what training left of the active member at ``place``."""
         i = self.active[place]
@@ -247,13 +256,16 @@ class Tile:
         if self.watchers[i].diverged_at < 0 and not bool(finite(left)[0]):
             self.watchers[i].diverged_at = self.done
             seen = seen[:-1] if len(seen) > 1 else seen
-        ends = read(self.jobs[i].at_end, left)
-        readings = _joined(seen)
+        at_end = self.jobs[i].at_end
+        ends = read(at_end, left) | self._averaged(at_end, slice(place, place + 1))
+        readings, final = _joined(seen), self._weights(place)
+        for name, value in self.optimizer.state.get(AVERAGE, {}).items():
+            final[f"{AVERAGE}.{name}"] = value[place].cpu().numpy().copy()
         steps = self.steps[: len(seen)] if seen else self.steps[:1]
         ends = {name: value[0] for name, value in ends.items()}
         kept = [step for step in self.jobs[i].keep if step <= steps[-1]]
         return Trajectory(
-            self.jobs[i].member, steps, readings, ends, self._weights(place), *self.watchers[i].fate(), self.seconds,
+            self.jobs[i].member, steps, readings, ends, final, *self.watchers[i].fate(), self.seconds,
             kept, _joined(self.kept[i][: len(kept)]),
         )  # fmt: skip
 
