@@ -131,7 +131,7 @@ def coupled_decay(monkeypatch: pytest.MonkeyPatch) -> None:
 def one_norm_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gradients that are clipped to the norm of the whole tile, where each member has one of its own."""
 
-    def wrong(gradients: Any, value: Any, norm: Any) -> Any:
+    def wrong(gradients: Any, value: Any, norm: Any, scratch: Any) -> Any:
         if norm is None:
             return gradients
         whole = torch.sqrt(sum(g.square().sum() for g in gradients))

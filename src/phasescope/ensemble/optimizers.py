@@ -72,6 +72,7 @@ class Optimizer:
         self.decayed = [decay_factor(self.recipe.decayed, name, p.shape[1:]) for name, p in parameters.items()]
         self.parts: list[_Part] | None = None
         self.limits: list[Tensor | None] = []
+        self.scratch: list[Tensor] = []
         self.one_by_one = False
 
     def step(self, parameters: Mapping[str, Tensor], gradients: Sequence[Tensor], step: int) -> None:
@@ -81,7 +82,9 @@ class Optimizer:
             limits = (self.numbers["clip_value"], self.numbers["clip_norm"])
             self.limits = [limit if bool(limit.isfinite().any()) else None for limit in limits]
         with torch.no_grad():
-            gradients = clipped(gradients, *self.limits)
+            # one's own optimizer may keep what it is given
+            scratch = [] if callable(self.recipe.optimizer) else self.scratch
+            gradients = clipped(gradients, self.limits[0], self.limits[1], scratch)
             rates = [part.own["lr"] * self._factor(part.own, step) for part in self.parts]
             if callable(self.recipe.optimizer):
                 self._own(parameters, gradients, step, rates)
@@ -94,9 +97,10 @@ class Optimizer:
                     )
 
             if self.recipe.average:
-                for name, mean in self.state[AVERAGE].items():
-                    left = (1 - self.numbers["average"]).to(mean.dtype)
-                    mean.lerp_(parameters[name], left.view(-1, *[1] * (mean.ndim - 1)))
+                for part in self.parts:
+                    means = [value[part.rows] for value in self.state[AVERAGE].values()]
+                    theta = [parameters[name][part.rows] for name in self.state[AVERAGE]]
+                    torch._foreach_lerp_(means, theta, 1 - part.own["average"])
 
     def _factor(self, own: Mapping[str, float], step: int) -> float:
         if self.recipe.schedule == "constant" and not own["warmup"]:
@@ -157,7 +161,7 @@ class Optimizer:
         for stack in (self.numbers, *self.state.values()):
             for name in stack:
                 stack[name] = stack[name].index_select(0, index)
-        self.parts = None
+        self.parts, self.scratch = None, []
 
 
 def decay_factor(decayed: str | Callable[[str, tuple[int, ...]], float], name: str, shape: Sequence[int]) -> float:
@@ -179,23 +183,40 @@ def decay_factor(decayed: str | Callable[[str, tuple[int, ...]], float], name: s
     return float(value)
 
 
-def clipped(gradients: Sequence[Tensor], value: Tensor | None, norm: Tensor | None) -> Sequence[Tensor]:
+def clipped(
+    gradients: Sequence[Tensor], value: Tensor | None, norm: Tensor | None, scratch: list[Tensor]
+) -> Sequence[Tensor]:
     """Return each member's gradients (B, ...), cut to +-``value`` (B,), then scaled down to the norm ``norm`` (B,).
 
     The norm is that of all parameters of a member, as in ``torch.nn.utils.clip_grad_norm_``, the 1e-6 included. The
-    gradients themselves are left as they are: two of them may share their memory.
+    gradients themselves are left as they are, since two of them may share their memory; the results lie in ``scratch``,
+    which is filled at the first call: to ask for memory at every step would take longer than to clip.
     """
 
-    def wide(numbers: Tensor, g: Tensor) -> Tensor:
-        return numbers.to(g.dtype).view(-1, *[1] * (g.ndim - 1))
+    def wide(numbers: Tensor) -> list[Tensor]:
+        numbers = numbers.to(gradients[0].dtype)
+        return [numbers.view(-1, *[1] * (g.ndim - 1)) for g in gradients]
 
+    if value is None and norm is None:
+        return gradients
+    if not scratch:
+        scratch += [torch.empty_like(g) for g in gradients]
+    torch._foreach_copy_(scratch, list(gradients))
     if value is not None:
-        gradients = [torch.clamp(g, -wide(value, g), wide(value, g)) for g in gradients]
-    if norm is not None:
-        flat = torch.cat([g.flatten(1) for g in gradients], 1)
-        scale = (norm.to(flat.dtype) / (torch.linalg.vector_norm(flat, dim=1) + 1e-6)).clamp(max=1.0)
-        gradients = torch._foreach_mul(list(gradients), [wide(scale, g) for g in gradients])
-    return gradients
+        for g, most in zip(scratch, wide(value), strict=True):
+            g.clamp_(-most, most)
+    if norm is None:
+        return scratch
+    if len(norm) == 1:
+        parts = torch.stack(torch._foreach_norm(scratch))[:, None]
+    else:
+        parts = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in scratch])
+    scale = (norm.to(parts.dtype) / (torch.linalg.vector_norm(parts, dim=0) + 1e-6)).clamp(max=1.0)
+    if len(norm) == 1:  # all in one call
+        torch._foreach_mul_(scratch, scale[0])
+    else:
+        torch._foreach_mul_(scratch, wide(scale))
+    return scratch
 
 
 def _sgd(theta: Any, g: Any, states: Any, n: Mapping[str, float], step: int, *, nesterov: bool = False) -> None:
