@@ -204,7 +204,9 @@ def test_an_axis_may_begin_with_a_parameters_name() -> None:
     for cell in ({}, {"seed": 0}, {"weight_decay": 0.1}):
         with pytest.raises(BadInput, match="more than one value"):
             ps.final(data, **cell)
-    for wrong in ({"step": 2}, {"weight_0": 1}, {"seed": [0, 1]}, {"seed": slice(0, 1)}):
+    with pytest.raises(BadInput, match="no weights were kept"):
+        ps.final(data, weight_decay=0.1, seed=0, step=2)
+    for wrong in ({"weight_0": 1}, {"seed": [0, 1]}, {"seed": slice(0, 1)}):
         with pytest.raises(BadInput, match="there is no member"):
             ps.final(data, **{"weight_decay": 0.1, "seed": 0, **wrong})
     with pytest.raises(BadInput, match="no final parameters"):
