@@ -82,6 +82,20 @@ def test_more_seeds_and_values_are_added_and_fewer_take_nothing_away(tmp_path: P
     assert isinstance(loaded, xr.Dataset) and loaded.identical(more)
 
 
+def squared(factor: float) -> Callable[..., torch.Tensor]:
+    def loss(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return factor * ((outputs - nn.functional.one_hot(targets, 2)) ** 2).mean(-1)
+
+    return loss
+
+
+def test_a_loss_of_ones_own_is_known_by_what_it_does(tmp_path: Path) -> None:
+    data = go(tmp_path / "run", recipe=RECIPE.model_copy(update={"loss": squared(1.0)}))
+    assert data.train_loss.attrs["units"] == "loss" and "squared.<locals>.loss" in data.attrs["recipe"]
+    with pytest.raises(ps.BadInput, match="a run with another loss of the name that this call has"):
+        go(tmp_path / "run", recipe=RECIPE.model_copy(update={"loss": squared(2.0)}))
+
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "recipe": ({"recipe": RECIPE.model_copy(update={"batch": 4})}, "batch = None, where this call has 4"),
     "steps": (
@@ -100,6 +114,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "network": ({"learner": Net(gain=2.0)}, "another learner of the name .*Net, whose code or numbers were others"),
     "kind of network": ({"learner": nn.Linear(4, 2)}, "the learner .*Net, where this call has .*Linear"),
     "instruments": ({"watch": ()}, "the instruments train_accuracy, .*, where this call has none"),
+    "weights kept": ({"keep": [6]}, "the weights kept at none, where this call has 6"),
     "engine": ({"engine": "stacked"}, "the engine looped, cpu, where this call has stacked, cpu"),
 }
 

@@ -158,7 +158,7 @@ def _add_kept(add: Callable[..., None], data: xr.Dataset, name: str, found: Sequ
     values = [t.kept[name] if name in t.kept else np.full((0, *[0] * len(own)), np.nan, dtype) for t in found]
     if any(v.ndim != 1 + len(own) for v in values):
         values = [v.reshape(len(v), -1) for v in values]
-    add(f"kept.{name}", ("kept", *own), values, (len(steps), *sizes), padded="NaN after a member has left")
+    add(f"kept.{name}", ("kept", *own), values, (len(steps), *sizes), units="1", padded="NaN after a member has left")
 
 
 def steps_kept(data: xr.Dataset) -> list[int]:

@@ -24,7 +24,7 @@ from phasescope.vocabulary import Grid, Keeper, Scatter
 FILE, RESULTS = "run.json", "results.safetensors"
 MEND = "name another folder; what is there stays as it is, and ps.load opens it."
 SCHEDULE = ("steps", "records", "first_record", "spacing")
-WORDS = {"watch": "instruments", "at_end": "instruments at the end"}
+WORDS = {"watch": "instruments", "at_end": "instruments at the end", "keep": "weights kept at"}
 Marks = Mapping[str, str]
 """The fingerprints of what may differ between members: of their "learner" and "task"."""
 
@@ -90,6 +90,9 @@ def difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
             name = next(n for n in {**was, **now} if was.get(n) != now.get(n))
             why = " and reads networks at other steps" if name in SCHEDULE else ""
             return f"a run with {name} = {shown(was.get(name))}, where this call has {shown(now.get(name))}{why}"
+        if part == "functions" and isinstance(was, dict):
+            name = next(n for n in {**was, **now} if was.get(n) != now.get(n))
+            return f"a run with another {name} of the name that this call has, whose code or numbers were others"
         if part == "what":
             return f"a {was}, where this call is a {now}"
         if part == "code":

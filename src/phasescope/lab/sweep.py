@@ -184,7 +184,7 @@ def _training(learner: LearnerLike, task: TaskLike, first: Job, asked: Sequence[
         "axes": sorted(own),
         "recipe": {name: value for name, value in identity["recipe"].items() if name not in own},
         "numbers": {name: v for name, v in identity["knobs"].items() if name not in own and one_task},
-        **{name: identity[name] for name in ("watch", "at_end")},
+        **{name: identity[name] for name in ("functions", "watch", "at_end", "keep")},
         "engine": [str(part) for part in asked if part is not None],
         **{name: identity[name] for name in ("surroundings", "code")},
     }
