@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phasescope.commands.options import PAGE, place, seconds_of
+from phasescope.commands.options import PAGE, place, seconds_of, workers_of
 from phasescope.commands.options import register as layer_commands
 from phasescope.door import ended, safe_point, training_is_over
 
@@ -40,6 +40,10 @@ Changes = Annotated[
 ]
 Seeds = Annotated[int | None, typer.Option(help="Networks per cell.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Workers = Annotated[
+    str | None,
+    typer.Option(metavar="WHO", help="How many cores, or ray, ray://host:10001 or slurm; default all cores."),
+]
 Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in shares of an axis.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
@@ -93,6 +97,7 @@ def run(
     set_: Changes = None,
     seeds: Seeds = None,
     device: Device = "auto",
+    workers: Workers = None,
     out: Out = None,
     until: Annotated[
         str | None, typer.Option(metavar="decided", help="Add seeds where a claim is undecided, at the study's looks.")
@@ -107,7 +112,7 @@ def run(
     from phasescope import lab
 
     common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
-    common |= {"until": until, "budget": seconds_of(budget)}
+    common |= {"until": until, "budget": seconds_of(budget), **workers_of(workers)}
     _carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_)
 
 
@@ -140,6 +145,7 @@ def map_(
     seeds: Annotated[int, typer.Option(help="Networks of a place at most; three where they agree.")] = 7,
     confidence: Annotated[float, typer.Option(help="How well a place's phase is to be known.")] = 0.9,
     device: Device = "auto",
+    workers: Workers = None,
     out: Out = None,
     as_json: AsJson = False,
     open_: Open = False,
@@ -149,6 +155,7 @@ def map_(
 
     common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
     asked: dict[str, Any] = {"x": x, "y": y, "by": by, "tolerance": tolerance, "cells": cells, "confidence": confidence}
+    common |= workers_of(workers)
     _carry_out(lambda display: lab.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
 
 

@@ -29,6 +29,19 @@ def seconds_of(budget: str | None) -> float | None:
     return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
 
 
+def workers_of(text: str | None) -> dict[str, int | str]:
+    """Return what ``--workers`` says: how many of this machine, or who does the work elsewhere. Raises ``BadInput``."""
+    from phasescope.errors import BadInput
+
+    if text is None:
+        return {}
+    if re.fullmatch(r"\d{1,4}", text) and int(text):
+        return {"workers": int(text)}
+    if re.fullmatch(r"[+-]?[\d.]+", text):
+        raise BadInput(f"--workers is {text}: give a whole number from 1 to 9999, ray, ray://host:10001 or slurm.")
+    return {"executor": text}
+
+
 Folder = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A local Hugging Face folder of a decoder.")]
 Text = Annotated[Path | None, typer.Option(help="A text file, or a folder with some.")]
 Length = Annotated[int, typer.Option(help="Tokens of a sample.")]

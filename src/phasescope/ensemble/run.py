@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,13 +13,15 @@ import torch
 from phasescope.ensemble import fused, plan
 from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.engines import Name
-from phasescope.ensemble.executors import Errand, packed, run_errands, unpacked
+from phasescope.ensemble.errands import Elsewhere, Errand, cut, packed, run_errands, unbundled
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.optimizers import MORE, NUMBERS
 from phasescope.ensemble.results import from_record, to_record
-from phasescope.ensemble.slices import Slice, train_slice
+from phasescope.ensemble.slices import STATE, TILE, train_slice
 from phasescope.ensemble.tile import Prepared, Tile, advance
-from phasescope.vocabulary import BadInput, Fate, Interrupted, Keeper, Trajectory
+from phasescope.vocabulary import Array, BadInput, Fate, Interrupted, Keeper, Trajectory
+
+LEAST = 1.0  # seconds that a slice of training takes elsewhere, so that its way there and back counts for little
 
 
 @dataclass
@@ -103,11 +104,13 @@ class Run:
         self.found[self.place[id(job)]] = trajectory
         self.progress.finish(trajectory, job.recipe.steps)
 
-    def fused(self, workers: int) -> None:
+    def fused(self, workers: int, elsewhere: Elsewhere | None = None) -> None:
         """Train what is left, one member per worker at a time, each worker on one core."""
         left = self.left
         if not left:
             return
+        if elsewhere is not None:
+            return self._elsewhere(elsewhere, [[left[i] for i in places] for places in cut(len(left), elsewhere)])
         from phasescope.ensemble.native import build_loop
 
         loops = {
@@ -139,22 +142,20 @@ class Run:
     def _interrupted(self) -> Interrupted:
         return interrupted(self.progress, "finished", self.keeper)
 
-    def tiles(
-        self, device: torch.device, workers: int, prepared: Prepared, executor: Callable[[], Executor] | None
-    ) -> None:
+    def tiles(self, device: torch.device, workers: int, prepared: Prepared, elsewhere: Elsewhere | None = None) -> None:
         """Train what is left in tiles of equal shape, one tile per worker at a time."""
         bundles: dict[tuple[str, str], list[Job]] = {}
         for job in self.jobs:  # finished ones too: a tile is the same tile when it is taken up again
             bundles.setdefault((job.shape_key, job.engine), []).append(job)
-        cut = []
+        tiles = []
         for bundle in bundles.values():
             size = bundle[0].tile or plan.tile_size(bundle[0], device, None)
             # neighbours with the same numbers share the optimizer's calls
             alike = sorted(bundle, key=lambda job: [getattr(job.recipe, name) for name in (*NUMBERS, *MORE)])
-            cut += [alike[begin : begin + size] for begin in range(0, len(alike), size)]
+            tiles += [alike[begin : begin + size] for begin in range(0, len(alike), size)]
 
-        if executor is not None:
-            return self._elsewhere(executor, cut, workers)
+        if elsewhere is not None:
+            return self._elsewhere(elsewhere, tiles)
 
         def work(members: list[Job]) -> None:
             try:
@@ -167,48 +168,56 @@ class Run:
 
         several = 1 if device.type != "cpu" else workers
         try:
-            on_cores(work, cut, several, lambda: self.on_progress(self.progress), self._stop)
+            on_cores(work, tiles, several, lambda: self.on_progress(self.progress), self._stop)
         except KeyboardInterrupt:
             raise self._interrupted() from None
 
-    def _elsewhere(self, executor: Callable[[], Executor], cut: Sequence[list[Job]], several: int) -> None:
-        """Train tiles where ``executor`` takes them, slice by slice, and keep what comes back."""
-
-        def errand(members: list[Job]) -> Errand:
-            tile = {"tile": [job.identity for job in members]}
-            done = [place for place, job in enumerate(members) if self.place[id(job)] in self.found]
-            kept = self.keeper.load_checkpoint(tile) if self.keeper else None
-            if kept is not None:
-                self.progress.tick(int(kept[1]["done"]) * (len(members) - len(done)))
-
-            def arguments(state: bytes | None) -> tuple[Any, ...]:
-                # bare: what a job has worked out on the way stays here
-                bare = [replace(job) for job in members]
-                return bare, members[0].identity, done, state, max(self.checkpoint_every, 1.0)
-
-            def take(slice_: Slice) -> tuple[Any, ...] | None:
-                left, state, steps = slice_
-                self.progress.tick(steps)
-                for place, blob in left.items():
-                    done.append(place)
-                    self._finish(members[place], from_record(members[place].member, *unpacked(blob)))
-                if state is None:
-                    if self.keeper is not None:
-                        self.keeper.drop_checkpoint(tile)
-                    return None
-                if self.keeper is not None:
-                    self.keeper.save_checkpoint(tile, *unpacked(state))
-                return arguments(state)
-
-            return Errand(train_slice, arguments(packed(*kept) if kept is not None else None), take)
-
-        left = [members for members in cut if any(self.place[id(job)] not in self.found for job in members)]
+    def _elsewhere(self, elsewhere: Elsewhere, bundles: Sequence[list[Job]]) -> None:
+        """Train bundles of members elsewhere, slice by slice, and keep what comes back."""
+        left = [members for members in bundles if any(self.place[id(job)] not in self.found for job in members)]
+        errands = [self._errand(members, elsewhere) for members in left]
         try:
-            run_errands(
-                executor, [errand(members) for members in left], several, lambda: self.on_progress(self.progress)
-            )
+            run_errands(elsewhere, errands, lambda: self.on_progress(self.progress))
         except KeyboardInterrupt:
             raise self._interrupted() from None
+
+    def _errand(self, members: list[Job], elsewhere: Elsewhere) -> Errand:
+        """Return the training of members, which share a tile or are trained one after the other."""
+        bare = [replace(job) for job in members]  # what a job has worked out on the way stays here
+        tile = {"tile": [job.identity for job in members]}
+        done = [place for place, job in enumerate(members) if self.place[id(job)] in self.found]
+        places = range(len(members)) if members[0].engine.startswith("fused") else [TILE]
+
+        def identity(place: int) -> Mapping[str, Any]:
+            return tile if place == TILE else members[place].identity
+
+        def arguments(states: Mapping[int, bytes]) -> tuple[Any, ...]:
+            return bare, members[0].identity, tuple(done), states, max(self.checkpoint_every, elsewhere.seconds, LEAST)
+
+        kept = {place: self.keeper.load_checkpoint(identity(place)) for place in places} if self.keeper else {}
+        begun = {place: state for place, state in kept.items() if state is not None}
+        for place, (_, facts) in begun.items():
+            self.progress.tick(int(facts["done"]) * (1 if place != TILE else len(members) - len(done)))
+        states = {place: packed(*state) for place, state in begun.items()}
+
+        def take(arrays: dict[str, Array], facts: dict[str, Any]) -> tuple[Any, ...] | None:
+            records, at = unbundled(arrays, facts), int(facts["at"])
+            state = records.pop(STATE, None)
+            self.progress.tick(int(facts["steps"]))
+            for place, record in ((int(key), record) for key, record in records.items()):
+                done.append(place)
+                states.pop(place, None)
+                self._finish(members[place], from_record(members[place].member, *record))
+            if state is not None:
+                states[at] = packed(*state)
+                if self.keeper is not None:
+                    self.keeper.save_checkpoint(identity(at), *state)
+            elif at == TILE and self.keeper is not None and members[0].engine.split("-")[0] != "fused":
+                self.keeper.drop_checkpoint(tile)
+            return arguments(dict(states)) if len(done) < len(members) else None
+
+        about = f"training {', '.join(str(job.member) for job in members[:3])}{' and others' if members[3:] else ''}"
+        return Errand(train_slice, arguments(dict(states)), take, about)
 
     def _tile(self, members: list[Job], device: torch.device, prepared: Prepared) -> None:
         finished = {place for place, job in enumerate(members) if self.place[id(job)] in self.found}

@@ -17,14 +17,18 @@ from phasescope.checks import kind, readable, shown, takes, text, word
 from phasescope.ensemble import plan
 from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import whole_number
+from phasescope.ensemble.errands import Elsewhere, Errand, Record, cut, run_errands, unbundled
+from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.jobs import plain
 from phasescope.ensemble.results import padded
 from phasescope.ensemble.run import Progress, interrupted
+from phasescope.ensemble.slices import check_function, check_surroundings, in_turn
 from phasescope.ensemble.streams import streams
-from phasescope.identity import fingerprint, surroundings
+from phasescope.identity import fingerprint, house_fingerprint, surroundings
 from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Kind, Knob, Member, Scatter
 
 Found = Mapping[str, Any]
+SECONDS = 5.0  # a bundle that is measured elsewhere comes back after so many
 
 
 @dataclass(frozen=True)
@@ -119,9 +123,10 @@ class Simulation:
         device: str = "auto",
         workers: int | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        executor: Elsewhere | None = None,
     ) -> xr.Dataset:
         """Measure every member; see ``simulate``. It runs on the processor, whatever ``device`` is."""
-        return simulate(self, keeper=keeper, workers=workers, on_progress=on_progress)
+        return simulate(self, keeper=keeper, workers=workers, on_progress=on_progress, executor=executor)
 
     def member(self, member: Member) -> Member:
         """Return the member with the fixed numbers beside its own."""
@@ -147,17 +152,21 @@ def simulate(
     keeper: Keeper | None = None,
     workers: int | None = None,
     on_progress: Callable[[Progress], None] | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """Measure every member of the simulation's grid, and return the quantities as one labelled dataset.
 
     Members run on different cores, each on one, and a member sees only its own streams: same seed, same bits, whatever
-    runs beside it. A member that ``keeper`` knows is not measured again. Raises ``Interrupted`` after Ctrl-C,
-    ``BadInput`` where ``measure`` returns anything but its quantities; what it raises itself is passed on.
+    runs beside it. A member that ``keeper`` knows is not measured again. ``executor`` ("processes", "ray",
+    "ray://host:port", "slurm" or a ``concurrent.futures.Executor``) measures bundles of members elsewhere. Raises
+    ``Interrupted`` after Ctrl-C, ``BadInput`` where ``measure`` returns anything but its quantities; what it raises
+    itself is passed on.
     """
     kind(Simulation, say="a ps.Simulation(title, measure, grid, quantities)")("simulation", simulation)
     if keeper is not None and not isinstance(keeper, Keeper):
         raise BadInput(f"keeper is {shown(keeper)}: give a ps.Store(folder), or leave it out.")
-    workers = plan.cores() if workers is None else whole_number("workers", workers)
+    workers = workers if workers is None else whole_number("workers", workers)
+    elsewhere = executor_named(executor, workers) if executor is not None else None
     members = list(simulation.grid)
     found: dict[int, Found] = {}
     progress, tell = Progress(len(members), len(members)), on_progress or (lambda progress: None)
@@ -167,30 +176,100 @@ def simulate(
         if kept is not None:
             found[i] = kept[0]
             progress.count(reused=True)
-    stopping = False
+    left = [i for i in range(len(members)) if i not in found]
 
-    def work(i: int) -> None:
-        if stopping:
-            return
-        member = members[i]
-        arrays = _arrays(simulation, simulation.measure(simulation.member(member), streams(member.seed)))
+    def keep(i: int, arrays: dict[str, Array]) -> None:
         if keeper is not None:
-            keeper.save(simulation.identity(member, mark), arrays, {})
+            keeper.save(simulation.identity(members[i], mark), arrays, {})
         found[i] = arrays
         progress.count()
 
-    left = [i for i in range(len(members)) if i not in found]
+    try:
+        if elsewhere is not None:
+            _measure_elsewhere(elsewhere, simulation, members, mark, left, keep, lambda: tell(progress))
+        else:
+            _measure_here(simulation, members, workers or plan.cores(), left, keep, lambda: tell(progress))
+    except KeyboardInterrupt:
+        raise interrupted(progress, "measured", keeper) from None
+    tell(progress)
+    return _dataset(simulation, [found[i] for i in range(len(members))])
+
+
+Keep = Callable[[int, dict[str, Array]], None]
+
+
+def _measured(simulation: Simulation, member: Member) -> dict[str, Array]:
+    return _arrays(simulation, simulation.measure(simulation.member(member), streams(member.seed)))
+
+
+def _measure_here(
+    simulation: Simulation,
+    members: Sequence[Member],
+    workers: int,
+    left: Sequence[int],
+    keep: Keep,
+    tell: Callable[[], None],
+) -> None:
+    """Measure the members at the places ``left`` on this machine's cores."""
+    stopping = False
+
+    def work(i: int) -> None:
+        if not stopping:
+            keep(i, _measured(simulation, members[i]))
 
     def stop() -> None:
         nonlocal stopping
         stopping = True
 
-    try:
-        on_cores(work, left, workers, lambda: tell(progress), stop)
-    except KeyboardInterrupt:
-        raise interrupted(progress, "measured", keeper) from None
-    tell(progress)
-    return _dataset(simulation, [found[i] for i in range(len(members))])
+    on_cores(work, left, workers, tell, stop)
+
+
+def _measure_elsewhere(
+    elsewhere: Elsewhere,
+    simulation: Simulation,
+    members: Sequence[Member],
+    mark: str,
+    left: Sequence[int],
+    keep: Keep,
+    tell: Callable[[], None],
+) -> None:
+    """Measure the members at the places ``left`` elsewhere, bundle by bundle."""
+    identity = {"code": house_fingerprint("phasescope.ensemble.train"), "surroundings": surroundings()}
+
+    def errand(places: list[int]) -> Errand:
+        def arguments() -> tuple[Any, ...]:
+            return simulation, identity, mark, {i: members[i] for i in places}, max(elsewhere.seconds, SECONDS)
+
+        def take(arrays: dict[str, Array], facts: dict[str, Any]) -> tuple[Any, ...] | None:
+            for key, record in unbundled(arrays, facts).items():
+                keep(int(key), record[0])
+                places.remove(int(key))
+            return arguments() if places else None
+
+        return Errand(measure_slice, arguments(), take, f"measuring {members[places[0]]} of {simulation.title!r}")
+
+    run_errands(elsewhere, [errand([left[i] for i in some]) for some in cut(len(left), elsewhere)], tell)
+
+
+def measure_slice(
+    simulation: Simulation, identity: Mapping[str, Any], mark: str, members: Mapping[int, Member], seconds: float
+) -> bytes:
+    """Return what ``measure`` gives for those of ``members`` that are reached within ``seconds``, as ``bundled``.
+
+    ``mark`` is its fingerprint, and ``identity`` the code and surroundings, where it was asked for: raises
+    ``OtherCode`` where they are others here.
+    """
+    check_surroundings(identity)
+    check_function(simulation.measure, mark)
+
+    def one(place: int) -> Record:
+        try:
+            return _measured(simulation, members[place]), {}
+        except Exception as error:
+            error.add_note(f"raised while measuring {members[place]}")
+            raise
+
+    return in_turn(one, list(members), seconds)
 
 
 def _arrays(simulation: Simulation, values: Any) -> dict[str, Array]:

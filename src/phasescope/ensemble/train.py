@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -14,6 +13,7 @@ from phasescope.checks import function
 from phasescope.ensemble import fused, plan
 from phasescope.ensemble.choice import Choice, chosen_for
 from phasescope.ensemble.door import check_networks, whole_number
+from phasescope.ensemble.errands import Elsewhere
 from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.kept import kept_steps
@@ -43,6 +43,13 @@ def device_named(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def on_processors(device: str) -> str:
+    """Return the device of work that is done elsewhere. Raises ``BadInput`` for "cuda"."""
+    if device == "cuda":
+        raise BadInput("device is 'cuda', and what an executor does is done on processors: choose cpu or auto.")
+    return "cpu"
+
+
 def train(
     learner: LearnerLike,
     task: TaskLike,
@@ -67,6 +74,8 @@ def train(
     member found there is not trained again. Raises ``BadInput``, and ``Interrupted`` after Ctrl-C.
     """
     check_call(keeper, on_progress, checkpoint_every)
+    elsewhere = executor_named(executor, workers) if executor is not None else None
+    device = device if elsewhere is None else on_processors(device)
     prepared = Prepared()
     chosen = planned(
         learner, task, grid, recipe, watch, at_end=at_end, device=device, engine=engine, tile=tile, workers=workers,
@@ -74,8 +83,7 @@ def train(
     )  # fmt: skip
     return trained(
         chosen, grid, device=device, workers=workers, keeper=keeper, on_progress=on_progress,
-        checkpoint_every=checkpoint_every, prepared=prepared,
-        executor=executor_named(executor, workers or plan.cores()) if executor is not None else None,
+        checkpoint_every=checkpoint_every, prepared=prepared, executor=elsewhere,
     )  # fmt: skip
 
 
@@ -99,12 +107,12 @@ def trained(
     on_progress: Callable[[Progress], None] | None = None,
     checkpoint_every: float = 5.0,
     prepared: Prepared | None = None,
-    executor: Callable[[], Executor] | None = None,
+    executor: Elsewhere | None = None,
 ) -> xr.Dataset:
     """Return the dataset of ``train`` from its jobs, as ``planned`` made them of ``grid`` for the same ``device``."""
     run = Run(chosen, keeper, on_progress, checkpoint_every)
     if chosen[0].engine.startswith("fused"):
-        run.fused(workers or plan.cores())
+        run.fused(workers or plan.cores(), executor)
     else:
         run.tiles(device_named(device), workers or plan.cores(), prepared or Prepared(), executor)
     run.on_progress(run.progress)

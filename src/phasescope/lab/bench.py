@@ -20,7 +20,10 @@ import xarray as xr
 
 from phasescope.checks import function, nearest, number, optional, shown, whole, word
 from phasescope.ensemble import Progress, device_named
+from phasescope.ensemble.errands import Elsewhere
+from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.plan import cores
+from phasescope.ensemble.train import on_processors
 from phasescope.errors import BadInput, resumable, sentence, some
 from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
@@ -225,6 +228,7 @@ def run(
     device: str = "auto",
     out: str | Path | None = None,
     workers: int | None = None,
+    executor: Any = None,
     until: str | None = None,
     budget: float | None = None,
     on_progress: Callable[[Stage], None] | None = None,
@@ -235,6 +239,8 @@ def run(
     ``scale`` is "pocket" (minutes on two cores) or "paper"; ``settings`` and ``overrides`` change numbers of it,
     for example ``p=31``; ``out`` is the run's folder (default ``runs/<study>-<scale>``). A run that was interrupted
     resumes when the same call is made again; members already trained are taken from the folder.
+
+    ``executor`` trains elsewhere: "processes", "ray", "ray://host:port", "slurm" or a ``concurrent.futures.Executor``.
 
     Claims that are registered and unchanged are judged on judging seeds, at a scale's own settings; everything else is
     judged on development seeds (``phasescope register``). ``until="decided"`` adds seeds where a claim is undecided, at
@@ -250,6 +256,8 @@ def run(
     limit = _limit(until, budget, seeds)
     named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
+    elsewhere = executor_named(executor, workers) if executor is not None else None
+    device = device if elsewhere is None else on_processors(device)
     where, base = device_named(device), chosen.scales[scale]
     here = standing(chosen)
     first = (UNTIL if until else JUDGING) if here.unchanged and numbers == base else 0
@@ -270,7 +278,9 @@ def run(
 
         def train(these: Mapping[str, Work], look: str = "") -> dict[str, xr.Dataset]:
             planned = plans if these is made else {name: e.plan(device, workers) for name, e in these.items()}
-            return _parts(these, planned, store, device, workers, lambda stage: tell(replace(stage, look=look)))
+            return _parts(
+                these, planned, store, device, workers, elsewhere, lambda stage: tell(replace(stage, look=look))
+            )
 
         def keep(parts: Mapping[str, xr.Dataset], verdicts: Verdicts, **looked: Any) -> Results:
             facts = provenance(chosen, scale, numbers, where, time.monotonic() - started)
@@ -351,6 +361,7 @@ def _parts(
     store: Store,
     device: str,
     workers: int | None,
+    elsewhere: Elsewhere | None,
     tell: Callable[[Stage], None],
 ) -> dict[str, xr.Dataset]:
     parts: dict[str, xr.Dataset] = {}
@@ -367,7 +378,8 @@ def _parts(
             latest = progress
             tell(Stage(*where, progress, mixed, unit))
 
-        parts[name] = e.run(plans[name], store, device, workers, on_progress)
+        more = {} if elsewhere is None else {"executor": elsewhere}
+        parts[name] = e.run(plans[name], store, device, workers, on_progress, **more)
         # what early release and the store have spared is no longer ahead
         total -= e.budget - latest.steps_done
         before += latest.steps_done

@@ -12,6 +12,7 @@ from torch import nn
 
 from phasescope.checks import BadInput, kind, number, optional, shown, takes, text
 from phasescope.ensemble import Progress, Quantity
+from phasescope.ensemble.errands import Elsewhere
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike
 from phasescope.ensemble.measure import measured, to_measure
 from phasescope.ensemble.results import only_at_end
@@ -75,8 +76,12 @@ class Work(Protocol):
         device: str = "auto",
         workers: int | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        executor: Elsewhere | None = None,
     ) -> xr.Dataset:
-        """Do what was planned, and return one dataset over the grid; what ``keeper`` has of it is not done again."""
+        """Do what was planned, and return one dataset over the grid; what ``keeper`` has of it is not done again.
+
+        ``executor`` is given where a run is to be done elsewhere, and left out otherwise.
+        """
         ...
 
 
@@ -166,11 +171,15 @@ class Experiment:
         device: str = "auto",
         workers: int | None = None,
         on_progress: Callable[[Progress], None] | None = None,
+        executor: Elsewhere | None = None,
     ) -> xr.Dataset:
         """Train every member, or read it as it is initialized; see ``ps.train`` and ``ps.measure``."""
         if self.recipe is not None:
-            return trained(planned, self.grid, device=device, keeper=keeper, workers=workers, on_progress=on_progress)
-        found = measured(planned, self.grid, self.at_end, workers)
+            return trained(
+                planned, self.grid, device=device, keeper=keeper, workers=workers, on_progress=on_progress,
+                executor=executor,
+            )  # fmt: skip
+        found = measured(planned, self.grid, self.at_end, workers, executor)
         if on_progress is not None:
             on_progress(Progress(len(self.grid), 0, finished=len(self.grid)))
         return found

@@ -22,9 +22,8 @@ from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs, plain
 from phasescope.ensemble.kept import kept_steps
 from phasescope.ensemble.marks import learner_marks, task_mark
-from phasescope.ensemble.plan import cores
 from phasescope.ensemble.tile import Prepared
-from phasescope.ensemble.train import Engine, check_call, check_engine, engines_chosen, trained
+from phasescope.ensemble.train import Engine, check_call, check_engine, engines_chosen, on_processors, trained
 from phasescope.identity import fingerprint, surroundings
 from phasescope.instruments import LEARNING
 from phasescope.lab.bar import bar
@@ -84,7 +83,8 @@ def train(
     compiled code (CPU, learners with a fused step), the same bits whatever else is trained; ``"looped"`` is plain
     torch, one network per core; ``"stacked"``, ``"traced"`` and ``"compiled"`` train ``tile`` networks side by side.
     A bar shows how far it is, in terminals and notebooks, unless ``progress=False``; ``on_progress`` takes its place.
-    ``executor`` trains elsewhere than in threads: "processes" of this machine, or any ``concurrent.futures.Executor``.
+    ``executor`` trains elsewhere than in threads: "processes" of this machine, "ray", "ray://host:port", "slurm" or a
+    ``concurrent.futures.Executor``; a bundle whose worker is lost is trained again, with the same numbers.
 
     Raises ``BadInput`` for unknown axes, data and networks that do not fit or of which it can not be told what changes
     their numbers, missing devices, too little memory, and a folder that is in use, can not be written or holds
@@ -93,7 +93,8 @@ def train(
     check_call(keeper, on_progress, checkpoint_every)
     check_engine(device, engine, tile, workers)
     place, wanted = _folder(out, keeper), flag("progress", progress)
-    elsewhere = None if executor is None else executor_named(executor, workers or cores())
+    elsewhere = None if executor is None else executor_named(executor, workers)
+    device = device if elsewhere is None else on_processors(device)
     where, prepared, begun = device_named(device), Prepared(), time.monotonic()
     with bar("training", "steps", wanted, on_progress) as tell:
         found = jobs(learner, task, grid, recipe, LEARNING if watch is None else watch, at_end)
@@ -122,6 +123,7 @@ def simulate(
     keeper: Keeper | None = None,
     progress: bool = True,
     on_progress: Callable[[Progress], None] | None = None,
+    executor: Any = None,
 ) -> xr.Dataset:
     """Measure every member of the simulation's grid by its function, and return the quantities as one dataset.
 
@@ -139,7 +141,7 @@ def simulate(
     with bar(simulation.title, "members", wanted, on_progress) as tell:
         told = _simulation(simulation)
         with kept(place, keeper, told, ()) as store:
-            data = simulated(simulation, keeper=store, workers=workers, on_progress=tell)
+            data = simulated(simulation, keeper=store, workers=workers, on_progress=tell, executor=executor)
             data.attrs = {
                 "simulation": simulation.title,
                 "measure": told["measure"]["name"],

@@ -15,7 +15,10 @@ import xarray as xr
 
 from phasescope.checks import function, optional, readable, whole
 from phasescope.ensemble import Progress, Refinement, Span, device_named, train
+from phasescope.ensemble.errands import Elsewhere
+from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.refine import Place, certainty
+from phasescope.ensemble.train import on_processors
 from phasescope.errors import resumable
 from phasescope.lab.bench import Stage, provenance
 from phasescope.lab.kept import refuse_own
@@ -42,6 +45,7 @@ def phase_map(
     device: str = "auto",
     out: str | Path | None = None,
     workers: int | None = None,
+    executor: Any = None,
     on_progress: Callable[[Stage], None] | None = None,
     **overrides: Any,
 ) -> MapResults:
@@ -54,6 +58,7 @@ def phase_map(
     ``tolerance`` of each axis (1/32: a lattice of 33 x 33), with at most ``cells`` places trained. A place has three
     networks, or more, up to ``seeds``, until its phase is known with ``confidence``. A study's map is kept in ``out``
     (default ``runs/map-...``) and resumes when the same call is made again; that of an experiment, if ``out`` is given.
+    ``executor`` trains elsewhere, as ``run`` has it.
 
     Raises ``BadInput`` for knobs, ranges and order parameters that do not fit; ``Interrupted``.
     """
@@ -71,6 +76,8 @@ def phase_map(
         confidence=confidence,
         cells=cells,
     )
+    elsewhere = executor_named(executor, workers) if executor is not None else None
+    device = device if elsewhere is None else on_processors(device)
     refuse_early(plan, device, workers)
     where = device_named(device)
     directory = named or default_directory(plan, cells, seeds, confidence)
@@ -78,7 +85,7 @@ def phase_map(
     with resumable(), Store(directory) if directory is not None else nullcontext() as store:
         if store is not None:
             refuse_own(store)
-        run = _Run(plan, search, store, device, workers, on_progress or (lambda stage: None))
+        run = _Run(plan, search, store, device, workers, elsewhere, on_progress or (lambda stage: None))
         run.to_the_end()
         data = _dataset(plan, search, run.networks)
         facts = _facts(plan, where, asked, time.monotonic() - run.started)
@@ -99,6 +106,7 @@ class _Run:
     store: Store | None
     device: str
     workers: int | None
+    elsewhere: Elsewhere | None
     tell: Callable[[Stage], None]
     networks: list[dict[str, Any]] = field(default_factory=list)
     rounds: int = 0
@@ -127,7 +135,7 @@ class _Run:
 
         data = train(
             e.learner, e.task, members, e.recipe, e.watch, at_end=e.at_end, device=self.device, keeper=self.store,
-            workers=self.workers, on_progress=on_progress,
+            workers=self.workers, on_progress=on_progress, executor=self.elsewhere,
         )  # fmt: skip
         for (place, replica), outcome, value, steps, seconds in zip(
             asked, *self._outcomes(data), data.last_step.values, data.seconds.values, strict=True
