@@ -56,7 +56,14 @@ class Exhibit:
 
 
 def exhibit(name: str, results: Results | MapResults) -> Exhibit:
-    """Return what the gallery shows of the stored result ``name``, a study's run or a phase map."""
+    """Return what the gallery shows of the stored result ``name``, a study's run or a phase map.
+
+    Of a run until decided it shows the verdicts alone, and what figures need is not stored: they would be those of the
+    study's run on more seeds.
+    """
+    if isinstance(results, Results) and until_decided(results):
+        title, said = f"{results.study.title}: until decided", results.verdicts.summary()
+        return Exhibit(name, title, results.command, results.provenance, f"Claims: {said}.", {})
     told = results.told()
     return Exhibit(
         name,
@@ -66,6 +73,11 @@ def exhibit(name: str, results: Results | MapResults) -> Exhibit:
         f"Claims: {counted(told.claims)}." if told.claims else "",
         {f"{slug(name)}-{slug(figure.id)}.png": figure for figure in told.figures},
     )
+
+
+def until_decided(results: Results) -> bool:
+    """Return whether the run looked at its claims until they were decided."""
+    return "looks" in results.provenance
 
 
 def section(shown: Exhibit) -> str:
@@ -203,8 +215,8 @@ def needed(results: Results) -> Mapping[str, xr.Dataset]:
 
 def shown_and_judged(results: Results, data: Mapping[str, xr.Dataset]) -> Any:
     """Return the figures and the verdicts of a study's run as they would be with these data."""
-    figures = [astuple(figure) for figure in results.study.figures(data, results.settings)]
-    return figures, replace(results, data=data).judged().verdicts.to_json()
+    figures = () if until_decided(results) else results.study.figures(data, results.settings)
+    return [astuple(figure) for figure in figures], replace(results, data=data).judged().verdicts.to_json()
 
 
 def same(wanted: Any, made: Callable[[], Any]) -> bool:
