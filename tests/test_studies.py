@@ -131,8 +131,16 @@ def test_a_broken_study_is_caught(sentence: str) -> None:
         every(STUDY_LAWS, BROKEN[sentence]())
 
 
+def pooled(values: Any) -> Any:
+    return np.full(len(values), np.mean(np.asarray(values) + np.arange(len(values))))
+
+
 def test_broken_results_are_caught(tmp_path: Path) -> None:
+    def learns(**changes: Any) -> ps.Study:
+        return replace(STUDY, claims=lambda s: [replace(claims(s)[0], **changes)])
+
     found = ps.run(STUDY, out=tmp_path / "run")
+    pools = ps.Control("pooled", LEARNT.map(pooled))
     less = found["true"].drop_vars("test_loss")
     other = replace(found, data={**found.data, "random": found["random"] * 2})
     empty = replace(STUDY, figures=lambda data, s: [ps.Figure("f", "t", "c", [], [])])
@@ -145,6 +153,8 @@ def test_broken_results_are_caught(tmp_path: Path) -> None:
         "no panel": replace(found, study=empty),
         "claims that there are not": replace(found, study=wrong),
         "share an id": replace(found, study=twice),
+        "effect of learns depends on other seeds": replace(found, study=learns(effect=LEARNT.map(pooled))),
+        "control of learns depends on other seeds": replace(found, study=learns(control=pools)),
     }
     for sentence, results in broken.items():
         with pytest.raises(AssertionError, match=sentence):

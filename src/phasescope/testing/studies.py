@@ -170,6 +170,18 @@ def law_controls_count(results: Results) -> None:
     assert not held, f"{results.study.name}: {held} hold against themselves"
 
 
+def law_seeds_alone(results: Results) -> None:
+    """The value of a seed is its own, and stays where another seed is left out: what is pooled over seeds is no n."""
+    several = {name for name, data in results.data.items() if data.sizes.get("seed", 1) > 1}  # theory has one
+    fewer = {name: data.isel(seed=slice(-1)) if name in several else data for name, data in results.data.items()}
+    for claim in results.study.claims(results.settings):
+        for role, effect in (("effect", claim.effect), ("control", claim.control.effect)):
+            assert callable(effect)
+            before, after = (np.asarray(effect(data), dtype=float) for data in (results.data, fewer))
+            alone = np.allclose(before[: len(after)], after, equal_nan=True) if len(after) < len(before) else True
+            assert alone, f"{results.study.name}: the {role} of {claim.id} depends on other seeds than its own"
+
+
 def law_kept(results: Results) -> None:
     """What was kept is what is loaded, and the same call trains nothing again: not even the seconds change."""
     name = results.study.name
@@ -193,7 +205,7 @@ def law_page(results: Results) -> None:
     assert not absent, f"{results.study.name}: the page says nothing of {absent}"
 
 
-RESULT_LAWS = (law_everything_is_there, law_figures, law_controls_count, law_kept, law_page)
+RESULT_LAWS = (law_everything_is_there, law_figures, law_controls_count, law_seeds_alone, law_kept, law_page)
 
 
 def check_results(results: Results) -> None:
