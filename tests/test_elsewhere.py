@@ -276,7 +276,7 @@ def test_whoever_breaks_a_pool_is_found_and_the_others_are_not_blamed() -> None:
         run_errands(Elsewhere(pool, 2, together=True), errands, nothing)
     assert all(one.lost == 0 for one in errands if one.about != "doing poison")
     # lost once in company, which is not counted, and three times alone
-    assert len(pools) == 4
+    assert len(pools) in (4, 5)  # once more where it breaks before anyone heard
 
 
 def test_an_executor_that_refuses() -> None:

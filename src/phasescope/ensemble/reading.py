@@ -72,12 +72,15 @@ def subject(
         flat = _told({name: row[name][None] for name in PER_SAMPLE})
         return mean_over(losses.flatten(), flat["train"][0], flat["weights"][0])
 
-    def answers(changed: Mapping[str, Tensor]) -> Tensor:
+    def each(function: Callable[..., Tensor], own: Mapping[str, Tensor], given: Any, dims: Any) -> Tensor:
         module.eval()
         if not side_by_side:
-            return torch.stack([forward(*parts) for parts in _apart(changed, buffers, rows["inputs"])])
-        out: Tensor = vmap(forward, in_dims=(0, 0, over["inputs"]))(changed, buffers, rows["inputs"])
+            return torch.stack([function(*parts) for parts in _apart(own, buffers, given)])
+        out: Tensor = vmap(function, in_dims=(0, 0, dims))(own, buffers, given)
         return out
+
+    def answers(changed: Mapping[str, Tensor]) -> Tensor:
+        return each(forward, changed, rows["inputs"], over["inputs"])
 
     @cache
     def whole() -> Tensor:
@@ -93,20 +96,16 @@ def subject(
     def gradients() -> Mapping[str, Tensor]:
         module.eval()
         if not side_by_side:
-            each = [_gradient(train_loss, *parts) for parts in _apart(parameters, buffers, rows)]
-            return {name: torch.stack([one[name] for one in each]) for name in parameters}
+            found = [_gradient(train_loss, *parts) for parts in _apart(parameters, buffers, rows)]
+            return {name: torch.stack([one[name] for one in found]) for name in parameters}
         out: Mapping[str, Tensor] = vmap(grad(train_loss), in_dims=(0, 0, over))(parameters, buffers, rows)
         return out
 
     learnt = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
     def training_loss(changed: Mapping[str, Tensor]) -> Tensor:
-        module.eval()
         held = {name: value if name in learnt else value.detach() for name, value in changed.items()}
-        if not side_by_side:
-            return torch.stack([train_loss(*parts) for parts in _apart(held, buffers, rows)])
-        out: Tensor = vmap(train_loss, in_dims=(0, 0, over))(held, buffers, rows)
-        return out
+        return each(train_loss, held, rows, over)
 
     ends = (1, 2) if has_positions(data["labels"][0]) else (0, 0)
     return Subject(

@@ -155,7 +155,7 @@ def check_job(job: Job) -> None:
         mark = drawn_mark(mark, job.task, job.member, job.draw(), {})
     if not all(same) or mark != marks.task:
         raise OtherCode(
-            "a network, task, instrument or function is not the same in the process that trains it: its module was changed "
+            "a network, task, instrument or function is not the same in the process that trains: its module changed "
             "after it was imported, or is another version there."
         )
     _MET.add(key)
