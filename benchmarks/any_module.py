@@ -302,7 +302,7 @@ def ours(case: str, networks: int, steps: int, engine: str = "auto") -> tuple[fl
         loss="cross_entropy", records=2,
     )  # fmt: skip
     begun = time.perf_counter()
-    found = ps.train(lambda member: make(), table, ps.Grid(seeds=networks), recipe, (), engine=engine)  # type: ignore[arg-type]
+    found = ps.train(lambda member: make(), table, ps.Grid(seeds=networks), recipe, (), engine=engine, progress=False)  # type: ignore[arg-type]
     took = time.perf_counter() - begun
     assert np.isfinite(found["seconds"]).all()
     return took, str(found.attrs.get("engine", ""))

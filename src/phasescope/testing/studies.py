@@ -175,8 +175,8 @@ def law_seeds_alone(results: Results) -> None:
     several = {name for name, data in results.data.items() if data.sizes.get("seed", 1) > 1}  # theory has one
     fewer = {name: data.isel(seed=slice(-1)) if name in several else data for name, data in results.data.items()}
     for claim in results.study.claims(results.settings):
-        for role, effect in (("effect", claim.effect), ("control", claim.control.effect)):
-            assert callable(effect)
+        both: tuple[tuple[str, Any], ...] = (("effect", claim.effect), ("control", claim.control.effect))
+        for role, effect in both:
             before, after = (np.asarray(effect(data), dtype=float) for data in (results.data, fewer))
             alone = np.allclose(before[: len(after)], after, equal_nan=True) if len(after) < len(before) else True
             assert alone, f"{results.study.name}: the {role} of {claim.id} depends on other seeds than its own"
