@@ -216,6 +216,27 @@ def test_a_wrong_trace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         trained(perceptron, "traced")
 
 
+def test_the_fastest_is_found_and_what_is_named_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sizes are searched upwards, then downwards; a named engine is not left for the loop, nor a given size for another."""
+
+    made = jobs(lambda member: perceptron(), pictures(), Grid(seeds=64), RECIPE)
+    monkeypatch.setattr(choice._Trial, "disagrees", lambda self, name, size: "")
+
+    def choice_of(times: dict[int, float], asked: str = "auto", size: int | None = None) -> tuple[str, int]:
+        monkeypatch.setattr(choice, "SHARE", 1e9)
+        monkeypatch.setattr(choice._Trial, "_run", lambda self, name, size: 10.0 if name == "looped" else times[size])
+        found = choice.choose(made, torch.device("cpu"), asked, size, 1, Prepared())
+        return found.engine, found.size
+
+    up, down = {8: 5.0, 16: 3.0, 32: 2.0, 64: 4.0}, {8: 12.0, 16: 20.0, 4: 9.0, 2: 8.0, 1: 9.5}
+    assert choice_of(up) == ("traced", 32)
+    assert choice_of(down) == ("traced", 2)
+    slow = {1: 20.0, 2: 21.0, 4: 22.0, 8: 23.0, 16: 24.0}
+    assert choice_of(slow) == ("looped", 1)
+    assert choice_of(slow, "traced") == ("traced", 1)
+    assert choice_of(up, "traced", 8) == ("traced", 8)
+
+
 # -- tracing --------------------------------------------------------------------------------------------------------------
 
 

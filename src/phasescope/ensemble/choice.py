@@ -59,10 +59,12 @@ def chosen_for(
     cores: int,
     keeper: Keeper | None,
     prepared: Prepared,
+    like: Choice | None = None,
 ) -> Choice:
     """Return how to train ``jobs``, which share their shape: what ``asked`` names, or for "auto" what is fastest.
 
-    What was chosen is kept with a run, and taken again when it is resumed; within one process it is remembered.
+    ``like`` is what was chosen for the same network on as many rows or others, which is then compared, but not measured
+    again. What was chosen is kept with a run, and taken again when it is resumed; within one process it is remembered.
     Raises ``BadInput`` where an engine that is named can not train them.
     """
     about = {
@@ -74,7 +76,7 @@ def chosen_for(
         facts = kept[1]
         return Choice(facts["engine"], int(facts["size"]), facts["timings"], facts["notes"])
     key = repr((about, cores, len(jobs).bit_length()))  # a run that is resumed on other cores keeps its engine
-    found = _KNOWN.get(key) or choose(jobs, device, asked, size, cores, prepared)
+    found = _KNOWN.get(key) or choose(jobs, device, asked, size, cores, prepared, like)
     if found.timings:
         _KNOWN[key] = found
     if keeper:
@@ -84,14 +86,20 @@ def chosen_for(
 
 
 def choose(
-    jobs: Sequence[Job], device: torch.device, asked: str, size: int | None, cores: int, prepared: Prepared
+    jobs: Sequence[Job],
+    device: torch.device,
+    asked: str,
+    size: int | None,
+    cores: int,
+    prepared: Prepared,
+    like: Choice | None = None,
 ) -> Choice:
     """Return how to train ``jobs``, from trials: an engine that is ``asked`` for, or for "auto" what is fastest.
 
     An engine is taken only where its first steps are those of the plain loop. Sizes of tiles are tried upwards and
     downwards while they make the run shorter. A run of a second is not measured.
     """
-    trial, notes, most = _Trial(jobs, device, cores, prepared), [], size or LARGEST
+    trial, notes, most = _Trial(jobs, device, cores, prepared, loop=asked == "auto"), [], size or LARGEST
     try:
         check_side_by_side(jobs[0])
     except BadInput as error:
@@ -100,12 +108,14 @@ def choose(
         most = 1
         notes.append(f"one at a time: {error}")
     most = max(min(most, -(-len(jobs) // cores), plan.most_in_a_tile(jobs[0], device, cores)), 1)
+    if like is not None and (like.engine == "looped" or not trial.disagrees(like.engine, min(like.size, most))):
+        return Choice(like.engine, min(like.size, most), {}, like.notes)
     names: list[Name] = ["traced", "stacked"] if asked == "auto" else [asked]  # type: ignore[list-item]
     for name in names:
         first = min(size or USUAL, most)
         said = trial.disagrees(name, first) if name != "stacked" or most > 1 else "it needs several"
         if not said:
-            return trial.best(name, first, first if size else most, notes)
+            return trial.best(name, first, most, notes, search=size is None)
         notes.append(f"{name} left out: {said}")
     if asked != "auto":
         kind = type(jobs[0].module).__name__
@@ -116,7 +126,10 @@ def choose(
 class _Trial:
     """Some first steps of a run, timed with every core busy and compared with the plain loop's."""
 
-    def __init__(self, jobs: Sequence[Job], device: torch.device, cores: int, prepared: Prepared) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], device: torch.device, cores: int, prepared: Prepared, *, loop: bool
+    ) -> None:
+        self.loop = loop  # whether the plain loop may be chosen
         self.jobs, self.device, self.cores, self.prepared = list(jobs), device, cores, prepared
         self.timings: dict[str, float] = {}
         self.reference: list[Any] | None = None
@@ -167,27 +180,27 @@ class _Trial:
         several = 1 if self.device.type != "cpu" else self.cores
         return self.seconds(name, size) * size * several * -(-tiles // several) * self.jobs[0].recipe.steps
 
-    def best(self, name: Name, size: int, most: int, notes: Sequence[str]) -> Choice:
-        """Return the fastest choice among sizes up to ``most`` of an engine, and the plain loop."""
-        if len(self.jobs) == 1 and name == "looped":
-            return Choice("looped", 1, {}, notes)
-        loop = self._run("looped", 1)
-        if loop < SHORT:
+    def best(self, name: Name, size: int, most: int, notes: Sequence[str], *, search: bool = True) -> Choice:
+        """Return the faster of the plain loop and an engine, in tiles of ``size`` or, with ``search``, up to ``most``."""
+        alone = name == "looped" and len(self.jobs) == 1
+        loop = math.inf if alone else self._run("looped", 1)
+        if loop < SHORT or alone or not (search or self.loop):
             return Choice(name, size, {}, notes)
-        known: dict[tuple[Name, int], float] = {("looped", 1): loop}
-        for factor in (2, 0.5) if name != "looped" else ():
+        known: dict[int, float] = {}
+        for factor in (2, 0.5):
             trying = size
-            while 1 <= trying <= most:
-                before = known.get((name, size), math.inf) if trying == size else min(known.values())
-                known[name, trying] = self._run(name, trying)
+            while 1 <= trying <= most and name != "looped":
+                known[trying] = self._run(name, trying)
                 spent = time.perf_counter() - self.begun
-                if known[name, trying] > before or spent > SHARE * min(known.values()):
+                if known[trying] > min(known.values()) or spent > SHARE * min(loop, *known.values()) or not search:
                     break
                 trying = int(trying * factor)
-            if min(known, key=known.__getitem__) != (name, size):
+            if not known or min(known, key=known.__getitem__) > size:
                 break
-        engine, chosen = min(known, key=known.__getitem__)
-        return Choice(engine, chosen, {key: round(1e6 * s, 1) for key, s in self.timings.items()}, notes)
+        chosen = min(known, key=known.__getitem__, default=1)
+        engine = name if known and (not self.loop or known[chosen] < loop) else "looped"
+        found = {key: round(1e6 * s, 1) for key, s in self.timings.items()}
+        return Choice(engine, chosen if engine == name else 1, found, notes)
 
 
 def _length(tensors: Sequence[Tensor]) -> float:

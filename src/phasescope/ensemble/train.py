@@ -206,10 +206,13 @@ def _with_engines(
         return [replace(job, engine=f"{own}-{device.type}", tile=size) for job in chosen]
     check_networks(chosen, side_by_side=False)
     choices: dict[str, Choice] = {}
+    alike: dict[str, Choice] = {}
     for job in chosen:
         if job.shape_key not in choices:
             bundle = [other for other in chosen if other.shape_key == job.shape_key]
-            choices[job.shape_key] = chosen_for(bundle, device, engine, tile, workers, keeper, prepared)
+            known = alike.get(job.marks.shape)
+            found = chosen_for(bundle, device, engine, tile, workers, keeper, prepared, known)
+            choices[job.shape_key] = alike.setdefault(job.marks.shape, found) if known is None else found
     made = []
     for job in chosen:
         choice = choices[job.shape_key]
