@@ -16,7 +16,7 @@ import phasescope as ps
 from phasescope import lab
 from phasescope.commands.cli import app
 from phasescope.lab.registration import described, judged, register, standing
-from phasescope.lab.seeds import JUDGING, UNTIL
+from phasescope.lab.seeds import JUDGING, UNTIL, seeds_of
 from phasescope.vocabulary import BadInput, Interrupted
 
 SOURCE = '''
@@ -90,8 +90,9 @@ def test_unregistered_claims_and_changed_settings_have_development_seeds(home):
     results = lab.run(study)
     assert results["high"].seed_used.max() < 12
     assert results.conduct() == ["Not registered; development seeds, from 0."]
-    register(study)
+    entry, _ = register(study)
     results = lab.run(study)
+    assert results.conduct()[0].startswith(f"Registered {entry.date} as {entry.hash}, ")
     np.testing.assert_array_equal(results["high"].seed_used, [JUDGING + np.arange(12)])
     assert list(results["high"].seed.values) == list(range(JUDGING, JUDGING + 12))
     assert "unchanged since; judging seeds, from 1000" in results.conduct()[0]
@@ -304,6 +305,13 @@ def test_stopped_between_looks_it_resumes(home, monkeypatch):
 def test_a_budget_is_a_time(bad, home):
     found = CliRunner().invoke(app, ["run", "grokking", "--until", "decided", "--budget", bad])
     assert isinstance(found.exception, BadInput) and "90s, 10m or 2h" in str(found.exception)
+
+
+def test_a_claim_has_as_many_seeds_as_its_control(home):
+    study = coins(home)
+    made, (easy, _) = study.experiments(study.scales["pocket"]), study.claims(study.scales["pocket"])
+    for seeds, counted in ((range(5), 5), (range(20), 12), ([0], 12)):  # one seed is theory
+        assert seeds_of(easy, {**made, "low": made["low"].with_seeds(list(seeds))}) == counted
 
 
 def test_kinds_follow_from_the_experiments(home):

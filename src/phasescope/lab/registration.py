@@ -68,7 +68,7 @@ class Standing:
     def __str__(self) -> str:
         if self.registration is None:
             return "not registered"
-        said = f"registered {self.registration.date}, "
+        said = f"registered {self.registration.date} as {self.registration.hash}, "
         said += "unchanged since" if self.unchanged else f"changed since: {some(self.changed)}"
         if self.unchanged and self.code_changed:
             said += f"; the code that it uses has changed since: {some(self.code_changed)}"

@@ -101,8 +101,12 @@ def kinds(claims: Sequence[Claim], experiments: Mapping[str, Work]) -> list[Clai
 
 
 def seeds_of(claim: Claim, experiments: Mapping[str, Work]) -> int:
-    """Return how many seeds a claim will be judged on; 0 where a plain function looks at everything."""
-    return max((len(_seeds(experiments[name])) for name in experiments_of([claim]) if name in experiments), default=0)
+    """Return how many seeds a claim will be judged on, or its control where that has fewer; 0 for a plain function.
+
+    An experiment of one seed, as theory is, counts where there is no other.
+    """
+    found = [len(_seeds(experiments[name])) for name in experiments_of([claim]) if name in experiments]
+    return min([n for n in found if n > 1] or found, default=0)
 
 
 def decidable(claims: Sequence[Claim], experiments: Mapping[str, Work]) -> None:
