@@ -181,7 +181,7 @@ class _Trial:
         return self.seconds(name, size) * size * several * -(-tiles // several) * self.jobs[0].recipe.steps
 
     def best(self, name: Name, size: int, most: int, notes: Sequence[str], *, search: bool = True) -> Choice:
-        """Return the faster of loop and engine, the latter in tiles of ``size`` or, with ``search``, of up to ``most``."""
+        """Return the faster of loop and engine, which takes ``size`` networks or, with ``search``, up to ``most``."""
         alone = name == "looped" and len(self.jobs) == 1
         loop = math.inf if alone else self._run("looped", 1)
         if loop < SHORT or alone or not (search or self.loop):
