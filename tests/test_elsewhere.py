@@ -451,6 +451,7 @@ def cluster() -> Iterator[Any]:
     """Ray on two nodes of this machine, the second of which can be killed."""
     pytest.importorskip("ray")
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # workers find this file by it
     import ray
     from ray.cluster_utils import Cluster
 

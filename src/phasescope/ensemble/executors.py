@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import threading
+import time
 from concurrent.futures import Executor
 from importlib.util import find_spec
 from typing import Any
@@ -65,7 +68,9 @@ def local_processes(workers: int) -> Elsewhere:
     pools: list[Any] = []
 
     def pool() -> Executor:
-        pools[:] = [get_reusable_executor(max_workers=workers, timeout=300)]
+        pools[:] = [
+            get_reusable_executor(max_workers=workers, timeout=300, initializer=_end_with, initargs=(os.getpid(),))
+        ]
         found: Executor = pools[0]
         return found
 
@@ -74,3 +79,14 @@ def local_processes(workers: int) -> Elsewhere:
             one.shutdown(wait=False, kill_workers=True)
 
     return Elsewhere(pool, workers, together=True, stop=stop)
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone: nobody would hear of what it does."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

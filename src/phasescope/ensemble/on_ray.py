@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from collections import OrderedDict
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
@@ -21,7 +22,7 @@ class RayTasks(Executor):
     def __init__(self) -> None:
         import ray
 
-        self.ray = ray
+        self.ray: Any = ray
         self.put: OrderedDict[int, tuple[Any, Any]] = OrderedDict()
 
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -61,9 +62,12 @@ class RayTasks(Executor):
             e.WorkerCrashedError, e.NodeDiedError, e.ObjectLostError, e.OutOfMemoryError, e.LocalRayletDiedError,
             e.RaySystemError, ConnectionError,
         )  # fmt: skip
-        if isinstance(error, lost):
+        said = " ".join(str(error).split())
+        if isinstance(error, e.RayTaskError) and isinstance(error, e.RaySystemError):  # what was sent can not be opened
+            error = BadInput(f"a worker of Ray can not begin: {said[-160:]} (is the same code installed there?).")
+        elif isinstance(error, lost):
             self.put.clear()  # what was put may be lost too
-            error = BrokenExecutor(f"{type(error).__name__}: {error}")
+            error = BrokenExecutor(f"{type(error).__name__}: {said}")
         found.set_exception(error)
 
     def _cancel(self, reference: Any) -> None:
@@ -86,7 +90,7 @@ def on_ray(asked: str, workers: int | None) -> Elsewhere:
     elif asked not in ("ray", *_CONNECTED):
         raise BadInput(f"executor is {asked!r}, and this process is connected to another Ray cluster: ray.shutdown().")
     tasks = RayTasks()
-    several = workers or max(int(ray.cluster_resources().get("CPU", 1)), 1)
+    several = workers or max(int(tasks.ray.cluster_resources().get("CPU", 1)), 1)
     return Elsewhere(lambda: tasks, several)
 
 
@@ -105,6 +109,8 @@ def _connect(address: str) -> None:
         if address:
             ray.init(address, **quiet)
         else:
+            found = os.pathsep.join(part or os.getcwd() for part in sys.path)  # modules beside a script too
+            quiet["runtime_env"] = {"env_vars": {"PYTHONPATH": found}}
             ray.init(include_dashboard=False, _node_ip_address=LOOPBACK, **quiet)
     except (ConnectionError, ImportError, RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
