@@ -148,7 +148,9 @@ def every_position(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def dropped_member(monkeypatch: pytest.MonkeyPatch) -> None:
     right = train_module.to_dataset
-    monkeypatch.setattr(train_module, "to_dataset", lambda g, w, e, found: right(g, w, e, [*found[1:], found[1]]))
+    monkeypatch.setattr(
+        train_module, "to_dataset", lambda g, w, e, found, *rest: right(g, w, e, [*found[1:], found[1]], *rest)
+    )
 
 
 def swapped_seeds(monkeypatch: pytest.MonkeyPatch) -> None:

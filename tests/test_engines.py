@@ -224,6 +224,7 @@ def test_the_fastest_is_found_and_what_is_named_is_taken(monkeypatch: pytest.Mon
 
     def choice_of(times: dict[int, float], asked: str = "auto", size: int | None = None) -> tuple[str, int]:
         monkeypatch.setattr(choice, "SHARE", 1e9)
+        monkeypatch.setattr(choice, "FEW", 0)
         monkeypatch.setattr(choice._Trial, "_run", lambda self, name, size: 10.0 if name == "looped" else times[size])
         found = choice.choose(made, torch.device("cpu"), asked, size, 1, Prepared())
         return found.engine, found.size

@@ -33,14 +33,19 @@ def plain(value: Any) -> Any:
     return value.item() if getattr(value, "shape", None) == () and hasattr(value, "item") else value
 
 
+MANY = 24  # words, beyond which a sentence would be cut
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that names the nearest known word and all of them.
+    """Return the end of a sentence that names the nearest known word and all of them, if they are not too many for it.
 
     >>> nearest("grokk", ["grokking", "memory"])
     "; did you mean 'grokking'? Known: grokking, memory."
     """
     words = sorted(known)
     close = get_close_matches(str(name)[:100], words, n=1)
+    if close and len(words) > MANY:
+        return f"; did you mean {close[0]!r}?"
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
 
 

@@ -25,6 +25,7 @@ from phasescope.vocabulary import BadInput, Keeper
 COMPARED = 4  # steps that are compared with the plain loop's, each on a batch of its own
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-7}
 SHORT = 1.0  # seconds: a run that takes less is not measured
+FEW, LIGHT = 2000, 2e10  # steps of all members, and operations of all of them, up to which it is surely short
 SHARE = 0.03  # of a run's time, as far as it is known, that measuring may take
 LEAST, MOST = 0.04, 50  # seconds and steps of one measurement
 USUAL, LARGEST = 8, 64  # networks in a tile: where the search begins, and ends
@@ -180,11 +181,19 @@ class _Trial:
         several = 1 if self.device.type != "cpu" else self.cores
         return self.seconds(name, size) * size * several * -(-tiles // several) * self.jobs[0].recipe.steps
 
+    def _light(self) -> bool:
+        """Return whether the run is short whatever the clock says, so that the same call makes the same choice."""
+        job, steps = self.jobs[0], sum(job.recipe.steps for job in self.jobs)
+        rows = min(job.recipe.batch or job.sample.train, job.sample.train)
+        each = 6 * sum(p.numel() for p in job.module.parameters()) * rows
+        return steps <= FEW and each * steps <= LIGHT
+
     def best(self, name: Name, size: int, most: int, notes: Sequence[str], *, search: bool = True) -> Choice:
         """Return the faster of loop and engine, which takes ``size`` networks or, with ``search``, up to ``most``."""
-        alone = name == "looped" and len(self.jobs) == 1
-        loop = math.inf if alone else self._run("looped", 1)
-        if loop < SHORT or alone or not (search or self.loop):
+        if (name == "looped" and len(self.jobs) == 1) or not (search or self.loop) or self._light():
+            return Choice(name, size, {}, notes)
+        loop = self._run("looped", 1)
+        if loop < SHORT:
             return Choice(name, size, {}, notes)
         known: dict[int, float] = {}
         for factor in (2, 0.5):

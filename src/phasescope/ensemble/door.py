@@ -40,6 +40,7 @@ def check_networks(jobs: Sequence[Job], *, side_by_side: bool) -> None:
         if not out.requires_grad:
             raise BadInput(f"what {_named(job)} answers has no gradient: is it detached, or taken without one?")
         check_own(job, out, _targets(job))
+        _refuse_hooks(job)
         _check_handed(job)
         if side_by_side:
             check_side_by_side(job)
@@ -136,13 +137,17 @@ def _kept(module: nn.Module) -> dict[str, Any]:
     return found
 
 
-def _refuse_unstackable(job: Job) -> None:
-    """Raise ``BadInput`` for what training side by side would leave out in silence, or what torch can not swap."""
+def _refuse_hooks(job: Job) -> None:
+    """Raise ``BadInput`` for hooks on gradients, which not every engine would call."""
     for name, parameter in job.module.named_parameters():
         if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
             raise BadInput(
                 f"{name} of {_named(job)} has a hook on its gradient, which is not called here: take it off."
             )
+
+
+def _refuse_unstackable(job: Job) -> None:
+    """Raise ``BadInput`` for what training side by side would leave out in silence, or what torch can not swap."""
     first: dict[int, str] = {}
     for name, part in job.module.named_modules(remove_duplicate=False):
         if isinstance(part, nn.RNNBase):  # its kernels have no rule for vmap, or one that goes through them one by one

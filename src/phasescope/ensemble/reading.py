@@ -63,9 +63,8 @@ def subject(
     rows = {name: value[0] if once[name] else value for name, value in data.items()}
     over = {name: None if once[name] else 0 for name in data}
 
-    def forward(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-        out: Tensor = functional_call(module, (dict(weights), dict(state)), (inputs,))
-        return out
+    def forward(*parts: Any) -> Tensor:
+        return _answer(module, *parts)
 
     def train_loss(weights: Mapping[str, Tensor], state: Mapping[str, Tensor], row: Mapping[str, Tensor]) -> Tensor:
         losses = loss.each(forward(weights, state, row["inputs"]), row["labels"])
@@ -119,6 +118,11 @@ def subject(
         gradients=gradients,
         training_loss=training_loss,
     )
+
+
+def _answer(module: nn.Module, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
+    out: Tensor = functional_call(module, (dict(weights), dict(state)), (inputs,))
+    return out
 
 
 def read_losses(outputs: Tensor, labels: Tensor, loss: Loss) -> Tensor:

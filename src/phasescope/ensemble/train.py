@@ -196,15 +196,16 @@ def _with_engines(
     prepared: Prepared,
 ) -> list[Job]:
     """Return the jobs with the engine of each, and with what it was chosen by."""
-    plan.check_memory(chosen, "stacked", workers if engine != "stacked" else 1, device)
     if engine == "auto" and device.type != "cpu":
         engine = "stacked"
     if engine in ("looped", "stacked"):
         check_networks(chosen, side_by_side=engine == "stacked")
+        plan.check_memory(chosen, "stacked", workers if engine == "looped" else 1, device)
         size = 1 if engine == "looped" else tile
         own = engine if size is None or engine == "looped" else f"{engine}-{size}"
         return [replace(job, engine=f"{own}-{device.type}", tile=size) for job in chosen]
     check_networks(chosen, side_by_side=False)
+    plan.check_memory(chosen, "stacked", workers, device)
     choices: dict[str, Choice] = {}
     alike: dict[str, Choice] = {}
     for job in chosen:
