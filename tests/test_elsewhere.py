@@ -83,7 +83,7 @@ def same(one: xr.Dataset, other: xr.Dataset) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), lambda: Losing(2, 3, 5)])
+@pytest.mark.parametrize("make", [lambda: ThreadPoolExecutor(2), lambda: Losing(2, 5)])
 def test_the_same_bits_and_nothing_twice(
     kind: str, make: Callable[[], Executor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

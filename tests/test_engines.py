@@ -308,6 +308,7 @@ def test_updates_are_torchs(name: str) -> None:
 # -- elsewhere ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # processes start; in one that other tests have changed modules of, they rightly refuse
 def test_processes_give_the_same_bits() -> None:
     width = [5]
     make = lambda: perceptron(width[0])  # noqa: E731  (a closure, as notebooks have)
