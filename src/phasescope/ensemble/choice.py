@@ -27,7 +27,7 @@ TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-7}
 SHORT = 1.0  # seconds: a run that takes less is not measured
 FEW, LIGHT = 2000, 2e10  # steps of all members, and operations of all of them, up to which it is surely short
 SHARE = 0.03  # of a run's time, as far as it is known, that measuring may take
-LEAST, MOST = 0.04, 50  # seconds and steps of one measurement
+LEAST, MOST = 0.3, 200  # seconds and steps of one measurement: the first steps of a trace are slow
 USUAL, LARGEST = 8, 64  # networks in a tile: where the search begins, and ends
 
 
@@ -170,6 +170,7 @@ class _Trial:
         if key not in self.timings:
             several = 1 if self.device.type != "cpu" else self.cores
             tiles = [self._tile(name, size, size, size * core) for core in range(several)]
+            _together(tiles, 4)
             warm = _together(tiles, 3) / 3
             steps = int(min(max(LEAST / warm, 3), MOST))
             self.timings[key] = _together(tiles, steps) / (steps * size * several)
