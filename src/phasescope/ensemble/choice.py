@@ -131,7 +131,8 @@ class _Trial:
         self, jobs: Sequence[Job], device: torch.device, cores: int, prepared: Prepared, *, loop: bool
     ) -> None:
         self.loop = loop  # whether the plain loop may be chosen
-        self.jobs, self.device, self.cores, self.prepared = list(jobs), device, cores, prepared
+        self.jobs, self.device, self.prepared = list(jobs), device, prepared
+        self.cores = cores if device.type == "cpu" else 1
         self.timings: dict[str, float] = {}
         self.reference: list[Any] | None = None
         self.begun = time.perf_counter()
@@ -150,8 +151,8 @@ class _Trial:
         except Untraceable as error:
             return str(error)
         if self.reference is None:
-            alone = [_first_steps(self._tile("looped", 1, 1, first)) for first in range(min(2, len(self.jobs)))]
-            self.reference = alone
+            several = range(min(2, len(self.jobs)))
+            self.reference = [_first_steps(self._tile("looped", 1, 1, first)) for first in several]
         tolerance = TOLERANCES[getattr(torch, self.jobs[0].recipe.dtype)]
         for place in range(members):
             for (loss, gradients), (right, known) in zip(mine, self.reference[place], strict=True):
@@ -168,19 +169,17 @@ class _Trial:
         """Return the seconds per network and step with all cores busy, each on its own tile."""
         key = f"{name}:{size}"
         if key not in self.timings:
-            several = 1 if self.device.type != "cpu" else self.cores
-            tiles = [self._tile(name, size, size, size * core) for core in range(several)]
+            tiles = [self._tile(name, size, size, size * core) for core in range(self.cores)]
             _together(tiles, 4)
             warm = _together(tiles, 3) / 3
             steps = int(min(max(LEAST / warm, 3), MOST))
-            self.timings[key] = _together(tiles, steps) / (steps * size * several)
+            self.timings[key] = _together(tiles, steps) / (steps * size * self.cores)
         return self.timings[key]
 
     def _run(self, name: Name, size: int) -> float:
         """Return how long the run would take by this measurement, tiles that leave a core idle included."""
         tiles = -(-len(self.jobs) // size)
-        several = 1 if self.device.type != "cpu" else self.cores
-        return self.seconds(name, size) * size * several * -(-tiles // several) * self.jobs[0].recipe.steps
+        return self.seconds(name, size) * size * self.cores * -(-tiles // self.cores) * self.jobs[0].recipe.steps
 
     def _light(self) -> bool:
         """Return whether the run is short whatever the clock says, so that the same call makes the same choice."""

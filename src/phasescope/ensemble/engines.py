@@ -61,6 +61,12 @@ def looped(module: nn.Module, loss: Loss) -> Gradients:
     return take
 
 
+def _found(gradients: Tensors, value: Tensor, after: Tensors) -> tuple[Sequence[Tensor], Tensor, Tensors]:
+    """Return what a step found as ``Gradients`` has it, gradients as they are to lie in memory."""
+    buffers = {name: buffer.detach() for name, buffer in after.items()}
+    return [g.contiguous() for g in gradients.values()], value.detach(), buffers
+
+
 def stacked(module: nn.Module, loss: Loss) -> Gradients:
     """Return the gradients of B networks side by side, by ``torch.func``."""
     step = grad_and_value(_single(module, loss, quick=True), has_aux=True)
@@ -70,11 +76,7 @@ def stacked(module: nn.Module, loss: Loss) -> Gradients:
     ) -> tuple[Sequence[Tensor], Tensor, Tensors]:
         dims = (0, 0, 0, 0, 0, None if w is None else 0)
         gradients, (value, after) = vmap(step, in_dims=dims)(weights, frozen, state, x, y, w)
-        return (
-            [g.contiguous() for g in gradients.values()],
-            value.detach(),
-            {name: buffer.detach() for name, buffer in after.items()},
-        )
+        return _found(gradients, value, after)
 
     return take
 
@@ -88,11 +90,8 @@ def _alone(module: nn.Module, loss: Loss) -> Gradients:
     ) -> tuple[Sequence[Tensor], Tensor, Tensors]:
         own, rest, buffers = ({n: value[0] for n, value in stack.items()} for stack in (weights, frozen, state))
         gradients, (value, after) = step(own, rest, buffers, x[0], y[0], None if w is None else w[0])
-        return (
-            [g.contiguous()[None] for g in gradients.values()],
-            value.detach()[None],
-            {name: buffer.detach()[None] for name, buffer in after.items()},
-        )
+        found, loss, buffers = _found(gradients, value, after)
+        return [g[None] for g in found], loss[None], {name: buffer[None] for name, buffer in buffers.items()}
 
     return take
 

@@ -87,6 +87,11 @@ class Job:
     choice: str = ""
     keep: tuple[int, ...] = ()
 
+    @property
+    def way(self) -> str:
+        """The name of the engine alone: "fused", "looped" and so on."""
+        return self.engine.split("-")[0]
+
     def begun(self) -> nn.Module:
         """Return the member's network as training begins: drawn anew from ``module``, or made by the user's function.
 

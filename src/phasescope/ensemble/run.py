@@ -12,14 +12,13 @@ import torch
 
 from phasescope.ensemble import fused, plan
 from phasescope.ensemble.cores import on_cores
-from phasescope.ensemble.engines import Name
 from phasescope.ensemble.errands import Elsewhere, Errand, cut, packed, run_errands, unbundled
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.optimizers import MORE, NUMBERS
 from phasescope.ensemble.results import from_record, to_record
-from phasescope.ensemble.slices import STATE, TILE, train_slice
+from phasescope.ensemble.slices import STATE, TILE, named, train_slice
 from phasescope.ensemble.tile import Prepared, Tile, advance
-from phasescope.vocabulary import Array, BadInput, Fate, Interrupted, Keeper, Trajectory
+from phasescope.vocabulary import Array, Fate, Interrupted, Keeper, Trajectory
 
 LEAST = 1.0  # seconds that a slice of training takes elsewhere, so that its way there and back counts for little
 
@@ -158,13 +157,8 @@ class Run:
             return self._elsewhere(elsewhere, tiles)
 
         def work(members: list[Job]) -> None:
-            try:
+            with named(members):
                 self._tile(members, device, prepared)
-            except (BadInput, Interrupted):
-                raise
-            except Exception as error:
-                error.add_note(f"raised while training {', '.join(str(job.member) for job in members[:3])}")
-                raise
 
         several = 1 if device.type != "cpu" else workers
         try:
@@ -186,7 +180,7 @@ class Run:
         bare = [replace(job) for job in members]  # what a job has worked out on the way stays here
         tile = {"tile": [job.identity for job in members]}
         done = [place for place, job in enumerate(members) if self.place[id(job)] in self.found]
-        places = range(len(members)) if members[0].engine.startswith("fused") else [TILE]
+        places = range(len(members)) if members[0].way == "fused" else [TILE]
 
         def identity(place: int) -> Mapping[str, Any]:
             return tile if place == TILE else members[place].identity
@@ -212,7 +206,7 @@ class Run:
                 states[at] = packed(*state)
                 if self.keeper is not None:
                     self.keeper.save_checkpoint(identity(at), *state)
-            elif at == TILE and self.keeper is not None and members[0].engine.split("-")[0] != "fused":
+            elif at == TILE and self.keeper is not None and members[0].way != "fused":
                 self.keeper.drop_checkpoint(tile)
             return arguments(dict(states)) if len(done) < len(members) else None
 
@@ -223,8 +217,7 @@ class Run:
         finished = {place for place, job in enumerate(members) if self.place[id(job)] in self.found}
         if len(finished) == len(members) or self.stopping:
             return
-        name: Name = members[0].engine.split("-")[0]  # type: ignore[assignment]
-        tile = Tile(members, device, name, members[0].tile, prepared)
+        tile = Tile(members, device, members[0].way, members[0].tile, prepared)  # type: ignore[arg-type]
         kept = self.keeper.load_checkpoint(tile.identity) if self.keeper else None
         if kept is not None:
             tile.restore(*kept)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 
 from phasescope.ensemble import fused
 from phasescope.ensemble.cores import one_core
-from phasescope.ensemble.engines import Name
 from phasescope.ensemble.errands import Record, bundled, unpacked
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.marks import drawn_mark, learner_marks, of_the_house, reads_mark, structure, task_mark
 from phasescope.ensemble.results import to_record
 from phasescope.ensemble.tile import Prepared, Tile, advance
 from phasescope.identity import fingerprint, house_fingerprint, surroundings
-from phasescope.vocabulary import BadInput
+from phasescope.vocabulary import BadInput, Interrupted
 
 TILE = -1  # the place of a state that is that of all members together
 STATE = "state"
@@ -28,6 +28,18 @@ _MET: set[str] = set()
 
 class OtherCode(BadInput):
     """Where the work was sent, code or settings are not those of the process that sent it."""
+
+
+@contextmanager
+def named(jobs: Sequence[Job]) -> Iterator[None]:
+    """Let what a user's code raises within say which members were being trained."""
+    try:
+        yield
+    except (BadInput, Interrupted):
+        raise
+    except Exception as error:
+        error.add_note(f"raised while training {', '.join(str(job.member) for job in jobs[:3])}")
+        raise
 
 
 def train_slice(
@@ -44,20 +56,14 @@ def train_slice(
     for job in jobs:
         check_job(job)
     one_core()
-    work = _fused_slice if jobs[0].engine.startswith("fused") else _tile_slice
-    try:
+    work = _fused_slice if jobs[0].way == "fused" else _tile_slice
+    with named(jobs):
         return work(jobs, finished, states, seconds)
-    except BadInput:
-        raise
-    except Exception as error:
-        error.add_note(f"raised while training {', '.join(str(job.member) for job in jobs[:3])}")
-        raise
 
 
 def _tile_slice(jobs: Sequence[Job], finished: Collection[int], states: Mapping[int, bytes], seconds: float) -> bytes:
     """Train the members of a tile side by side."""
-    name: Name = jobs[0].engine.split("-")[0]  # type: ignore[assignment]
-    tile = Tile(jobs, torch.device("cpu"), name, jobs[0].tile, _PREPARED)
+    tile = Tile(jobs, torch.device("cpu"), jobs[0].way, jobs[0].tile, _PREPARED)  # type: ignore[arg-type]
     if TILE in states:
         tile.restore(*unpacked(states[TILE]))
     tile.keep([place for place, i in enumerate(tile.active) if i not in finished])

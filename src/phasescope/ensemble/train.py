@@ -111,7 +111,7 @@ def trained(
 ) -> xr.Dataset:
     """Return the dataset of ``train`` from its jobs, as ``planned`` made them of ``grid`` for the same ``device``."""
     run = Run(chosen, keeper, on_progress, checkpoint_every)
-    if chosen[0].engine.startswith("fused"):
+    if chosen[0].way == "fused":
         run.fused(workers or plan.cores(), executor)
     else:
         run.tiles(device_named(device), workers or plan.cores(), prepared or Prepared(), executor)
@@ -206,14 +206,15 @@ def _with_engines(
         return [replace(job, engine=f"{own}-{device.type}", tile=size) for job in chosen]
     check_networks(chosen, side_by_side=False)
     plan.check_memory(chosen, "stacked", workers, device)
+    bundles: dict[str, list[Job]] = {}
+    for job in chosen:
+        bundles.setdefault(job.shape_key, []).append(job)
     choices: dict[str, Choice] = {}
     alike: dict[str, Choice] = {}
-    for job in chosen:
-        if job.shape_key not in choices:
-            bundle = [other for other in chosen if other.shape_key == job.shape_key]
-            known = alike.get(job.marks.shape)
-            found = chosen_for(bundle, device, engine, tile, workers, keeper, prepared, known)
-            choices[job.shape_key] = alike.setdefault(job.marks.shape, found) if known is None else found
+    for key, bundle in bundles.items():
+        known = alike.get(bundle[0].marks.shape)
+        choices[key] = chosen_for(bundle, device, engine, tile, workers, keeper, prepared, known)
+        alike.setdefault(bundle[0].marks.shape, choices[key])
     made = []
     for job in chosen:
         choice = choices[job.shape_key]

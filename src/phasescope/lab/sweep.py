@@ -237,7 +237,7 @@ def _engines(chosen: Sequence[Job]) -> str:
     """Return in words which engine trained, and how it was chosen; where networks differ in shape, a line for each."""
     counts: dict[str, int] = {}
     for job in chosen:
-        name = job.engine.split("-")[0]
+        name = job.way
         said = job.choice or (f"{name}, {job.tile} at a time" if job.tile else name)
         counts[said] = counts.get(said, 0) + 1
     return "\n".join(said if len(counts) == 1 else f"{count} members: {said}" for said, count in counts.items())
