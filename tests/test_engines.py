@@ -318,3 +318,43 @@ def test_processes_give_the_same_bits() -> None:
         executor="processes",
     )  # fmt: skip
     assert here.drop_vars("seconds").identical(there.drop_vars("seconds"))
+
+
+class Waiting(nn.Module):
+    """Branches on a value, so that it is trained one at a time, by many small calls from Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.out = nn.Linear(64, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = self.out(x if x.mean() > 100 else x * 1)
+        return found
+
+
+def apart(monkeypatch: pytest.MonkeyPatch, refusal: str, **seconds: float) -> choice.Choice:
+    """Return the choice where a step of the loop takes so long on one core, and on two at once."""
+    made = jobs(lambda member: Waiting(), pictures(), Grid(seeds=64), Recipe(**{**RECIPE.model_dump(), "steps": 3000}))
+    each = lambda self, name, size, cores: seconds["together" if cores > 1 else "alone"]  # noqa: E731
+    monkeypatch.setattr(choice._Trial, "_each", each)
+    monkeypatch.setattr(choice, "refused_by", lambda elsewhere, job: refusal)
+    return choice.choose(made, torch.device("cpu"), "auto", None, 2, Prepared())
+
+
+def test_loops_that_hold_one_another_up_are_trained_in_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 networks of 3,000 steps: 48 s on two cores of .5 ms a step, and processes take 5 s to begin."""
+    found = apart(monkeypatch, "", alone=0.5e-3, together=0.8e-3)
+    assert (found.engine, found.apart) == ("looped", True)
+    assert "1 in each process" in str(found) and "looped:1 in processes 250" in str(found)
+    assert not apart(monkeypatch, "", alone=0.5e-3, together=0.52e-3).apart
+    assert not apart(monkeypatch, "", alone=0.05e-3, together=0.12e-3).apart  # over before they had begun
+    refused = apart(monkeypatch, "it holds a lock", alone=0.5e-3, together=0.8e-3)
+    assert not refused.apart and "not in processes, which would be faster: it holds a lock" in str(refused)
+
+
+@pytest.mark.slow  # processes start
+def test_auto_goes_to_processes_and_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = trained(Waiting, "looped")
+    monkeypatch.setattr(choice._Trial, "best", lambda self, *_, **__: choice.Choice("looped", 1, {}, (), True))
+    there = train(lambda member: Waiting(), pictures(), Grid(seeds=3), RECIPE, LEARNING, device="cpu", workers=2)
+    assert here.drop_vars("seconds").identical(there.drop_vars("seconds"))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 
 import phasescope as ps
@@ -186,3 +187,48 @@ def test_answers_have_a_gradient() -> None:
     assert len(found) >= 2
     for exact, measured in found:
         assert abs(exact) > 0.1 and abs(exact - measured) < 0.02 * abs(exact) + 0.05
+
+
+def fell(steps: np.ndarray, readings: dict[str, np.ndarray]) -> Any:
+    """Stop once the training loss is a tenth below its first reading."""
+    assert all(len(value) == len(steps) for value in readings.values())
+    return readings["train_loss"][-1] < 0.9 * readings["train_loss"][0]
+
+
+STOPPING = [(ps.learners.PowerMLP(5, 16), "fused"), *((Line(), e) for e in ("looped", "stacked", "traced"))]
+
+
+@pytest.mark.parametrize(("learner", "engine"), STOPPING)
+def test_a_rule_of_ones_own_stops_networks(learner: Any, engine: Any, tmp_path: Any) -> None:
+    """What it left is the run without it, cut at the first record at which the rule holds."""
+    rows = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    task = ps.tasks.addition(5) if engine == "fused" else ps.tasks.Table("rows", rows, rows[:, 0] > 0, 2)
+    recipe = Recipe(steps=40, records=20, spacing="linear", lr=0.03, level=1.0)
+    whole = ps.train(learner, task, Grid(seeds=3), recipe, LEARNING, engine=engine)
+    stops = Recipe(**{**recipe.model_dump(), "stop": fell})
+    cut = ps.train(learner, task, Grid(seeds=3), stops, LEARNING, engine=engine, out=tmp_path / "run", progress=False)
+    below = (whole.train_loss < 0.9 * whole.train_loss.isel(step=0)).values
+    assert below.any(-1).all()
+    assert (cut.last_step.values == whole.step.values[below.argmax(-1)]).all()
+    kept = cut.step <= cut.last_step
+    xr.testing.assert_allclose(cut.train_loss.where(kept), whole.train_loss.sel(step=cut.step).where(kept), rtol=1e-5)
+    untold = ~np.isin(whole.fate.values, ["generalized", "memorized"])
+    assert (cut.fate.values[untold] == "stopped").all() and (cut.fate_step == cut.last_step).values[untold].all()
+    again = ps.train(learner, task, Grid(seeds=3), stops, LEARNING, engine=engine, out=tmp_path / "run", progress=False)
+    xr.testing.assert_identical(cut.drop_vars("seconds", errors="ignore"), again.drop_vars("seconds", errors="ignore"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        (lambda steps, readings: 1, "stop gives 1 at step 0: it must give True or False"),
+        (lambda steps: True, "stop"),
+        ("soon", "stop is 'soon'"),
+    ],
+)
+def test_a_rule_that_is_none_is_refused(rule: Any, said: str) -> None:
+    with pytest.raises(ps.BadInput, match=said):
+        ps.train(Line(), ps.tasks.addition(5), Grid(), Recipe(steps=3, records=2, stop=rule), LEARNING)
+    if callable(rule):
+        with pytest.raises(ps.BadInput, match=said):
+            ps.train(ps.learners.PowerMLP(5, 8), ps.tasks.addition(5), Grid(), Recipe(steps=3, records=2, stop=rule))

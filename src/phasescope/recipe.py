@@ -81,12 +81,12 @@ class Recipe(Settings):
     the weights, as ``average.<name>``, and it stands beside the final weights as ``final.average.<name>``. Mini-batches
     are cut from permutations laid end to end, or of rows that are drawn with replacement (``sampling``).
 
-    One's own functions: ``loss(outputs, targets)`` and ``optimizer(parameters, gradients, state, step, lr)``; what they
-    take and give is in ``docs/recipes.md``, and checked on one step.
+    One's own functions: ``loss(outputs, targets)``, ``optimizer(parameters, gradients, state, step, lr)`` and
+    ``stop(steps, readings)``; what they take and give is in ``docs/recipes.md``, and checked on one step.
 
     Training accuracy ``level`` is *memorized*, test accuracy ``level`` is
     *generalized*. A generalized member leaves the batch at ``overtime`` times the steps it needed, a memorized one at
-    ``patience`` times. ``records`` steps are recorded from ``first_record`` to ``steps``, with equal ratios or, for
+    ``patience`` times, and any member once ``stop`` says so of what was read of it. ``records`` steps are recorded from ``first_record`` to ``steps``, with equal ratios or, for
     ``spacing="linear"``, equal distances, and step 0. Raises ``BadInput`` for numbers out of range, and for those that
     ``dtype`` can not hold: in float32 an ``eps`` of 1e-300 would be 0. ``steps``, ``records``, ``first_record``,
     ``spacing`` and ``dtype`` are one for all members.
@@ -133,6 +133,10 @@ class Recipe(Settings):
     level: Annotated[FiniteFloat, Field(gt=0, le=1)] = 0.99
     overtime: Annotated[float, Field(ge=1)] = float("inf")
     patience: Annotated[float, Field(ge=1)] = float("inf")
+    stop: Annotated[
+        Literal["never"] | Callable[[Any, Any], Any],
+        *_word_or_function("(steps, readings)", "never"),
+    ] = "never"
     dtype: Literal["float32", "float64"] = "float32"
 
     def __init__(self, **values: Any) -> None:

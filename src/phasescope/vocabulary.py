@@ -42,6 +42,7 @@ class Fate(StrEnum):
     MEMORIZED = "memorized"
     DIVERGED = "diverged"
     OUT_OF_STEPS = "out of steps"
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from phasescope.ensemble import plan
 from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import check_side_by_side
 from phasescope.ensemble.engines import Name
+from phasescope.ensemble.executors import local_processes, refused_by
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.tile import Batch, Prepared, Tile
 from phasescope.ensemble.tracing import Untraceable
@@ -26,8 +27,9 @@ COMPARED = 4  # steps that are compared with the plain loop's, each on a batch o
 TOLERANCES = {torch.float32: 1e-3, torch.float64: 1e-7}
 SHORT = 1.0  # seconds: a run that takes less is not measured
 FEW, LIGHT = 2000, 2e10  # steps of all members, and operations of all of them, up to which it is surely short
-SHARE = 0.03  # of a run's time, as far as it is known, that measuring may take
+SHARE, LITTLE = 0.03, 0.3  # of a run's time, as far as it is known, and seconds that the search of sizes may take
 LEAST, MOST = 0.3, 200  # seconds and steps of one measurement: the first steps of a trace are slow
+STARTING = 5.0  # seconds until processes of one's own have begun
 USUAL, LARGEST = 8, 64  # networks in a tile: where the search begins, and ends
 
 
@@ -35,18 +37,21 @@ USUAL, LARGEST = 8, 64  # networks in a tile: where the search begins, and ends
 class Choice:
     """An engine, how many networks it takes at a time, what was measured, and why others were left out.
 
-    ``timings`` are microseconds per network and step with all cores busy, by "engine:size".
+    ``timings`` are microseconds per network and step with all cores busy, by "engine:size". ``apart``: each core works
+    in a process of its own, since networks whose steps are mostly Python hold one another up in one.
     """
 
     engine: Name
     size: int
     timings: Mapping[str, float] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    apart: bool = False
 
     def __str__(self) -> str:
         measured = ", ".join(f"{name} {us:,.0f}" for name, us in self.timings.items())
         told = f" (microseconds per network and step: {measured})" if measured else ""
-        return f"{self.engine}, {self.size} at a time{told}{''.join(f'; {note}' for note in self.notes)}"
+        where = " in each process" if self.apart else " at a time"
+        return f"{self.engine}, {self.size}{where}{told}{''.join(f'; {note}' for note in self.notes)}"
 
 
 _KNOWN: dict[str, Choice] = {}
@@ -75,13 +80,13 @@ def chosen_for(
     kept = keeper.load(about) if keeper else None
     if kept is not None:
         facts = kept[1]
-        return Choice(facts["engine"], int(facts["size"]), facts["timings"], facts["notes"])
+        return Choice(facts["engine"], int(facts["size"]), facts["timings"], facts["notes"], facts["apart"])
     key = repr((about, cores, len(jobs).bit_length()))  # a run that is resumed on other cores keeps its engine
     found = _KNOWN.get(key) or choose(jobs, device, asked, size, cores, prepared, like)
     if found.timings:
         _KNOWN[key] = found
     if keeper:
-        facts = {"engine": found.engine, "size": found.size, "timings": found.timings, "notes": found.notes}
+        facts = {name: getattr(found, name) for name in ("engine", "size", "timings", "notes", "apart")}
         keeper.save(about, {"members": np.array(len(jobs))}, facts)
     return found
 
@@ -110,7 +115,7 @@ def choose(
         notes.append(f"one at a time: {error}")
     most = max(min(most, -(-len(jobs) // cores), plan.most_in_a_tile(jobs[0], device, cores)), 1)
     if like is not None and (like.engine == "looped" or not trial.disagrees(like.engine, min(like.size, most))):
-        return Choice(like.engine, min(like.size, most), {}, like.notes)
+        return Choice(like.engine, min(like.size, most), {}, like.notes, like.apart)
     names: list[Name] = ["traced", "stacked"] if asked == "auto" else [asked]  # type: ignore[list-item]
     for name in names:
         first = min(size or USUAL, most)
@@ -135,7 +140,6 @@ class _Trial:
         self.cores = cores if device.type == "cpu" else 1
         self.timings: dict[str, float] = {}
         self.reference: list[Any] | None = None
-        self.begun = time.perf_counter()
 
     def _tile(self, name: Name, size: int, members: int, first: int = 0) -> Tile:
         several = [self.jobs[(first + i) % len(self.jobs)] for i in range(members)]
@@ -169,12 +173,16 @@ class _Trial:
         """Return the seconds per network and step with all cores busy, each on its own tile."""
         key = f"{name}:{size}"
         if key not in self.timings:
-            tiles = [self._tile(name, size, size, size * core) for core in range(self.cores)]
-            _together(tiles, 4)
-            warm = _together(tiles, 3) / 3
-            steps = int(min(max(LEAST / warm, 3), MOST))
-            self.timings[key] = _together(tiles, steps) / (steps * size * self.cores)
+            self.timings[key] = self._each(name, size, self.cores) / self.cores
         return self.timings[key]
+
+    def _each(self, name: Name, size: int, cores: int) -> float:
+        """Return the seconds in which each of ``cores`` takes a step of a network."""
+        tiles = [self._tile(name, size, size, size * core) for core in range(cores)]
+        _together(tiles, 4)
+        warm = _together(tiles, 3) / 3
+        steps = int(min(max(LEAST / warm, 3), MOST))
+        return _together(tiles, steps) / (steps * size)
 
     def _run(self, name: Name, size: int) -> float:
         """Return how long the run would take by this measurement, tiles that leave a core idle included."""
@@ -195,21 +203,39 @@ class _Trial:
         loop = self._run("looped", 1)
         if loop < SHORT:
             return Choice(name, size, {}, notes)
-        known: dict[int, float] = {}
-        for factor in (2, 0.5):
+        known = {size: self._run(name, size)} if name != "looped" else {}
+        begun = time.perf_counter()
+        for factor in (2, 0.5) if known and search else ():
             trying = size
-            while 1 <= trying <= most and name != "looped":
-                known[trying] = self._run(name, trying)
-                spent = time.perf_counter() - self.begun
-                if known[trying] > min(known.values()) or spent > SHARE * min(loop, *known.values()) or not search:
+            while known[trying] == min(known.values()):
+                spent, following = time.perf_counter() - begun, min(int(trying * factor), most)
+                if following in (0, trying) or spent > max(SHARE * min(loop, *known.values()), LITTLE):
                     break
-                trying = int(trying * factor)
-            if not known or min(known, key=known.__getitem__) > size:
+                trying = following
+                known[trying] = self._run(name, trying)
+            if min(known, key=known.__getitem__) > size:
                 break
         chosen = min(known, key=known.__getitem__, default=1)
         engine = name if known and (not self.loop or known[chosen] < loop) else "looped"
+        apart = self.loop and self._apart(min(loop, *known.values()), notes)
         found = {key: round(1e6 * s, 1) for key, s in self.timings.items()}
-        return Choice(engine, chosen if engine == name else 1, found, notes)
+        if apart or engine == "looped":
+            return Choice("looped", 1, found, notes, apart)
+        return Choice(engine, chosen, found, notes)
+
+    def _apart(self, together: float, notes: list[str]) -> bool:
+        """Return whether plain loops in processes take less than ``together``, the seconds of the best in one."""
+        if min(self.cores, len(self.jobs)) < 2 or together < 3 * STARTING:
+            return False
+        alone = self._each("looped", 1, cores=1)
+        rounds = -(-len(self.jobs) // self.cores)
+        if alone * self.jobs[0].recipe.steps * rounds + STARTING > together:
+            return False
+        self.timings["looped:1 in processes"] = alone / self.cores
+        said = refused_by(local_processes(self.cores), self.jobs[0])
+        if said:
+            notes.append(f"not in processes, which would be faster: {said}")
+        return not said
 
 
 def _length(tensors: Sequence[Tensor]) -> float:

@@ -6,12 +6,15 @@ import os
 import re
 import threading
 import time
-from concurrent.futures import Executor
+from concurrent.futures import BrokenExecutor, Executor
 from importlib.util import find_spec
+from pickle import PicklingError
 from typing import Any
 
 from phasescope.ensemble import plan
-from phasescope.ensemble.errands import Elsewhere
+from phasescope.ensemble.errands import Elsewhere, heard, told
+from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.slices import checked
 from phasescope.errors import shown
 from phasescope.vocabulary import BadInput
 
@@ -79,6 +82,15 @@ def local_processes(workers: int) -> Elsewhere:
             one.shutdown(wait=False, kill_workers=True)
 
     return Elsewhere(pool, workers, together=True, stop=stop)
+
+
+def refused_by(elsewhere: Elsewhere, job: Job) -> str:
+    """Return why ``job`` can not be trained there, its network can not be sent or its code is another, or nothing."""
+    try:
+        heard(elsewhere.executor().submit(told, checked, job, job.identity).result())
+    except (PicklingError, BrokenExecutor, TypeError, AttributeError, ValueError, RuntimeError) as error:
+        return " ".join(str(error.__cause__ or error).split())[:240] or type(error).__name__
+    return ""
 
 
 def _end_with(parent: int) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +51,7 @@ def supports(job: Job) -> bool:
     """Return whether learner, task and recipe have a compiled step: integer inputs and labels, a finite table."""
     data, recipe = job.sample, job.recipe
     fits = not data.endless and not data.real and not data.positions and data.first.dtype.kind in "iu"
-    fits = fits and not recipe.functions and recipe.optimizer in OPTIMIZERS
+    fits = fits and recipe.functions.keys() <= {"stop"} and recipe.optimizer in OPTIMIZERS
     fits = fits and all(getattr(recipe, name) == Recipe.model_fields[name].default for name in BEYOND)
     return fits and isinstance(job.module, Compiled) and job.module.fused() is not None
 
@@ -178,7 +179,8 @@ class FusedMember:
             if step in self.job.keep:
                 self.now.kept.append(np.concatenate([thetas[i], states[i]]))
             self.now.records += 1
-            if self.watcher.see(step, float(train[i]), float(test[i])):
+            so_far = partial(_first, [*self.now.seen, readings], self.now.records)
+            if self.watcher.see(step, float(train[i]), float(test[i]), so_far):
                 self.now.seen.append({name: value[: i + 1] for name, value in readings.items()})
                 self.now.theta, self.now.state = thetas[i].copy(), states[i].copy()
                 return True
@@ -209,6 +211,10 @@ class FusedMember:
         rows = np.stack(self.now.kept[: len(at)]) if at else np.zeros((0, len(theta[0]) + len(state[0])), self.dtype)
         kept = {name: value.numpy() for name, value in unflat(rows, like).items()} if at else {}
         return Trajectory(self.job.member, steps, readings, ends, final, fate, settled, self.now.seconds, at, kept)
+
+
+def _first(seen: Sequence[Mapping[str, Array]], records: int) -> dict[str, Array]:
+    return {name: value[:records] for name, value in _joined(seen).items()}
 
 
 def _joined(seen: Sequence[Mapping[str, Array]]) -> dict[str, Array]:

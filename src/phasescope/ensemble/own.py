@@ -20,6 +20,7 @@ ARGUMENTS = {
     "schedule": ("step",),
     "decayed": ("name", "shape"),
     "loss": ("outputs", "targets"),
+    "stop": ("steps", "readings"),
     "optimizer": ("parameters", "gradients", "state", "step", "lr"),
 }
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
+from phasescope.errors import shown
 from phasescope.vocabulary import Array, BadInput, Draw, Fate, Recipe
 
 GROUP = 16
@@ -55,9 +57,29 @@ class Watcher:
     memorized_at: int = -1
     generalized_at: int = -1
     diverged_at: int = -1
+    stopped_at: int = -1
 
-    def see(self, step: int, train_score: float, test_score: float) -> bool:
-        """Take in the scores at ``step``; return True when the member's fate is settled and it may leave."""
+    def see(
+        self, step: int, train_score: float, test_score: float, read: Callable[[], Mapping[str, Array]] = dict
+    ) -> bool:
+        """Take in the scores at ``step``; return True when the member's fate is settled and it may leave.
+
+        ``read`` gives what instruments have read so far, (t, ...) each, for a rule of one's own.
+        """
+        settled = self._settled(step, train_score, test_score)
+        if callable(self.recipe.stop) and self._told_to_stop(step, dict(read())) and step > 0:
+            self.stopped_at = step
+        return settled or self.stopped_at >= 0
+
+    def _told_to_stop(self, step: int, readings: dict[str, Array]) -> bool:
+        steps = record_steps(self.recipe)
+        assert callable(self.recipe.stop)
+        answer = self.recipe.stop(steps[steps <= step], readings)
+        if not isinstance(answer, bool | np.bool_):
+            raise BadInput(f"stop gives {shown(answer)} at step {step:,}: it must give True or False.")
+        return bool(answer)
+
+    def _settled(self, step: int, train_score: float, test_score: float) -> bool:
         if self.memorized_at < 0 and train_score >= self.recipe.level:
             self.memorized_at = step
         if self.generalized_at < 0 and test_score >= self.recipe.level:
@@ -74,6 +96,8 @@ class Watcher:
             return Fate.GENERALIZED, self.generalized_at
         if self.memorized_at >= 0:
             return Fate.MEMORIZED, self.memorized_at
+        if self.stopped_at >= 0:
+            return Fate.STOPPED, self.stopped_at
         return Fate.OUT_OF_STEPS, self.recipe.steps
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -231,7 +232,7 @@ class Tile:
             self.seen[i].append(mine)
             if self.done in self.jobs[i].keep:
                 self.kept[i].append(self._weights(place))
-            if self.watchers[i].see(self.done, float(train[place]), float(test[place])):
+            if self.watchers[i].see(self.done, float(train[place]), float(test[place]), partial(_joined, self.seen[i])):
                 leaving.append(place)
         return leaving
 

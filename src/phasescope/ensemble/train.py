@@ -14,7 +14,7 @@ from phasescope.ensemble import fused, plan
 from phasescope.ensemble.choice import Choice, chosen_for
 from phasescope.ensemble.door import check_networks, whole_number
 from phasescope.ensemble.errands import Elsewhere
-from phasescope.ensemble.executors import executor_named
+from phasescope.ensemble.executors import executor_named, local_processes
 from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.kept import kept_steps
 from phasescope.ensemble.results import to_dataset
@@ -111,6 +111,8 @@ def trained(
 ) -> xr.Dataset:
     """Return the dataset of ``train`` from its jobs, as ``planned`` made them of ``grid`` for the same ``device``."""
     run = Run(chosen, keeper, on_progress, checkpoint_every)
+    if executor is None and len(run.left) > 1 and any(job.apart for job in run.left):
+        executor = local_processes(workers or plan.cores())
     if chosen[0].way == "fused":
         run.fused(workers or plan.cores(), executor)
     else:
@@ -219,5 +221,5 @@ def _with_engines(
     for job in chosen:
         choice = choices[job.shape_key]
         own = f"{choice.engine}-{choice.size}-{device.type}"
-        made.append(replace(job, engine=own, tile=choice.size, choice=str(choice)))
+        made.append(replace(job, engine=own, tile=choice.size, choice=str(choice), apart=choice.apart))
     return made
