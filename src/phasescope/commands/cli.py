@@ -44,7 +44,7 @@ Workers = Annotated[
     str | None,
     typer.Option(metavar="WHO", help="How many cores, or ray, ray://host:10001 or slurm; default all cores."),
 ]
-Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in shares of an axis.")]
+Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in fractions of an axis.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
 Estimate = Annotated[bool, typer.Option("--estimate", help="Time a network of each part; may take minutes.")]

@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numba.core.dispatcher import Dispatcher
 
-from phasescope.ensemble.denormals import FLUSH, control_word, set_control_word
+from phasescope.ensemble.subnormals import FLUSH, control_word, set_control_word
 
 FASTMATH = {"contract", "nsz", "reassoc"}
 SGD, ADAM, ADAMW = 0, 1, 2
@@ -154,7 +154,7 @@ def _advance(
     keys (n_steps or 1,): dropout keys.  After step records[i]: snap_theta[i] = theta,
     snap_state[i] = state, losses[i] = loss of that step, taken before its update.  A step whose loss
     is not finite is not taken (but batch norm's state has moved).  `gradient` is bound by
-    `build_loop`.  Denormal numbers count as zero in this call: see `denormals`.
+    `build_loop`.  Subnormal numbers count as zero in this call: see `subnormals`.
     """
     before = control_word()
     set_control_word(before | FLUSH)

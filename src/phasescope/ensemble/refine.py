@@ -257,7 +257,7 @@ class Refinement:
         Columns: row, column, low, high, along, other. The change lies on the line along the axis ``along`` (0 rows, 1
         columns), between ``low`` and ``high``: the nearest places on either side that are known with confidence not to
         be in the phase of the other side, or the line's ends where there are none.
-        Its own place is where the share of the phases at its two neighbours, as posterior means, would be one half.
+        Its own place is where the fraction of the phases at its two neighbours, as posterior means, would be one half.
         ``other`` counts the lines 0, 1, ... on which it lies.
         """
         phase, uncertain = self._filled()

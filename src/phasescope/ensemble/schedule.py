@@ -49,7 +49,7 @@ def groups(steps: Array) -> list[Array]:
 class Watcher:
     """Follows one member's scores and says when it may leave: the rule behind ``Fate``.
 
-    A score is an accuracy, or, of real targets, the share of their variance that is explained, on the rows of either
+    A score is an accuracy, or, of real targets, the fraction of their variance that is explained, on the rows of either
     set: 1 - loss / variance. NaN settles nothing: an answer that is no number, an empty set, targets that do not vary.
     """
 

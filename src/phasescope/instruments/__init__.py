@@ -14,10 +14,10 @@ The names stand in subjects, such as ``ps.instruments.fourier.participation``:
 - ``manifolds``: capacity of embeddings, what limits it, alignment and uniformity
 - ``neural_tangent_kernel``: the empirical tangent kernel of any module, and how far training moved it
 - ``neuron_independence``: how many neurons differ from nothing and from each other
-- ``neuron_pruning``: what a network still answers without a share of its neurons
+- ``neuron_pruning``: what a network still answers without a fraction of its neurons
 - ``norms``: sizes of weights and gradients, and of the scales of batch normalization
 - ``partial_jacobian``: averaged partial Jacobian norms between places of any network, exact ones of small networks
-- ``signal``: kernels, cosines, variances and dead shares along a forward pass
+- ``signal``: kernels, cosines, variances and dead fractions along a forward pass
 - ``similarity``: linear CKA, and the neighbours that two descriptions of the same samples share
 - ``twins``: test inputs that are the same, for the function to be learnt, as training inputs
 

@@ -42,22 +42,22 @@ def _logit_of(labels: Tensor, s: Subject) -> Reading:
 
 corrupted_accuracy = Instrument(
     "corrupted_accuracy", lambda s: accuracy(s, _corrupted(s)), "1",
-    f"share of corrupted training samples answered with the label that they were given; {PAPER}, Sec. 2.1, Fig. 6",
+    f"fraction of corrupted training samples answered with the label that they were given; {PAPER}, Sec. 2.1, Fig. 6",
     "forward", (0.0, 1.0), "1/K", (), SYMMETRIES,
 )  # fmt: skip
 corrected_accuracy = Instrument(
     "corrected_accuracy", lambda s: accuracy(s, _corrupted(s), s.truth), "1",
-    f"share of corrupted training samples answered with their true label; {PAPER}, Sec. 2", "forward", (0.0, 1.0),
+    f"fraction of corrupted training samples answered with their true label; {PAPER}, Sec. 2", "forward", (0.0, 1.0),
     "1/K", (), SYMMETRIES,
 )  # fmt: skip
 uncorrupted_accuracy = Instrument(
     "uncorrupted_accuracy", lambda s: accuracy(s, s.train & ~s.corrupted), "1",
-    f"share of the other training samples answered with their label; {PAPER}, Sec. 2.1, Fig. 6", "forward", (0.0, 1.0),
+    f"fraction of the other training samples answered with their label; {PAPER}, Sec. 2.1, Fig. 6", "forward", (0.0, 1.0),
     "1/K", (), SYMMETRIES,
 )  # fmt: skip
 accidental_share = Instrument(
     "accidental_share", _accidental, "1",
-    f"share of corrupted training samples whose new label is the true one; {PAPER}, Sec. 1.1", "weights",
+    f"fraction of corrupted training samples whose new label is the true one; {PAPER}, Sec. 1.1", "weights",
     (0.0, 1.0), "1/K", (), SYMMETRIES,
 )  # fmt: skip
 given_logit = Instrument(

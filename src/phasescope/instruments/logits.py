@@ -89,17 +89,17 @@ def _correct_logit(s: Subject) -> Reading:
 
 train_accuracy = Instrument(
     "train_accuracy", lambda s: accuracy(s, s.train), "1",
-    "share of training samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
+    "fraction of training samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 test_accuracy = Instrument(
     "test_accuracy", lambda s: accuracy(s, s.test), "1",
-    "share of held-out samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
+    "fraction of held-out samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 table_accuracy = Instrument(
     "table_accuracy", lambda s: accuracy(s, _everything(s)), "1",
-    "share of all samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
+    "fraction of all samples whose largest logit is the label", "forward", (0.0, 1.0), "1/K", (),
     ("neuron permutation", "sample permutation"),
 )  # fmt: skip
 train_loss = Instrument(

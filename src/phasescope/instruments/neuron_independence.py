@@ -96,7 +96,7 @@ def independence(
     neurons: Mapping[str, int] = TWO_LAYER,
     name: str = "independent_share",
 ) -> Instrument:
-    """Return the instrument that reads the share of a layer's neurons that are independent, in [0, 1].
+    """Return the instrument that reads the fraction of a layer's neurons that are independent, in [0, 1].
 
     ``neurons`` names the parameters of the neurons and the axis along which these lie, counted from the end, as in
     ``{"0.weight": -2, "0.bias": -1, "2.weight": -1}`` for the first layer of an MLP. ``small`` and ``close``

@@ -144,7 +144,7 @@ class Activity(TorchFunctionMode):
 
 
 def dead_shares(found: Passage) -> Reading:
-    """Return the share of activation units between the place before and each place that are dead on this batch.
+    """Return the fraction of activation units between the place before and each place that are dead on this batch.
 
     Dimensionless. Bounds: [0, 1]. Null: 0; for n independent inputs with random signs 2^-n of ReLU's units are dead by
     chance. Invalid where no known activation was called, and everywhere without ``during=Activity``.

@@ -37,7 +37,7 @@ def _twins(s: Subject) -> Reading:
 
 twin_share = Instrument(
     "twin_share", _twins, "1",
-    "share of test samples with a training sample whose inputs are, one by one, interchangeable with theirs: equal "
+    "fraction of test samples with a training sample whose inputs are, one by one, interchangeable with theirs: equal "
     "clean labels whatever the other inputs are; derived here for Doshi et al. 2024, arXiv:2406.03495, App. C",
     "weights", (0.0, 1.0), "0 where all rows and all columns of the table differ", (),
     ("neuron permutation", "weight scale", "sample permutation"),

@@ -21,7 +21,7 @@ EVERY = {"terminal": 0.25, "notebook": 0.5, "lines": 5.0}
 
 
 class Bar:
-    """One bar in its ``place``: a title, a share of the work from 0 to 1, and words on where it is."""
+    """One bar in its ``place``: a title, a fraction of the work from 0 to 1, and words on where it is."""
 
     def __init__(self, place: Place, console: Console) -> None:
         self._every, self._drawn = EVERY[place], float("-inf")

@@ -1,7 +1,7 @@
 """What a page shows of the neurons inside a study's networks: spectra, phases, and the accuracies that pruning leaves.
 
 The numbers are the instruments' own. Only the pruning is faster here: the logits of a network whose readout is its last
-layer are sums over neurons, so all shares of an order cost one forward pass. Tested equal to
+layer are sums over neurons, so all fractions of an order cost one forward pass. Tested equal to
 ``instruments.neuron_pruning.pruning``.
 """
 

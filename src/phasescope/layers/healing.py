@@ -29,7 +29,7 @@ OFTEN = 60.0  # seconds between checkpoints
 
 
 class Numbers(Settings):
-    """The numbers of a healing. ``warmup`` is a share of the steps, ``rate`` the highest learning rate."""
+    """The numbers of a healing. ``warmup`` is a fraction of the steps, ``rate`` the highest learning rate."""
 
     steps: Annotated[int, Field(ge=1)]
     rank: Annotated[int, Field(ge=1)] = 64

@@ -48,7 +48,7 @@ def apply_cells(axes: Axes, which: str, scale: Scale, places: Array) -> None:
 
 
 def spans(places: Array, log: bool) -> Array:
-    """Return the length of each cell along an axis as a share of them all, in logarithms if ``log``.
+    """Return the length of each cell along an axis as a fraction of them all, in logarithms if ``log``.
 
     >>> spans(np.array([1.0, 10.0, 100.0]), log=True).round(3).tolist()
     [0.333, 0.333, 0.333]

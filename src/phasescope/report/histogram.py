@@ -1,4 +1,4 @@
-"""Panels of distributions: the share of each sample in common bins."""
+"""Panels of distributions: the fraction of each sample in common bins."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from .scales import apply, fit
 
 
 def draw_histogram(axes: Axes, panel: Histogram) -> None:
-    """Draw the shares of each sample in common bins as step outlines."""
-    furnish(axes, panel.title, panel.x, Axis("share of values"))
+    """Draw the fractions of each sample in common bins as step outlines."""
+    furnish(axes, panel.title, panel.x, Axis("fraction of values"))
     log = panel.x.scale == "log"
     kept = [within(sample, panel.x.limits, log) for _, sample in panel.samples]
     x = fit(panel.x, [*kept, np.array([m for m, _ in panel.marks])], margin=0.02)

@@ -16,7 +16,7 @@ from .panels import LETTER
 
 WIDTH, HEIGHT = 3.3, 2.4  # inch, the inside of a panel at its least
 FINE = 40  # raster points per inch
-LEAST = 0.03  # a region of a smaller share of the panel gets no name
+LEAST = 0.03  # a region of a smaller fraction of the panel gets no name
 MARGIN = 0.04  # inch, free on each side of a name
 LINE = 0.15  # inch, one line of a name
 MOST_LINES = 3
@@ -25,7 +25,7 @@ SIZES = (8.0, 7.0)  # points; the smaller where the larger does not fit
 
 @dataclass(frozen=True)
 class Label:
-    """A name in its lines, the size of its letters in points, and its middle as shares of the panel's sides."""
+    """A name in its lines, the size of its letters in points, and its middle as fractions of the panel's sides."""
 
     text: str
     size: float
@@ -37,7 +37,7 @@ def label_regions(phase: Array, columns: Array, rows: Array, names: Sequence[str
     """Return names for the connected regions of ``phase`` (m, n) in which they fit.
 
     ``columns`` (n + 1,) and ``rows`` (m + 1,) are the cells' edges and ``dots`` (k, 2) the marks to keep off, as
-    shares of the panel's width and height.
+    fractions of the panel's width and height.
     """
     u = (np.arange(round(WIDTH * FINE)) + 0.5) / round(WIDTH * FINE)
     v = (np.arange(round(HEIGHT * FINE)) + 0.5) / round(HEIGHT * FINE)

@@ -61,7 +61,7 @@ class Plate:
 
 
 def describe(figure: Figure) -> str:
-    """Return in words what a figure shows: title, panels (of phase maps the share of each phase) and caption."""
+    """Return in words what a figure shows: title, panels (of phase maps the fraction of each phase) and caption."""
     panels = (map_in_words(panel) if isinstance(panel, PhaseMap) else panel.title for panel in figure.panels)
     return f"{figure.title}. Panels: {'; '.join(panels)}. {figure.caption}"
 

@@ -51,7 +51,7 @@ def say_empty(axes: Axes, words: str = "no finite values to show") -> None:
     axes.text(0.5, 0.5, words, transform=axes.transAxes, **middle)  # type: ignore[arg-type]
 
 
-Path = tuple[Array, Array]  # a line, as shares of the panel's width and height
+Path = tuple[Array, Array]  # a line, as fractions of the panel's width and height
 
 
 def draw_marks(axes: Axes, marks: Sequence[tuple[float, str]], scale: Scale, paths: Sequence[Path] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What a phase map says before it is drawn: its cells in order, each phase's share, and which kinds of places occur."""
+"""What a phase map says before it is drawn: its cells in order, each phase's fraction, and which kinds of places occur."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Terrain:
     """The cells of a phase map, ascending along both axes: their centres ``x`` (n,), ``y`` (m,), and what is there.
 
     ``phase`` (m, n) int, ``UNKNOWN`` where it is not known; ``measured`` and ``uncertain`` (m, n) bool; ``area``
-    (m, n), each cell's share of the map as drawn. ``x_scale`` and ``y_scale`` are None when there are no cells.
+    (m, n), each cell's fraction of the map as drawn. ``x_scale`` and ``y_scale`` are None when there are no cells.
     """
 
     x: Array
@@ -44,7 +44,7 @@ class Terrain:
         return np.asarray((self.phase != UNKNOWN) & ~self.measured)
 
     def share(self, phase: int) -> float:
-        """Return the share of the area in which ``phase`` reigns, 0 to 1."""
+        """Return the fraction of the area in which ``phase`` reigns, 0 to 1."""
         return float(self.area[self.phase == phase].sum())
 
 
@@ -96,7 +96,7 @@ def present(ground: Terrain, count: int) -> list[int]:
 
 
 def percent(share: float) -> str:
-    """Return a share of the area in words; what is there is never said to be nothing, nor a part to be all.
+    """Return a fraction of the area in words; what is there is never said to be nothing, nor a part to be all.
 
     >>> percent(0.001), percent(0.335), percent(0.999), percent(1.0)
     ('< 1 %', '34 %', '> 99 %', '100 %')
@@ -112,7 +112,7 @@ def has_boundary(panel: PhaseMap) -> bool:
 
 
 def shares(panel: PhaseMap, ground: Terrain) -> list[str]:
-    """Return each phase that reigns somewhere with its share of the area, and last what is unknown."""
+    """Return each phase that reigns somewhere with its fraction of the area, and last what is unknown."""
     said = [f"{panel.phases[k]} {percent(ground.share(k))}" for k in present(ground, len(panel.phases))]
     return [*said, f"unknown {percent(ground.share(UNKNOWN))}"] if (ground.phase == UNKNOWN).any() else said
 
@@ -137,5 +137,5 @@ def in_words(panel: PhaseMap) -> str:
     inferred, uncertain = bool(ground.inferred.any()), int(ground.uncertain.sum())
     counts = [f"{int(ground.measured.sum()):,} of {ground.phase.size:,} places measured"] if inferred else []
     counts += [f"{uncertain:,} uncertain"] if uncertain else []
-    said = f"{panel.title}, {panel.y.label} against {panel.x.label}, by share of the area: "
+    said = f"{panel.title}, {panel.y.label} against {panel.x.label}, by fraction of the area: "
     return said + ", ".join(shares(panel, ground)) + (f" ({', '.join(counts)})" if counts else "")

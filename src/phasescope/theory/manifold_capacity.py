@@ -51,7 +51,7 @@ def aligned_bound(data: int, dimension: int, views: int, cosine: float) -> float
 
 @checked(data=positive, dimension=positive)
 def uniform_percent_error(data: float, dimension: float) -> float:
-    """Return the share of the bound that P embeddings uniform on the sphere miss, as P, D grow at fixed P / D.
+    """Return the fraction of the bound that P embeddings uniform on the sphere miss, as P, D grow at fixed P / D.
 
     1 - E[sqrt(x)] under the Marchenko-Pastur law of ratio c = min(P, D) / max(P, D), which is
     1 - 2F1(1/2, -1/2; 2; c) (derived here). About c / 8 for small c, the O(P / D) and O(D / P) of Thm. 2.5, and largest

@@ -252,7 +252,7 @@ def learnability(p: int, terms: Terms, table: Array) -> Learnability:
 
 @checked(table=table_of, train_fraction=open_share)
 def twin_fraction(table: Array, train_fraction: float) -> float:
-    """Return the expected share of the test cells of a table (p, ..., p) that have a twin among the training cells.
+    """Return the expected fraction of the test cells of a table (p, ..., p) that have a twin among the training cells.
 
     Two values of a variable are twins if they give the same label whatever the other variables are; cells are twins if
     their values are, one by one. With N cells of which K train, a test cell with t twins has none of them in training

@@ -84,7 +84,7 @@ class TransformerBlock:
             )
 
     def keeps(self, strength: float) -> float:
-        """Return c^2, the share of the squared size that a skip connection passes on."""
+        """Return c^2, the fraction of the squared size that a skip connection passes on."""
         return (1 - strength) * (1 + strength) if self.skip == "preserving" else 1.0
 
     def overlap(self, correlation: float) -> float:

@@ -87,13 +87,13 @@ class MapResults:
         return Verdicts(())
 
     def shares(self) -> dict[str, float]:
-        """Return the share of the lattice's places in each phase that occurs."""
+        """Return the fraction of the lattice's places in each phase that occurs."""
         phase, names = self.data.phase.values, self.data.of_phase.values.tolist()
         found = {str(name): float((phase == index).mean()) for index, name in enumerate(names)}
         return {name: share for name, share in found.items() if share > 0}
 
     def width(self) -> float:
-        """Return the median distance between the places that hold the boundary, in shares of their axis."""
+        """Return the median distance between the places that hold the boundary, in fractions of their axis."""
         d = self.data
         if d.sizes["crossing"] == 0:
             return float("nan")
@@ -185,7 +185,7 @@ class MapResults:
         return f"phases   {shares}\nknown    {self.certain()}\nboundary {self.boundary()}\ncost     {self.cost()}"
 
     def findings(self) -> dict[str, Any]:
-        """Return the map as ``--json`` has it: what was asked for, the phases' shares, the boundary, the cost."""
+        """Return the map as ``--json`` has it: what was asked for, the phases' fractions, the boundary, the cost."""
         names = ("x", "y", "low", "high", "along")
         edges = [self.data[f"boundary_{name}"].values.tolist() for name in names]
         crossings = [dict(zip(names, values, strict=True)) for values in zip(*edges, strict=True)]

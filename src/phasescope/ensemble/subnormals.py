@@ -1,7 +1,7 @@
 """Numbers too small for a full mantissa, which processors handle a hundred times slower: read and set the mode.
 
 Weights that decay to nothing, squares of vanishing gradients in Adam's second moment, and exponentials of very wrong
-logits all pass through 1e-38 .. 1e-45, where float32 has *denormal* numbers. Measured on a network that forgets
+logits all pass through 1e-38 .. 1e-45, where float32 has *subnormal* numbers. Measured on a network that forgets
 (p = 59, width 300, weight decay 20; arXiv:2310.13061, App. E): its first 600 steps took 1 s, steps 900 to 1200 over a
 minute. The compiled loop therefore has its own thread take such numbers for zero while it trains, and puts the thread's
 mode back after. Zero in place of less than 1.2e-38 changes no digit of a number above 1e-30.

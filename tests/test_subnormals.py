@@ -1,4 +1,4 @@
-"""Denormal numbers count as zero in the compiled loop, and nowhere else."""
+"""Subnormal numbers count as zero in the compiled loop, and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from numba import njit
 
 from phasescope.ensemble import native, train
-from phasescope.ensemble.denormals import FLUSH, control_word, set_control_word
+from phasescope.ensemble.subnormals import FLUSH, control_word, set_control_word
 from phasescope.instruments import LEARNING
 from phasescope.learners import PowerMLP
 from phasescope.tasks import addition
@@ -36,7 +36,7 @@ def product(values, flush):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_the_word_flushes_what_is_too_small(dtype: str) -> None:
-    """A product below the least full number is a denormal by the standard, and zero when flushed; others stay."""
+    """A product below the least full number is subnormal by the standard, and zero when flushed; others stay."""
     least = np.finfo(dtype).tiny
     small = np.array([least, 0.25], dtype)
     assert product(small, False) > 0
@@ -56,7 +56,7 @@ def test_training_leaves_the_thread_as_it_was(diverging: bool) -> None:
 
 
 @pytest.mark.slow  # compiles the loop a second time
-def test_without_denormals_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_subnormals_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     """Flushing touches no number of ordinary size: one member trained with and without it."""
     from phasescope.learners.power_kernel import gradient
 
@@ -71,7 +71,7 @@ def test_without_denormals_the_bits_are_the_same(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_network_that_decays_to_nothing_trains_on_at_full_speed() -> None:
-    """Its weights end at 1e-30 and their gradients far below: 12 times slower where denormals are not flushed."""
+    """Its weights end at 1e-30 and their gradients far below: 12 times slower where subnormals are not flushed."""
 
     def seconds(decay: float) -> float:
         started = time.process_time()
