@@ -147,7 +147,7 @@ def gradients_of(
     # clones: the first run may change buffers
     examples = [v.clone() for stack in stacks for v in stack.values()] + [v for v in batch if v is not None]
     if engine == "traced":
-        return _unflat(traced(flat, examples))
+        return _unflat(traced(flat, examples, exact=alone))
     return _unflat(_compiled(flat, examples))
 
 

@@ -31,11 +31,25 @@ class Untraceable(Exception):
 class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Writes down the operations on tensors of the calling thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, exact: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.calls: list[tuple[Any, tuple[Any, ...], dict[str, Any], Any]] = []  # kept alive: ids name tensors
+        self.exact = exact
+
+    def _detour(self, func: Any, args: Sequence[Any]) -> Callable[..., Any] | None:
+        """Return another way to what an operation gives, where there is one that is faster."""
+        if func is POOL and _slow(args[0]):
+            return _pool
+        groups = args[8 if func is CONV else 9] if func in (CONV, BACK) else 1
+        if self.exact or groups == 1 or not all(_slow(x) for x in args[: 1 if func is CONV else 2]):
+            return None
+        return _grouped if func is CONV else _grouped_back
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        detour = self._detour(func, args)
+        if detour is not None:
+            with self:
+                return detour(func, *args, **(kwargs or {}))
         out = func(*args, **(kwargs or {}))
         if not _tensors_only(out):
             raise Untraceable(f"{func} gives a number to Python, so that a value may decide what is computed")
@@ -43,6 +57,33 @@ class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
             raise Untraceable(f"{func} draws random numbers")
         self.calls.append((func, args, dict(kwargs or {}), out))
         return out
+
+
+def _slow(x: Tensor) -> bool:
+    """Whether pictures (N, C, H, W) lie in memory channel by channel, for which torch's kernels on a CPU are slow."""
+    return x.device.type == "cpu" and x.dim() == 4 and x.is_contiguous() and min(x.shape[1:]) > 1
+
+
+def _pool(func: Any, x: Tensor, *how: Any, **named: Any) -> tuple[Tensor, ...]:
+    """Take maxima pixel by pixel: the same numbers and places, two to four times as fast, copies included."""
+    found = func(torch.ops.aten.clone(x, memory_format=torch.channels_last), *how, **named)
+    return tuple(torch.ops.aten.clone(part, memory_format=torch.contiguous_format) for part in found)
+
+
+def _grouped(func: Any, x: Tensor, *how: Any, **named: Any) -> Tensor:
+    """Convolve in groups, the networks of a tile, pixel by pixel."""
+    found: Tensor = func(torch.ops.aten.clone(x, memory_format=torch.channels_last), *how, **named)
+    return found
+
+
+def _grouped_back(func: Any, upper: Tensor, x: Tensor, *how: Any, **named: Any) -> Any:
+    pixels = [torch.ops.aten.clone(part, memory_format=torch.channels_last) for part in (upper, x)]
+    return func(*pixels, *how, **named)
+
+
+POOL, CONV, BACK = (
+    getattr(torch.ops.aten, name).default for name in ("max_pool2d_with_indices", "convolution", "convolution_backward")
+)
 
 
 def _tensors_only(out: Any) -> bool:
@@ -125,13 +166,16 @@ class _Graph:
         self.graph.lint()
 
 
-def traced(function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor]) -> Callable[..., tuple[Tensor, ...]]:
+def traced(
+    function: Callable[..., Sequence[Tensor]], examples: Sequence[Tensor], *, exact: bool = True
+) -> Callable[..., tuple[Tensor, ...]]:
     """Return ``function(*examples)`` as one call of torch's interpreter, for tensors of the examples' shapes.
 
     ``function`` takes and returns tensors alone; it is run once. Raises ``Untraceable`` where what it does can not be
     written down: a value that decides what is computed, random numbers, operations that torch's interpreter lacks.
+    Unless ``exact``, some operations are done by kernels that agree with torch's choice only to rounding.
     """
-    tape = _Tape()
+    tape = _Tape(exact)
     try:
         with torch.no_grad(), tape:
             outputs = list(function(*examples))
