@@ -3,8 +3,8 @@
     python benchmarks/paper_diagram.py [--device cuda] [--networks 323] [--steps 2000] [--tile 0] [--json FILE]
 
 Addition mod 97 with 500 hidden units, full batch: train fraction x corruption for four weight decays and for four rates
-of dropout, as ``corrupted-labels --scale paper`` has it. The paper names 72 hours on an RTX 3090 for them; the goal is 3
-minutes on an H200. ``--networks`` and ``--steps`` take a part of it, and the time of the whole is then estimated.
+of dropout, as ``corrupted-labels --scale paper`` has it. The paper names 72 hours on an RTX 3090 for them; the goal is
+3 minutes on an H200. ``--networks`` and ``--steps`` take a part of it, and the time of the whole is then estimated.
 """
 
 from __future__ import annotations

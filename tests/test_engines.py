@@ -206,7 +206,7 @@ def test_a_wrong_trace_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """A trace whose gradients are off by one part in a hundred is not used."""
     right = engines.traced
 
-    def wrong(function: Any, examples: Any) -> Any:
+    def wrong(function: Any, examples: Any, *, exact: bool = True) -> Any:
         run = right(function, examples)
         return lambda *tensors: [1.01 * run(*tensors)[0], *run(*tensors)[1:]]
 

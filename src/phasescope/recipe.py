@@ -84,12 +84,12 @@ class Recipe(Settings):
     One's own functions: ``loss(outputs, targets)``, ``optimizer(parameters, gradients, state, step, lr)`` and
     ``stop(steps, readings)``; what they take and give is in ``docs/recipes.md``, and checked on one step.
 
-    Training accuracy ``level`` is *memorized*, test accuracy ``level`` is
-    *generalized*. A generalized member leaves the batch at ``overtime`` times the steps it needed, a memorized one at
-    ``patience`` times, and any member once ``stop`` says so of what was read of it. ``records`` steps are recorded from ``first_record`` to ``steps``, with equal ratios or, for
-    ``spacing="linear"``, equal distances, and step 0. Raises ``BadInput`` for numbers out of range, and for those that
-    ``dtype`` can not hold: in float32 an ``eps`` of 1e-300 would be 0. ``steps``, ``records``, ``first_record``,
-    ``spacing`` and ``dtype`` are one for all members.
+    Training accuracy ``level`` is *memorized*, test accuracy ``level`` is *generalized*. A generalized member leaves
+    the batch at ``overtime`` times the steps it needed, a memorized one at ``patience`` times, and any member once
+    ``stop`` says so of what was read of it. ``records`` steps are recorded from ``first_record`` to ``steps``, with
+    equal ratios or, for ``spacing="linear"``, equal distances, and step 0. Raises ``BadInput`` for numbers out of
+    range, and for those that ``dtype`` can not hold: in float32 an ``eps`` of 1e-300 would be 0. ``steps``,
+    ``records``, ``first_record``, ``spacing`` and ``dtype`` are one for all members.
     """
 
     optimizer: Annotated[

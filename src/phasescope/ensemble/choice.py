@@ -105,7 +105,8 @@ def choose(
     An engine is taken only where its first steps are those of the plain loop. Sizes of tiles are tried upwards and
     downwards while they make the run shorter. A run of a second is not measured.
     """
-    trial, notes, most = _Trial(jobs, device, cores, prepared, loop=asked == "auto"), [], size or LARGEST
+    trial, most = _Trial(jobs, device, cores, prepared, loop=asked == "auto"), size or LARGEST
+    notes: list[str] = []
     try:
         check_side_by_side(jobs[0])
     except BadInput as error:
@@ -196,7 +197,7 @@ class _Trial:
         each = 6 * sum(p.numel() for p in job.module.parameters()) * rows
         return steps <= FEW and each * steps <= LIGHT
 
-    def best(self, name: Name, size: int, most: int, notes: Sequence[str], *, search: bool = True) -> Choice:
+    def best(self, name: Name, size: int, most: int, notes: list[str], *, search: bool = True) -> Choice:
         """Return the faster of loop and engine, which takes ``size`` networks or, with ``search``, up to ``most``."""
         if (name == "looped" and len(self.jobs) == 1) or not (search or self.loop) or self._light():
             return Choice(name, size, {}, notes)
@@ -217,7 +218,7 @@ class _Trial:
                 break
         chosen = min(known, key=known.__getitem__, default=1)
         engine = name if known and (not self.loop or known[chosen] < loop) else "looped"
-        apart = self.loop and self._apart(min(loop, *known.values()), notes)
+        apart = self.loop and self._apart(min([loop, *known.values()]), notes)
         found = {key: round(1e6 * s, 1) for key, s in self.timings.items()}
         if apart or engine == "looped":
             return Choice("looped", 1, found, notes, apart)

@@ -6,9 +6,8 @@ import os
 import re
 import threading
 import time
-from concurrent.futures import BrokenExecutor, Executor
+from concurrent.futures import Executor
 from importlib.util import find_spec
-from pickle import PicklingError
 from typing import Any
 
 from phasescope.ensemble import plan
@@ -86,11 +85,14 @@ def local_processes(workers: int) -> Elsewhere:
 
 def refused_by(elsewhere: Elsewhere, job: Job) -> str:
     """Return why ``job`` can not be trained there, its network can not be sent or its code is another, or nothing."""
-    try:
-        heard(elsewhere.executor().submit(told, checked, job, job.identity).result())
-    except (PicklingError, BrokenExecutor, TypeError, AttributeError, ValueError, RuntimeError) as error:
-        return " ".join(str(error.__cause__ or error).split())[:240] or type(error).__name__
-    return ""
+    future = elsewhere.executor().submit(told, checked, job, job.identity)
+    error = future.exception()  # a network that can not be sent, or a worker that does not begin
+    if error is None:
+        try:
+            heard(future.result())
+        except BadInput as refused:
+            error = refused
+    return " ".join(str(error.__cause__ or error).split())[:240] or type(error).__name__ if error else ""
 
 
 def _end_with(parent: int) -> None:

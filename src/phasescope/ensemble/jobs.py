@@ -69,7 +69,7 @@ class Job:
 
     ``marks`` are the fingerprints of all that, ``sample`` what the member's data look like. A user's function ``make``
     makes the network, whose weights are kept; without one they are drawn anew, by the member's seed. ``tile`` says how
-    many are trained at a time, None that memory decides, ``choice`` by what the engine was chosen, and ``apart`` whether
+    many are trained at a time, None that memory decides, ``choice`` by what the engine was chosen, ``apart`` whether
     each core is to work in a process of its own. ``keep`` are the recorded steps at which the weights are kept.
     """
 

@@ -52,7 +52,7 @@ corrected_accuracy = Instrument(
 )  # fmt: skip
 uncorrupted_accuracy = Instrument(
     "uncorrupted_accuracy", lambda s: accuracy(s, s.train & ~s.corrupted), "1",
-    f"fraction of the other training samples answered with their label; {PAPER}, Sec. 2.1, Fig. 6", "forward", (0.0, 1.0),
+    f"fraction of other training samples answered with their label; {PAPER}, Sec. 2.1, Fig. 6", "forward", (0.0, 1.0),
     "1/K", (), SYMMETRIES,
 )  # fmt: skip
 accidental_share = Instrument(

@@ -129,8 +129,8 @@ def kernel_distance(one: Points, other: Points) -> Tensor:
 def pattern_distance(one: Points, other: Points) -> Tensor:
     """Return the Hamming distance (...) of the activation patterns of preactivations (..., N, H), in neurons.
 
-    For each neuron the fraction of the N samples on which it is on (above 0) at one time and off at the other, summed over
-    the H neurons: from 0, the null value, to H; NaN where a preactivation is. arXiv:2406.06158, Fig. 1. Raises
+    For each neuron the fraction of the N samples on which it is on (above 0) at one time and off at the other, summed
+    over the H neurons: from 0, the null value, to H; NaN where a preactivation is. arXiv:2406.06158, Fig. 1. Raises
     ``BadInput`` for unlike shapes.
     """
     one, other = _pair("preactivations", "(..., N, H)", one, other)

@@ -1,4 +1,4 @@
-"""Pruning: what a network still answers when a fraction of its neurons is taken out, in the order of a score per neuron.
+"""Pruning: what a network still answers without a fraction of its neurons, taken out in the order of a score.
 
 Doshi et al. 2023, arXiv:2310.13061, Sec. 2.1 and Fig. 6, take out neurons by their participation ratio and see
 memorization and understanding go one after the other. To take a neuron out is to set all its weights to zero.

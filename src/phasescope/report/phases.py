@@ -1,4 +1,4 @@
-"""What a phase map says before it is drawn: its cells in order, each phase's fraction, and which kinds of places occur."""
+"""What a phase map says before it is drawn: cells in order, each phase's fraction, which kinds of places occur."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Wrong labels: the phases of a trained network, and the numbers that its phases fix.
 
-Letters: ``xi`` the fraction of the training labels that are drawn again, uniformly over p classes; 1/p of them stay right.
+Letters: ``xi`` the fraction of the training labels that are drawn again, uniformly over p classes; 1/p stay right.
 Doshi et al. 2023, arXiv:2310.13061.
 """
 

@@ -178,7 +178,7 @@ def width_needed(p: int, accuracy: float = 0.99) -> int:
 
 @checked(p=whole(3))
 def one_branch_accuracy(p: int) -> float:
-    """Return the fraction of inputs that the one-branch weights of a 2-to-1 F can answer, (p + 1) / (2 p), for odd p."""
+    """Return the fraction of inputs that one-branch weights of a 2-to-1 F can answer, (p + 1) / (2 p), for odd p."""
     if p % 2 == 0:
         raise BadInput(f"p is {p}: a 2-to-1 function of all residues but one needs an odd p.")
     return (p + 1) / (2 * p)
