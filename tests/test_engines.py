@@ -253,6 +253,40 @@ def test_tracing_says_what_it_can_not_do() -> None:
     assert run(torch.tensor([1.0, -1.0, 1.0]))[0].shape == (2,)
 
 
+@pytest.mark.parametrize("how", [{}, {"stride": 1}, {"padding": 1}, {"ceil_mode": True}, {"dilation": 2, "stride": 2}])
+def test_pooled_pixel_by_pixel_is_the_same_to_the_bit(how: dict[str, Any]) -> None:
+    """Ties, as a relu leaves them, included: the gradient goes to the same one of them."""
+    x = torch.randn(3, 4, 7, 6, generator=torch.Generator().manual_seed(0)).clamp_min(0)
+    x[0, 0, 0, 0] = float("nan")
+
+    def step(x: torch.Tensor) -> list[torch.Tensor]:
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            found = functional.max_pool2d(leaf, 3, **how)
+            return [found.detach(), torch.autograd.grad(found.sum(), leaf)[0]]
+
+    for mine, right in zip(traced(step, [x])(x), step(x), strict=True):
+        assert torch.equal(mine.nan_to_num(-1), right.nan_to_num(-1))
+
+
+@pytest.mark.parametrize("how", [{}, {"stride": 2, "padding": 1}, {"dilation": 2}])
+def test_grouped_convolutions_pixel_by_pixel(how: dict[str, Any]) -> None:
+    """Networks side by side are groups of one convolution; alone, a network keeps torch's own kernel and bits."""
+    g = torch.Generator().manual_seed(0)
+    x, w = torch.randn(3, 6, 7, 6, generator=g), torch.randn(8, 3, 3, 3, generator=g)
+
+    def step(x: torch.Tensor, w: torch.Tensor) -> list[torch.Tensor]:
+        with torch.enable_grad():
+            leaves = [v.detach().requires_grad_() for v in (x, w)]
+            found = functional.conv2d(*leaves, groups=2, **how).sin()
+            return [found.detach(), *torch.autograd.grad(found.sum(), leaves)]
+
+    right = step(x, w)
+    assert all(map(torch.equal, traced(step, [x, w])(x, w), right))
+    for mine, known in zip(traced(step, [x, w], exact=False)(x, w), right, strict=True):
+        torch.testing.assert_close(mine, known, rtol=1e-5, atol=1e-5)
+
+
 def test_tracing_keeps_constants_and_writes_in_place() -> None:
     constant, counter = torch.tensor([2.0, float("inf"), float("nan")]), torch.zeros(())
 
