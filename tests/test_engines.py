@@ -284,7 +284,7 @@ def test_grouped_convolutions_pixel_by_pixel(how: dict[str, Any]) -> None:
     right = step(x, w)
     assert all(map(torch.equal, traced(step, [x, w])(x, w), right))
     for mine, known in zip(traced(step, [x, w], exact=False)(x, w), right, strict=True):
-        torch.testing.assert_close(mine, known, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(mine, known, rtol=1e-4, atol=1e-4)
 
 
 def test_tracing_keeps_constants_and_writes_in_place() -> None:
