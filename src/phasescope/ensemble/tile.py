@@ -131,9 +131,8 @@ class Tile:
 
     def _taken(self, index: Tensor) -> Batch:
         """Return the data at the rows ``index`` (..., B, n)."""
-        members = torch.arange(index.shape[-2], device=self.device)[:, None]
-        w = None if self.jobs[0].sample.even else self.data["weights"][members, index]
-        return self.data["inputs"][members, index], self.data["labels"][members, index], w
+        w = None if self.jobs[0].sample.even else _rows(self.data["weights"], index)
+        return _rows(self.data["inputs"], index), _rows(self.data["labels"], index), w
 
     def _fresh(self, step: int) -> Batch:
         pairs: list[tuple[Tensor, Tensor]] = []
@@ -332,6 +331,16 @@ class Tile:
 
 def _joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     return {name: np.stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
+
+
+def _rows(data: Tensor, index: Tensor) -> Tensor:
+    """Return the rows ``index`` (..., B, n) of members' data (B, N, ...), as ``data[members, index]``, but row by row."""
+    if data.stride(0) == 0:  # the same for all members
+        flat = data[0]
+    else:
+        index = index + len(data[0]) * torch.arange(len(data), device=data.device)[:, None]
+        flat = data.reshape(-1, *data.shape[2:])
+    return flat.index_select(0, index.reshape(-1)).view(*index.shape, *data.shape[2:])
 
 
 def _width(count: int, size: int) -> int:
