@@ -334,7 +334,7 @@ def _joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
 
 
 def _rows(data: Tensor, index: Tensor) -> Tensor:
-    """Return the rows ``index`` (..., B, n) of members' data (B, N, ...), as ``data[members, index]``, but row by row."""
+    """Return the rows ``index`` (..., B, n) of members' data (B, N, ...): ``data[members, index]``, but row by row."""
     if data.stride(0) == 0:  # the same for all members
         flat = data[0]
     else:
