@@ -226,5 +226,5 @@ def test_markup_is_found(wrong: str) -> None:
 
 @pytest.mark.parametrize("text", ["[/]x", "[red]a[/red]", "[link=http://a]b", ":smile:"])
 def test_brackets_are_printed(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    cli._console().print(text)
+    cli.console().print(text)
     assert capsys.readouterr().out == f"{text}\n"

@@ -415,4 +415,4 @@ def test_html_escapes_what_it_shows():
     wild = replace(claim("x", Expectation.at_least(0)), sentence="<script>'a'</script> [bold]")
     page = judge([wild], dataset(x=np.arange(8.0)))
     assert "<script>" not in page._repr_html_()
-    assert "[bold]" in str(page)
+    assert "[bold]" in page.details()

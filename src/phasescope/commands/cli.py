@@ -15,14 +15,11 @@ import typer
 
 from phasescope.commands.options import PAGE, place, seconds_of, workers_of
 from phasescope.commands.options import register as layer_commands
-from phasescope.door import ended, safe_point, training_is_over
+from phasescope.commands.telling import carry_out, console, report_of, tell
+from phasescope.door import ended
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from phasescope.commands.inspect import Told
-    from phasescope.figures import Page
-    from phasescope.lab import MapResults, Results, Stage
 
 app = typer.Typer(
     add_completion=False,
@@ -46,17 +43,12 @@ Workers = Annotated[
 ]
 Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in fractions of an axis.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
+Details = Annotated[bool, typer.Option("--details", help="Tell each claim in full: sentence, source, control, reason.")]
 Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
 Estimate = Annotated[bool, typer.Option("--estimate", help="Time a network of each part; may take minutes.")]
 Out = Annotated[
     Path | None, typer.Option(parser=place, metavar="PATH", help="The run's folder; default runs/<study>-<scale>.")
 ]
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)  # what users write is text
 
 
 def _changes(pairs: list[str] | None) -> dict[str, Any]:
@@ -90,6 +82,23 @@ def _value(name: str, text: str) -> Any:
         raise BadInput(f"--set {name}={text[:40]}... has too many digits: give a smaller number.") from None
 
 
+def _version(asked: bool) -> None:
+    if asked:
+        from phasescope import __version__
+
+        print(f"phasescope {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 @app.command()
 def run(
     study: Annotated[str, typer.Argument(help="The study's name; see phasescope list.")],
@@ -105,6 +114,7 @@ def run(
     budget: Annotated[
         str | None, typer.Option(metavar="TIME", help="With --until: no look that would likely pass 90s, 10m or 2h.")
     ] = None,
+    details: Details = False,
     as_json: AsJson = False,
     open_: Open = False,
 ) -> None:
@@ -113,7 +123,7 @@ def run(
 
     common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
     common |= {"until": until, "budget": seconds_of(budget), **workers_of(workers)}
-    _carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_)
+    carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_, details=details)
 
 
 @app.command("register")
@@ -156,68 +166,7 @@ def map_(
     common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
     asked: dict[str, Any] = {"x": x, "y": y, "by": by, "tolerance": tolerance, "cells": cells, "confidence": confidence}
     common |= workers_of(workers)
-    _carry_out(lambda display: lab.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
-
-
-def _carry_out(work: Callable[[Callable[[Stage], None]], Results | MapResults], as_json: bool, open_: bool) -> None:
-    """Do the work with a live display, write its report, and tell of it."""
-    from phasescope.commands.display import Display
-
-    display, started = Display(_console(stderr=True)), time.monotonic()
-
-    def on_progress(stage: Stage) -> None:
-        safe_point()
-        display(stage)
-
-    try:
-        results = work(on_progress)
-        training_is_over()
-    finally:
-        display.close()
-    told, paths = _report(results)
-    seconds = round(time.monotonic() - started, 3)
-    if as_json:
-        print(json.dumps(_document(results, paths, seconds), allow_nan=False))
-    else:
-        _tell(results, told, paths, seconds)
-    if open_:
-        webbrowser.open(Path(paths["report"]).resolve().as_uri())
-
-
-def _report(results: Results | MapResults) -> tuple[Page, dict[str, Any]]:
-    """Write figures and page into the run's folder; return what the page tells, and where they are."""
-    from phasescope.report import write_report
-    from phasescope.store import Store
-
-    assert results.directory is not None
-    told = results.told()
-    with Store(results.directory) as store:
-        return told, write_report(store, told)
-
-
-def _document(results: Results | MapResults, paths: dict[str, Any], seconds: float) -> dict[str, Any]:
-    return {
-        "study": results.provenance["study"],
-        "scale": results.provenance["scale"],
-        "complete": True,
-        "seconds": seconds,
-        **results.findings(),
-        "report": str(paths["report"]),
-        "data": str(results.data_path),
-        "provenance": dict(results.provenance),
-    }
-
-
-def _tell(results: Results | MapResults, told: Page, paths: dict[str, Any], seconds: float) -> None:
-    from rich.text import Text
-
-    console = _console()
-    paper = f" ({told.paper.authors} {told.paper.year})" if told.paper else ""
-    console.print(Text.assemble((told.title, "bold"), paper))
-    print(results.summary())
-    if paths:
-        print(f"figures  {Path(paths['report']).parent / 'figures'}\npage     {paths['report']}")
-    print(f"data     {results.data_path}\n{seconds:.1f} s, report included")
+    carry_out(lambda display: lab.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
 
 
 @app.command("new")
@@ -248,15 +197,15 @@ def list_() -> None:
         first, *others = study.paper.authors.split(", ")
         authors = f"{first} et al." if others else first
         table.add_row(name, study.title, f"{authors} {study.paper.year}\n{study.paper.link}")
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
-def show(study: str, estimate: Estimate = False) -> None:
-    """Show a study: question, paper, settings of each scale, claims with sources, and what it costs on this machine."""
+def show(study: str, estimate: Estimate = False, details: Details = False) -> None:
+    """Show a study: question, paper, settings of each scale, claims, and what it costs on this machine."""
     from phasescope.commands.show import shown
 
-    _console().print(shown(study, estimate=estimate))
+    console().print(shown(study, estimate=estimate, details=details))
 
 
 @app.command()
@@ -272,7 +221,7 @@ def explore(
     from phasescope.report.writer import write_page
 
     results = results_in(directory)
-    page = _report(results)[1]["report"] if out is None else write_page(out, results.told())
+    page = report_of(results)[1]["report"] if out is None else write_page(out, results.told())
     print(page)
     if open_:
         webbrowser.open(page.resolve().as_uri())
@@ -281,6 +230,7 @@ def explore(
 @app.command()
 def report(
     directory: Annotated[Path, typer.Argument(parser=place, metavar="DIRECTORY", help="A run's folder.")],
+    details: Details = False,
     open_: Open = False,
 ) -> None:
     """Tell a finished run again from its store: the claims, the figures, the page. Nothing is trained."""
@@ -288,8 +238,8 @@ def report(
 
     results = results_in(directory)
     readable = not os.access(directory, os.W_OK)  # an archive: its page stays as it is
-    told, paths = (results.told(), {}) if readable else _report(results)
-    _tell(results, told, paths, float(results.provenance["seconds"]))
+    told, paths = (results.told(), {}) if readable else report_of(results)
+    tell(results, told, paths, float(results.provenance["seconds"]), details=details)
     if readable:
         print(f"no page  {directory} can not be written: phasescope explore {directory} --out FILE makes one elsewhere")
     elif open_:
@@ -311,7 +261,7 @@ def data(
     table = Table(Column("data set", no_wrap=True), "what", "licence", "in the cache", box=None)
     for known in SETS.values():
         table.add_row(known.name, known.about, known.licence, "yes" if (data_home() / known.name).is_dir() else "no")
-    _console().print(table)
+    console().print(table)
 
 
 @app.command()
@@ -323,7 +273,7 @@ def doctor(
     """Check the installation: versions, device, threads, measured matrix-multiply peak, and a store's health."""
     from phasescope.commands.doctor import examined
 
-    _console().print(examined(directory))
+    console().print(examined(directory))
 
 
 @app.command("inspect")
@@ -355,7 +305,7 @@ def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as
     from phasescope.report.told import written
 
     started = time.monotonic()
-    with _console(stderr=True).status("loading") as status:
+    with console(stderr=True).status("loading") as status:
         told = work(lambda words: status.update(Text(words)))
     page, text = written(told, out, time.monotonic() - started, as_json)
     print(text)
@@ -381,7 +331,7 @@ def polynomial(
     if as_json:
         print(json.dumps(document(facts), allow_nan=False))
     else:
-        _console().print(shown(facts))
+        console().print(shown(facts))
 
 
 def called() -> int:

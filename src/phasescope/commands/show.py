@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -20,8 +21,8 @@ from phasescope.verdict import KINDS, Measured, power, seeds_needed
 ALPHA, INSIDE = 0.05, 1.5
 
 
-def shown(name: str, *, estimate: bool = False) -> RenderableType:
-    """Return a study's question, paper, settings, claims with sources, and its cost on this machine.
+def shown(name: str, *, estimate: bool = False, details: bool = False) -> RenderableType:
+    """Return a study's question, paper, settings, claims, and its cost on this machine; ``details``: claims in full.
 
     A study that trains is timed by a few steps. One that simulates is timed only to ``estimate``: a network of each
     part is measured whole, which may take minutes.
@@ -39,7 +40,7 @@ def shown(name: str, *, estimate: bool = False) -> RenderableType:
         Text(),
         _costs(study, estimate),
         Text(),
-        _claims(study, first),
+        *_claims(study, first, details=details),
         Text(f"{sentence(str(standing(study)))}."),
         Text(_deciding(study, first)),
         Text(_maps(study, first)),
@@ -91,17 +92,25 @@ def _settings(study: Study) -> Table:
     return table
 
 
-def _claims(study: Study, settings: Any) -> Table:
-    columns = (Column("claim", no_wrap=True), Column("sentence (source)"), Column("measured, and what is expected"))
-    table = Table(*columns, box=None, padding=(0, 2, 1, 0))
-    for c in study.claims(settings):
+def _claims(study: Study, settings: Any, *, details: bool) -> Iterator[RenderableType]:
+    """Yield the claims' sentences by their names; or each with source, measure, expectation and control."""
+    claims = study.claims(settings)
+    if not details:
+        table = Table(
+            Column("claim", no_wrap=True), "what it says (--details for sources, measures, controls)", box=None
+        )
+        for c in claims:
+            table.add_row(c.id, c.sentence)
+        yield table
+        return
+    for c in claims:
         effect, control = c.effect, c.control.effect
         measured = f"{effect}, expected " if isinstance(effect, Measured) else "expected "
         other = f" ({'; '.join(map(str, control.cells))})" if isinstance(control, Measured) and control.cells else ""
-        table.add_row(
-            c.id, f"{c.sentence} ({c.source})", f"{measured}{c.expected}. Control: {c.control.sentence}{other}"
-        )
-    return table
+        yield Text.assemble(
+            (c.id, "bold"), f"  {c.sentence} ", (f"({c.source})\n", "dim"), f"  measured {measured}{c.expected}\n",
+            f"  control  {c.control.sentence}{other}\n",
+        )  # fmt: skip
 
 
 def _costs(study: Study, estimate: bool) -> Table:

@@ -118,9 +118,9 @@ class Results:
         """Write the page of these results, one self-contained HTML file, as ``path``. Raises ``BadInput``."""
         return paged(self.told(), path)
 
-    def summary(self) -> str:
+    def summary(self, *, details: bool = False) -> str:
         """Return the verdicts as the terminal shows them, and on which seeds and looks they were given."""
-        return "\n".join([str(self.verdicts), *self.conduct()])
+        return "\n".join([self.verdicts.details() if details else str(self.verdicts), *self.conduct()])
 
     def conduct(self) -> list[str]:
         """Return how the claims were judged: whether they were registered, on which seeds, at which looks."""

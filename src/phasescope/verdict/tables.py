@@ -13,38 +13,47 @@ from .verdict import Verdict
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text
 
 
-WIDE = 96  # columns from which a table reads better than a list
+NARROW, WIDE = 72, 104  # columns from which a claim has one line, and from which its control stands there too
+GAP = 2
 MARKS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 COLOURS = {"holds": "green", "fails": "red", "undecided": "yellow"}
 HEADINGS = ("verdict", "claim", "measured", "expected", "control", "n")
 
 
-def as_text(verdicts: Sequence[Verdict], summary: str) -> str:
+def as_text(verdicts: Sequence[Verdict], summary: str, *, details: bool = False) -> str:
     """Return the verdicts as plain text, as wide as the terminal (100 columns where there is none)."""
     from rich.console import Console, Group
 
     page = io.StringIO()
     columns = shutil.get_terminal_size((100, 24)).columns
-    Console(file=page, width=columns, color_system=None, markup=False, emoji=False).print(
-        Group(*for_terminal(verdicts, summary, columns)), end=""
-    )
+    shown = in_full(verdicts, summary) if details else for_terminal(verdicts, summary, columns)
+    Console(file=page, width=columns, color_system=None, markup=False, emoji=False).print(Group(*shown), end="")
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
 
 def for_terminal(verdicts: Sequence[Verdict], summary: str, width: int) -> Iterator[RenderableType]:
-    """Yield what rich prints at ``width`` columns: a table, or a list where narrow; reasons; the summary."""
+    """Yield what rich prints at ``width`` columns: a line for each claim; why those that do not hold do not; a summary.
+
+    What claims say, their controls and sources are ``in_full``.
+    """
     from rich.text import Text
 
-    if width >= WIDE:
-        yield _table(verdicts)
-        yield from (Text(f"{verdict.id}: {verdict.reason}") for verdict in verdicts if verdict.verdict != "holds")
+    if width >= NARROW:
+        yield from _lines(verdicts, width)
     else:
-        for verdict in verdicts:
-            yield _entry(verdict)
+        yield from (_short(verdict) for verdict in verdicts)
+    yield from (Text(f"{verdict.id}: {verdict.reason}.") for verdict in verdicts if verdict.verdict != "holds")
+    yield Text(summary, style="bold")
+
+
+def in_full(verdicts: Sequence[Verdict], summary: str) -> Iterator[RenderableType]:
+    """Yield what rich prints of each claim in full: sentence, source, measurement, control and reason."""
+    from rich.text import Text
+
+    yield from (_entry(verdict) for verdict in verdicts)
     yield Text(summary, style="bold")
 
 
@@ -92,21 +101,43 @@ def _outcome(verdict: Verdict) -> Text:
     return Text(f"{MARKS[verdict.verdict]} {verdict.verdict}", style=f"bold {COLOURS[verdict.verdict]}")
 
 
-def _table(verdicts: Sequence[Verdict]) -> Table:
-    from rich import box
-    from rich.table import Table
+def _lines(verdicts: Sequence[Verdict], width: int) -> Iterator[Text]:
+    """Yield a heading and a line for each claim; where they are too long, what was measured and expected is cut."""
     from rich.text import Text
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, expand=False)
-    for name, ratio in zip(HEADINGS, (None, 5, 3, 2, 4, None), strict=True):
-        table.add_column(name, ratio=ratio, no_wrap=ratio is None, justify="right" if name == "n" else "left")
-    for verdict in verdicts:
-        number = f"({verdict.number or verdict.source})"  # the whole source is on the page, and in show
-        claim = Text.assemble((verdict.id, "bold"), f" {verdict.sentence} ", (number, "dim"))
-        control = Text.assemble(f"{_control(verdict)} ", (f"({verdict.control.sentence})", "dim"))
-        cells = (Text(_measured(verdict)), Text(verdict.expected.text), control, Text(_count(verdict)))
-        table.add_row(_outcome(verdict), claim, *cells)
-    return table
+    names = [name for name in HEADINGS if name != "control" or width >= WIDE]
+    words: dict[str, list[str]] = {
+        "verdict": [f"{MARKS[v.verdict]} {v.verdict}" for v in verdicts], "claim": [v.id for v in verdicts],
+        "measured": [f"{show(v.measured)} {show_interval(*v.interval)}" for v in verdicts],  # the unit is told in full
+        "expected": [v.expected.text for v in verdicts], "control": list(map(_control, verdicts)),
+        "n": [str(v.n) for v in verdicts],
+    }  # fmt: skip
+    widths = {name: max(map(len, [name, *words[name]])) for name in names}
+    for name, least in (("control", 24), ("measured", 22), ("expected", 12), ("claim", 12)):  # cut in this order
+        if name in widths:
+            over = sum(widths.values()) + GAP * (len(names) - 1) - width
+            widths[name] = max(widths[name] - max(over, 0), min(widths[name], least))
+    yield Text((" " * GAP).join(name.ljust(widths[name]) for name in names).rstrip()[:width])
+    for at, verdict in enumerate(verdicts):
+        line = Text()
+        for name in names:
+            style = {"verdict": f"bold {COLOURS[verdict.verdict]}", "claim": "bold", "control": "dim"}.get(name, "")
+            line.append(_cut(words[name][at], widths[name]).ljust(widths[name] + GAP), style)
+        line.rstrip()
+        line.truncate(width)
+        yield line
+
+
+def _cut(words: str, width: int) -> str:
+    return words if len(words) <= width else f"{words[: width - 1]}…"
+
+
+def _short(verdict: Verdict) -> Text:
+    from rich.text import Text
+
+    return Text.assemble(
+        _outcome(verdict), f"  {verdict.id}\n", f"  {_measured(verdict)}, expected {verdict.expected.text}"
+    )
 
 
 def _entry(verdict: Verdict) -> Text:

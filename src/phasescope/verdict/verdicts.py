@@ -94,5 +94,9 @@ class Verdicts:
     def __str__(self) -> str:
         return as_text(self.verdicts, self.summary())
 
+    def details(self) -> str:
+        """Return each claim in full: what it says and whose number that is, what was measured, its control, and why."""
+        return as_text(self.verdicts, self.summary(), details=True)
+
     def _repr_html_(self) -> str:
         return as_html(self.verdicts, self.summary())

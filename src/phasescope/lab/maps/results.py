@@ -179,7 +179,7 @@ class MapResults:
         """The file that holds ``data``, if the map is kept."""
         return self.directory / "results.safetensors" if self.directory else None
 
-    def summary(self) -> str:
+    def summary(self, *, details: bool = False) -> str:
         """Return phases, boundary and cost as the terminal shows them."""
         shares = ", ".join(f"{name} {100 * share:.3g} %" for name, share in self.shares().items())
         return f"phases   {shares}\nknown    {self.certain()}\nboundary {self.boundary()}\ncost     {self.cost()}"
