@@ -269,6 +269,20 @@ def test_pooled_pixel_by_pixel_is_the_same_to_the_bit(how: dict[str, Any]) -> No
         assert torch.equal(mine.nan_to_num(-1), right.nan_to_num(-1))
 
 
+@pytest.mark.parametrize(("rows", "padding"), [(7, None), (7, 2), (5000, None)])
+def test_embeddings_are_added_row_by_row_to_the_bit(rows: int, padding: int | None) -> None:
+    g = torch.Generator().manual_seed(0)
+    weight, index = torch.randn(rows, 3, generator=g), torch.randint(0, 7, (20, 4), generator=g)
+    upper = torch.randn(20, 4, 3, generator=g)
+
+    def step(weight: torch.Tensor, index: torch.Tensor) -> list[torch.Tensor]:
+        with torch.enable_grad():
+            leaf = weight.detach().requires_grad_()
+            return list(torch.autograd.grad((functional.embedding(index, leaf, padding) * upper).sum(), [leaf]))
+
+    assert torch.equal(traced(step, [weight, index])(weight, index)[0], step(weight, index)[0])
+
+
 @pytest.mark.parametrize("how", [{}, {"stride": 2, "padding": 1}, {"dilation": 2}])
 def test_grouped_convolutions_pixel_by_pixel(how: dict[str, Any]) -> None:
     """Networks side by side are groups of one convolution; alone, a network keeps torch's own kernel and bits."""

@@ -8,6 +8,7 @@ import sys
 import time
 import webbrowser
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -84,15 +85,13 @@ def _value(name: str, text: str) -> Any:
 
 def _version(asked: bool) -> None:
     if asked:
-        from phasescope import __version__
-
-        print(f"phasescope {__version__}")
+        print(f"phasescope {version('phasescope')}")
         raise typer.Exit
 
 
 @app.callback()
 def _root(
-    version: Annotated[
+    _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:

@@ -152,6 +152,7 @@ class Run:
             # neighbours with the same numbers share the optimizer's calls
             alike = sorted(bundle, key=lambda job: [getattr(job.recipe, name) for name in (*NUMBERS, *MORE)])
             tiles += [alike[begin : begin + size] for begin in range(0, len(alike), size)]
+        tiles.sort(key=lambda tile: -sum(map(_work, tile)))  # the longest first, so that no core waits at the end
 
         if elsewhere is not None:
             return self._elsewhere(elsewhere, tiles)
@@ -236,6 +237,12 @@ class Run:
                 saved = time.monotonic()
         if self.keeper and not tile.active:
             self.keeper.drop_checkpoint(tile.identity)
+
+
+def _work(job: Job) -> int:
+    """Return what the training of a network is about in proportion to."""
+    rows = job.recipe.batch or job.sample.train
+    return job.recipe.steps * rows * sum(p.numel() for p in job.module.parameters())
 
 
 def interrupted(progress: Progress, done: str, keeper: Keeper | None) -> Interrupted:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from phasescope.vocabulary import Array, BadInput, Draw
 
@@ -54,3 +56,13 @@ def check_float32(draw: Draw, name: str) -> None:
         raise BadInput(
             f"the weights of {name!r} on training rows are too large or too small for float32: give them mean 1."
         )
+
+
+def gathered(data: Tensor, index: Tensor) -> Tensor:
+    """Return the rows ``index`` (..., B, n) of members' data (B, N, ...): ``data[members, index]``, but row by row."""
+    if data.stride(0) == 0:  # the same for all members
+        flat = data[0]
+    else:
+        index = index + len(data[0]) * torch.arange(len(data), device=data.device)[:, None]
+        flat = data.reshape(-1, *data.shape[2:])
+    return flat.index_select(0, index.reshape(-1)).view(*index.shape, *data.shape[2:])

@@ -23,6 +23,7 @@ from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.optimizers import AVERAGE, Optimizer
 from phasescope.ensemble.reading import finite, read, running, scores, subject, tensors
 from phasescope.ensemble.rules import uphill
+from phasescope.ensemble.sample import gathered
 from phasescope.ensemble.schedule import Watcher, groups, record_steps, spreads
 from phasescope.ensemble.streams import batch_order, dropout_keys, layer_key, replaced_order, streams
 from phasescope.vocabulary import Array, Instrument, KeyedRest, Sampler, Subject, Trajectory
@@ -131,8 +132,8 @@ class Tile:
 
     def _taken(self, index: Tensor) -> Batch:
         """Return the data at the rows ``index`` (..., B, n)."""
-        w = None if self.jobs[0].sample.even else _rows(self.data["weights"], index)
-        return _rows(self.data["inputs"], index), _rows(self.data["labels"], index), w
+        w = None if self.jobs[0].sample.even else gathered(self.data["weights"], index)
+        return gathered(self.data["inputs"], index), gathered(self.data["labels"], index), w
 
     def _fresh(self, step: int) -> Batch:
         pairs: list[tuple[Tensor, Tensor]] = []
@@ -331,16 +332,6 @@ class Tile:
 
 def _joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
     return {name: np.stack([part[name] for part in parts]) for name in (parts[0] if parts else ())}
-
-
-def _rows(data: Tensor, index: Tensor) -> Tensor:
-    """Return the rows ``index`` (..., B, n) of members' data (B, N, ...): ``data[members, index]``, but row by row."""
-    if data.stride(0) == 0:  # the same for all members
-        flat = data[0]
-    else:
-        index = index + len(data[0]) * torch.arange(len(data), device=data.device)[:, None]
-        flat = data.reshape(-1, *data.shape[2:])
-    return flat.index_select(0, index.reshape(-1)).view(*index.shape, *data.shape[2:])
 
 
 def _width(count: int, size: int) -> int:
