@@ -51,6 +51,7 @@ bench: $(BENCH_READY)
 
 gallery: $(READY)
 	$(BIN)/python docs/gallery/make.py
+	$(BIN)/python docs/gallery/redo.py
 
 docs: $(DOCS_READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
