@@ -20,8 +20,8 @@ import phasescope as ps
 DOCS = Path(__file__).parents[1]
 SCRIPT, DATA, PAGE = DOCS / "examples" / "redo.py", DOCS / "examples" / "redo.nc", DOCS / "redo.md"
 PICTURE = DOCS / "images" / "redo.png"
-SECTION = re.compile(r"# %%\n# (.+)\n# -+\n(.*?)(?=# %%|\Z)", re.S)
-CODE = re.compile(r"(<!-- code: (.+) -->\n).*?(<!-- end of code -->)", re.S)
+SECTION = re.compile(r"# %%\n# ([^\n]+)\n# -+\n(.*?)(?=# %%|\Z)", re.S)
+CODE = re.compile(r"(<!-- code: ([^\n]+?) -->\n).*?(<!-- end of code -->)", re.S)
 FOUND = re.compile(r"(<!-- found -->\n).*?(<!-- end of found -->)", re.S)
 RESOLUTION = 110  # dots per inch
 
