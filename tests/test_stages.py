@@ -63,8 +63,10 @@ def test_levels_are_two_and_the_first_record_at_one_counts() -> None:
     data = xr.Dataset(
         {"train_accuracy": ("step", [0.2, 0.8, 1.0, 0.7, 1.0]), "test_accuracy": ("step", [0.1, 0.3, 0.5, 0.9, 0.4])},
         {"step": [0, 1, 10, 100, 1000]},
+        {"seeds": "0 to 2"},
     )
     found = ps.stages(data, levels=(1.0, 0.5), lag=5)
+    assert found.attrs["seeds"] == "0 to 2"  # how the data were made is told of what is read off them too
     assert [float(found[name]) for name in NUMBERS] == [10, 10, 0, -8, 8, 1]
     assert found.phase.item() == "undecided"  # both came between steps 2 and 10
     assert ps.stages(data, levels=(0.8, 0.9), lag=10).phase.item() == "grokking"

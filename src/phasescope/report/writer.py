@@ -58,12 +58,13 @@ class _Alone:
         return self.out
 
 
-def write_page(out: Path, content: Page) -> Path:
+def write_page(out: Path | str, content: Page) -> Path:
     """Write the page alone, as the file ``out``, whole or not at all.
 
     Raises ``BadInput``, before anything is drawn, where it can not be made, and where it would replace a file of a
     run's store.
     """
+    out = Path(out)
     if not out.parent.is_dir():
         raise BadInput(f"{out} can not be written, for there is no such folder: name a file in a folder that exists.")
     if (out.exists() and not out.is_file()) or owned(out):
