@@ -53,7 +53,9 @@ def stages(data: xr.Dataset, levels: Sequence[float] = (0.9, 0.9), *, lag: float
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = other.latest / one.latest
     coords = train.isel(step=0, drop=True).drop_vars(["fate", "last_step"], errors="ignore").coords
-    found = xr.Dataset(coords=coords, attrs={**data.attrs, "levels": (train_level, test_level), "lag": limit, "source": LIU})
+    found = xr.Dataset(
+        coords=coords, attrs={**data.attrs, "levels": (train_level, test_level), "lag": limit, "source": LIU}
+    )
     steps_of = {"train_step": one.latest, "test_step": other.latest, "lag": other.latest - one.latest}
     for name, values in {**steps_of, "lag_low": low, "lag_high": high, "ratio": ratio}.items():
         found[name] = (train.dims[:-1], values, {"units": "1" if name == "ratio" else "step"})
