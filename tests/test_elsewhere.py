@@ -7,7 +7,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from threading import Timer
 from typing import Any
@@ -421,6 +422,19 @@ def test_processes_that_are_killed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         run_errands(executor_named("processes", 2), sent(slept, "abc", tmp_path, taken), tell)
     assert time.monotonic() - begun < 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("start", ["spawn", "forkserver"])
+def test_a_plain_pool_of_processes(start: str) -> None:
+    width = 5
+    grid, recipe = Grid(seeds=2), Recipe(steps=3, records=2, batch=8, loss="cross_entropy")
+    task = Table("rows", np.eye(20, 4, dtype=np.float32), np.arange(20) % 3, 3)
+    make = lambda member: nn.Sequential(nn.Linear(4, width), nn.Tanh(), nn.Linear(width, 3))  # noqa: E731
+    here = train(make, task, grid, recipe, LEARNING, engine="looped", device="cpu")
+    with ProcessPoolExecutor(1, mp_context=get_context(start)) as pool:
+        there = train(make, task, grid, recipe, LEARNING, engine="looped", executor=pool)
+    assert same(here, there)
 
 
 @pytest.mark.slow

@@ -244,3 +244,30 @@ def test_decisions_and_lattices_know_their_places() -> None:
     for place, phase in (((-1, 0), 0), ((0, 9), 0), ((0, 0), 2), ((0, 0), -1)):
         with pytest.raises(ps.BadInput, match="lattice"):
             lattice.tell(place, phase)
+
+
+@pytest.mark.parametrize("grid", [{"learning_rate": [1.0]}, {"lr": [0.1, 0.2], "learning_rate": [1.0]}])
+@pytest.mark.parametrize("reads", [None, "[]", "get", "**", "task"])
+def test_an_axis_of_one_value_that_nobody_reads_is_refused(grid: Any, reads: str | None) -> None:
+    """It would stand beside every number as if it had made it."""
+
+    def network(member: ps.Member) -> torch.nn.Module:
+        if reads == "[]":
+            assert member["learning_rate"] == 1.0
+        if reads == "get":
+            assert member.get("learning_rate", 1.0) == 1.0
+        if reads == "**":
+            assert dict(**member.knobs)
+        return torch.nn.Linear(3, 2)
+
+    table = ps.tasks.Table("rows", np.eye(6, 3, dtype=np.float32), np.arange(6) % 2, 2)
+
+    def task(member: ps.Member) -> ps.tasks.Table:
+        return table if member["learning_rate"] else table
+
+    learner_task = (network, task if reads == "task" else table)
+    if reads is None:
+        with pytest.raises(ps.BadInput, match="'learning_rate' changes neither networks nor data"):
+            ps.train(*learner_task, ps.Grid(grid), ps.Recipe(steps=2, records=2))
+    else:
+        assert ps.train(*learner_task, ps.Grid(grid), ps.Recipe(steps=2, records=2)).sizes["learning_rate"] == 1

@@ -73,6 +73,45 @@ class Member:
         return self.knobs.get(name, default)
 
 
+class _Noting(dict[str, Knob]):
+    """Knobs that note which of them are asked for."""
+
+    def __init__(self, knobs: Mapping[str, Knob]) -> None:
+        super().__init__(knobs)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Knob:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.read.add(name)
+        return super().get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self.read.update(super().keys())
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self.read.update(super().keys())
+        return super().keys()
+
+    def values(self) -> Any:
+        self.read.update(super().keys())
+        return super().values()
+
+    def items(self) -> Any:
+        self.read.update(super().keys())
+        return super().items()
+
+
+def noting(member: Member) -> tuple[Member, set[str]]:
+    """Return the same member, and the set of the names of its knobs that have been asked for since."""
+    knobs, found = _Noting(member.knobs), Member({}, member.seed)
+    object.__setattr__(found, "knobs", knobs)
+    return found, knobs.read
+
+
 @dataclass(frozen=True)
 class Grid:
     """Named axes x seeds: the members of a phase diagram, last axis fastest and seeds innermost.

@@ -69,7 +69,7 @@ class Recipe(Settings):
     torch's, for cross-entropy.
 
     Step k = 1, 2, ... has the rate ``lr`` times its schedule's factor: with ``warmup`` w, k / w up to step w; then, t
-    from 0 to 1 over the steps that are left, 1 (constant), 1 - (1 - lr_floor) t (linear), lr_floor + (1 - lr_floor)
+    = (k - w - 1) / (steps - w), 1 (constant), 1 - (1 - lr_floor) t (linear), lr_floor + (1 - lr_floor)
     (1 + cos pi t) / 2 (cosine), ``drop_factor`` to the number of whole ``drop_every`` (step), or ``schedule(k)``.
     Gradients are cut to +-``clip_value``, then scaled to the norm ``clip_norm`` over all parameters where it is larger.
 

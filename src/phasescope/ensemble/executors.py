@@ -6,9 +6,12 @@ import os
 import re
 import threading
 import time
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
+
+from loky import wrap_non_picklable_objects
 
 from phasescope.ensemble import plan
 from phasescope.ensemble.errands import Elsewhere, heard, told
@@ -45,11 +48,24 @@ def executor_named(asked: Any, workers: int | None = None) -> Elsewhere:
             return on_slurm(workers)
     elif callable(getattr(asked, "submit", None)) and not isinstance(asked, type):
         several = workers or getattr(asked, "_max_workers", None) or USUAL
+        if isinstance(asked, ProcessPoolExecutor):
+            return Elsewhere(lambda: _Carrying(asked), several, together=True)
         return getattr(asked, "elsewhere", None) or Elsewhere(lambda: asked, several)
     raise BadInput(
         f"executor is {shown(asked)}: give 'processes', 'ray', 'ray://host:10001', 'slurm', or a "
         "concurrent.futures.Executor such as dask's client.get_executor()."
     )
+
+
+class _Carrying(Executor):
+    """A pool of Python's own processes, whose own means carry neither lambdas nor closures: cloudpickle does."""
+
+    def __init__(self, pool: Executor) -> None:
+        self.pool = pool
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Submit a call to the pool."""
+        return self.pool.submit(wrap_non_picklable_objects(partial(fn, *args, **kwargs), keep_wrapper=True))
 
 
 def _needs(package: str, asked: str, extra: str) -> None:

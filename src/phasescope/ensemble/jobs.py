@@ -28,6 +28,7 @@ from phasescope.ensemble.sample import Sample, check_float32
 from phasescope.ensemble.streams import copied, initialized, made, streams
 from phasescope.errors import shown
 from phasescope.identity import fingerprint, house_fingerprint, surroundings
+from phasescope.members import noting
 from phasescope.samples import checked
 from phasescope.vocabulary import (
     BadInput,
@@ -196,7 +197,7 @@ def jobs(
         marks = Marks(*marked, its_mark, reads[0], reads[1], own_code)
         found.append(Job(member, module, its_task, its_recipe, watch, at_end, engine, marks, sample, make))
     making.unchanged()
-    _check_free(found, grid)
+    _check_free(found, grid, making)
     _check_parameters(found)
     for module in {id(job.module): job.module for job in found if job.make is None}.values():
         check_given(module, several=len({job.member.seed for job in found}) > 1)
@@ -264,6 +265,14 @@ class _Making:
         if not isinstance(module, nn.Module):
             raise BadInput(f"the learner made {type(module).__name__} of a member: make a torch.nn.Module.")
         return module
+
+    def reads(self, axis: str, member: Member) -> bool:
+        """Return whether the user's functions, or a task of the user's own, ask for the knob ``axis`` of a member."""
+        noted, read = noting(member)
+        if not self.given:
+            self.make(noted)
+        drawn(self.task(noted), noted)
+        return axis in read
 
     def _kept(self, module: nn.Module, member: Member) -> tuple[nn.Module, tuple[str, str]]:
         changed = _tuned(module, member, copy=True)
@@ -333,8 +342,8 @@ def _knobs(module: Any) -> Mapping[str, Knob]:
     return module.knobs if isinstance(module, Tunable) else {}
 
 
-def _check_free(found: Sequence[Job], grid: Grid | Scatter) -> None:
-    """Raise ``BadInput`` for an axis that only a user's functions can read, where it changes nothing that they make."""
+def _check_free(found: Sequence[Job], grid: Grid | Scatter, making: _Making) -> None:
+    """Raise ``BadInput`` for an axis for a user's functions alone that they do not read, or that changes nothing."""
     known = {*Recipe.model_fields, *found[0].task.knobs, *_knobs(found[0].module)}
     for axis in {name for job in found for name in job.member.knobs} - known:
         made_of: dict[Any, dict[Any, set[tuple[str, str]]]] = {}  # of members alike but for it, what each value made
@@ -344,7 +353,8 @@ def _check_free(found: Sequence[Job], grid: Grid | Scatter) -> None:
             values = made_of.setdefault(alike, {})
             values.setdefault(job.member[axis], set()).add((job.marks.learner, job.marks.task))
         varied = [values for values in made_of.values() if len(values) > 1]
-        if varied and all(len(set().union(*values.values())) == 1 for values in varied):
+        idle = varied and all(len(set().union(*values.values())) == 1 for values in varied)
+        if idle or (not varied and not making.reads(axis, found[0].member)):
             raise BadInput(
                 f"the grid axis {axis!r} changes neither networks nor data: let a function of the member read it, or "
                 f"leave it out{nearest(axis, sorted(known - set(FIXED)))}"

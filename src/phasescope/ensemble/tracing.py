@@ -60,10 +60,17 @@ class _Tape(TorchDispatchMode):  # type: ignore[no-untyped-call]
         out = func(*args, **(kwargs or {}))
         if not _tensors_only(out):
             raise Untraceable(f"{func} gives a number to Python, so that a value may decide what is computed")
-        if torch.Tag.nondeterministic_seeded in func.tags:
+        if torch.Tag.nondeterministic_seeded in func.tags and not _no_dropout(func, args, kwargs or {}):
             raise Untraceable(f"{func} draws random numbers")
         self.calls.append((func, args, dict(kwargs or {}), out))
         return out
+
+
+def _no_dropout(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Return whether an operation that may drop at random, such as attention, is told to drop nothing."""
+    names = [argument.name for argument in func._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    return "dropout_p" in names and not given.get("dropout_p", 0.0)
 
 
 def _slow(x: Tensor) -> bool:
