@@ -59,6 +59,16 @@ class Attention(nn.Module):
         return self.out(h[:, [0, 7]].mean(1))  # type: ignore[no-any-return]
 
 
+class Fused(Attention):
+    """Attention by torch's own operation, which may drop at random and here does not."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = x.view(-1, 8, 8) + self.place(torch.arange(8))
+        q, k, v = (part[:, None] for part in self.qkv(self.norm(h)).chunk(3, -1))
+        h = h + functional.scaled_dot_product_attention(q, k, v, is_causal=True)[:, 0]
+        return self.out(h[:, [0, 7]].mean(1))  # type: ignore[no-any-return]
+
+
 class Recurrent(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -124,8 +134,8 @@ def normalized() -> nn.Module:
 
 
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
-    "perceptron": perceptron, "batch norm": normalized, "convolution": Conv, "attention": Attention, "lstm": Recurrent,
-    "branches": Branches, "counter": Counter, "dropout": Dropped, "transposed": Transposed,
+    "perceptron": perceptron, "batch norm": normalized, "convolution": Conv, "attention": Attention, "fused": Fused,
+    "lstm": Recurrent, "branches": Branches, "counter": Counter, "dropout": Dropped, "transposed": Transposed,
 }  # fmt: skip
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "weight_decay": 0.1},
@@ -180,7 +190,7 @@ def test_auto_is_the_loop(network: str) -> None:
     law_same_numbers(network, "auto")
 
 
-@pytest.mark.parametrize("network", ["perceptron", "convolution", "attention", "dropout"])
+@pytest.mark.parametrize("network", ["perceptron", "convolution", "attention", "fused", "dropout"])
 def test_one_traced_network_has_the_bits_of_the_loop(network: str) -> None:
     recipe = Recipe(**{**RECIPE.model_dump(), "dtype": "float32"})
     one, other = (trained(NETWORKS[network], engine, None, recipe, tile=1) for engine in ("looped", "traced"))

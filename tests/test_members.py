@@ -263,7 +263,8 @@ def test_an_axis_of_one_value_that_nobody_reads_is_refused(grid: Any, reads: str
     table = ps.tasks.Table("rows", np.eye(6, 3, dtype=np.float32), np.arange(6) % 2, 2)
 
     def task(member: ps.Member) -> ps.tasks.Table:
-        return table if member["learning_rate"] else table
+        assert member["learning_rate"] == 1.0
+        return table
 
     learner_task = (network, task if reads == "task" else table)
     if reads is None:

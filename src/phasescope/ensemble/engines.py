@@ -30,6 +30,10 @@ Gradients = Callable[
 Single = Callable[[Tensors, Tensors, Tensors, Tensor, Tensor, Tensor | None], tuple[Tensor, Tensors]]
 
 
+# what vmap can not do side by side it does one by one: the trial measures that, and a user can not mend it
+getattr(torch._C._functorch, "_set_vmap_fallback_warning_enabled", lambda on: None)(False)
+
+
 def _single(module: nn.Module, loss: Loss, *, quick: bool) -> Single:
     """Return the loss of one network, written as a function of all that it is computed from, and its buffers."""
 
