@@ -311,6 +311,16 @@ def test_grouped_convolutions_pixel_by_pixel(how: dict[str, Any]) -> None:
         torch.testing.assert_close(mine, known, rtol=1e-4, atol=1e-4)
 
 
+def test_numbers_where_tensors_are_expected() -> None:
+    """What vmap hands on of k / 100, where k has no axes, is the number itself."""
+
+    def step(k: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
+        return [torch.func.vmap(lambda k, x: x * torch.exp(-k / 100) + k * 0.1)(k, x)]
+
+    k, x = torch.arange(3.0, dtype=torch.float64), torch.ones(3, 4, dtype=torch.float64)
+    assert torch.equal(traced(step, [k, x])(k, x)[0], step(k, x)[0])
+
+
 def test_tracing_keeps_constants_and_writes_in_place() -> None:
     constant, counter = torch.tensor([2.0, float("inf"), float("nan")]), torch.zeros(())
 

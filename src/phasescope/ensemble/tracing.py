@@ -147,6 +147,8 @@ class _Graph:
         """Return a value of the graph for an argument of the type that an operation's schema names."""
         if isinstance(value, Tensor):
             return self.tensor(value)
+        if typ.kind() == "TensorType" and isinstance(value, bool | int | float):  # a number that vmap made no tensor of
+            return self.tensor(torch.tensor(value, dtype=torch.float64 if isinstance(value, float) else None))
         if value is None:
             return self.graph.insertConstant(None)
         if typ.kind() == "OptionalType":
