@@ -154,20 +154,26 @@ DRAWS = "rand randn randint randperm rand_like randn_like randint_like normal be
 TORCH_DRAWS = {f"torch.{name}" for name in DRAWS.split()}
 TENSOR_DRAWS = {"normal_", "uniform_", "bernoulli_", "random_", "exponential_", "log_normal_", "cauchy_"}
 RANDOM = ("numpy.random.", "torch.random.", "torch.default_generator.")
+#: What gives a user's program its random states back, and tells the generators that a user's model holds.
+GIVES_BACK = {f"random.{name}" for name in ("getstate", "setstate", "Random")} | {
+    f"numpy.random.{name}" for name in ("get_state", "set_state", "Generator", "BitGenerator", "RandomState")
+}
 
 
 def one_source_of_randomness(m: Module) -> list[str]:
     """Only ``ensemble/streams.py`` makes generators: another draw could not be made again."""
     if m.path == "ensemble/streams.py":
         return []
-    found = [(line, name) for line, name in m.imports() if name.split(".")[0] in ("random", "secrets")]
+    keeper = m.path == "instruments/given_back.py"
+    banned = ("secrets",) if keeper else ("random", "secrets")
+    found = [(line, name) for line, name in m.imports() if name.split(".")[0] in banned]
     inner = {id(node.value) for node in m.nodes if isinstance(node, ast.Attribute)}
     called = {id(call.func) for call, _ in m.calls()}
     for node in m.nodes:
         name = m.dotted(node) if isinstance(node, ast.Attribute | ast.Name) and id(node) not in inner else ""
         a_type = name == "numpy.random.Generator" and id(node) not in called
-        gives_back = name == "torch.random.fork_rng"  # keeps the state of the user's program
-        if f"{name}.".startswith(RANDOM) and not a_type and not gives_back:
+        gives_back = name == "torch.random.fork_rng" or (keeper and name in GIVES_BACK)
+        if f"{name}.".startswith((*RANDOM, "random.") if keeper else RANDOM) and not a_type and not gives_back:
             found.append((node.lineno, name))
     for call, name in m.calls():
         keywords = {keyword.arg for keyword in call.keywords}
@@ -357,6 +363,8 @@ WRONG: Examples = {
         ("tasks/a.py", "from numpy.random import default_rng as d\nd(0)"),
         ("tasks/a.py", "from numpy import random\nr = random"),
         ("tasks/a.py", "import random"),
+        ("instruments/given_back.py", "import random\nrandom.random()"),
+        ("instruments/given_back.py", "import numpy as np\nnp.random.default_rng(0)"),
         ("learners/a.py", "import torch\ng = torch.Generator()"),
         ("learners/a.py", "def f(g):\n    g().manual_seed(1)"),
         ("learners/a.py", "import torch\ntorch.randn(3)"),
@@ -424,6 +432,7 @@ RIGHT: Examples = {
         ("ensemble/streams.py", "import numpy as np\nnp.random.Generator(np.random.Philox(1))"),
         ("theory/a.py", "import numpy as np\ndef f(g: np.random.Generator): g.normal()"),
         ("learners/a.py", "import torch\ndef f(g): torch.randn(3, generator=g)"),
+        ("instruments/given_back.py", "import random\nstate = random.getstate()\nrandom.setstate(state)"),
     ],
     global_state_is_left_alone: [
         ("ensemble/streams.py", "import torch\ntorch.Generator().manual_seed(1)"),

@@ -6,7 +6,7 @@ import os
 import re
 import shlex
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,15 @@ def _page(found: Inspection, model: str, batch: str, command: str) -> Page:
     header, rows = found.table()
     told = [f"{i}. {finding}" for i, finding in enumerate(found.findings, 1)] or ["Nothing unusual was found."]
     summary = found.summary()
-    notes = [f"{sentence(summary)}.", *told]
+    notes = [f"{sentence(summary)}.", f"{found.coverage}.", *told]
     settings = {"model": model, "batch": f"{batch}: {found.batch}", "probes": found.probes, "seed": found.seed}
-    table, title = Table("Block by block", header, rows), f"{found.model}: {found.verdict}"
-    return page_of("inspect", title, QUESTION, notes, [found.figure()], table, settings, command)
+    figures, tables = [found.figure()], [Table("Block by block", header, rows)]
+    for i, part in enumerate(found.parts, 2):
+        notes += [
+            f"Part {i}, {part.blocks[0]} to {part.blocks[-1]}: {sentence(part.summary())}.",
+            *map(str, part.findings),
+        ]
+        figures.append(replace(part.figure(), id=f"inspection-{i}"))
+        tables.append(Table(f"Part {i}, block by block", *part.table()))
+    page = page_of("inspect", f"{found.model}: {found.verdict}", QUESTION, notes, figures, tables[0], settings, command)
+    return replace(page, tables=tables)

@@ -2,9 +2,10 @@
 
 from phasescope.inspection.autoinit import autoinit
 from phasescope.inspection.autoinit_report import AutoInit
-from phasescope.inspection.blocks import blocks_of, is_weight_layer
+from phasescope.inspection.blocks import blocks_of
 from phasescope.inspection.measure import inspect
 from phasescope.inspection.readings import BlockReading, Finding, Inspection, Interval
+from phasescope.inspection.rows import is_weight_layer
 
 __all__ = [
     "AutoInit",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from torch import Tensor, nn
 
 from phasescope.ensemble import streams
 from phasescope.inspection.batches import fitted
-from phasescope.inspection.blocks import blocks_of, first_not_finite, is_weight_layer
+from phasescope.inspection.blocks import find, first_not_finite
 from phasescope.inspection.judge import BLOCK_TOLERANCE, Depth, findings_of, scale_of, verdict_of
 from phasescope.inspection.readings import NOTHING, BlockReading, Inspection, Interval
-from phasescope.instruments.forward_pass import BATCH_NORMS, INPUT, Passage, passage, usable
+from phasescope.inspection.rows import is_weight_layer
+from phasescope.instruments.calls import usable
+from phasescope.instruments.forward_pass import INPUT, Passage, passage
+from phasescope.instruments.given_back import BATCH_NORMS, module_of
+from phasescope.instruments.graph import Block, checked_names
 from phasescope.instruments.partial_jacobian import kernel_slope, partial_jacobians, transfer
 from phasescope.instruments.signal import Activity, batch_variances, dead_shares, kernels, sample_cosines, token_cosines
 from phasescope.vocabulary import BadInput, Reading
@@ -40,27 +45,27 @@ def inspect(
     modules in the order of the signal; None finds them (``blocks_of``). ``probes``: random vectors per Jacobian;
     ``seed``: of these. ``on_progress(what, done, total)`` is told of each block.
 
-    The module is given back bit for bit: modes, buffers, gradients, hooks, torch's random numbers. It is read in
-    evaluation mode (no dropout), but batch normalization that was training goes on normalizing by the batch. Works for
-    frozen, tied and bf16 weights and under ``no_grad``. Costs ``probes`` backward passes for the whole and as many for
-    all single blocks together.
+    Module and batch are given back bit for bit: parameters, buffers, attributes, modes, gradients, hooks, and the
+    random numbers of torch, numpy and Python. It is read in evaluation mode (no dropout), but batch normalization that
+    was training goes on normalizing by the batch. Works for frozen, tied and bf16 weights and under ``no_grad``. Costs
+    two forward passes, ``probes`` backward passes for the whole and as many for all single blocks together.
 
-    Raises ``BadInput`` for a model without parameters, blocks that are unknown, never called or not found, a batch that
-    a module refuses, and signals that are not finite; each names the module.
+    Of a model in two parts, as encoder and decoder, each is read by itself: the further ones are ``parts``.
+
+    Raises ``BadInput`` for a model without parameters, blocks that are unknown, never called, not found, or that cover
+    less than half of the parameters, a batch that a module refuses, a backward pass that fails, and signals that are
+    not finite; each names the module.
     """
-    if next(module.parameters(), None) is None:
-        raise BadInput("the model has no parameters: there is nothing to inspect; give the network itself.")
     if probes < 2:
         raise BadInput(f"probes is {probes}: give at least 2, so that they have a spread.")
-    batch = fitted(usable(batch), module)
-    names = tuple(blocks) if blocks is not None else blocks_of(module, batch)
-    if not names:
+    batch = fitted(usable(batch), module_of(module))
+    if blocks is not None and not blocks:
         raise BadInput("blocks is empty: name at least one module, or leave it out.")
     tell = on_progress or (lambda what, done, total: None)
     tell("forward", 0, 1)
     try:
-        with passage(module, batch, names, during=Activity) as found:
-            return _read(module, batch, found, probes, seed, tell)
+        found = find(module, batch, None if blocks is None else checked_names(module, blocks))
+        read = [_part(module, batch, part, probes, seed, tell) for part in found.parts]
     except BadInput as error:
         broken = first_not_finite(module, batch) if "not finite" in str(error) else None
         if broken is None:
@@ -68,13 +73,27 @@ def inspect(
         raise BadInput(
             f"the output of {broken!r} is not finite, the first in the model: look for overflow or bad weights there."
         ) from error
+    return replace(read[0], covered=found.share, coverage=str(found), parts=tuple(read[1:]))
 
 
-def _read(module: nn.Module, batch: Any, found: Passage, probes: int, seed: int, tell: Progress) -> Inspection:
+def _part(module: nn.Module, batch: Any, blocks: Sequence[Block], probes: int, seed: int, tell: Progress) -> Inspection:
+    with passage(module, batch, blocks, during=Activity) as found:
+        for name, h in found.values.items():
+            if h.dim() < 2:
+                raise BadInput(
+                    f"the signal at {name!r} has shape {tuple(h.shape)}: give a batch whose first axis is that of the "
+                    "samples, or blocks that pass on more than one number for each."
+                )
+        return _read(module, batch, found, blocks, probes, seed, tell)
+
+
+def _read(
+    module: nn.Module, batch: Any, found: Passage, blocks: Sequence[Block], probes: int, seed: int, tell: Progress
+) -> Inspection:
     places, generators = found.names, streams(seed)
     start = _start(module, found)
     rows = []
-    signal = _signal(found)
+    signal, held = _signal(found), _held(module, blocks)
     tell("the whole depth", 0, len(places))
     ends = [*_to_end(found, generators("probes", 0), probes), EXACT]
     depth = _depth(places, start, ends)
@@ -86,6 +105,7 @@ def _read(module: nn.Module, batch: Any, found: Passage, probes: int, seed: int,
                 found, places[i - 1], name, generators("probes", i), probes, places.index(start) < i, depth
             )
         across |= {key: values[i] for key, values in signal.items()}
+        across |= {"shape": tuple(found.values[name].shape[1:]), "parameters": held.get(name, 0)}
         rows.append(BlockReading(name=name, to_end=ends[i], **across))
     seen = found.activity.seen.values()
     findings = findings_of(
@@ -109,6 +129,11 @@ def _start(module: nn.Module, found: Passage) -> str:
     first = places[1] if places[0] == INPUT else places[0]
     plain = is_weight_layer(dict(module.named_modules())[first])
     return first if plain and first != places[-1] else places[0]
+
+
+def _held(module: nn.Module, blocks: Sequence[Block]) -> dict[str, int]:
+    """Return how many parameters the block that ends at each place holds."""
+    return {tap.name: sum(p.numel() for p in module.get_submodule(b).parameters()) for b in blocks for tap in b.taps}
 
 
 def _signal(found: Passage) -> dict[str, list[float]]:

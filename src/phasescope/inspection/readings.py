@@ -21,7 +21,16 @@ Verdict = Literal["critical", "ordered", "chaotic", "undecided", "-"]
 DEPTH_TOLERANCE = math.log(10)
 """|log J| over the whole depth: squared gradient norms of the first and last block within tenfold, so that one learning
 rate serves both. Small steps of one sign add up over many blocks; this is the threshold that notices."""
-HEADER = ("block", "kernel", "chi_J [95 %]", "verdict", "skip", "J to the end", "dead", "cosine", "tokens", "scale by")
+HEADER = (
+    "block", "shape", "parameters", "kernel", "chi_J [95 %]", "verdict", "skip", "J to the end", "dead", "cosine",
+    "tokens", "scale by",
+)  # fmt: skip
+ALWAYS = 4  # columns that are shown also where nothing is read
+MANY = 30  # rows, beyond which what was found comes before the table
+WORDS = (
+    "kernel: mean square of the signal. J: squared norm of a gradient here over that where it comes back from.",
+    "chi_J: J across one block. 1 keeps gradients; above, they grow on their way back; below, they shrink.",
+)
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,8 @@ class BlockReading:
     diagonal of that Jacobian, 1 for ``h + branch(h)``. ``slope``: d log K of the output by d log K of the input.
     ``to_end``: J from here to the last block. ``dead``: share of activation units without gradient. ``cosine``,
     ``tokens``: between samples, and between the tokens of one. ``variance``: of a unit over the batch. ``scale``: the
-    factor for the block's weights (without a skip) or its branch (with one) that would mend chi. NaN: no reading.
+    factor for the block's weights (without a skip) or its branch (with one) that would mend chi. ``shape``: of the
+    output, without the samples. ``parameters``: those that the block holds. NaN: no reading.
     """
 
     name: str
@@ -67,6 +77,8 @@ class BlockReading:
     tokens: float
     variance: float
     scale: float = math.nan
+    shape: tuple[int, ...] = ()
+    parameters: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,6 +97,8 @@ class Inspection:
     """What ``ps.inspect`` returns. ``rows`` are the places in order: the input of the first block, then each block.
 
     ``total`` is J over the whole depth, from ``start`` to the last block, ``depth`` the number of blocks between them.
+    ``covered`` is the share of the parameters that the blocks of all parts cover, tables of embeddings and the readout
+    apart, ``coverage`` says so with what is not read. ``parts`` are further streams, such as a decoder.
     """
 
     model: str
@@ -98,6 +112,9 @@ class Inspection:
     total: Interval
     verdict: Verdict
     findings: tuple[Finding, ...]
+    covered: float = math.nan
+    coverage: str = ""
+    parts: tuple[Inspection, ...] = ()
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -129,7 +146,7 @@ class Inspection:
     def table(self) -> tuple[Sequence[str], list[list[str]]]:
         """Return the header and the rows of the table as text; columns without any reading are left out."""
         rows = [_cells(row) for row in self.rows]
-        used = [i for i in range(len(HEADER)) if i < 2 or any(row[i] not in ("", "-") for row in rows)]
+        used = [i for i in range(len(HEADER)) if i < ALWAYS or any(row[i] not in ("", "-") for row in rows)]
         return [HEADER[i] for i in used], [[row[i] for i in used] for row in rows]
 
     @property
@@ -139,21 +156,43 @@ class Inspection:
         )
 
     def __str__(self) -> str:
+        told = [self.summary(), *self._told()]
+        told += [f"{self.coverage}."] if self.coverage else []
+        whole = [*told, "", *self._lines()] if len(self.rows) > MANY else [*self._lines(), "", *told]
+        more = [line for i, part in enumerate(self.parts, 2) for line in part._as_part(i)]
+        return "\n".join([self._title, *WORDS, "", *whole, *more])
+
+    def _as_part(self, number: int) -> list[str]:
+        return [
+            "",
+            f"Part {number}: {self.blocks[0]} to {self.blocks[-1]}",
+            *self._lines(),
+            "",
+            self.summary(),
+            *self._told(),
+        ]
+
+    def _lines(self) -> list[str]:
         header, rows = self.table()
         widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
-        lines = [_line(row, widths) for row in (header, *rows)]
-        told = [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)] or ["Nothing unusual was found."]
-        return "\n".join([self._title, *lines, "", self.summary(), *told])
+        return [_line(row, widths) for row in (header, *rows)]
+
+    def _told(self) -> list[str]:
+        return [f"{i}. {finding}" for i, finding in enumerate(self.findings, 1)] or ["Nothing unusual was found."]
 
     def _repr_html_(self) -> str:
+        words = "<br>".join(html.escape(line) for line in (self._title, *WORDS))
+        told = f"<p>{html.escape(self.coverage)}</p>" if self.coverage else ""
+        return f"<p>{words}</p>{self._html()}{told}{''.join(part._html() for part in self.parts)}"
+
+    def _html(self) -> str:
         header, rows = self.table()
         head = "".join(f"<th>{html.escape(cell)}</th>" for cell in header)
         body = "".join("<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-        told = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in self.findings)
-        return (
-            f"<p>{html.escape(self._title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-            f"<p>{html.escape(self.summary())}</p><ol>{told}</ol>"
-        )
+        found = "".join(f"<li>{html.escape(str(finding))}</li>" for finding in self.findings)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        said = f"<p>{html.escape(self.summary())}</p><ol>{found}</ol>"
+        return said + table if len(self.rows) > MANY else table + said
 
     def to_dataset(self) -> xr.Dataset:
         """Return the readings as an ``xarray.Dataset`` along ``block``, and the whole in its attributes."""
@@ -168,10 +207,13 @@ class Inspection:
                 numbers[name + suffix] = [getattr(getattr(row, name), part) for row in self.rows]
         columns: dict[str, Any] = {name: ("block", np.asarray(values, float)) for name, values in numbers.items()}
         columns["verdict"] = ("block", [row.verdict for row in self.rows])
+        columns["parameters"] = ("block", [row.parameters for row in self.rows])
+        columns["shape"] = ("block", ["x".join(map(str, row.shape)) for row in self.rows])
         attributes = {
             "model": self.model, "batch": self.batch, "probes": self.probes, "seed": self.seed, "start": self.start,
             "depth": self.depth, "total": self.total.value, "total_low": self.total.low, "total_high": self.total.high,
             "growth": self.growth.value, "verdict": self.verdict, "findings": [str(f) for f in self.findings],
+            "covered": self.covered, "coverage": self.coverage,
         }  # fmt: skip
         return xr.Dataset(columns, coords={"block": [row.name for row in self.rows]}, attrs=attributes)
 
@@ -182,7 +224,8 @@ class Inspection:
             {"block": str(name), **{key: _plain(data[key].values[i]) for key in data.data_vars}}
             for i, name in enumerate(data.block.values)
         ]
-        return {"parameters": self.parameters, **{k: _plain(v) for k, v in data.attrs.items()}, "rows": rows}
+        whole = {"parameters": self.parameters, **{k: _plain(v) for k, v in data.attrs.items()}, "rows": rows}
+        return {**whole, "parts": [part.to_json() for part in self.parts]}
 
     def figure(self) -> Figure:
         """Return the picture: chi_J per block, J to the end, kernel, and cosines and dead units, as blocks."""
@@ -215,7 +258,22 @@ def _cells(row: BlockReading) -> list[str]:
     dead = "" if math.isnan(row.dead) else f"{100 * row.dead:.0f} %"
     scale = "" if math.isnan(row.scale) else f"{row.scale:.2f}"
     end = _number(row.to_end.value)
-    return [row.name, _number(row.kernel), chi, row.verdict, share[0], end, dead, share[1], share[2], scale]
+    shape = "x".join(map(str, row.shape)) or "-"
+    held = f"{row.parameters:,}" if row.parameters else ""
+    return [
+        row.name,
+        shape,
+        held,
+        _number(row.kernel),
+        chi,
+        row.verdict,
+        share[0],
+        end,
+        dead,
+        share[1],
+        share[2],
+        scale,
+    ]
 
 
 def _shares(row: BlockReading) -> tuple[float, float, float]:

@@ -16,7 +16,8 @@ from torch.func import functional_call, jacrev, vmap
 
 from phasescope.checks import as_points
 from phasescope.directions import unit
-from phasescope.instruments.forward_pass import BATCH_NORMS, batch_of, module_of, refusing, tensor_of
+from phasescope.instruments.calls import batch_of, refusing, tensor_of
+from phasescope.instruments.given_back import BATCH_NORMS, module_of
 from phasescope.instruments.neighbours import Points
 from phasescope.vocabulary import BadInput
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from phasescope.checks import kind, shown, whole
+from phasescope.instruments.calls import pulled
 from phasescope.instruments.forward_pass import Passage, places
 from phasescope.vocabulary import BadInput, Reading
 
@@ -37,12 +38,7 @@ def probe(
     With ``create_graph`` the estimates can be differentiated. A start that the end does not depend on gives 0.
     """
     h = found.values[end]
-    if not h.requires_grad:
-        return [torch.zeros((), dtype=torch.float64, device=h.device) for _ in starts]
-    gradients = torch.autograd.grad(
-        h, [found.leaves[name] for name in starts], signs(h, generator), retain_graph=True, allow_unused=True,
-        create_graph=create_graph,
-    )  # fmt: skip
+    gradients = pulled(h, [found.edges[name] for name in starts], signs(h, generator), create_graph=create_graph)
     zero = torch.zeros((), dtype=torch.float64, device=h.device)  # squares of float32 gradients leave float32
     return [zero if g is None else g.double().square().sum() / h.numel() for g in gradients]
 
@@ -83,12 +79,12 @@ def transfer(
     """
     probes = whole(2, 10**6)("probes", probes)  # at least 2, so that they have a spread
     places(found, start, end)
-    h, leaf = found.values[end], found.leaves[start]
-    alike = h.shape == leaf.shape
+    h, edge = found.values[end], found.edges[start]
+    alike = h.shape == found.values[start].shape
     norms, diagonals = torch.zeros(2, probes, 1, dtype=torch.float64)
     for p in range(probes if h.requires_grad else 0):
         v = signs(h, generator)
-        (g,) = torch.autograd.grad(h, [leaf], v, retain_graph=True, allow_unused=True)
+        (g,) = pulled(h, [edge], v)
         if g is not None:
             norms[p] = (g.double().square().sum() / h.numel()).cpu()
             diagonals[p] = (g.double() * v).sum().cpu() / h.numel() if alike else torch.nan
@@ -106,10 +102,8 @@ def kernel_slope(found: Passage, start: str, end: str) -> float:
     the scale, and at a fixed point of the kernel chi_K* (arXiv:2111.12143). NaN where the output is zero.
     """
     places(found, start, end)
-    h, leaf = found.values[end], found.leaves[start]
-    if not h.requires_grad:
-        return 0.0
-    (g,) = torch.autograd.grad(h, [leaf], h.detach(), retain_graph=True, allow_unused=True)
+    h = found.values[end]
+    (g,) = pulled(h, [found.edges[start]], h.detach())
     length = h.detach().double().square().sum()
     if g is None or not float(length) > 0:
         return 0.0 if g is None else float("nan")
@@ -119,9 +113,9 @@ def kernel_slope(found: Passage, start: str, end: str) -> float:
 def exact_partial_jacobian(found: Passage, start: str, end: str) -> Tensor:
     """Return the Jacobian (B N_end, B N_start) of everything at ``end`` by everything at ``start``: small networks."""
     places(found, start, end)
-    h, leaf = found.values[end].flatten(), found.leaves[start]
-    rows = [torch.autograd.grad(h[i], leaf, retain_graph=True, allow_unused=True)[0] for i in range(len(h))]
-    return torch.stack([torch.zeros_like(leaf).flatten() if row is None else row.flatten() for row in rows])
+    h, like = found.values[end].flatten(), found.values[start].detach()
+    rows = [pulled(h[i], [found.edges[start]], torch.ones_like(h[i]))[0] for i in range(len(h))]
+    return torch.stack([torch.zeros_like(like).flatten() if row is None else row.flatten() for row in rows])
 
 
 def exact_partial_norm(found: Passage, start: str, end: str) -> float:

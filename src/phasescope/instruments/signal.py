@@ -16,7 +16,9 @@ from torch.overrides import TorchFunctionMode
 
 from phasescope.checks import as_points, whole
 from phasescope.directions import unit
-from phasescope.instruments.forward_pass import Passage, module_of, passage, places, tensor_of
+from phasescope.instruments.calls import tensor_of
+from phasescope.instruments.forward_pass import Passage, passage, places
+from phasescope.instruments.given_back import module_of
 from phasescope.instruments.neighbours import Points
 from phasescope.instruments.partial_jacobian import signs
 from phasescope.vocabulary import BadInput, Reading
