@@ -12,10 +12,12 @@ package. ``--exact`` also computes chi_J of small blocks from the explicit Jacob
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import importlib
 import json
+import multiprocessing
 import re
-import subprocess
 import sys
 import time
 import traceback
@@ -147,15 +149,23 @@ def compared(module: Any, batch: Any, found: Any) -> list[tuple[float, float, fl
 
 
 def alone(key: str, exact: bool) -> dict[str, Any]:
-    """Return what became of one model, in a process of its own."""
-    words = [sys.executable, __file__, "--one", key, *(["--exact"] if exact else [])]
+    """Return what became of one model, in a process of its own, which begins with all that is imported by now."""
+    near, far = multiprocessing.get_context("fork").Pipe(duplex=False)
+
+    def work() -> None:
+        far.send(json.dumps(tried(key, exact)))
+
+    process = multiprocessing.get_context("fork").Process(target=work)
+    process.start()
+    far.close()
+    lost = {"model": key, "state": "crashed", "said": f"no end in {LIMIT} s, or the process died", "right": False}
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        return {"model": key, "state": "crashed", "said": f"no end in {LIMIT} s", "right": False}
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
-    lost = {"model": key, "state": "crashed", "said": done.stderr[-400:], "right": False}
-    return json.loads(lines[-1]) if lines else lost
+        return json.loads(near.recv()) if near.poll(LIMIT) else lost
+    except EOFError:
+        return lost
+    finally:
+        process.kill()
+        process.join()
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -189,14 +199,13 @@ def main() -> None:
     parser.add_argument("--only", default="", help="beginnings of models' names, with commas between")
     parser.add_argument("--exact", action="store_true", help="compare chi_J with explicit Jacobians")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--one", help="one model, in this process")
     asked = parser.parse_args()
-    if asked.one:
-        print(json.dumps(tried(asked.one, asked.exact)))
-        return
     sys.path.insert(0, str(Path(__file__).parent))
     from foreign_models import MODELS
 
+    for name in ("transformers", "timm", "torchvision.models", "phasescope"):  # once, for all processes
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
     wanted = tuple(word for word in asked.only.split(",") if word)
     rows = []
     for key in MODELS:

@@ -10,7 +10,9 @@ chains without such a list, the weight layers whose outputs are preactivations (
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -28,13 +30,14 @@ def ids(rows: int = 2, length: int = 8, most: int = 90) -> Tensor:
     return torch.randint(1, most, (rows, length), generator=torch.Generator().manual_seed(2))
 
 
-try:
-    importlib.import_module("torchvision")
-except ImportError:
-    pass
-except RuntimeError:  # its compiled operators are for another torch; its networks do not need them
-    OPERATORS = torch.library.Library("torchvision", "DEF")
-    OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+HOME = importlib.util.find_spec("torchvision")
+if HOME is not None and HOME.origin is not None:
+    try:
+        torch.ops.load_library(str(next(Path(HOME.origin).parent.glob("_C*.so"))))
+    except (OSError, StopIteration):  # its compiled operators are for another torch; its networks need none of them
+        OPERATORS = torch.library.Library("torchvision", "DEF")
+        OPERATORS.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        OPERATORS.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 
 def of(name: str) -> Any:
