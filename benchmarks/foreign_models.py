@@ -132,14 +132,13 @@ for _name, _model, _sizes, _authors in (
     ("ViT", "ViTModel", PIXELS, "layers.# 4"),
     ("DeiT", "DeiTModel", PIXELS, "layers.# 4"),
     ("BEiT", "BeitModel", {**PIXELS, "vocab_size": 99}, "layers.# 4"),
-    ("DINOv2", "Dinov2Model", {**PIXELS, "mlp_ratio": 2}, "layers.# 4"),
-    ("SigLIP vision", "SiglipVisionModel", PIXELS, "vision_model.encoder.layers.# 4"),
-    ("CLIP vision", "CLIPVisionModel", PIXELS, "vision_model.encoder.layers.# 4"),
+    ("DINOv2", "Dinov2Model", {**PIXELS, "mlp_ratio": 2}, "encoder.layer.# 4"),
+    ("SigLIP vision", "SiglipVisionModel", PIXELS, "encoder.layers.# 4"),
+    ("CLIP vision", "CLIPVisionModel", PIXELS, "encoder.layers.# 4"),
     ("Swin", "SwinModel", {"image_size": 64, "patch_size": 4, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 4], "window_size": 4}, "encoder.layers.#.blocks.# 4"),
     ("ConvNeXt", "ConvNextModel", {"hidden_sizes": [16, 24, 32, 40], "depths": [2, 2, 2, 2]}, "encoder.stages.#.layers.# 8"),
     ("ResNet", "ResNetModel", {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 40], "depths": [2, 2, 2, 2], "image_size": 64}, "encoder.stages.#.layers.# 8"),
-    ("Segformer", "SegformerModel", {"hidden_sizes": [16, 24, 32, 40], "num_attention_heads": [1, 2, 2, 4], "image_size": 64}, "encoder.block.#.# 8"),
-    ("PoolFormer", "PoolFormerModel", {"hidden_sizes": [16, 24, 32, 40], "depths": [2, 2, 2, 2], "image_size": 64}, "encoder.block.#.# 8"),
+    ("Segformer", "SegformerModel", {"hidden_sizes": [16, 24, 32, 40], "num_attention_heads": [1, 2, 2, 4], "image_size": 64}, "stages.#.blocks.# 8"),
     ("RegNet", "RegNetModel", {"embedding_size": 16, "hidden_sizes": [16, 24, 32, 40], "depths": [2, 2, 2, 2], "groups_width": 8, "image_size": 64}, "encoder.stages.#.layers.# 8"),
 ):  # fmt: skip
     hugging(_name, _model, _sizes, "pixels", _authors)
@@ -200,14 +199,13 @@ for _name, _authors, _size, _sizes in (
     ("mobilenetv3_small_050", "blocks.#.# 12", 64, {}),
     ("mobilenetv2_050", "blocks.#.# 17", 64, {}),
     ("mobilenetv1_100", "blocks.#.# 13", 64, {}),
-    ("ghostnet_050", "blocks.#.# 16", 64, {}),
+    ("ghostnet_050", "blocks.#.# 17", 64, {}),
     ("mixnet_s", "blocks.#.# 16", 64, {}),
     ("convnext_atto", "stages.#.blocks.# 12", 64, {}),
     ("convnextv2_atto", "stages.#.blocks.# 12", 64, {}),
-    ("convmixer_768_32", "blocks.# 8", 56, {"dim": 32, "depth": 8}),
     ("nf_resnet26", "stages.#.# 8", 64, {}),
     ("vgg11", "features.# 8 + pre_logits.fc# 2", 64, {}),
-    ("inception_v3", "Mixed_#b 2 + Mixed_#c 2 + Mixed_#d 2 + Mixed_#a 2 + Mixed_#e 1", 96, {}),
+    ("inception_v3", "Mixed_# 11", 96, {}),
     ("vit_tiny_patch16_224", "blocks.# 4", 32, {"img_size": 32, "embed_dim": 48, "depth": 4}),
     ("deit3_small_patch16_224", "blocks.# 4", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
     ("beit_base_patch16_224", "blocks.# 4", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
@@ -216,9 +214,6 @@ for _name, _authors, _size, _sizes in (
     ("xcit_nano_12_p16_224", "blocks.# 4 + cls_attn_blocks.# 2", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
     ("swin_tiny_patch4_window7_224", "layers.#.blocks.# 4", 56, {"img_size": 56, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}),
     ("swinv2_tiny_window8_256", "layers.#.blocks.# 4", 64, {"img_size": 64, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}),
-    ("mixer_s32_224", "blocks.# 4", 64, {"img_size": 64, "embed_dim": 48, "num_blocks": 4}),
-    ("gmlp_ti16_224", "blocks.# 4", 32, {"img_size": 32, "embed_dim": 48, "num_blocks": 4}),
-    ("resmlp_12_224", "blocks.# 4", 32, {"img_size": 32, "embed_dim": 48, "num_blocks": 4}),
     ("poolformer_s12", "stages.#.blocks.# 12", 64, {}),
     ("pvt_v2_b0", "stages.#.blocks.# 8", 64, {}),
     ("twins_svt_small", "blocks.#.# 18", 224, {}),
@@ -234,6 +229,30 @@ for _name, _authors, _size, _sizes in (
 ):  # fmt: skip
     timm(_name, _authors, _size, **_sizes)
 
+add(
+    "timm ConvMixer",
+    lambda: (of("timm.models.convmixer:ConvMixer")(dim=32, depth=8), noise(2, 3, 56, 56)),
+    "blocks.# 8",
+)
+for _name, _layer, _mixer in (
+    ("MLP-Mixer", "MixerBlock", "Mlp"),
+    ("gMLP", "SpatialGatingBlock", "GatedMlp"),
+    ("ResMLP", "ResBlock", "Mlp"),
+):
+
+    def _mixed(layer: str = _layer, mlp: str = _mixer) -> Made:
+        gated = {"mlp_layer": of("timm.layers:GatedMlp")} if mlp == "GatedMlp" else {}
+        made = of("timm.models.mlp_mixer:MlpMixer")(
+            img_size=32,
+            patch_size=8,
+            embed_dim=48,
+            num_blocks=4,
+            block_layer=of(f"timm.models.mlp_mixer:{layer}"),
+            **gated,
+        )
+        return made, noise(2, 3, 32, 32)
+
+    add(f"timm {_name}", _mixed, "blocks.# 4")
 add("timm resnet18, features_only", lambda: (of("timm:create_model")("resnet18", features_only=True), noise(2, 3, 64, 64)), "layer#.# 8")  # fmt: skip
 
 
@@ -248,7 +267,7 @@ for _name, _authors in (
     ("alexnet", "features.# 5 + classifier.# 2"),
     ("vgg11_bn", "features.# 8 + classifier.# 2"),
     ("resnet50", "layer#.# 16"),
-    ("googlenet", "inception#a 3 + inception#b 3 + inception#c 1 + inception#d 1 + inception#e 1"),
+    ("googlenet", "inception# 9"),
     ("squeezenet1_1", "features.# 8"),
     ("shufflenet_v2_x0_5", "stage#.# 16"),
     ("mnasnet0_5", "layers.#.# 16"),

@@ -51,12 +51,12 @@ class Found:
 def blocks_of(module: nn.Module, batch: Any) -> tuple[str, ...]:
     """Return the names of the blocks of ``module``, in the order in which ``batch`` passes through them.
 
-    Rows of modules are formed by name, up to its numbers (``encoder.layer.#``, ``stages.#.blocks.#``), by class, and
-    of siblings of one class; in a plain chain all linear layers and convolutions form one row. The longest row wins among
-    those that hold at least 30 % as many parameters as the fullest; of equal rows the fuller, then the outer one. What
-    attention and MLP are to a transformer's block, different kinds side by side in each, is no row of its own. Further
-    rows before or after it in the same stream are blocks too if they add 10 % of the parameters. Of models in two parts,
-    as encoder and decoder, these are the blocks of the first.
+    Rows of modules are formed by name, up to its numbers (``encoder.layer.#``, ``stages.#.blocks.#``, ``Mixed_#``), by
+    class, and of siblings of one class; in a plain chain all linear layers and convolutions form one row. The longest
+    row wins among those that hold at least 30 % as many parameters as the fullest; of equal rows the fuller, then the
+    outer one. What attention and MLP are to a transformer's block, different kinds side by side in each, is no row of
+    its own. Further rows before or after it in the same stream are blocks too if they add 10 % of the parameters. Of
+    models in two parts, as encoder and decoder, these are the blocks of the first.
 
     Where the blocks are weight layers, their outputs are the preactivations of the papers, a block is all from one to
     the next, and the layer that writes the model's output is left out. A module that is called again and again counts
@@ -112,8 +112,8 @@ def _parts(search: Search, coverage: Coverage, rows: Sequence[Row]) -> list[list
     parts = [[_best(rows)]]
     coverage.add(parts[0])
     while True:
-        taken = [name for part in parts for row in part for name in row.names]
-        free = [row for row in (*rows, *search.minor()) if not any(_related(a, b) for a in row.names for b in taken)]
+        taken = [row for part in parts for row in part]
+        free = [row for row in (*rows, *search.minor()) if not any(_overlap(row, other) for other in taken)]
         gains = [(coverage.gain(row), row) for row in free]
         gains = [(gain, row) for gain, row in gains if gain >= MORE]
         if not gains:
@@ -128,8 +128,9 @@ def _parts(search: Search, coverage: Coverage, rows: Sequence[Row]) -> list[list
         coverage.add(parts[-1] if home is None else parts[home])
 
 
-def _related(one: str, other: str) -> bool:
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+def _overlap(one: Row, other: Row) -> bool:
+    """Say whether one begins before the other ends: in time, whatever the streams are."""
+    return one.calls[0].begin < other.calls[-1].end and other.calls[0].begin < one.calls[-1].end
 
 
 def _best(rows: Sequence[Row]) -> Row:
@@ -146,10 +147,11 @@ def _inside(row: Row, other: Row) -> bool:
         several = all(sum(name.startswith(f"{home}.") for name in row.names) >= 2 for home in other.names)
         return several and other.alike and len(other.names) >= MANY and other.held >= NESTED * row.held
     homes = {home: [n for n in row.names if n.startswith(f"{home}.")] for home in other.names}
-    if sum(map(len, homes.values())) < len(row.names):
-        return False
-    if other.own and not row.own and row.held < NESTED * other.held:
+    within = sum(map(len, homes.values()))
+    if other.own and not row.own and row.held < NESTED * other.held and within > len(row.names) / 2:
         return True
+    if within < len(row.names):
+        return False
     groups = [[row.kinds[name] for name in names] for names in homes.values() if names]
     return all(len(kinds) >= 2 and len(set(kinds)) == len(kinds) for kinds in groups)
 

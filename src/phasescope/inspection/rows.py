@@ -16,6 +16,7 @@ from phasescope.instruments.graph import Call, Seen, Stream, Trace, Value, owns,
 PLAIN = 0.9  # weight layers are the blocks where those that are cuts hold this share of all weight layers' parameters
 FIRST = 3  # of so many first weight layers one begins the chain; of so many last outputs one ends a row
 NO_BLOCK = re.compile("Norm|Embedding")
+NUMBER = re.compile(r"\d+([a-z]\b)?")  # as in blocks.3, layer4, Mixed_5b
 
 
 def is_weight_layer(part: nn.Module) -> bool:
@@ -178,7 +179,7 @@ class Search:
             leaf = all(next(child.parameters(), None) is None for child in part.children())
             if leaf and NO_BLOCK.search(type(part).__name__):
                 continue
-            groups.setdefault(re.sub(r"\d+", "#", name), []).append(name)
+            groups.setdefault(NUMBER.sub("#", name), []).append(name)
             groups.setdefault((type(part), name.rpartition(".")[0]), []).append(name)
             if not type(part).__module__.startswith("torch.nn"):
                 groups.setdefault(type(part), []).append(name)

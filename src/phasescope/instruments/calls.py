@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from torch.func import functional_call
 from phasescope.checks import numbers
 from phasescope.vocabulary import BadInput
 
+T = TypeVar("T")
 Path = tuple[Any, ...]
 DEEP = 6  # containers within containers, beyond which no signal is looked for
 FAULTS = (RuntimeError, ValueError, TypeError, LookupError, AttributeError, AssertionError, NotImplementedError)
@@ -98,10 +99,10 @@ def usable(batch: Any) -> Any:
     return _rebuilt(batch, usable)
 
 
-def begun(batch: Any) -> Any:
+def begun(batch: Any, *, graph: bool = True) -> Any:
     """Return a copy of ``batch`` whose floating tensors are the beginning of a graph, equal ones where equal ones were.
 
-    Objects of other kinds are passed on as they are.
+    Objects of other kinds are passed on as they are. Without ``graph`` it is a copy alone.
     """
     known: dict[int, Tensor] = {}
 
@@ -109,7 +110,7 @@ def begun(batch: Any) -> Any:
         if not isinstance(value, Tensor):
             return _rebuilt(value, copied)
         if id(value) not in known:
-            plain = value.is_floating_point() and value.layout is torch.strided
+            plain = graph and value.is_floating_point() and value.layout is torch.strided
             known[id(value)] = start(value.detach()) if plain else value.detach().clone()
         return known[id(value)]
 
@@ -127,6 +128,19 @@ def _rebuilt(value: Any, change: Any) -> Any:
     if type(value) in (tuple, list):
         return type(value)(map(change, value))
     return {name: change(part) for name, part in value.items()} if isinstance(value, Mapping) else value
+
+
+def early_or_late(run: Callable[[bool], T]) -> T:
+    """Return ``run(True)``; or ``run(False)`` where the model takes no batch that begins a graph, as for numpy.
+
+    Without that the graph begins at the first module that has parameters.
+    """
+    try:
+        return run(True)
+    except BadInput as error:
+        if "requires grad" not in str(error):
+            raise
+        return run(False)
 
 
 def call(module: nn.Module, batch: Any, parameters: Mapping[str, Tensor] | None = None) -> Any:

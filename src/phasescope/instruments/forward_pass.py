@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from phasescope.checks import shown
-from phasescope.instruments.calls import begun, call, floats, refusing, start, swapped
+from phasescope.instruments.calls import begun, call, early_or_late, floats, refusing, start, swapped
 from phasescope.instruments.given_back import module_of, untouched
 from phasescope.instruments.graph import (
     INPUT,
@@ -87,16 +87,25 @@ def passage(
     blocks = checked_names(module_of(module), blocks)
     with ExitStack() as stack:
         try:
-            found = stack.enter_context(_through(module, batch, blocks, parameters, during))
+            found = early_or_late(
+                lambda early: stack.enter_context(_through(module, batch, blocks, parameters, during, early))
+            )
         except _Several:
             chosen = located(traced(module, batch), blocks)
-            found = stack.enter_context(_through(module, batch, chosen, parameters, during))
+            found = early_or_late(
+                lambda early: stack.enter_context(_through(module, batch, chosen, parameters, during, early))
+            )
         yield found
 
 
 @contextmanager
 def _through(
-    module: nn.Module, batch: Any, blocks: Sequence[str], parameters: Mapping[str, Tensor] | None, during: Any
+    module: nn.Module,
+    batch: Any,
+    blocks: Sequence[str],
+    parameters: Mapping[str, Tensor] | None,
+    during: Any,
+    early: bool,
 ) -> Iterator[Passage]:
     found = Passage()
     reader = _Reader(found, blocks)
@@ -107,7 +116,7 @@ def _through(
                 handles.append(part.register_forward_pre_hook(reader.before(name), with_kwargs=True))
                 handles.append(part.register_forward_hook(reader.after(name), with_kwargs=True))
             with refusing(module), during(found) if during else nullcontext():
-                found.output = call(module, begun(batch), parameters)
+                found.output = call(module, begun(batch, graph=early), parameters)
         finally:
             for handle in handles:  # before any backward pass, in which checkpointed parts are called again
                 handle.remove()

@@ -16,7 +16,18 @@ import torch
 from torch import Tensor, nn
 
 from phasescope.checks import sequence, shown
-from phasescope.instruments.calls import Path, begun, call, floats, refusing, said, start, swapped, watchable
+from phasescope.instruments.calls import (
+    Path,
+    begun,
+    call,
+    early_or_late,
+    floats,
+    refusing,
+    said,
+    start,
+    swapped,
+    watchable,
+)
 from phasescope.instruments.given_back import untouched
 from phasescope.vocabulary import BadInput, nearest
 
@@ -139,6 +150,10 @@ def beginning(part: nn.Module, held: Any) -> Any:
 
 def traced(module: nn.Module, batch: Any) -> Trace:
     """Run ``module`` once on ``batch`` with a graph, untouched, and return what its parts took and gave."""
+    return early_or_late(lambda early: _traced(module, batch, early))
+
+
+def _traced(module: nn.Module, batch: Any, early: bool) -> Trace:
     trace, handles = Trace(), []
     running: dict[str, list[Call]] = {}
     numbers: dict[str, int] = {}
@@ -170,7 +185,7 @@ def traced(module: nn.Module, batch: Any) -> Trace:
             for name, part in watched(module):
                 handles.append(part.register_forward_pre_hook(before(name), with_kwargs=True))
                 handles.append(part.register_forward_hook(after(name), with_kwargs=True))
-            out = call(module, begun(batch))
+            out = call(module, begun(batch, graph=early))
         finally:
             for handle in handles:
                 handle.remove()
