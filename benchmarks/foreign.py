@@ -1,11 +1,11 @@
 """``ps.inspect`` on models that nobody here wrote: are they read, as their authors see them, and given back?
 
-    python benchmarks/foreign.py [--only timm,hf] [--exact] [--json FILE]
+    python benchmarks/foreign.py [--only timm,hf] [--exact] [--json FILE] [--docs]
 
 Each model is made with random weights from its own class and a small config (``foreign_models.py``); where a package is
-missing, the table says so. Each runs in a process of its own, so that one can not disturb the next. A model counts as
 missing, the table says so. Each runs in a process of its own, so that none can disturb the next. A model counts as
-its authors, and it comes back bit for bit; that is judged here by an inventory that shares no code with the package.
+read if at least half of its parameters are covered (tables of embeddings and the readout apart), its blocks are those
+of its authors, and it comes back bit for bit; that is judged here by an inventory that shares no code with the package.
 ``--exact`` also computes chi_J of small blocks from the explicit Jacobian, and counts the intervals that hold it.
 """
 
@@ -24,6 +24,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+HOME = Path(__file__).parent
+STORED = HOME / "foreign.json"
 LIMIT = 240  # seconds for one model
 SMALL = 700  # entries of a signal up to which the explicit Jacobian is computed
 SOME = 6  # blocks of one model that are compared with it
@@ -186,7 +188,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     held = sum(low <= exact <= high for exact, low, high in pairs)
     lines += [
         "",
-        f"{len(built)} models built of {len(rows)}: {states['read']} read, {states['refused']} refused, {states['crashed']} "
+        f"{len(built)} models built of {len(rows)}: {states['read']} read, {states['refused']} refused, "
+        f"{states['crashed']} "
         f"crashed; {sum(bool(row.get('touched')) for row in built)} not given back; "
         f"{sum(bool(row.get('right')) for row in built)} read with half of their parameters and their authors' blocks, "
         "given back.",
@@ -195,12 +198,26 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def write(rows: list[dict[str, Any]], page: Path) -> None:
+    """Write the table of ``rows`` between the marks in ``page``."""
+    begin, end = (f"<!-- foreign: {word} -->" for word in ("begin", "end"))
+    before, _, rest = page.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    page.write_text(f"{before}{begin}\n{table(rows)}\n{end}{after}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="beginnings of models' names, with commas between")
     parser.add_argument("--exact", action="store_true", help="compare chi_J with explicit Jacobians")
     parser.add_argument("--json", type=Path)
+    parser.add_argument(
+        "--docs", action="store_true", help="write the stored run into docs/inspect.md, and run nothing"
+    )
     asked = parser.parse_args()
+    if asked.docs:
+        write(json.loads(STORED.read_text()), HOME.parent / "docs" / "inspect.md")
+        return
     sys.path.insert(0, str(Path(__file__).parent))
     from foreign_models import MODELS
 
