@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from _architectures import ARCHITECTURES, Architecture
 from scipy.special import stdtrit
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional
 
 import phasescope as ps
+from _architectures import ARCHITECTURES, Architecture
 
 RATES = {"sgd": (0.003, 0.02, 0.1), "adam": (0.0005, 0.002, 0.01)}
 BATCH, TRAIN = 64, 1078

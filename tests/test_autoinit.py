@@ -39,7 +39,8 @@ def names(depth: int) -> list[str]:
 
 def all_met(depth: int) -> Goal:
     zero = np.zeros(depth)
-    return Goal(zero, zero + 0.05, zero.astype(bool), zero.astype(bool))
+    none = zero.astype(bool)
+    return Goal(zero, zero + 0.05, none, none, none)
 
 
 class TestAgainstTheory:

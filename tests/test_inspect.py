@@ -220,24 +220,25 @@ class TestVerdicts:
         assert verdict_of(Interval(0.0, 0.0, 0.0), BLOCK_TOLERANCE) == "ordered"
         assert verdict_of(Interval(1.5, 1.4, 1.6), BLOCK_TOLERANCE) == "chaotic"
 
-    def test_a_power_of_depth_is_critical_and_an_exponential_is_not(self) -> None:
-        """J = (l + 1)^1.47 and 1.12^l reach the same at 30 blocks; only the second goes on as it began."""
+    def test_what_a_normalization_undoes_is_no_fault(self) -> None:
+        """A stream that grows tenfold beside normalized branches shrinks gradients as much; a ReLU chain's J stays."""
 
         def exactly(j: float) -> Interval:
             return Interval(j, j, j)
 
-        power, exponential = 31.0**1.47, 1.12**45
-        assert min(power, exponential) > math.exp(DEPTH_TOLERANCE)
-        assert Depth(30, exactly(power), exactly((31 / 16) ** 1.47)).verdict == "critical"
-        assert Depth(45, exactly(exponential), exactly(1.12**22)).verdict == "chaotic"
+        assert Depth(12, exactly(1e-3), (1.0, 1e3), 0.0).verdict() == "critical"
+        assert Depth(12, exactly(1e-3), (1.0, 1e-3), 1.0).verdict() == "ordered"
+        assert Depth(12, exactly(1e3), (1.0, 1.0), 0.0).verdict() == "chaotic"
+        assert Depth(12, exactly(1e3), (1.0, 1.0), 0.0).verdict(inflation=3.0) == "undecided"
+        assert Depth(12, Interval(300.0, 50.0, 1800.0)).verdict() == "undecided"
 
-    def test_a_small_embedding_is_found(self) -> None:
-        """LayerNorm before the branch multiplies gradients by 1 + c/K: a small input makes the first blocks do it all."""
+    def test_a_small_embedding_is_told_apart_from_an_explosion(self) -> None:
+        """LayerNorm before the branch multiplies gradients by 1 + c/K: a small input makes the first block do it all."""
         net = signal(12, 200, norm="layer pre", residual=1.0)
         found = ps.inspect(net, 0.03 * normal(16, 200), blocks=net.places, probes=4)
-        assert found.verdict == "critical"
-        assert "scale the embedding up" in str(found)
-        assert "scale the embedding up" not in str(ps.inspect(net, normal(16, 200), probes=4))
+        assert found.total.log.value > DEPTH_TOLERANCE and found.verdict == "critical"
+        assert "change of scale, which the normalizations undo" in found.summary()
+        assert "change of scale" not in ps.inspect(net, normal(16, 200), probes=4).summary()
 
     def test_batch_normalization_asleep_is_said(self) -> None:
         net = initialized(

@@ -14,9 +14,16 @@ the paper's descent at each layer's own fastest rate. ``rate`` chooses plain gra
 (a_{l+1}/a_l)^2. Then the step that is smallest keeps the geometric mean of the scales, and the pair that begins at the
 input, which would fix their overall size, is left free.
 
-**Skips.** With an unscaled skip h' = f(h) + h, J = 1 + a^2 g exceeds 1 for every a > 0. The n such blocks are asked to
-let the signal's gradients grow by ``growth`` nats in all, log J <= growth/n each, and none that grows less is changed:
-the gradients then stay within a factor e^growth over any depth, as with branches of variance 1/n.
+**Skips.** With an unscaled skip h' = f(h) + h, J = 1 + a^2 g exceeds 1 for every a > 0. Where the network as a whole is
+critical by the rule of ``inspect``, such blocks are left as they are. Elsewhere the n of them are asked to let the
+signal's gradients grow by ``growth`` nats in all, log J <= growth/n each, and none that grows less is changed: the
+gradients then stay within a factor e^growth over any depth, as with branches of variance 1/n. A block with a weaker
+skip whose J is critical by itself is left as it is too: its skip does there what scales would do.
+
+**No harm.** J = 1 is a means. So no scale leaves [1/30, 30], or [1/4, 4] where a normalization undoes it and the scale
+is only how fast a weight learns; a block whose J no such scales could mend, to first order, is not asked to; a step
+that changes what a normalization does, var/(var + eps), by over 1 % is halved, and refused in the end; and scales that
+leave a block further from its target than it was are given up.
 """
 
 from __future__ import annotations
@@ -28,16 +35,26 @@ from typing import Any, Literal, get_args
 import numpy as np
 from torch import nn
 
-from phasescope.inspection.autoinit_jacobians import Goal, Places, Scaled
+from phasescope.inspection.autoinit_jacobians import Found, Goal, Places, Scaled
 from phasescope.inspection.autoinit_report import AutoInit
 from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import blocks_of
+from phasescope.inspection.judge import BLOCK_TOLERANCE, SKIP, relative_log
+from phasescope.inspection.normalizations import moved
+from phasescope.inspection.readings import DEPTH_TOLERANCE
 from phasescope.vocabulary import Array, BadInput, nearest
 
 Loss = Literal["log", "square"]
 LONGEST = 2.0  # nats: the largest change of a log scale in one step; far from the target the tangent says little
 BLIND = 0.05  # a slope d log J / d log a below this is none: that of a ReLU block is 2
+FAINT = 0.5  # a slope below this may lead astray: it is followed only as far as it can lead
 SURE = 3.0  # standard errors by which the final, independent reading may miss the tolerance
+LARGEST = 30.0  # a scale, or one over it: torch's default needs 2.4, weights of a tenth of that 24
+UNDONE = 4.0  # the same where a normalization undoes the scale: the weight learns 16 times faster or slower
+EFFECT = 0.01  # the change of a normalization's var/(var + eps) that is allowed
+HALVINGS = 5
+PATIENCE = 3  # steps without any gain after which the descent ends
+GROWTH = 1.0  # nats that unscaled skips may let gradients grow by, where nothing else is asked
 
 
 def autoinit(
@@ -49,7 +66,7 @@ def autoinit(
     rate: float | None = None,
     steps: int = 50,
     tolerance: float = 0.05,
-    growth: float = 1.0,
+    growth: float | None = None,
     probes: int = 8,
     seed: int = 0,
 ) -> AutoInit:
@@ -60,12 +77,15 @@ def autoinit(
     places h^1, h^2, ... (default: ``blocks_of``); h^0 is what the first one is given. Each weight inside a block (a
     parameter with two axes or more) gets one scalar; with ``rate`` also each bias. Frozen parameters are left alone.
     The scalars end in the weights: the module has the same parts as before and no hooks, its buffers, modes and
-    gradients are untouched.
+    gradients are untouched. ``growth``: nats by which log J may grow over all unscaled skips together; None leaves them
+    alone where the network is critical as a whole, and allows 1 elsewhere.
 
     Stops when every |log J| < ``tolerance``, after ``steps``, or when no scalar can help; where it does not converge
-    the best scales found are kept, and ``reason`` says why. ``probes`` random vectors estimate J, the same at every
-    step; ``before`` and ``after`` are read with others. Raises ``BadInput`` for numbers out of range, unknown blocks,
-    blocks without trainable weights, and whatever makes the forward pass fail.
+    the best scales found are kept, and ``reason`` says why. Scales stay within [1/30, 30], no normalization is pushed
+    below its epsilon, and scales that leave a block beyond what counts as critical, and further off than it was, are
+    not kept. ``probes`` random vectors estimate J, the same at every step; ``before`` and ``after`` are read with
+    others. Raises ``BadInput`` for numbers out of range, unknown blocks, blocks without trainable weights, models whose
+    gradients can not be differentiated once more, and whatever makes the forward pass fail.
 
     >>> net = nn.Sequential(*[nn.Sequential(nn.ReLU(), nn.Linear(100, 100)) for _ in range(10)])
     >>> import numpy as np, torch
@@ -80,24 +100,34 @@ def autoinit(
         raise BadInput(f"blocks is {list(chosen)}: name at least one, each once.")
     scaled = Scaled(module, batch, chosen, biases=rate is not None, probes=probes, seed=seed)
     ones = np.ones(len(scaled.names))
-    places, before = scaled.measure(ones, "autoinit before", max(probes, 2))
+    places, before = scaled.measure(ones, "autoinit reading", max(probes, 2))
     first = scaled.slopes(ones)
-    goal = _goal(scaled, first[1], tolerance, growth)
+    goal = _goal(scaled, before, first, tolerance, growth)
     descent = _descend(scaled, goal, loss, rate, steps, first)
-    _, after = scaled.measure(descent.best, "autoinit after", max(probes, 2))
-    slack = SURE * after.error / np.maximum(after.jacobians, 1e-300)
+    best, after, worse = descent.best, before, np.zeros(len(before.jacobians), dtype=bool)
+    if descent.at > 0:
+        _, after = scaled.measure(best, "autoinit reading", max(probes, 2))
+        worse = _further(goal, before, after, BLOCK_TOLERANCE)
+        if worse.any():
+            best, descent.at, after = ones, 0, before
     reached = bool(goal.met(descent.history[descent.at]).all())
-    converged = reached and bool(goal.met(after.jacobians, slack).all())
+    converged = reached and bool(goal.met(after.jacobians, SURE * _relative(after)).all())
+    converged = converged and not _further(goal, before, after, tolerance).any()
     seen = after.jacobians if reached else descent.history[descent.at]
     reason = _reason(scaled, places, goal, seen, first[1], len(descent.history) - 1, converged=converged)
-    scaled.fold(descent.best)
+    if worse.any():
+        row = places.names[int(np.argmax(worse)) + 1]
+        reason = (
+            f"the scales that were found leave block {row!r} further from its target than it was: nothing is changed"
+        )
+    scaled.fold(best)
     return AutoInit(
-        places.names, before, after, dict(zip(scaled.names, descent.best.tolist(), strict=True)), goal,
+        places.names, before, after, dict(zip(scaled.names, best.tolist(), strict=True)), goal,
         np.array(descent.history), descent.at, converged, descent.halted or reason, tuple(scaled.frozen),
     )  # fmt: skip
 
 
-def _check(loss: str, rate: float | None, steps: int, tolerance: float, growth: float, probes: int) -> None:
+def _check(loss: str, rate: float | None, steps: int, tolerance: float, growth: float | None, probes: int) -> None:
     if loss not in get_args(Loss):
         raise BadInput(f"there is no loss {loss!r}{nearest(loss, get_args(Loss))}")
     if rate is not None and not 0 < rate < np.inf:
@@ -105,23 +135,29 @@ def _check(loss: str, rate: float | None, steps: int, tolerance: float, growth: 
     for name, value, least in (("steps", steps, 1), ("probes", probes, 1)):
         if value < least:
             raise BadInput(f"{name} is {value}: it must be at least {least}.")
-    if not 0 < tolerance < 1 or not 0 <= growth < np.inf:
+    if not 0 < tolerance < 1 or not (growth is None or 0 <= growth < np.inf):
         raise BadInput(f"tolerance is {tolerance}, growth {growth}: take 0 < tolerance < 1 and 0 <= growth < inf.")
 
 
-def _goal(scaled: Scaled, slopes: Array, tolerance: float, growth: float) -> Goal:
-    """Return what can be asked of each pair, by its slopes at the start."""
+def _goal(scaled: Scaled, before: Found, first: tuple[Array, Array], tolerance: float, growth: float | None) -> Goal:
+    """Return what can be asked of each pair, by what it is like at the start."""
+    jacobians, slopes = first
+    with np.errstate(divide="ignore"):
+        logs = np.clip(np.log(np.maximum(jacobians, 0)), -50, 50)
     floors = _floors(scaled, len(slopes))
     bounded = floors > np.exp(-tolerance)
-    share = growth / max(int(bounded.sum()), 1)
+    whole = relative_log(float(logs.sum()), before.kernels[0], before.kernels[-1], before.slope)
+    left = bounded & (growth is None and abs(whole) <= DEPTH_TOLERANCE)
+    kept = left | (~bounded & (floors > SKIP**2) & (np.abs(logs) < BLOCK_TOLERANCE))
+    share = (GROWTH if growth is None else growth) / max(int(bounded.sum()), 1)
     target = np.where(bounded, np.log(np.maximum(floors, 1.0)) + share, 0.0)
-    allowed = np.where(bounded, np.minimum(tolerance, share / 2), tolerance)
+    allowed = np.where(bounded & ~kept, np.minimum(tolerance, share / 2), tolerance)
     free = np.zeros(len(slopes), dtype=bool)
     largest = np.abs(slopes).max(1)
     blind = np.abs(slopes.sum(1)) < BLIND * np.maximum(largest, 1e-300)
     # scaling all weights alike changes no later pair: the function does not depend on their overall size
     free[0] = len(slopes) > 1 and bool((blind & (largest > BLIND))[1:].all())
-    return Goal(target, allowed, bounded, free)
+    return Goal(np.where(kept, logs, target), allowed, bounded & ~kept, free, kept & ~free)
 
 
 def _floors(scaled: Scaled, count: int) -> Array:
@@ -129,6 +165,16 @@ def _floors(scaled: Scaled, count: int) -> Array:
         return scaled.floors()
     except BadInput:  # a network that can not be run with zero weights has no skip to carry its signal
         return np.zeros(count)
+
+
+def _relative(found: Found) -> Array:
+    return np.asarray(found.error / np.maximum(found.jacobians, 1e-300))
+
+
+def _further(goal: Goal, before: Found, after: Found, allowed: float) -> Array:
+    """Return which pairs (n,) are further from their target than before, and than ``allowed``, beyond the errors."""
+    was, now = (np.abs(np.clip(goal.distance(found.jacobians), -50, 50)) for found in (before, after))
+    return np.asarray(now > np.maximum(was, np.maximum(allowed, goal.tolerance)) + SURE * _relative(after))
 
 
 @dataclass
@@ -140,14 +186,51 @@ class _Descent:
     best: Array
     at: int = 0
     least: float = float("inf")
+    slow: int = 0
     halted: str = ""
 
-    def see(self, jacobians: Array, goal: Goal) -> None:
-        """Note J at the present scales."""
+    def see(self, jacobians: Array, goal: Goal, *, beyond: bool) -> None:
+        """Note J at the present scales: the best so far, unless ``beyond`` bounds or a block is worse than it was."""
         self.history.append(jacobians)
-        missed = float(np.abs(np.clip(goal.distance(jacobians), -50, 50)).sum())
-        if missed < self.least:
-            self.least, self.best, self.at = missed, self.scales, len(self.history) - 1
+        self.slow += 1
+        off, first = (np.abs(np.clip(goal.distance(j), -50, 50)) for j in (jacobians, self.history[0]))
+        if off.sum() < self.least and (off <= np.maximum(first, BLOCK_TOLERANCE)).all() and not beyond:
+            self.slow = 0 if off.sum() < 0.99 * self.least else self.slow
+            self.least, self.best, self.at = float(off.sum()), self.scales, len(self.history) - 1
+
+
+class _Guard:
+    """What a step may do: scales within their bounds (P,), and normalizations that go on normalizing."""
+
+    def __init__(self, scaled: Scaled, goal: Goal, slopes: Array) -> None:
+        self.scaled = scaled
+        self.effects = scaled.effects(np.ones(len(scaled.names)))
+        heard, largest = np.abs(slopes.sum(0)), np.abs(slopes).max(0)
+        undone = bool(goal.free.any()) | ((largest > BLIND) & (heard < BLIND * largest))
+        self.bounds = np.where(undone, UNDONE, LARGEST)
+
+    def beyond(self, scales: Array) -> int | None:
+        """Return the first weight whose scale is at the bounds of those that a normalization undoes, or None."""
+        there = (self.bounds == UNDONE) & (np.abs(np.log(scales)) > np.log(UNDONE) - 1e-6)
+        return int(np.argmax(there)) if there.any() else None
+
+    def allowed(self, scales: Array, move: Array) -> tuple[Array, float]:
+        """Return the scales after as much of ``move`` as is allowed, and what the rest would do to a normalization."""
+        change = 0.0
+        for halving in range(HALVINGS + 1):
+            candidate = np.clip(scales + move / 2**halving, 1 / self.bounds, self.bounds)
+            if not self.effects:
+                return candidate, 0.0
+            change = self._change(candidate)
+            if change <= EFFECT:
+                return candidate, 0.0
+        return scales, change
+
+    def _change(self, scales: Array) -> float:
+        try:
+            return moved(self.effects, self.scaled.effects(scales))
+        except BadInput:  # values that are not finite
+            return 1.0
 
 
 def _descend(
@@ -155,12 +238,12 @@ def _descend(
 ) -> _Descent:
     """Take up to ``steps`` steps from a = 1, where J and the slopes are ``first``."""
     ones = np.ones(len(scaled.names))
-    descent = _Descent(ones, [], ones)
+    descent, guard = _Descent(ones, [], ones), _Guard(scaled, goal, first[1])
     for step in range(steps + 1):
         try:
             if rate is None:
                 jacobians, slopes = first if step == 0 else scaled.slopes(descent.scales)
-                move = descent.scales * np.expm1(_newton(goal, loss, jacobians, slopes))
+                move = descent.scales * np.expm1(_newton(goal, loss, jacobians, slopes, guard.bounds))
             else:
                 jacobians, gradient = scaled.gradient(descent.scales, lambda j: loss_slope(goal, loss, j))
                 move = -rate * gradient
@@ -169,17 +252,33 @@ def _descend(
                 raise
             descent.halted = f"after {step} steps {error}"
             break
-        descent.see(jacobians, goal)
+        beyond = guard.beyond(descent.scales)
+        descent.see(jacobians, goal, beyond=beyond is not None)
         if goal.met(jacobians).all() or step == steps or np.abs(move).max() < 1e-9:
             break
-        descent.scales = descent.scales + move
-        if not (np.isfinite(descent.scales) & (descent.scales > 0)).all():
-            worst = int(np.argmin(np.where(np.isfinite(descent.scales), descent.scales, -np.inf)))
+        if rate is None and descent.slow > PATIENCE:
+            descent.halted = "" if beyond is None else (
+                f"the scale of {scaled.names[beyond]} would leave [1/{UNDONE:g}, {UNDONE:g}]: a normalization undoes "
+                "it, and it only changes how fast the weight learns"
+            )  # fmt: skip
+            break
+        begun = descent.scales + move
+        if not (np.isfinite(begun) & (begun > 0)).all():
+            worst = int(np.argmin(np.where(np.isfinite(begun), begun, -np.inf)))
             descent.halted = (
                 f"step {step + 1} at the rate {rate} takes the scale of {scaled.names[worst]} to "
-                f"{descent.scales[worst]:.3g}, from where no step returns: take a smaller rate, or none"
+                f"{begun[worst]:.3g}, from where no step returns: take a smaller rate, or none"
             )
             break
+        found, change = guard.allowed(descent.scales, move)
+        if change:
+            descent.halted = (
+                f"step {step + 1} is refused: it would change the effect of a normalization, var/(var + eps), by "
+                f"{change:.1%}"
+            )
+        if np.abs(found - descent.scales).max() < 1e-9:
+            break
+        descent.scales = found
     return descent
 
 
@@ -197,11 +296,17 @@ def loss_slope(goal: Goal, loss: Loss, jacobians: Array) -> Array:
     return np.where(alive, slope, 0.0)
 
 
-def _newton(goal: Goal, loss: Loss, jacobians: Array, slopes: Array) -> Array:
-    """Return the smallest change (P,) of log a that to first order brings every pair to its target, within bounds."""
+def _newton(goal: Goal, loss: Loss, jacobians: Array, slopes: Array, bounds: Array) -> Array:
+    """Return the smallest change (P,) of log a that to first order brings every pair to its target, within bounds.
+
+    A pair whose slopes are faint, and do not lead to its target within the bounds, is not asked: following them would
+    move weights far for nothing.
+    """
     off = goal.distance(jacobians)
     off = off if loss == "log" else -np.expm1(-off)
-    wanted = (jacobians > 0) & ~goal.free & ~(goal.bounded & (off <= 0)) & (np.abs(slopes).max(1) > 0)
+    steep = np.abs(slopes)
+    hopeless = (steep.max(1) < FAINT) & (steep @ np.log(bounds) < np.abs(off))
+    wanted = (jacobians > 0) & ~goal.free & ~(goal.bounded & (off <= 0)) & (steep.max(1) > 0) & ~hopeless
     if not wanted.any():
         return np.zeros(slopes.shape[1])
     move, *_ = np.linalg.lstsq(slopes[wanted], -off[wanted], rcond=1e-3)
@@ -215,8 +320,10 @@ def _reason(
     off = np.abs(goal.distance(jacobians)) * ~goal.met(jacobians)
     count = int(goal.bounded.sum())
     if converged:
-        skips = f"; {count} unscaled skips keep J > 1, together within a factor {np.exp(goal.target.sum()):.3g}"
-        return "every block is at its target" + (skips if count else "")
+        within = np.exp(goal.target[goal.bounded].sum())
+        skips = f"; {count} unscaled skips keep J > 1, together within a factor {within:.3g}"
+        left = f"; {int(goal.kept.sum())} blocks with skips, critical as they are, are left alone"
+        return "every block is at its target" + (skips if count else "") + (left if goal.kept.any() else "")
     row = int(np.argmax(off))
     name = f"block {places.names[row + 1]!r}"
     if jacobians[row] <= 0:

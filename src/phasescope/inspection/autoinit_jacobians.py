@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from phasescope.ensemble import streams
+from phasescope.inspection.normalizations import Normalizations
 from phasescope.instruments.forward_pass import Passage, passage
-from phasescope.instruments.partial_jacobian import partial_jacobians, probe
+from phasescope.instruments.partial_jacobian import kernel_slope, partial_jacobians, probe
 from phasescope.vocabulary import Array, BadInput, nearest
 
 MANY = 2  # axes from which a parameter counts as a weight: vectors are biases and the gains of normalizations
@@ -45,22 +46,28 @@ class Places:
 class Found:
     """The Jacobians J (n,) of the adjacent pairs at some scalars, with ``error`` where it is known, and kernels (n+1,).
 
-    A kernel is the mean square of the signal at a place, the input first.
+    A kernel is the mean square of the signal at a place, the input first; ``slope`` is d log of the last kernel by d
+    log of the first.
     """
 
     jacobians: Array
     error: Array
     kernels: Array
+    slope: float = 1.0
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What is asked of each pair (n,): log J = ``target`` within ``tolerance``, or at most that where ``bounded``."""
+    """What is asked of each pair (n,): log J = ``target`` within ``tolerance``, or at most that where ``bounded``.
+
+    Nothing is asked where ``free``; where ``kept``, the target is the J that was there.
+    """
 
     target: Array
     tolerance: Array
     bounded: Array
     free: Array
+    kept: Array
 
     def distance(self, jacobians: Array) -> Array:
         """Return log J - target (n,), 0 where nothing more is asked; -inf where nothing passes."""
@@ -129,8 +136,15 @@ class Scaled:
             places = Places(tuple(found.names))
             reading = partial_jacobians(found, places.pairs, generator=streams(self.seed)(purpose), probes=probes)
             kernels = [float(found.values[name].detach().double().square().mean()) for name in found.names]
+            slope = kernel_slope(found, found.names[0], found.names[-1])
         assert reading.error is not None
-        return places, Found(reading.value.numpy(), reading.error.numpy(), np.array(kernels))
+        return places, Found(reading.value.numpy(), reading.error.numpy(), np.array(kernels), slope)
+
+    def effects(self, scales: Array) -> list[Tensor]:
+        """Return what the normalizations do at ``scales``: var/(var + eps) of every call, see ``Normalizations``."""
+        seen = Normalizations()
+        with passage(self.module, self.batch, self.blocks, parameters=self.parameters(scales), during=lambda _: seen):
+            return seen.effects
 
     def slopes(self, scales: Array) -> tuple[Array, Array]:
         """Return J (n,) and S (n, P): d log J / d log a by each pair's own scalars and those of the block before.
@@ -139,7 +153,7 @@ class Scaled:
         further back than these two blocks. A pair with J = 0 has no slopes.
         """
         leaves = self._leaves(scales)
-        with self._passage(self.parameters(leaves)) as found:
+        with _once_more(), self._passage(self.parameters(leaves)) as found:
             places = Places(tuple(found.names))
             estimates = self._estimates(found, places)
             table = np.zeros((len(estimates), len(leaves)))
@@ -155,7 +169,7 @@ class Scaled:
     def gradient(self, scales: Array, slope: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Return J (n,) and the gradient (P,) by the scalars of a loss whose gradient by J is ``slope(J)``."""
         leaves = self._leaves(scales)
-        with self._passage(self.parameters(leaves)) as found:
+        with _once_more(), self._passage(self.parameters(leaves)) as found:
             estimates = torch.stack(self._estimates(found, Places(tuple(found.names)))).double()
             values = estimates.detach().cpu().numpy()
             weights = torch.from_numpy(slope(values)).to(estimates.device)
@@ -189,6 +203,21 @@ def _twice(module: nn.Module, batch: Any, blocks: Sequence[str], parameters: Map
     """A passage whose gradients can be differentiated: attention is written out, its fast kernels allow it once."""
     with _WRITTEN_OUT, passage(module, batch, blocks, parameters=parameters) as found:
         yield found
+
+
+@contextmanager
+def _once_more() -> Iterator[None]:
+    """Say in a sentence where the gradients of a model can not be differentiated once more."""
+    try:
+        yield
+    except BadInput:
+        raise
+    except RuntimeError as error:
+        said = str(error).strip().splitlines()[0][:150] if str(error).strip() else type(error).__name__
+        raise BadInput(
+            f"the gradients of this model can not be differentiated once more ({said}): it changes a tensor in place "
+            "or has a backward pass of its own; scale its weights by what ps.inspect finds."
+        ) from error
 
 
 class _WrittenOut:

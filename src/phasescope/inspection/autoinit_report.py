@@ -46,7 +46,8 @@ class AutoInit:
         """Yield the cells of the table, one row per pair."""
         for row, name in enumerate(self.places[1:]):
             own = [f"{a:.3g}" for key, a in self.scales.items() if key.startswith(name.split("#")[0] + ".")]
-            note = "free" if self.goal.free[row] else "skip" if self.goal.bounded[row] else ""
+            note = "free" if self.goal.free[row] else "kept" if self.goal.kept[row] else ""
+            note = "skip" if self.goal.bounded[row] else note
             note = note if self.goal.met(self.after.jacobians, 3 * self._error())[row] else "off"
             js = [f"{f.jacobians[row]:.3g} ± {f.error[row]:.1g}" for f in (self.before, self.after)]
             yield (name, *js, *(f"{f.kernels[row + 1]:.3g}" for f in (self.before, self.after)), " ".join(own), note)

@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.special import stdtrit
 from torch import Tensor, nn
 
 from phasescope.ensemble import streams
+from phasescope.inspection.advice import advised
 from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import find, first_not_finite
-from phasescope.inspection.judge import BLOCK_TOLERANCE, Depth, findings_of, scale_of, verdict_of
+from phasescope.inspection.judge import BLOCK_TOLERANCE, depth_of, interval_of, scale_of, verdict_of
 from phasescope.inspection.readings import NOTHING, BlockReading, Inspection, Interval
 from phasescope.inspection.rows import is_weight_layer
 from phasescope.instruments.calls import usable
@@ -84,38 +84,37 @@ def _part(module: nn.Module, batch: Any, blocks: Sequence[Block], probes: int, s
                     f"the signal at {name!r} has shape {tuple(h.shape)}: give a batch whose first axis is that of the "
                     "samples, or blocks that pass on more than one number for each."
                 )
-        return _read(module, batch, found, blocks, probes, seed, tell)
+        read, samples = _read(module, batch, found, blocks, probes, seed, tell)
+    return advised(read, module, batch, blocks, asleep=_asleep(module), samples=samples, tell=tell)
 
 
 def _read(
     module: nn.Module, batch: Any, found: Passage, blocks: Sequence[Block], probes: int, seed: int, tell: Progress
-) -> Inspection:
+) -> tuple[Inspection, int]:
     places, generators = found.names, streams(seed)
     start = _start(module, found)
     rows = []
     signal, held = _signal(found), _held(module, blocks)
     tell("the whole depth", 0, len(places))
     ends = [*_to_end(found, generators("probes", 0), probes), EXACT]
-    depth = _depth(places, start, ends)
+    deep = len(places) - 1 - places.index(start)
     for i, name in enumerate(places):
         across: dict[str, Any] = {"chi": NOTHING, "verdict": "-", "skip": math.nan, "slope": math.nan}
         if i > 0:
             tell(name, i, len(places))
             across = _across(
-                found, places[i - 1], name, generators("probes", i), probes, places.index(start) < i, depth
+                found, places[i - 1], name, generators("probes", i), probes, places.index(start) < i, deep
             )
         across |= {key: values[i] for key, values in signal.items()}
         across |= {"shape": tuple(found.values[name].shape[1:]), "parameters": held.get(name, 0)}
         rows.append(BlockReading(name=name, to_end=ends[i], **across))
-    seen = found.activity.seen.values()
-    findings = findings_of(
-        rows, depth, batch_norm=_normalizes_by_batch(module), asleep=_asleep(module), samples=min(seen, default=0)
-    )
-    return Inspection(
+    seen, depth = found.activity.seen.values(), depth_of(rows, start)
+    read = Inspection(
         model=type(module).__name__, parameters=sum(p.numel() for p in module.parameters()), batch=_said(batch),
         probes=probes, seed=seed, rows=tuple(rows), start=start, depth=depth.blocks, total=depth.total,
-        verdict=depth.verdict, findings=findings,
+        relative=math.nan, verdict="-", findings=(),
     )  # fmt: skip
+    return read, min(seen, default=0)
 
 
 def _start(module: nn.Module, found: Passage) -> str:
@@ -148,29 +147,21 @@ def _to_end(found: Passage, generator: np.random.Generator, probes: int) -> list
     return [_interval(reading, i, probes) for i in range(len(found.names) - 1)]
 
 
-def _depth(places: Sequence[str], start: str, ends: Sequence[Interval]) -> Depth:
-    first = places.index(start)
-    blocks = len(places) - 1 - first
-    return Depth(blocks, ends[first], ends[first + blocks // 2])
-
-
 def _across(
-    found: Passage, before: str, name: str, generator: np.random.Generator, probes: int, judged: bool, depth: Depth
+    found: Passage, before: str, name: str, generator: np.random.Generator, probes: int, judged: bool, depth: int
 ) -> dict[str, Any]:
     """Return what one block does: chi, its verdict, skip, slope, and the factor that would mend it."""
     j, diagonal = transfer(found, before, name, generator=generator, probes=probes)
     chi, skip, slope = _interval(j, 0, probes), float(diagonal.value[0]), kernel_slope(found, before, name)
     verdict = verdict_of(chi, BLOCK_TOLERANCE) if judged else "-"
     off = verdict in ("ordered", "chaotic")
-    scale = scale_of(chi.value, skip, slope, depth.blocks) if off else math.nan
+    scale = scale_of(chi.value, skip, slope, depth) if off else math.nan
     return {"chi": chi, "verdict": verdict, "skip": skip, "slope": slope, "scale": scale}
 
 
 def _interval(reading: Reading, i: int, probes: int) -> Interval:
     assert reading.error is not None
-    value, error = float(reading.value[i]), float(reading.error[i])
-    half = float(stdtrit(probes - 1, 0.975)) * error
-    return Interval(value, value - half, value + half)
+    return interval_of(float(reading.value[i]), float(reading.error[i]), probes)
 
 
 def _said(batch: Any) -> str:
@@ -186,12 +177,6 @@ def _said(batch: Any) -> str:
 
 def _parts(batch: Any) -> tuple[Any, ...]:
     return batch if isinstance(batch, tuple) else (batch,)
-
-
-def _normalizes_by_batch(module: nn.Module) -> bool:
-    return any(
-        isinstance(part, BATCH_NORMS) and (part.training or not part.track_running_stats) for part in module.modules()
-    )
 
 
 def _asleep(module: nn.Module) -> list[str]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import xarray as xr
 
 Verdict = Literal["critical", "ordered", "chaotic", "undecided", "-"]
-DEPTH_TOLERANCE = math.log(10)
-"""|log J| over the whole depth: squared gradient norms of the first and last block within tenfold, so that one learning
+DEPTH_TOLERANCE = math.log(100)
+"""|log J| over the whole depth: gradient norms of the first and last block within tenfold, so that one learning
 rate serves both. Small steps of one sign add up over many blocks; this is the threshold that notices."""
 HEADER = (
     "block", "shape", "parameters", "kernel", "chi_J [95 %]", "verdict", "skip", "J to the end", "dead", "cosine",
@@ -83,20 +83,21 @@ class BlockReading:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not normal: what, and what to do about it."""
+    """Something that is not normal: what, and what to do about it, empty where nothing that was tried helps."""
 
     what: str
-    mend: str
+    mend: str = ""
 
     def __str__(self) -> str:
-        return f"{self.what} {self.mend}"
+        return f"{self.what} {self.mend}".strip()
 
 
 @dataclass(frozen=True)
 class Inspection:
     """What ``ps.inspect`` returns. ``rows`` are the places in order: the input of the first block, then each block.
 
-    ``total`` is J over the whole depth, from ``start`` to the last block, ``depth`` the number of blocks between them.
+    ``total`` is J over the whole depth, from ``start`` to the last block, ``depth`` the number of blocks between them;
+    ``relative`` its log without the signal's own change of scale where a normalization undoes that: the verdict's.
     ``covered`` is the share of the parameters that the blocks of all parts cover, tables of embeddings and the readout
     apart, ``coverage`` says so with what is not read. ``parts`` are further streams, such as a decoder.
     """
@@ -110,6 +111,7 @@ class Inspection:
     start: str
     depth: int
     total: Interval
+    relative: float
     verdict: Verdict
     findings: tuple[Finding, ...]
     covered: float = math.nan
@@ -135,13 +137,19 @@ class Inspection:
     def summary(self) -> str:
         """Return the whole depth in one sentence."""
         total, log, growth = self.total, self.total.log, self.growth
-        bends = self.verdict == "critical" and abs(log.value) > DEPTH_TOLERANCE
         return (
             f"{self.verdict}: over {self.depth} blocks J = {_number(total.value)} [{_number(total.low)}, "
             f"{_number(total.high)}] (log J = {log.value:+.2f}), {growth.value:+.3f} nats per block, "
-            f"correlation length {_number(self.correlation_length)} blocks"
-            f"{'; J is a power of depth, with ever smaller steps' if bends else ''}"
+            f"correlation length {_number(self.correlation_length)} blocks{self._scaled()}"
         )
+
+    def _scaled(self) -> str:
+        """Say what of J is the signal's own growth, which a normalization undoes, where that decides the verdict."""
+        log = self.total.log.value
+        if self.verdict != "critical" or not abs(log) > DEPTH_TOLERANCE:
+            return ""
+        own = _number(math.exp(log - self.relative))
+        return f"; the signal's own change of scale, which the normalizations undo, makes {own} of it"
 
     def table(self) -> tuple[Sequence[str], list[list[str]]]:
         """Return the header and the rows of the table as text; columns without any reading are left out."""
