@@ -102,9 +102,7 @@ def _read(
         across: dict[str, Any] = {"chi": NOTHING, "verdict": "-", "skip": math.nan, "slope": math.nan}
         if i > 0:
             tell(name, i, len(places))
-            across = _across(
-                found, places[i - 1], name, generators("probes", i), probes, places.index(start) < i, deep
-            )
+            across = _across(found, places[i - 1], name, generators("probes", i), probes, places.index(start) < i, deep)
         across |= {key: values[i] for key, values in signal.items()}
         across |= {"shape": tuple(found.values[name].shape[1:]), "parameters": held.get(name, 0)}
         rows.append(BlockReading(name=name, to_end=ends[i], **across))

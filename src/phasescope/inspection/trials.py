@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from phasescope.ensemble import streams
 from phasescope.inspection.judge import relative_log
 from phasescope.inspection.normalizations import Normalizations
-from phasescope.instruments.forward_pass import Passage, passage, swapped, tensor_of
+from phasescope.instruments.forward_pass import INPUT, Altered, Passage, passage
 from phasescope.instruments.partial_jacobian import kernel_slope, partial_jacobians
 
 PROBES = 4  # of a trial, which has a factor of two to tell and not a percent
@@ -80,62 +80,27 @@ class Trials:
 
     def larger(self, factor: float) -> Tried:
         """Try ``factor`` on what the first block is given."""
-
-        def before(part: nn.Module, args: Any, keywords: Any) -> Any:
-            h = tensor_of(args) if tensor_of(args) is not None else tensor_of(keywords)
-            return None if h is None else (swapped(args, h, factor * h), swapped(keywords, h, factor * h))
-
-        @contextmanager
-        def during(found: Passage) -> Iterator[None]:
-            handle = self.module.get_submodule(self.names[0]).register_forward_pre_hook(before, with_kwargs=True)
-            try:
-                yield
-            finally:
-                handle.remove()
-
-        return self._try(None, during, inputs=factor)
+        return self._try(None, lambda name, h, found: factor * h if name == INPUT else h)
 
     def with_skips(self) -> Tried | None:
         """Try what each block was given added to what it gives, where both have one shape; None where none has."""
-        holder: list[Passage] = []
         added = 0
 
-        def after(part: nn.Module, args: Any, out: Any) -> Any:
+        def altered(name: str, h: Tensor, found: Passage) -> Tensor:
             nonlocal added
-            h, found = tensor_of(out), holder[0]
-            if h is None or not found.names or found.values[found.names[-1]].shape != h.shape:
-                return None
+            before = found.values[found.names[-1]] if found.names else None
+            if before is None or before.shape != h.shape:
+                return h
             added += 1
-            return swapped(out, h, h + found.values[found.names[-1]] + found.leaves[found.names[-1]])
+            return h + before
 
-        @contextmanager
-        def during(found: Passage) -> Iterator[None]:
-            holder.append(found)
-            yield
-
-        with ExitStack() as handles:
-            for name in self.names:  # before the passage's own hooks, which then see the sum
-                handles.callback(self.module.get_submodule(name).register_forward_hook(after).remove)
-            tried = self._try(None, during)
+        tried = self._try(None, altered)
         return tried if added else None
 
-    def _try(
-        self,
-        parameters: Mapping[str, Tensor] | None,
-        during: Callable[[Passage], Any] | None = None,
-        inputs: float = 1.0,
-    ) -> Tried:
+    def _try(self, parameters: Mapping[str, Tensor] | None, altered: Altered | None = None) -> Tried:
         counted = Normalizations()
-
-        @contextmanager
-        def both(found: Passage) -> Iterator[None]:
-            with ExitStack() as stack:
-                if during is not None:
-                    stack.enter_context(during(found))
-                stack.enter_context(counted)
-                yield
-
-        with passage(self.module, self.batch, self.names, parameters=parameters, during=both) as found:
+        common: dict[str, Any] = {"parameters": parameters, "during": lambda _: counted, "altered": altered}
+        with passage(self.module, self.batch, self.names, **common) as found:
             places, last = found.names, found.names[-1]
             pairs = [*pairwise(places), (self.start, last)]
             generator = streams(self.seed)("advice", 0)
@@ -143,8 +108,6 @@ class Trials:
             ends = (self.start, last)
             kernels = [float(found.values[name].detach().double().square().mean()) for name in ends]
             slope = kernel_slope(found, *ends)
-        if self.start == places[0]:  # the place is before the factor
-            values[0], values[-1], kernels[0] = values[0] / inputs**2, values[-1] / inputs**2, kernels[0] * inputs**2
         log = math.log(values[-1]) if values[-1] > 0 else -math.inf
         judged = relative_log(log, kernels[0], kernels[1], slope if counted.effects else 1.0)
         return Tried(values[:-1], values[-1], judged, counted.effects)

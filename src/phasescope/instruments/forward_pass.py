@@ -50,6 +50,9 @@ class Passage:
     activity: Any = None
 
 
+Altered = Callable[[str, Tensor, Passage], Tensor]
+
+
 class _Several(BadInput):
     """A block takes or gives several tensors: the graph must say which one is the signal."""
 
@@ -72,13 +75,15 @@ def passage(
     *,
     parameters: Mapping[str, Tensor] | None = None,
     during: Callable[[Passage], AbstractContextManager[Any]] | None = None,
+    altered: Altered | None = None,
 ) -> Iterator[Passage]:
     """Run ``module`` on ``batch`` once and yield the ``Passage`` through the named ``blocks``.
 
     ``batch``: what ``call`` takes. A block that is called again in the same pass appears again as ``name#2``, ``#3``.
     Where a block takes or gives several floating tensors, the signal is the one that descends from the place before,
     which costs one more forward pass. Hooks and state are given back at the end; gradients of the module's own
-    parameters are never touched. The module is called inside ``during(passage)``.
+    parameters are never touched. The module is called inside ``during(passage)``. What ``altered(name, h, passage)``
+    returns is passed on at a place, and read there, in h's stead.
 
     Raises ``BadInput`` for names that are no modules, blocks that are never called or pass on no floating tensor or
     more than one, values that are empty or not finite (names the first such block), and whatever the module refuses the
@@ -88,12 +93,12 @@ def passage(
     with ExitStack() as stack:
         try:
             found = early_or_late(
-                lambda early: stack.enter_context(_through(module, batch, blocks, parameters, during, early))
+                lambda early: stack.enter_context(_through(module, batch, blocks, parameters, during, altered, early))
             )
         except _Several:
             chosen = located(traced(module, batch), blocks)
             found = early_or_late(
-                lambda early: stack.enter_context(_through(module, batch, chosen, parameters, during, early))
+                lambda early: stack.enter_context(_through(module, batch, chosen, parameters, during, altered, early))
             )
         yield found
 
@@ -105,10 +110,11 @@ def _through(
     blocks: Sequence[str],
     parameters: Mapping[str, Tensor] | None,
     during: Any,
+    altered: Altered | None,
     early: bool,
 ) -> Iterator[Passage]:
     found = Passage()
-    reader = _Reader(found, blocks)
+    reader = _Reader(found, blocks, altered)
     handles: list[Any] = []
     with untouched(module, batch):
         try:
@@ -127,8 +133,8 @@ def _through(
 class _Reader:
     """Reads a passage at the doors of modules: of ``blocks`` that know their taps, or of any module with one signal."""
 
-    def __init__(self, found: Passage, blocks: Sequence[str]) -> None:
-        self.found, self.blocks = found, blocks
+    def __init__(self, found: Passage, blocks: Sequence[str], altered: Altered | None) -> None:
+        self.found, self.blocks, self.altered = found, blocks, altered
         self.known = all(isinstance(block, Block) for block in blocks)
         self.taps: dict[tuple[str, int, str], list[Tap]] = {}
         self.calls: dict[str, int] = {}
@@ -207,6 +213,9 @@ class _Reader:
             )
         if not h.requires_grad:
             on = start(h)
+            held, h = swapped(held, h, on), on
+        if self.altered is not None:
+            on = self.altered(name, h, self.found)
             held, h = swapped(held, h, on), on
         self.found.names.append(name)
         self.found.values[name], self.found.edges[name] = h.clone(), edge_of(h)
