@@ -21,6 +21,7 @@ from phasescope.members import Grid as Grid
 from phasescope.members import Knob as Knob
 from phasescope.members import Member as Member
 from phasescope.members import Scatter as Scatter
+from phasescope.members import noting as noting
 from phasescope.recipe import Fraction as Fraction
 from phasescope.recipe import Positive as Positive
 from phasescope.recipe import Recipe as Recipe

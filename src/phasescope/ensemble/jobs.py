@@ -28,7 +28,6 @@ from phasescope.ensemble.sample import Sample, check_float32
 from phasescope.ensemble.streams import copied, initialized, made, streams
 from phasescope.errors import shown
 from phasescope.identity import fingerprint, house_fingerprint, surroundings
-from phasescope.members import noting
 from phasescope.samples import checked
 from phasescope.vocabulary import (
     BadInput,
@@ -45,6 +44,7 @@ from phasescope.vocabulary import (
     Tunable,
     as_instrument,
     nearest,
+    noting,
 )
 
 LearnerLike = nn.Module | Callable[[Member], nn.Module]
