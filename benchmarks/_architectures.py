@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a table, one row a line)
 """Thirty named architectures for digits of 8 x 8 pixels, small enough that a hundred steps take seconds.
 
 Of each: how its weights begin, whether that is known to be bad, and the optimizer that people use for its kind. The list

@@ -2,10 +2,10 @@
 
     python benchmarks/autoinit_harm.py [--store benchmarks/autoinit_harm.json] [--seeds 5] [--steps 100]
 
-For each of the architectures of ``_architectures.py`` and each seed: the same draw of weights, the same batches of 64, and
-the same three learning rates (SGD with momentum 0.9, or Adam, as people train that kind), once as drawn and once after
-``ps.autoinit`` on 64 training images. The number is the accuracy on the 719 held-out images at the best of the three
-rates. What is done is stored after each architecture, and a second run goes on from there. About ten minutes on one core.
+For each of the architectures of ``_architectures.py`` and each seed: the same draw of weights, the same batches of 64,
+and the same three learning rates (SGD with momentum 0.9, or Adam, as people train that kind), once as drawn and once
+after ``ps.autoinit`` on 64 training images. The number is the accuracy on the 719 held-out images at the best of the
+three rates. What is done is stored after each architecture, and a second run goes on from there.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def main() -> None:
     for one in ARCHITECTURES:
         if one.name not in rows and asked.only in one.name:
             rows[one.name] = measured(one, asked.seeds, asked.steps, x, y)
-            asked.store.write_text(json.dumps({**sizes, "rates": RATES, "rows": rows}, indent=1) + "\n")
+            asked.store.write_text(
+                json.dumps({**sizes, "listed": len(ARCHITECTURES), "rates": RATES, "rows": rows}, indent=1) + "\n"
+            )
         if one.name in rows:
             row = rows[one.name]
             mean, low, high = row["difference"]

@@ -1,12 +1,11 @@
-"""How often ``ps.inspect`` is right: verdicts on networks known to be good or bad, and its intervals on exact Jacobians.
+"""How often ``ps.inspect`` is right: verdicts on networks known to be good or bad, and intervals on exact Jacobians.
 
-    python benchmarks/inspect_verdicts.py [--store benchmarks/inspect_verdicts.json] [--part verdicts,blocks,depth]
+    python benchmarks/inspect_verdicts.py [--store benchmarks/inspect_verdicts.json] [--part verdicts,intervals]
 
-*verdicts*: the forty networks of ``_known.py``, three draws each. A good one is judged wrongly where the verdict is ordered
-or chaotic, or dead units are reported; a bad one where it is critical and no dead units are. Undecided counts apart.
-*blocks*: chi_J of every block of small networks against the explicit Jacobian of that block.
-*depth*: J from the first block to the last against the explicit Jacobian, one interval per network and seed of the probes.
-What is done is stored after each network, and a second run goes on from there. About ten minutes on one core.
+*verdicts*: the forty networks of ``_known.py``, three draws each. A good one is judged wrongly where the verdict is
+ordered or chaotic, or dead units are reported; a bad one where it is critical and no dead units are. Undecided counts
+apart. *intervals*: chi_J of every block of small networks, and J from the first block to the last at many seeds of the
+probes, against explicit Jacobians. What is done is stored after each network, and a second run goes on from there.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import argparse
 import json
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +52,10 @@ def verdicts(rows: dict[str, Any], save: Callable[[], None]) -> None:
                 row["relative"].append(found.relative)
                 row["blocks"] = f"{len(found.blocks)} {found.blocks[0]}"
             rows[name] = row
-            print(f"{kind} {name:52s} {row['verdicts']} dead {row['dead']} "
-                  f"log J {[round(v, 1) for v in row['log']]} {[round(v, 1) for v in row['relative']]}", flush=True)  # fmt: skip
+            logs = [[round(value, 1) for value in row[key]] for key in ("log", "relative")]
+            print(
+                f"{kind} {name:52s} {row['verdicts']} dead {row['dead']} log J {logs[0]}, judged {logs[1]}", flush=True
+            )
             save()
 
 
@@ -72,7 +74,10 @@ class Block(nn.Module):
 
 
 KINDS = tuple(
-    f"{a} {n}{s}" for a in ("relu", "tanh", "gelu") for n in ("none", "batch", "layer") for s in ("", " skip")
+    f"{phi} {norm}{skip}"
+    for phi in ("relu", "tanh", "gelu")
+    for norm in ("none", "batch", "layer")
+    for skip in ("", " skip")
 )
 
 
@@ -92,7 +97,7 @@ def intervals(rows: dict[str, Any], save: Callable[[], None]) -> None:
         names = [str(i) for i in range(len(net))]  # type: ignore[arg-type]
         with passage(net, x, names) as found:
             places = found.names
-            exact = [exact_partial_norm(found, a, b) for a, b in zip(places[:-1], places[1:], strict=True)]
+            exact = [exact_partial_norm(found, a, b) for a, b in pairwise(places)]
             whole = exact_partial_norm(found, places[0], places[-1])
         blocks, depth = [], []
         for seed in range(PROBE_SEEDS):

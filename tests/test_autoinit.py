@@ -16,7 +16,7 @@ from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
 from phasescope.figures import Figure
 from phasescope.inspection.autoinit import loss_of, loss_slope
-from phasescope.inspection.autoinit_jacobians import Goal, Scaled
+from phasescope.inspection.autoinit_jacobians import Goal, Scaled, once_more
 from phasescope.instruments.forward_pass import passage
 from phasescope.instruments.partial_jacobian import exact_partial_norm
 from phasescope.learners import VGG, ResMLP, SignalNetwork
@@ -298,3 +298,52 @@ class TestWhyNot:
         net = network(2.0).requires_grad_(False)
         with pytest.raises(BadInput, match="trainable weight"):
             ps.autoinit(net, noise(8, 64), blocks=names(6))
+
+
+class After(nn.Module):
+    """A ResNet's basic block: normalizations undo the scale of both weights, and ReLU follows the sum."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.b = (nn.Conv2d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(width) for _ in range(2))
+
+    def forward(self, h: torch.Tensor) -> torch.Tensor:
+        return functional.relu(h + self.norms[1](self.b(functional.relu(self.norms[0](self.a(h))))))
+
+
+class TestNoHarm:
+    def test_normalizations_are_not_pushed_below_their_epsilon(self) -> None:
+        """J of these blocks answers to scales only where var is no longer large beside eps; it is not to be made so."""
+        parts = [nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), *(After(8) for _ in range(5))]
+        net = drawn(nn.Sequential(*parts, nn.Flatten(), nn.Linear(512, 3)))
+        report = ps.autoinit(net, noise(16, 64).view(16, 1, 8, 8), blocks=[str(i) for i in range(2, 7)])
+        assert not report.converged and "normalization undoes" in report.reason
+        assert set(report.scales.values()) == {1.0}
+
+    def test_a_step_that_moves_an_effect_is_refused(self) -> None:
+        """With an epsilon of the size of the variance, any scale changes what LayerNorm does."""
+        parts = [nn.Sequential(nn.LayerNorm(64, eps=0.3), nn.ReLU(), nn.Linear(64, 64)) for _ in range(5)]
+        report = ps.autoinit(drawn(nn.Sequential(*parts)), noise(32, 64), blocks=[str(i) for i in range(5)])
+        assert not report.converged and "effect of a normalization" in report.reason
+        assert max(report.scales.values()) < 1.1
+
+    def test_scales_are_bounded(self) -> None:
+        net = network(1e-5)
+        report = ps.autoinit(net, noise(32, 64), blocks=names(6))
+        assert not report.converged and max(report.scales.values()) <= 30
+
+    def test_transformers_that_are_critical_are_left_alone(self) -> None:
+        net = drawn(nn.Sequential(*[Attention(32) for _ in range(4)]))
+        report = ps.autoinit(net, noise(8 * 5, 32).reshape(8, 5, 32))
+        assert report.converged and set(report.scales.values()) == {1.0} and "left alone" in report.reason
+
+    def test_deep_normalized_chains_are_left_as_they_are(self) -> None:
+        """J = 1 there takes 1.21 from block to block, 45-fold over twenty: how fast weights learn, and no more."""
+        report = ps.autoinit(network(2.0, depth=20, norm="batch"), noise(64, 64), blocks=names(20))
+        assert not report.converged and "a normalization undoes it" in report.reason
+        assert set(report.scales.values()) == {1.0} and len(report.history) < 10
+
+    def test_gradients_that_can_not_be_differentiated_are_told_in_a_sentence(self) -> None:
+        with pytest.raises(BadInput, match=r"once more \(modified by an inplace operation\)"), once_more():
+            raise RuntimeError("modified by an inplace operation\nand a second line")

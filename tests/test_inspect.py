@@ -221,13 +221,14 @@ class TestVerdicts:
         assert verdict_of(Interval(1.5, 1.4, 1.6), BLOCK_TOLERANCE) == "chaotic"
 
     def test_what_a_normalization_undoes_is_no_fault(self) -> None:
-        """A stream that grows tenfold beside normalized branches shrinks gradients as much; a ReLU chain's J stays."""
+        """A signal that grows before a normalization makes J as large; without one, a ReLU chain's J is what it is."""
 
         def exactly(j: float) -> Interval:
             return Interval(j, j, j)
 
-        assert Depth(12, exactly(1e-3), (1.0, 1e3), 0.0).verdict() == "critical"
+        assert Depth(12, exactly(1e3), (1.0, 1e3), 0.0).verdict() == "critical"
         assert Depth(12, exactly(1e-3), (1.0, 1e-3), 1.0).verdict() == "ordered"
+        assert Depth(12, exactly(1.0), (1.0, 1e3), 0.0).verdict() == "ordered"
         assert Depth(12, exactly(1e3), (1.0, 1.0), 0.0).verdict() == "chaotic"
         assert Depth(12, exactly(1e3), (1.0, 1.0), 0.0).verdict(inflation=3.0) == "undecided"
         assert Depth(12, Interval(300.0, 50.0, 1800.0)).verdict() == "undecided"

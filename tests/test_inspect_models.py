@@ -109,7 +109,7 @@ class TestBatches:
 
 class TestCommand:
     def test_it_writes_a_page_and_prints_the_table(self, home: Path) -> None:
-        code, done = run("inspect", "factories:chain", "--batch", "batch.npy", "--probes", "2")
+        code, done = run("inspect", "factories:chain", "--batch", "batch.npy")
         assert code == 0, done.output
         assert "chi_J [95 %]" in done.output
         folder = home / "runs" / "inspect-factories-chain"

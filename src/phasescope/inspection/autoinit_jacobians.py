@@ -153,7 +153,7 @@ class Scaled:
         further back than these two blocks. A pair with J = 0 has no slopes.
         """
         leaves = self._leaves(scales)
-        with _once_more(), self._passage(self.parameters(leaves)) as found:
+        with once_more(), self._passage(self.parameters(leaves)) as found:
             places = Places(tuple(found.names))
             estimates = self._estimates(found, places)
             table = np.zeros((len(estimates), len(leaves)))
@@ -169,7 +169,7 @@ class Scaled:
     def gradient(self, scales: Array, slope: Callable[[Array], Array]) -> tuple[Array, Array]:
         """Return J (n,) and the gradient (P,) by the scalars of a loss whose gradient by J is ``slope(J)``."""
         leaves = self._leaves(scales)
-        with _once_more(), self._passage(self.parameters(leaves)) as found:
+        with once_more(), self._passage(self.parameters(leaves)) as found:
             estimates = torch.stack(self._estimates(found, Places(tuple(found.names)))).double()
             values = estimates.detach().cpu().numpy()
             weights = torch.from_numpy(slope(values)).to(estimates.device)
@@ -206,7 +206,7 @@ def _twice(module: nn.Module, batch: Any, blocks: Sequence[str], parameters: Map
 
 
 @contextmanager
-def _once_more() -> Iterator[None]:
+def once_more() -> Iterator[None]:
     """Say in a sentence where the gradients of a model can not be differentiated once more."""
     try:
         yield

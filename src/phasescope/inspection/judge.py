@@ -2,8 +2,8 @@
 
 **One rule.** What is judged is growth times depth: log J over all blocks, with its interval, against +-log 100, where
 the gradients of the first and the last block differ tenfold. In networks with normalization J itself depends on the
-units in which the signal is measured: beside a stream that grows from K_0 to K_L, gradients shrink by as much, and
-nothing is lost, since what follows divides by sqrt(K_L). So where the output's scale no longer follows the input's, the
+units in which the signal is measured: of a signal that grows from K_0 to K_L, J is larger by K_L/K_0, and nothing
+is lost where what follows divides by sqrt(K_L). So where the output's scale no longer follows the input's, the
 signal's own change of scale is taken out, J (K_0/K_L)^(1 - s) with s = d log K_L / d log K_0: s is 1 for ReLU chains,
 where J is judged as it is, and near 0 where branches are normalized; there the sensitivity to relative
 changes is judged. Without a normalization J is judged as it is.
