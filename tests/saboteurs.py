@@ -41,10 +41,11 @@ from laws import instrument_laws
 from phasescope.ensemble import fused, marks, optimizers, reading, streams, tile
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.streams import batch_order, initialized
-from phasescope.inspection import blocks, judge
+from phasescope.inspection import judge, rows
 from phasescope.inspection.readings import Interval
 from phasescope.instruments import (
     fourier,
+    graph,
     logits,
     neural_tangent_kernel,
     neuron_independence,
@@ -741,9 +742,10 @@ def by_value(j: Interval, tolerance: float) -> str:
     return judge.verdict_of(Interval(j.value, j.value, j.value), tolerance)
 
 
-def anywhere(source: Any, sink: Any) -> dict[Any, int]:
-    """Every place taken for a cut, also inside the branches."""
-    return {node: i for i, node in enumerate(blocks._ordered(source, sink))}
+def anywhere(*arguments: Any) -> Any:
+    """Every value of a stream taken for a cut, also inside the branches."""
+    found = graph.stream_from(*arguments)
+    return found and replace(found, cuts=frozenset(found.rank))
 
 
 INSPECTION = (
@@ -769,8 +771,8 @@ INSPECTION = (
     ),
     Saboteur(
         "blocks inside a branch",
-        lambda: test_inspect.TestBlocks().test_the_row_that_the_whole_signal_passes_through(*test_inspect.FOUND[2][1:]),
-        put(blocks, "_cuts", anywhere),
+        lambda: test_inspect.TestBlocks().test_the_row_that_the_whole_signal_passes_through(*test_inspect.FOUND[4][1:]),
+        put(rows, "stream_from", anywhere),
     ),
 )
 

@@ -14,7 +14,7 @@ import xarray as xr
 
 from phasescope import lab
 from phasescope.commands import cli
-from phasescope.commands.cli import _report
+from phasescope.commands.telling import report_of
 from phasescope.ensemble import Refinement, Span, last
 from phasescope.instruments import LEARNING
 from phasescope.lab import Experiment, MapResults, OrderParameter, phase_map
@@ -150,7 +150,7 @@ def test_knobs_that_stay_may_be_words_and_numpys_numbers(tmp_path: Path) -> None
     assert json.dumps(found.findings(), allow_nan=False)
     again = lab.load(tmp_path / "run")
     assert isinstance(again, MapResults) and "Held: batch 8, optimizer sgd." in again.figures()[0].caption
-    assert "Held: batch 8, optimizer sgd." in Path(_report(again)[1]["report"]).read_text()
+    assert "Held: batch 8, optimizer sgd." in Path(report_of(again)[1]["report"]).read_text()
 
 
 # -- what is told ---------------------------------------------------------------------------------------------------------

@@ -317,7 +317,7 @@ def test_a_name_that_does_not_fit_is_left_out_and_no_word_is_broken():
 
 def test_the_words_for_those_who_do_not_see_the_map():
     assert in_words(phase_map([[0, 0, 4, -1]])) == (
-        "a map, train fraction against corrupted share, by share of the area: coexistence 50 %, forgetting 25 %, unknown 25 %"
+        "a map, train fraction against corrupted share, by fraction of the area: coexistence 50 %, forgetting 25 %, unknown 25 %"
     )
     words = in_words(halves(9))
     assert f"{int(np.asarray(halves(9).sampled).sum())} of 81 places measured, 9 uncertain)" in words

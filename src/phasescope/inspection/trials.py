@@ -15,6 +15,7 @@ from phasescope.ensemble import streams
 from phasescope.inspection.judge import relative_log
 from phasescope.inspection.normalizations import Normalizations
 from phasescope.instruments.forward_pass import INPUT, Altered, Passage, passage
+from phasescope.instruments.graph import watched
 from phasescope.instruments.partial_jacobian import kernel_slope, partial_jacobians
 
 PROBES = 4  # of a trial, which has a factor of two to tell and not a percent
@@ -58,7 +59,7 @@ class Trials:
                 return lambda part, *_: seen.called.append((len(found.names), name, part))
 
             with ExitStack() as handles, counted:
-                for name, part in self.module.named_modules():
+                for name, part in watched(self.module):
                     if next(part.children(), None) is None:
                         handles.callback(part.register_forward_pre_hook(note(name)).remove)
                 yield

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from phasescope.checks import numbers
 from phasescope.vocabulary import BadInput
@@ -143,14 +142,11 @@ def early_or_late(run: Callable[[bool], T]) -> T:
         return run(False)
 
 
-def call(module: nn.Module, batch: Any, parameters: Mapping[str, Tensor] | None = None) -> Any:
-    """Return ``module(batch)``: a mapping goes in as keywords, a tuple as arguments, all else as the one argument.
-
-    With ``parameters`` these stand in for the module's own of the same names.
-    """
+def call(module: nn.Module, batch: Any) -> Any:
+    """Return ``module(batch)``: a mapping goes in as keywords, a tuple as arguments, all else as the one argument."""
     args = batch if isinstance(batch, tuple) else () if isinstance(batch, Mapping) else (batch,)
     keywords = dict(batch) if isinstance(batch, Mapping) else {}
-    return functional_call(module, dict(parameters), args, keywords) if parameters else module(*args, **keywords)
+    return module(*args, **keywords)
 
 
 def watchable(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:

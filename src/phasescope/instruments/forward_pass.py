@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.stateless import _reparametrize_module
 
 from phasescope.checks import shown
 from phasescope.instruments.calls import begun, call, early_or_late, floats, refusing, start, swapped
@@ -116,13 +117,14 @@ def _through(
     found = Passage()
     reader = _Reader(found, blocks, altered)
     handles: list[Any] = []
-    with untouched(module, batch):
+    own = dict(parameters or {})  # they stay in place while gradients are taken: checkpointed parts are called again
+    with untouched(module, batch), _reparametrize_module(module, own, tie_weights=True) if own else nullcontext():
         try:
             for name, part in watched(module):
                 handles.append(part.register_forward_pre_hook(reader.before(name), with_kwargs=True))
                 handles.append(part.register_forward_hook(reader.after(name), with_kwargs=True))
             with refusing(module), during(found) if during else nullcontext():
-                found.output = call(module, begun(batch, graph=early), parameters)
+                found.output = call(module, begun(batch, graph=early))
         finally:
             for handle in handles:  # before any backward pass, in which checkpointed parts are called again
                 handle.remove()
