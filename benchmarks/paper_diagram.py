@@ -38,11 +38,10 @@ def main() -> None:
         one = known[name]
         members = list(one.grid)
         part = members[:: max(len(members) // (4 * asked.networks), 1)][: 4 * asked.networks]
-        knobs = {knob: [member[knob] for member in part] for knob in part[0].knobs}
         recipe = ps.Recipe(**{**one.recipe.model_dump(), "steps": asked.steps})
         engine: Any = "stacked" if asked.device == "cuda" else "auto"
         ps.train(
-            one.learner, one.task, ps.Scatter(knobs), recipe, one.watch, device=asked.device, engine=engine,
+            one.learner, one.task, ps.Scatter(part), recipe, one.watch, device=asked.device, engine=engine,
             tile=asked.tile or None,
         )  # fmt: skip
         whole += len(members) * one.recipe.steps
