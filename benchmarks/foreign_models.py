@@ -196,7 +196,7 @@ for _name, _authors, _size, _sizes in (
     ("regnetx_002", "s#.b# 13", 64, {}),
     ("densenet121", "features.denseblock# 4", 64, {}),
     ("efficientnet_b0", "blocks.#.# 16", 64, {}),
-    ("mobilenetv3_small_050", "blocks.#.# 12", 64, {}),
+    ("mobilenetv3_small_050", "blocks.#.# 12 + conv_head 1", 64, {}),
     ("mobilenetv2_050", "blocks.#.# 17", 64, {}),
     ("mobilenetv1_100", "blocks.#.# 13", 64, {}),
     ("ghostnet_050", "blocks.#.# 17", 64, {}),
@@ -210,7 +210,7 @@ for _name, _authors, _size, _sizes in (
     ("deit3_small_patch16_224", "blocks.# 4", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
     ("beit_base_patch16_224", "blocks.# 4", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
     ("eva02_tiny_patch14_224", "blocks.# 4", 28, {"img_size": 28, "embed_dim": 48, "depth": 4, "num_heads": 3}),
-    ("cait_xxs24_224", "blocks.# 4 + blocks_token_only.# 2", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
+    ("cait_xxs24_224", "blocks.# 4 | blocks_token_only.# 2", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
     ("xcit_nano_12_p16_224", "blocks.# 4 + cls_attn_blocks.# 2", 32, {"img_size": 32, "embed_dim": 48, "depth": 4, "num_heads": 3}),
     ("swin_tiny_patch4_window7_224", "layers.#.blocks.# 4", 56, {"img_size": 56, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}),
     ("swinv2_tiny_window8_256", "layers.#.blocks.# 4", 64, {"img_size": 64, "embed_dim": 24, "depths": (2, 2), "num_heads": (2, 4)}),
@@ -219,7 +219,7 @@ for _name, _authors, _size, _sizes in (
     ("twins_svt_small", "blocks.#.# 18", 224, {}),
     ("levit_128s", "stages.#.blocks.# 9", 224, {}),
     ("mobilevit_xxs", "stages.#.# 10", 64, {}),
-    ("coatnet_nano_rw_224", "stages.#.blocks.# 12", 224, {}),
+    ("coatnet_nano_rw_224", "stages.#.blocks.# 16", 224, {}),
     ("maxvit_pico_rw_256", "stages.#.blocks.# 11", 256, {}),
     ("edgenext_xx_small", "stages.#.blocks.# 12", 64, {}),
     ("focalnet_tiny_srf", "layers.#.blocks.# 12", 64, {}),
@@ -241,16 +241,14 @@ for _name, _layer, _mixer in (
 ):
 
     def _mixed(layer: str = _layer, mlp: str = _mixer) -> Made:
-        gated = {"mlp_layer": of("timm.layers:GatedMlp")} if mlp == "GatedMlp" else {}
-        made = of("timm.models.mlp_mixer:MlpMixer")(
-            img_size=32,
-            patch_size=8,
-            embed_dim=48,
-            num_blocks=4,
-            block_layer=of(f"timm.models.mlp_mixer:{layer}"),
-            **gated,
-        )
-        return made, noise(2, 3, 32, 32)
+        sizes: dict[str, Any] = {
+            "mlp_layer": of(f"timm.layers:{mlp}"),
+            "mlp_ratio": (0.5, 4.0) if layer == "MixerBlock" else 4,
+        }
+        kind = of(f"timm.models.mlp_mixer:{layer}")
+        return of("timm.models.mlp_mixer:MlpMixer")(
+            img_size=32, patch_size=8, embed_dim=48, num_blocks=4, block_layer=kind, **sizes
+        ), noise(2, 3, 32, 32)
 
     add(f"timm {_name}", _mixed, "blocks.# 4")
 add("timm resnet18, features_only", lambda: (of("timm:create_model")("resnet18", features_only=True), noise(2, 3, 64, 64)), "layer#.# 8")  # fmt: skip
@@ -269,7 +267,7 @@ for _name, _authors in (
     ("resnet50", "layer#.# 16"),
     ("googlenet", "inception# 9"),
     ("squeezenet1_1", "features.# 8"),
-    ("shufflenet_v2_x0_5", "stage#.# 16"),
+    ("shufflenet_v2_x0_5", "stage#.# 16 + conv#.# 1"),
     ("mnasnet0_5", "layers.#.# 16"),
     ("mobilenet_v3_small", "features.# 11"),
     ("efficientnet_b0", "features.#.# 16"),

@@ -16,7 +16,7 @@ from torch import nn
 
 from phasescope.inspection.batches import fitted
 from phasescope.inspection.coverage import Coverage
-from phasescope.inspection.rows import Row, Search, is_weight_layer
+from phasescope.inspection.rows import NUMBER, Row, Search, is_weight_layer
 from phasescope.instruments.calls import call, refusing, tensor_of, watchable
 from phasescope.instruments.given_back import untouched
 from phasescope.instruments.graph import Block, Trace, joined, located, traced
@@ -26,6 +26,7 @@ __all__ = ["Found", "blocks_of", "find", "first_not_finite", "is_weight_layer"]
 
 ENOUGH = 0.3  # a row of blocks holds at least this share of the parameters that the fullest row holds
 MORE = 0.1  # a further row adds at least this share of the parameters
+LEAST = 0.2  # a row that holds less is some detail
 HALF = 0.5  # blocks that hold less than this are not the model's
 NESTED = 0.9  # branches inside a block are blocks themselves if they hold this share of it
 MANY = 3
@@ -111,11 +112,14 @@ def _parts(search: Search, coverage: Coverage, rows: Sequence[Row]) -> list[list
     """Return the chosen rows, those in series together."""
     parts = [[_best(rows)]]
     coverage.add(parts[0])
-    while True:
+    while coverage.share >= LEAST:
         taken = [row for part in parts for row in part]
         free = [row for row in (*rows, *search.minor()) if not any(_overlap(row, other) for other in taken)]
         gains = [(coverage.gain(row), row) for row in free]
         gains = [(gain, row) for gain, row in gains if gain >= MORE]
+        if not gains and coverage.share < HALF:  # one wide layer before or behind, as where a convolution is the head
+            alone = [row for row in search.single() if not any(_overlap(row, other) for other in taken)]
+            gains = [(gain, row) for row in alone if (gain := coverage.gain(row)) >= MORE]
         if not gains:
             return parts
         most = max(gain for gain, _ in gains)
@@ -126,6 +130,7 @@ def _parts(search: Search, coverage: Coverage, rows: Sequence[Row]) -> list[list
         else:
             parts[home] = sorted([*parts[home], chosen], key=lambda row: row.calls[0].begin)
         coverage.add(parts[-1] if home is None else parts[home])
+    return parts
 
 
 def _overlap(one: Row, other: Row) -> bool:
@@ -136,24 +141,36 @@ def _overlap(one: Row, other: Row) -> bool:
 def _best(rows: Sequence[Row]) -> Row:
     kept = [row for row in rows if not any(_inside(row, other) for other in rows)]
     outer_first = sorted(kept or rows, key=lambda row: min(name.count(".") for name in row.names))
-    return max(outer_first, key=lambda row: (row.whole, len(row.calls), row.held, row.called))
+    return max(outer_first, key=lambda row: (len(row.calls), row.whole, row.held, row.called))
 
 
 def _inside(row: Row, other: Row) -> bool:
     """Say whether ``row`` is what the blocks of ``other`` are made of, rather than blocks."""
     if other is row or len(other.names) < 2:
         return False
-    if row.weights and not other.weights:  # user's blocks of several layers each, as in a MobileNet
+    if (row.weights or row.leaves) and not (other.weights or other.leaves):  # as in MobileNet
         several = all(sum(name.startswith(f"{home}.") for name in row.names) >= 2 for home in other.names)
         return several and other.alike and len(other.names) >= MANY and other.held >= NESTED * row.held
     homes = {home: [n for n in row.names if n.startswith(f"{home}.")] for home in other.names}
-    within = sum(map(len, homes.values()))
-    if other.own and not row.own and row.held < NESTED * other.held and within > len(row.names) / 2:
+    within = [name for names in homes.values() for name in names]
+    several = any(len(names) > 1 and all(n.rpartition(".")[2].isdigit() for n in names) for names in homes.values())
+    share = sum(row.sizes[name] for name in within) / max(other.held, 1)
+    if not row.own and not several and share < NESTED and len(within) > len(row.names) / 2:
         return True
-    if within < len(row.names):
+    groups = [names for names in homes.values() if names]
+    if len(within) < len(row.names) or any(len(names) < 2 for names in groups):
         return False
-    groups = [[row.kinds[name] for name in names] for names in homes.values() if names]
-    return all(len(kinds) >= 2 and len(set(kinds)) == len(kinds) for kinds in groups)
+    return _differ(row, groups) or any(
+        len({NUMBER.sub("#", name.removeprefix(home)) for name in names}) > 1 for home, names in homes.items()
+    )
+
+
+def _differ(row: Row, groups: Sequence[Sequence[str]]) -> bool:
+    """Say whether what stands side by side in each group is of different kinds, or made differently, alike in all."""
+    kinds = [[row.kinds[name] for name in names] for names in groups]
+    builds = [tuple(row.builds[name] for name in names) for names in groups]
+    apart = len(groups) > 1 and len(set(builds)) == 1 and len(set(builds[0])) == len(builds[0])
+    return apart or all(len(set(kind)) == len(kind) for kind in kinds)
 
 
 def _blocks(rows: Sequence[Row]) -> tuple[Block, ...]:

@@ -13,7 +13,8 @@ TABLES = (nn.Embedding, nn.EmbeddingBag)
 
 
 class Coverage:
-    """The covered parameters of ``module``, by id, and those that count: no tables of embeddings, and no readout.
+    """The covered parameters of ``module``, by id, and those that count: no tables of embeddings, no readout, and
+    nothing that takes no part in this pass.
 
     Tables are looked up and have no Jacobian; the readout, the last weight layer before the output, comes after all
     blocks. A module's own parameters are covered if a block holds them, or if what the module gives lies on the way
@@ -29,9 +30,15 @@ class Coverage:
         parts = dict(module.named_modules())
         layers = [now.module for now in trace.calls if is_weight_layer(parts[now.module])]
         apart = [part for part in parts.values() if isinstance(part, TABLES)] + [parts[name] for name in layers[-1:]]
+        apart += [part for name, part in parts.items() if name and not self._used(name)]
         aside = {id(p) for part in apart for p in part.parameters()}
         self.counted = {id(p): p.numel() for p in module.parameters() if id(p) not in aside}
         self.counted = self.counted or {id(p): p.numel() for p in module.parameters()}
+
+    def _used(self, name: str) -> bool:
+        """Say whether a module, a part of it, or what it is part of is called: a head for training alone is not."""
+        homes = [name, *(name[:i] for i, letter in enumerate(name) if letter == ".")]
+        return any(home in self.gives for home in homes) or any(now.startswith(f"{name}.") for now in self.gives)
 
     @property
     def share(self) -> float:

@@ -31,8 +31,9 @@ class Row:
 
     ``begin`` is the tensor that the first is given, if it is one. ``whole``: cuts of the way to the model's output, not
     only of the way to the last end. ``own``: the ends are the modules' own outputs. ``weights``: a chain of weight
-    layers. ``held``: parameters inside; ``kinds``: what each is; ``alike``: they are of one class of the user's;
-    ``called``: none is a container alone.
+    layers. ``held``: parameters inside; ``kinds``: what each is, ``builds``: of what it is made, ``sizes``: its
+    parameters; ``alike``: they are of one class of the user's; ``called``: none is a container alone; ``leaves``: none
+    has parts with parameters.
     """
 
     names: list[str]
@@ -45,8 +46,11 @@ class Row:
     weights: bool = False
     held: int = 0
     kinds: dict[str, Any] = field(default_factory=dict)
+    builds: dict[str, Any] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
     alike: bool = False
     called: bool = True
+    leaves: bool = False
 
 
 class Search:
@@ -88,6 +92,14 @@ class Search:
                 row.weights = True
                 yield row
 
+    def single(self) -> Iterator[Row]:
+        """Yield each weight layer that is a cut as a row of its own."""
+        for name in self.layers:
+            row = self.row([name], own=True)
+            if row is not None and row.whole:
+                row.weights = True
+                yield row
+
     def passed(self) -> list[str]:
         """Return the names of modules whose output is a cut of the way from the first weight layer to the output."""
         first = next((seen for name in self.layers for seen in self.calls[name][0].inputs), None)
@@ -117,20 +129,33 @@ class Search:
         calls = sorted((now for name in names for now in self.calls.get(name, ())), key=lambda now: now.begin)
         if not calls:
             return None
-        for sink in (None, *(seen.value for seen in calls[-1].outputs[:FIRST])):
+        best: Row | None = None
+        given = sorted({o.value for o in self.trace.output if o.value}, key=lambda v: -self.trace.depth[v])[:FIRST]
+        last = [seen.value for seen in calls[-1].outputs[:FIRST]]
+        for whole_way, sink in [*((True, value) for value in (None, *given)), *((False, value) for value in last)]:
             found = []
             for begin in _different(calls[0].inputs):
-                row = self._along(names, calls, begin, sink, own, some)
+                row = self._along(names, calls, begin, sink, own, some, whole_way)
                 found += [row] if row else []
             if len(found) != 1:  # none of them is the signal alone: it begins behind the first block
                 starts = _different(calls[0].outputs)
-                found = [row for end in starts if (row := self._along(names, calls, end, sink, own, some))][:1]
-            if found and (not whole or len(found[0].names) == len(names)):
+                found = [row for end in starts if (row := self._along(names, calls, end, sink, own, some, whole_way))][
+                    :1
+                ]
+            if found and len(found[0].names) == len(names):
                 return found[0]
-        return None
+            best = max([*found, *([best] if best else [])], key=lambda row: len(row.calls), default=None)
+        return None if whole else best
 
     def _along(
-        self, names: Sequence[str], calls: Sequence[Call], begin: Seen, sink: Value | None, own: bool, some: bool
+        self,
+        names: Sequence[str],
+        calls: Sequence[Call],
+        begin: Seen,
+        sink: Value | None,
+        own: bool,
+        some: bool,
+        whole: bool,
     ) -> Row | None:
         stream = self._stream(begin.value, sink)
         if stream is None:
@@ -153,8 +178,27 @@ class Search:
         classes = {type(self.parts[name]) for name in inside}
         alike = len(classes) == 1 and not next(iter(classes)).__module__.startswith("torch.nn")
         kinds = {name: self._kind(name) for name in inside}
+        builds = {name: self._build(name) for name in inside}
+        sizes = {name: self.held([name]) for name in inside}
+        leaves = all(self._leaf(name) for name in inside)
         called = all(name in self.modules for name in inside)
-        return Row(inside, kept, ends, start, stream, sink is None, own, False, self.held(inside), kinds, alike, called)
+        return Row(
+            inside,
+            kept,
+            ends,
+            start,
+            stream,
+            whole,
+            own,
+            False,
+            self.held(inside),
+            kinds,
+            builds,
+            sizes,
+            alike,
+            called,
+            leaves,
+        )
 
     def _end(self, stream: Stream, now: Call, last: int, until: int | None, own: bool) -> Seen | None:
         """Return where a call ends: its deepest output that is a cut, or the first cut seen before ``until``."""
@@ -176,10 +220,11 @@ class Search:
             part = self.parts[name]
             if not name or (next(part.parameters(), None) is None) is not free or is_weight_layer(part):
                 continue
-            leaf = all(next(child.parameters(), None) is None for child in part.children())
-            if leaf and NO_BLOCK.search(type(part).__name__):
+            if self._leaf(name) and NO_BLOCK.search(type(part).__name__):
                 continue
             groups.setdefault(NUMBER.sub("#", name), []).append(name)
+            if name not in self.modules:
+                continue
             groups.setdefault((type(part), name.rpartition(".")[0]), []).append(name)
             if not type(part).__module__.startswith("torch.nn"):
                 groups.setdefault(type(part), []).append(name)
@@ -218,10 +263,18 @@ class Search:
         """Return how many parameters the named modules hold, shared ones counted once."""
         return sum({id(p): p.numel() for name in names for p in self.parts[name].parameters()}.values())
 
+    def _leaf(self, name: str) -> bool:
+        return all(next(child.parameters(), None) is None for child in self.parts[name].children())
+
     def _kind(self, name: str) -> Any:
         """Return what a module is: its class, and the classes of its parts that have parameters."""
         part = self.parts[name]
         return type(part).__qualname__, frozenset(type(inner).__qualname__ for inner in part.modules() if owns(inner))
+
+    def _build(self, name: str) -> Any:
+        """Return of what a module is made: the classes of its parts in order, and the shapes of their parameters."""
+        part = self.parts[name]
+        return (*(type(inner).__qualname__ for inner in part.modules()), *(tuple(p.shape) for p in part.parameters()))
 
 
 def _source(row: Row) -> Value | None:
