@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
 import tempfile
 from collections.abc import Callable
@@ -11,12 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import xarray as xr
 from torch import nn
 from torch.nn.utils.parametrizations import weight_norm
 
 from phasescope.ensemble import train
+from phasescope.ensemble.jobs import jobs
 from phasescope.ensemble.marks import TORCHS_LAYERS, learner_marks
 from phasescope.ensemble.streams import initialized
+from phasescope.identity import fingerprint
 from phasescope.instruments import LEARNING
 from phasescope.learners import PowerMLP
 from phasescope.store import Store
@@ -287,6 +291,34 @@ def test_first_weights_that_no_seed_draws_are_looked_at(monkeypatch: pytest.Monk
         other = mark(lambda net: None)
         assert other != usual, "torch's own way of drawing was replaced"
         usual = other
+
+
+def test_a_method_that_another_library_adds_to_all_modules_is_no_other_network(monkeypatch) -> None:
+    """transformers adds one when it makes its first model; one that stands in the place of torch's is another matter."""
+    usual = fingerprint(nn.ReLU)
+    monkeypatch.setattr(nn.Module, "smart_apply", xr.where, raising=False)
+    assert fingerprint(nn.ReLU) == usual
+    for name in ("apply", "extra_repr", "_apply"):
+        monkeypatch.setattr(nn.Module, name, xr.where)
+        assert fingerprint(nn.ReLU) != usual, f"{name} of torch's was replaced"
+        usual = fingerprint(nn.ReLU)
+
+
+def test_a_script_that_is_imported_later_has_the_same_networks(tmp_path) -> None:
+    """It is ``__main__`` when it runs, and has its file's name afterwards."""
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "from torch import nn\n\n\nclass Mine(nn.Linear):\n    wide = 3\n\n\n"
+        "def loss(logits, labels):\n    return (logits - labels) ** 2\n"
+    )
+    found = []
+    for name in ("mine", "theirs"):
+        spec = importlib.util.spec_from_file_location(name, file)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        recipe = Recipe(steps=2, records=2, loss=module.loss)
+        found += [(jobs(module.Mine(2, 2), Table("t", np.eye(2), [0, 1], 2), Grid(), recipe, [], []))[0].identity]
+    assert found[0] == found[1] and found[0]["learner"]["name"] == "Mine"
 
 
 def test_a_network_keeps_its_precision_or_is_refused() -> None:

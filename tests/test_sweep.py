@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -283,7 +284,7 @@ class Terminal(io.StringIO):
 
 
 def test_a_bar_is_drawn_in_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bar, "EVERY", {"terminal": 0.0})
+    monkeypatch.setattr(bar, "EVERY", {"terminal": 0.0, "log": 60.0})
     seen = {}
     for name, stream, options in (
         ("terminal", Terminal(), {}), ("file", io.StringIO(), {}), ("off", Terminal(), {"progress": False}),
@@ -306,7 +307,7 @@ def test_a_bar_is_drawn_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     go(grid=ps.Grid(seeds=2))
     assert "preparing" in shown[0] and "2/2 members" in shown[-1] and "value='1.0000'" in shown[-1]
     shell = SimpleNamespace()  # IPython in a terminal
-    assert bar.place_here() is None
+    assert bar.place_here() in ("terminal", "log")
 
 
 def test_what_is_told_between_two_drawings_is_left_out() -> None:
@@ -315,6 +316,16 @@ def test_what_is_told_between_two_drawings_is_left_out() -> None:
     for place in range(5):
         drawn("run", place / 5, f"{place}")
     assert said == ["run: 0"]
+
+
+def test_a_log_tells_of_long_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setattr(bar, "EVERY", {"log": 0.01})
+    with bar.bar("training", "steps", True, None) as tell:
+        time.sleep(0.02)
+        tell(ps.ensemble.Progress(3, 30))
+    assert stream.getvalue().startswith("training: 0/3 members") and stream.getvalue().endswith("left\n")
 
 
 # -- one's own loop ----------------------------------------------------------------------------------------------------

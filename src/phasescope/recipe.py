@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PlainSerializer,
 from pydantic_core import PydanticCustomError
 
 from phasescope.checks import BadInput, nearest, plain, shown
+from phasescope.identity.origins import full_name
 
 MOST_STEPS = 10**9
 HELD = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in ("float32", "float64")}
@@ -56,7 +57,7 @@ def named(value: Any) -> str:
     """Return a word as it is, and a function by its name: what it does is told by its fingerprint, beside the job."""
     if isinstance(value, str):
         return value
-    return f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', type(value).__qualname__)}"
+    return full_name(value)
 
 
 class Recipe(Settings):

@@ -27,7 +27,7 @@ from phasescope.ensemble.reading import check_names
 from phasescope.ensemble.sample import Sample, check_float32
 from phasescope.ensemble.streams import copied, initialized, made, streams
 from phasescope.errors import shown
-from phasescope.identity import fingerprint, house_fingerprint, surroundings
+from phasescope.identity import fingerprint, full_name, house_fingerprint, surroundings
 from phasescope.samples import checked
 from phasescope.vocabulary import (
     BadInput,
@@ -123,9 +123,8 @@ class Job:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """Everything that changes the result, as plain data; its hash names the record."""
-        kind = type(self.module)
         return {
-            "learner": {"name": f"{kind.__module__}.{kind.__qualname__}", "is": self.marks.learner},
+            "learner": {"name": full_name(type(self.module)), "is": self.marks.learner},
             "task": {"name": self.task.name, "is": self.marks.task},
             "recipe": self.recipe.model_dump(mode="json"),
             "functions": dict(self.marks.functions),

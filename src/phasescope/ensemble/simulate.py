@@ -24,7 +24,7 @@ from phasescope.ensemble.results import padded
 from phasescope.ensemble.run import Progress, interrupted
 from phasescope.ensemble.slices import check_function, check_surroundings, in_turn
 from phasescope.ensemble.streams import streams
-from phasescope.identity import fingerprint, house_fingerprint, surroundings
+from phasescope.identity import fingerprint, full_name, house_fingerprint, surroundings
 from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Kind, Knob, Member, Scatter
 
 Found = Mapping[str, Any]
@@ -138,7 +138,7 @@ class Simulation:
         ``mark`` is the fingerprint of ``measure``, for a caller who asks for many members at once.
         """
         return {
-            "simulation": f"{self.measure.__module__}.{self.measure.__qualname__}",
+            "simulation": full_name(self.measure),
             "is": mark or fingerprint(self.measure),
             "knobs": {name: plain(value) for name, value in self.member(member).knobs.items()},
             "seed": member.seed,

@@ -7,7 +7,15 @@ trained again, and nothing is wrong); it must never take two things that act dif
 
 from phasescope.identity.fingerprint import fingerprint
 from phasescope.identity.networks import network_parts
-from phasescope.identity.origins import Origin, files_of, house_digests, house_fingerprint, is_users, origin_of
+from phasescope.identity.origins import (
+    Origin,
+    files_of,
+    full_name,
+    house_digests,
+    house_fingerprint,
+    is_users,
+    origin_of,
+)
 from phasescope.identity.spaces import patches
 from phasescope.identity.surroundings import surroundings
 
@@ -15,6 +23,7 @@ __all__ = [
     "Origin",
     "files_of",
     "fingerprint",
+    "full_name",
     "house_digests",
     "house_fingerprint",
     "is_users",

@@ -23,7 +23,7 @@ from phasescope.identity import arrays, modules
 from phasescope.identity import code as codes
 from phasescope.identity.networks import backend, network_parts, of_compiling, refused_network
 from phasescope.identity.objects import Untold, attributes, class_token, hashed, is_plain, reduced, token
-from phasescope.identity.origins import Origin, origin_of
+from phasescope.identity.origins import Origin, full_name, origin_of
 from phasescope.identity.spaces import PLAIN, cell_of, space
 from phasescope.vocabulary import BadInput
 
@@ -192,7 +192,7 @@ class _Walk:
         return modules.module_hash(self, module)
 
     def _class(self, cls: type) -> bytes:
-        parts = [hashed("class", f"{cls.__module__!s}.{cls.__qualname__}".encode())]
+        parts = [hashed("class", full_name(cls).encode())]
         for base in cls.__mro__:
             if origin_of(base) is not Origin.USER:
                 held = space(base)

@@ -91,6 +91,17 @@ def origin_of(thing: Any) -> Origin:
     return origin_of_module(home)
 
 
+def full_name(thing: Any) -> str:
+    """Return the name of a function or class with its module's, and of the user's own without.
+
+    A script is ``__main__`` when it runs and has another name when it is imported: its networks stay the same.
+    """
+    name = getattr(thing, "__qualname__", type(thing).__qualname__)
+    home = getattr(thing, "__module__", "")
+    own = isinstance(thing, FunctionType | type) and origin_of(thing) is Origin.USER
+    return name if own or home == "__main__" else f"{home}.{name}"
+
+
 @cache
 def version(module: str) -> str:
     """Return the version of the library that ``module`` belongs to, Python's for the standard library."""

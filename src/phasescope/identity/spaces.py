@@ -5,7 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import operator
+import re
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any
 
@@ -41,7 +44,8 @@ def space(base: Any) -> Space:
     """Return what stands in a class or module of a library or of the house; read anew only where a value is another."""
     now, before = vars(base), _seen.get(base)
     if before is None or len(before[0]) != len(now) or not all(map(operator.is_, now.values(), before[0])):
-        before = _seen[base] = (list(now.values()), read_space(dict(now), str(getattr(base, "__module__", ""))))
+        held = {name: value for name, value in now.items() if not _added(base, name, value)}
+        before = _seen[base] = (list(now.values()), read_space(held, str(getattr(base, "__module__", ""))))
     return before[1]
 
 
@@ -60,6 +64,31 @@ def read_space(held: dict[str, Any], home: str = "") -> Space:
         else:
             told.update(f"{name} {what(value)}\0".encode("utf-8", "surrogatepass"))
     return Space(told.digest(), own, kept)
+
+
+def _added(base: Any, name: str, value: Any) -> bool:
+    """Return whether another library put a method of its own into a class, under a name that the class does not know.
+
+    transformers does so to ``nn.Module`` when it makes a model. A method that stands for one of the class's is no such.
+    """
+    if not (isinstance(base, type) and isinstance(value, FunctionType)) or name.startswith("_"):
+        return False
+    tops = {value.__module__.split(".")[0], str(base.__module__).split(".")[0]}
+    if len(tops) == 1 or origin_of(value) is not Origin.LIBRARY:
+        return False
+    above = base.__mro__[1:]
+    return not any(name in vars(one) for one in above) and not any(
+        name in _words(one.__module__) for one in (base, *above)
+    )
+
+
+@functools.cache
+def _words(module: str) -> frozenset[str]:
+    """Return the words in a module's file; none where there is no file to read."""
+    try:
+        return frozenset(re.findall(r"\w+", Path(str(sys.modules[module].__file__)).read_text("utf-8")))
+    except (KeyError, AttributeError, OSError, UnicodeDecodeError):
+        return frozenset()
 
 
 def _is_code(value: Any) -> bool:

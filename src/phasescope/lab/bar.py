@@ -1,4 +1,4 @@
-"""A bar of progress: in a terminal, in a notebook, or as plain lines; nothing where nobody would see it."""
+"""A bar of progress in a terminal or a notebook, plain lines elsewhere; few of them where they go to a file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 Draw = Callable[[str, float, str], None]
-Place = Literal["terminal", "notebook", "lines"]
-EVERY = {"terminal": 0.25, "notebook": 0.5, "lines": 5.0}
+Place = Literal["terminal", "notebook", "lines", "log"]
+EVERY = {"terminal": 0.25, "notebook": 0.5, "lines": 5.0, "log": 60.0}
 """Seconds between two drawings: each takes some milliseconds of a core that trains."""
 
 
@@ -24,9 +24,10 @@ class Bar:
     """One bar in its ``place``: a title, a fraction of the work from 0 to 1, and words on where it is."""
 
     def __init__(self, place: Place, console: Console) -> None:
-        self._every, self._drawn = EVERY[place], float("-inf")
+        # a log tells of what takes longer than that, and of nothing else
+        self._every, self._drawn = EVERY[place], time.monotonic() if place == "log" else float("-inf")
         self._last: tuple[str, float, str] | None = None  # what was told and not drawn yet
-        self._draw, self._end = {"terminal": _terminal, "notebook": _notebook, "lines": _lines}[place](console)
+        self._draw, self._end = DRAWN[place](console)
         self._keeps = place == "notebook"
 
     def __call__(self, title: str, share: float, state: str) -> None:
@@ -77,13 +78,18 @@ def _lines(console: Console) -> tuple[Draw, Callable[[], None]]:
     return lambda title, share, state: console.print(f"{title}: {state}", soft_wrap=True), lambda: None
 
 
+DRAWN = {"terminal": _terminal, "notebook": _notebook, "lines": _lines, "log": _lines}
+
+
 def place_here() -> Place | None:
-    """Return where a bar would be seen: in a notebook, or in a terminal that the standard errors go to; else None."""
+    """Return where progress is seen: in a notebook, or where the standard errors go to, a terminal or a log."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     if hasattr(shell, "kernel"):
         return "notebook"
-    return "terminal" if sys.stderr is not None and sys.stderr.isatty() else None
+    if sys.stderr is None:
+        return None
+    return "terminal" if sys.stderr.isatty() else "log"
 
 
 @contextmanager

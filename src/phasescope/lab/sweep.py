@@ -24,7 +24,7 @@ from phasescope.ensemble.kept import kept_steps
 from phasescope.ensemble.marks import learner_marks, task_mark
 from phasescope.ensemble.tile import Prepared
 from phasescope.ensemble.train import Engine, check_call, check_engine, engines_chosen, on_processors, trained
-from phasescope.identity import fingerprint, surroundings
+from phasescope.identity import fingerprint, full_name, surroundings
 from phasescope.instruments import LEARNING
 from phasescope.lab.bar import bar
 from phasescope.lab.bench import provenance
@@ -82,7 +82,8 @@ def train(
     ``engine="auto"`` measures which one is fastest for these networks and keeps the choice with the run. ``"fused"`` is
     compiled code (CPU, learners with a fused step), the same bits whatever else is trained; ``"looped"`` is plain
     torch, one network per core; ``"stacked"``, ``"traced"`` and ``"compiled"`` train ``tile`` networks side by side.
-    A bar shows how far it is, in terminals and notebooks, unless ``progress=False``; ``on_progress`` takes its place.
+    A bar shows how far it is, in terminals and notebooks (elsewhere a line every minute on the standard errors), unless
+    ``progress=False``; ``on_progress`` takes its place.
     ``executor`` trains elsewhere than in threads: "processes" of this machine, "ray", "ray://host:port", "slurm" or a
     ``concurrent.futures.Executor``; a bundle whose worker is lost is trained again, with the same numbers.
 
@@ -196,7 +197,7 @@ def _simulation(simulation: Simulation) -> dict[str, Any]:
     """Return what all members of a simulation share."""
     return {
         "what": "simulation",
-        "measure": {"name": _name(simulation.measure), "is": fingerprint(simulation.measure)},
+        "measure": {"name": full_name(simulation.measure), "is": fingerprint(simulation.measure)},
         "axes": sorted(next(iter(simulation.grid)).knobs),
         "numbers": dict(simulation.fixed),
         "quantities": [[q.name, q.unit, q.source, q.dims, dict(q.coords)] for q in simulation.quantities],
@@ -210,11 +211,6 @@ def _marked(job: Job) -> tuple[Mapping[str, Any], int, Marks]:
     return knobs, job.member.seed, {"learner": job.marks.learner, "task": job.marks.task}
 
 
-def _name(thing: Any) -> str:
-    named = thing if hasattr(thing, "__qualname__") else type(thing)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
 # -- what the data say -------------------------------------------------------------------------------------------------
 
 
@@ -223,7 +219,7 @@ def _facts_of_training(chosen: Sequence[Job], device: torch.device) -> dict[str,
     first = chosen[0]
     recipe = {name: value for name, value in first.identity["recipe"].items() if name not in first.member.knobs}
     return {
-        "learner": ", ".join(dict.fromkeys(_name(job.module) for job in chosen)),
+        "learner": ", ".join(dict.fromkeys(full_name(type(job.module)) for job in chosen)),
         "task": ", ".join(dict.fromkeys(job.task.name for job in chosen)),
         "recipe": as_json(recipe),
         "seeds": as_json(_seeds([job.member for job in chosen])),
