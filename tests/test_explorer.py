@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 
 import phasescope as ps
 from browsing import Seen
-from phasescope.figures import Diagram, Page, Recorded
+from phasescope.figures import Diagram, Figure, Page, Recorded
 from phasescope.lab.diagrams import diagram
 from phasescope.report import page
 from phasescope.report.explorer import packed, scripts, thinned
@@ -41,7 +43,7 @@ def small(title: str = "a grid", steps: int = 5, seeds: int = 3) -> Diagram:
 
 
 def unpacked(q: Any) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(q["values"]), "<f4")
+    return np.frombuffer(np.frombuffer(base64.b64decode(q["values"]), "u1").reshape(4, -1).T.tobytes(), "<f4")
 
 
 def html(*diagrams: Diagram, title: str = "a study") -> str:
@@ -74,9 +76,11 @@ class TestPacking:
         policy = re.search(r"script-src ([^;]*);", text)
         assert policy is not None
         allowed = set(re.findall(r"'sha256-[^']*'", policy[1]))
-        written = re.findall(r"<script>(.*?)</script>", text, re.S)
+        written = re.findall(r'<script(?: type="text/plain" data-later)?>(.*?)</script>', text, re.S)
+        (library,) = re.findall(r'<script type="application/gzip" data-later>(.*?)</script>', text)
+        written.append(gzip.decompress(base64.b64decode(library)).decode())
         hashes = {f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in written}
-        assert hashes == allowed == {hash for _, hash in scripts()} and len(hashes) == 3
+        assert hashes == allowed == {script.hash for script in scripts()} and len(hashes) == 4
 
     def test_a_page_with_nothing_to_explore_has_no_script(self) -> None:
         assert "<script" not in html() and "script-src" not in html()
@@ -139,6 +143,31 @@ class TestBrowser:
         opened.part("x").select_option(label="weight decay")
         assert opened.part("y").evaluate("s => s.selectedOptions[0].text") == "train fraction"
         opened.quiet()
+
+    def test_the_first_screen_has_the_picture_the_map_and_the_curves(self, browser: Any, tmp_path: Path) -> None:
+        picture = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 30 10"><rect width="30" height="10"/></svg>'
+        told = Page("", "a study", "why?", [Figure("one", "One", "what it shows", [])], diagrams=[small(steps=20)])
+        (tmp_path / "page.html").write_text(page(told, [picture]), encoding="utf-8")
+        found = Seen(browser, tmp_path / "page.html", viewport={"width": 1400, "height": 900})
+        found.page.locator("[data-part=curves] svg").first.wait_for()
+        for place in (".opening img", "[data-part=map] .nsewdrag", "[data-part=curves] > div"):
+            box = found.page.locator(place).first.bounding_box()
+            assert box["y"] >= 0 and box["y"] + box["height"] <= 900, place
+        found.quiet()
+        found.page.context.close()
+
+    def test_a_number_over_many_decades_is_coloured_by_its_logarithm_and_phases_by_their_names(
+        self, browser: Any, tmp_path: Path
+    ) -> None:
+        d = small()
+        wide = Recorded("size", "", 10.0 ** np.arange(24).reshape(2, 4, 3))
+        phase = Recorded("phase", "", np.arange(24).reshape(2, 4, 3) % 2.0, words=["solid", "liquid"])
+        for q, ticks in ((wide, "1.00e+18"), (phase, "liquid")):
+            (tmp_path / "page.html").write_text(html(replace(d, quantities=[q])), encoding="utf-8")
+            found = Seen(browser, tmp_path / "page.html")
+            assert ticks in (found.page.locator(".cbaxis").text_content() or "")
+            found.quiet()
+            found.page.context.close()
 
     def test_narrow_and_dark(self, browser: Any, tmp_path: Path) -> None:
         (tmp_path / "page.html").write_text(html(small()), encoding="utf-8")

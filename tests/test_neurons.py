@@ -385,6 +385,7 @@ class TestBrowser:
             path = write_report(store, replace(r.told(), figures=()))["report"]
         found = Seen(browser, path, viewport={"width": 1200, "height": 900})
         card = found.page.locator("li.card", has=found.page.locator("a.id:text-is('below-critical')"))
+        card.locator("summary").click()
         card.locator("a:text-is('Explore its cell')").click()
         expect(found, "cell", "^train fraction 0.4:")
         assert found.part("diagram").evaluate("s => s.selectedOptions[0].text") == "gradient descent"
@@ -394,6 +395,11 @@ class TestBrowser:
         found.page.goto(f"{path.as_uri()}#cell-0-3")
         found.page.reload()
         expect(found, "cell", "^train fraction 0.9:")
+        anchor = card.locator(".body").get_attribute("id")
+        found.page.goto(f"{path.as_uri()}#{anchor}")
+        found.page.reload()
+        found.page.locator(f"#{anchor}").wait_for(state="visible")  # a link to a claim opens its row
+        assert found.page.locator("li.card details[open]").count() == 1
         found.page.goto(f"{path.as_uri()}#cell-99-zero")
         found.page.reload()
         found.page.wait_for_selector("#explorer:not([hidden])")

@@ -129,6 +129,7 @@ class Recorded:
     """One quantity of a ``Diagram``: ``values`` (*axes, seeds) or (*axes, seeds, len(places)), NaN where there is none.
 
     ``along`` names the last dimension, the step above all, and ``places`` are where along it the values stand.
+    With ``words``, phases above all, a value is the index of one of them.
     """
 
     name: str
@@ -136,6 +137,7 @@ class Recorded:
     values: Array
     along: str = ""
     places: Array | None = None
+    words: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,12 @@
     for (let i = 0; i < raw.length; i++) found[i] = raw.charCodeAt(i); // a third of the time of Uint8Array.from
     return found;
   };
-  const numbers = (q) => (q.decoded ??= new Float32Array(bytes(q.values).buffer));
+  const numbers = (q) => (q.decoded ??= whole(bytes(q.values)));
+  const whole = (parts) => { // the first bytes of all numbers stand first, then the second, ...
+    const count = parts.length / 4, found = new Uint8Array(parts.length);
+    for (let part = 0; part < 4; part++) for (let i = 0; i < count; i++) found[4 * i + part] = parts[part * count + i];
+    return new Float32Array(found.buffer);
+  };
   const diagram = () => book.diagrams[state.diagram];
   const quantity = () => diagram().quantities[state.quantity];
   const places = (q) => (q.places ? q.places.length : 1);
@@ -45,6 +50,7 @@
     const size = Math.abs(v);
     return size >= 1e5 || (size > 0 && size < 1e-3) ? v.toExponential(2) : String(Number(v.toPrecision(3)));
   };
+  const say = (q, v) => (q.words.length && Number.isFinite(v) ? q.words[Math.round(v)] : show(v));
   const address = () => `#${["cell", state.diagram, ...state.cell].join("-")}`;
   const finite = (v) => (Number.isFinite(v) ? v : null);
   const plain = (words) => String(words).replaceAll("&", "&amp;").replaceAll("<", "&lt;"); // Plotly reads a few tags
@@ -76,7 +82,7 @@
     state.quantity = which;
     state.place = places(quantity()) - 1;
     const [low, high] = range();
-    state.level = low >= 0 && high <= 1 ? 0.5 : (low + high) / 2;
+    state.level = low >= 0 && high <= 1 && low < 0.5 && high > 0.5 ? 0.5 : null; // of other scales no level is known
   }
 
   function controls() {
@@ -105,8 +111,8 @@
     $("told").textContent = told;
     $("play").textContent = timer ? "Pause" : "Play";
     $("note").textContent = d.note;
-    $("level").value = show(state.level).replace("−", "-");
-    $("level").closest("label").hidden = state.y < 0;
+    $("level").value = state.level === null ? "" : show(state.level).replace("−", "-");
+    $("level").closest("label").hidden = state.y < 0 || q.words.length > 0;
   }
 
   function play() {
@@ -158,6 +164,9 @@
     if (!q.range) {
       const sorted = Float32Array.from(numbers(q)).filter(Number.isFinite).sort();
       q.range = sorted.length ? [sorted[0], sorted[sorted.length - 1]] : [0, 1];
+      // over many decades colours go by the logarithm, from the smallest number above 0 or a millionth of the largest
+      const first = sorted.find((v) => v > 0), half = sorted[Math.floor(sorted.length / 2)], top = q.range[1];
+      q.least = sorted.length && sorted[0] >= 0 && !q.words.length && top > 300 * Math.max(half, top * 1e-9) ? Math.max(first, top * 1e-6) : 0;
     }
     return q.range;
   }
@@ -166,22 +175,30 @@
     const d = diagram(), q = quantity(), across = d.axes[state.x].values, up = d.axes[state.y].values;
     const z = up.map((_, row) => across.map((_, column) => middle(seeds(q, at(column, row), state.place))));
     const text = z.map((line, row) => line.map((v, column) =>
-      [[d.axes[state.x].name, across[column]], [d.axes[state.y].name, up[row]], [q.name, show(v)]]
+      [[d.axes[state.x].name, across[column]], [d.axes[state.y].name, up[row]], [q.name, say(q, v)]]
         .map(([name, value]) => plain(`${name} ${value}`)).join("<br>")));
-    const [low, high] = range();
+    const [low, high] = range(), log = q.least > 0;
+    const scaled = (v) => finite(log ? Math.log10(Math.max(v, q.least)) : v);
+    const decades = log ? Array.from({ length: 12 }, (_, n) => Math.ceil(Math.log10(q.least)) + n).filter((n) => 10 ** n <= high) : [];
+    const stops = q.colours.flatMap((ink, n) => [[n / q.colours.length, ink], [(n + 1) / q.colours.length, ink]]);
+    const told = q.words.length ? { colorscale: stops, zmin: -0.5, zmax: q.words.length - 0.5 }
+      : { colorscale: "Viridis", zmin: scaled(low), zmax: scaled(high) };
+    const ticks = q.words.length ? { tickvals: q.words.map((_, n) => n), ticktext: q.words.map(plain) }
+      : log ? { tickvals: decades, ticktext: decades.map((n) => show(10 ** n)) } : {};
     const cells = {
-      type: "heatmap", z: z.map((line) => line.map(finite)), text, hoverinfo: "text", colorscale: "Viridis", zmin: low, zmax: high,
-      xgap: 1, ygap: 1, colorbar: { title: { text: plain(label(q)), side: "right" }, thickness: 12, outlinewidth: 0 },
+      type: "heatmap", z: z.map((line) => line.map(scaled)), text, hoverinfo: "text", ...told,
+      xgap: 1, ygap: 1, colorbar: { ...ticks, title: { text: plain(label(q)), side: "right" }, thickness: 12, outlinewidth: 0 },
     };
     const edge = {
-      type: "contour", z: cells.z, autocontour: false, contours: { start: state.level, end: state.level, size: 1, coloring: "none" },
+      type: "contour", z: cells.z, autocontour: false, contours: { start: scaled(state.level), end: scaled(state.level), size: 1, coloring: "none" },
       line: { color: "#ffffff", width: 2.5, smoothing: 0 }, hoverinfo: "skip", showscale: false,
     };
     const chosen = {
       type: "scatter", mode: "markers", x: [state.cell[state.x]], y: [state.cell[state.y]], hoverinfo: "skip",
       marker: { symbol: "square-open", size: 17, color: "#ff3d7f", line: { width: 3 } },
     };
-    const traces = across.length > 1 && up.length > 1 ? [cells, edge, chosen] : [cells, chosen];
+    const bounded = across.length > 1 && up.length > 1 && state.level !== null && !q.words.length;
+    const traces = bounded ? [cells, edge, chosen] : [cells, chosen];
     Plotly.react($("map"), traces, layout({ xaxis: named(state.x), yaxis: named(state.y) }), config);
   }
 
@@ -242,12 +259,13 @@
     const d = diagram(), q = quantity(), found = seeds(q, state.cell, state.place);
     const where = d.axes.map((one, i) => `${one.name} ${one.values[state.cell[i]]}`).join(", ") || d.title;
     const when = q.places ? ` at ${q.along} ${show(q.places[state.place])}` : "";
-    const counted = `${d.seeds} network${d.seeds > 1 ? "s" : ""}`;
-    const value = `${q.name} ${show(middle(found))} [${show(found[0])}, ${show(found[found.length - 1])}]${when}`;
+    const range = d.seeds > 1 && !q.words.length ? ` [${show(found[0])}, ${show(found[found.length - 1])}]` : "";
+    const counted = d.seeds > 1 ? `, median and range of ${d.seeds} seeds` : "";
+    const value = `${q.name} ${say(q, middle(found))}${range}${when}`;
     const link = document.createElement("a");
     link.href = address();
     link.textContent = "Link to this cell";
-    $("cell").replaceChildren(`${where}: ${value}, median and range of ${counted}${fates()}. `, link);
+    $("cell").replaceChildren(`${where}: ${value}${counted}${fates()}. `, link);
   }
 
   function fates() {
@@ -259,12 +277,13 @@
       const name = d.fates.names[d.fates.decoded[index(state.cell) * d.seeds + s]];
       counts.set(name, (counts.get(name) ?? 0) + 1);
     }
-    return `: ${[...counts].map(([name, n]) => `${n} ${name}`).join(", ")}`;
+    return `; in the end ${[...counts].map(([name, n]) => `${n} ${name}`).join(", ")}`;
   }
 
   function render() {
     controls();
     const d = diagram(), flat = d.axes.every((one) => one.values.length < 2);
+    root.classList.toggle("alone", flat || d.quantities.every((q) => places(q) < 2)); // map or curves, not both
     $("map").hidden = flat;
     if (!flat) (state.y < 0 ? line : map)();
     words();
@@ -280,8 +299,8 @@
   pick("y", (i) => { if (i === state.x) state.x = state.y; state.y = i; });
   $("place").addEventListener("input", (event) => { state.place = Number(event.target.value); render(); });
   $("level").addEventListener("change", (event) => {
-    const wanted = Number(event.target.value);
-    if (Number.isFinite(wanted)) state.level = wanted;
+    const typed = event.target.value.trim(), wanted = Number(typed);
+    if (Number.isFinite(wanted)) state.level = typed ? wanted : null;
     render();
   });
   $("play").addEventListener("click", play);

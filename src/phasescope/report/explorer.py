@@ -1,15 +1,17 @@
 """The part of the page that readers explore: diagrams packed into it, with the script and the library that draw them.
 
-Numbers travel as base64 of little-endian float32. What would make the page too heavy is thinned, and a note says so.
+Numbers travel as base64 of little-endian float32, the first bytes of all, then the second ..., and compressed.
+What would make the page too heavy is thinned, and a note says so.
 """
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -20,6 +22,7 @@ from phasescope.figures import Diagram, Recorded
 from phasescope.vocabulary import Array
 
 from . import opened
+from .palette import phase_colours
 
 BUDGET = 6_000_000  # bytes of numbers on a page: 8 MB in base64, beside the library's 5 MB
 FEWEST = 12  # places along a dimension that thinning leaves
@@ -131,8 +134,15 @@ def _quantity(q: Recorded) -> dict[str, Any]:
         "unit": "" if q.unit == "1" else q.unit,
         "along": _words(q.along),
         "places": None if q.places is None else [float(p) for p in q.places],
-        "values": base64.b64encode(np.ascontiguousarray(q.values, dtype="<f4").tobytes()).decode(),
+        "words": [_words(word) for word in q.words],
+        "colours": list(phase_colours(len(q.words))) if q.words else [],
+        "values": base64.b64encode(_shuffled(q.values)).decode(),
     }
+
+
+def _shuffled(values: Array) -> bytes:
+    # the first bytes of all numbers, then the second, ...: so that they can be compressed
+    return np.ascontiguousarray(values, dtype="<f4").reshape(-1, 1).view(np.uint8).T.tobytes()
 
 
 def _words(name: str) -> str:
@@ -143,16 +153,37 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+@dataclass(frozen=True)
+class Script:
+    """A script of the page: its text, as it stands there, and the hash that the content security policy allows.
+
+    ``how`` it comes: "now", or by the one that does, "later", as it is or "compressed".
+    """
+
+    text: str
+    hash: str
+    how: str
+
+
 @cache
-def scripts() -> tuple[tuple[str, str], ...]:
-    """Return the scripts of the page with the hash that its content security policy allows: library, then ours."""
+def scripts() -> tuple[Script, ...]:
+    """Return the scripts of the page: the library that draws, then ours, and the one that lets them run."""
     from plotly.offline import get_plotlyjs
 
     folder = resources.files("phasescope.report")
-    ours = (folder.joinpath(name).read_text(encoding="utf-8") for name in ("explorer.js", "neurons.js"))
-    texts = (text.replace("</script", "<\\/script") for text in (get_plotlyjs(), *ours))
-    return tuple((text, _hash(text)) for text in texts)
+    explorer, neurons, loader = (
+        folder.joinpath(name).read_text(encoding="utf-8") for name in ("explorer.js", "neurons.js", "loader.js")
+    )
+    library = get_plotlyjs()
+    ways = ((library, "compressed"), (explorer, "later"), (neurons, "later"), (loader, "now"))
+    return tuple(Script(compressed(text) if how == "compressed" else text, _hash(text), how) for text, how in ways)
+
+
+def compressed(text: str) -> str:
+    """Return a text as base64 of gzip: what ``loader.js`` unpacks."""
+    return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
 def _hash(text: str) -> str:
+    assert "</script" not in text, "it would end there"
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

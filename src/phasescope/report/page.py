@@ -18,10 +18,12 @@ from phasescope.verdict import counted
 from phasescope.vocabulary import BadInput
 
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval
-from .explorer import BUDGET, addresses, packed, scripts
+from .explorer import BUDGET, addresses, compressed, packed, scripts
 from .figures import columns
 from .phases import in_words as map_in_words
 
+ORDER = ("fails", "undecided", "holds")
+LEVEL = "All claims of a study share a chance of 5 % that one verdict is wrong: so each interval is of more than 95 %."
 LIMIT = 14_500_000  # bytes of a page, of which numbers may take what scripts and pictures leave
 PNG = b"\x89PNG\r\n"
 
@@ -91,15 +93,17 @@ def page(told: Page, images: Sequence[bytes]) -> str:
             summary=f"Claims: {counted(claims)}." if claims else "",
             counts={word: sum(claim["verdict"] == word for claim in claims) for word in SYMBOLS},
             symbols=SYMBOLS,
-            cards=cards,
+            cards=sorted(cards, key=lambda card: list(ORDER).index(card.claim["verdict"])),
             plates=plates,
+            parts=_parts(told, plates),
+            level=LEVEL if claims else "",
             provenance=list(rows(facts)),
             settings=list(rows(told.settings)),
             notes=[part.strip() for part in re.split(r"\n\s*\n", told.notes) if part.strip()],
             command=told.command,
             conduct=told.conduct,
             registered=told.registered,
-            explored=packed(diagrams, room(plates)) if diagrams else "",
+            explored=compressed(packed(diagrams, room(plates))) if diagrams else "",
             opened=any(d.opened for d in diagrams),
             scripts=scripts() if diagrams else (),
             tables=told.tables,
@@ -107,9 +111,21 @@ def page(told: Page, images: Sequence[bytes]) -> str:
     )
 
 
+def _parts(told: Page, plates: Sequence[Plate]) -> list[tuple[str, str]]:
+    """Return anchor and name of what the navigation leads to."""
+    there = {
+        "explore": ("Explore", told.diagrams), "claims": ("Claims", told.claims), "figures": ("Figures", plates),
+        "notes": ("Notes", told.notes.strip()), "again": ("Run it again", True), "cite": ("Cite the paper", told.paper),
+    }  # fmt: skip
+    tables = [(f"table-{n}", part.title) for n, part in enumerate(told.tables, 1)]
+    found = [(anchor, name) for anchor, (name, is_there) in there.items() if is_there]
+    at = sum(anchor in ("explore", "claims") for anchor, _ in found)
+    return [*found[:at], *tables, *found[at:]]
+
+
 def room(plates: Sequence[Plate]) -> int:
     """Return the bytes of numbers that still find room on a page beside scripts and pictures."""
-    taken = sum(len(plate.image) for plate in plates) + sum(len(text.encode()) for text, _ in scripts())
+    taken = sum(len(plate.image) for plate in plates) + sum(len(script.text.encode()) for script in scripts())
     return max(BUDGET // 10, min(BUDGET, (LIMIT - taken) * 3 // 4))  # base64 takes four bytes for three
 
 

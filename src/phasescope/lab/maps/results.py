@@ -166,12 +166,18 @@ class MapResults:
         return (Figure("map", self.title, caption + (f" Held: {held}." if held else ""), panels),)
 
     def diagrams(self) -> Sequence[Diagram]:
-        """Return what a page lets readers explore: the median of the order parameter where networks were trained."""
+        """Return what a page lets readers explore: phases, the median of the order parameter, networks trained."""
         d, (x, y) = self.data, (str(self.map[axis]["name"]) for axis in ("x", "y"))
         axes = {name: d[name].values.tolist() for name in (y, x)}
         values = d.value.transpose(y, x).values[..., None]
         networks = np.where(d.networks.transpose(y, x).values > 0, d.networks.transpose(y, x).values, np.nan)[..., None]
-        recorded = [Recorded(str(self.map["order"]), "", values), Recorded("networks per place", "", networks)]
+        phases = d.phase.transpose(y, x).values.astype(float)[..., None]
+        names = [str(name) for name in d.of_phase.values]
+        recorded = [
+            Recorded("phase", "", phases, words=names),
+            Recorded(str(self.map["order"]), "", values),
+            Recorded("networks per place", "", networks),
+        ]
         return [Diagram(self.title, axes, [0], [q for q in recorded if np.isfinite(q.values).any()])]
 
     @property
