@@ -40,6 +40,39 @@ class Mixing(nn.Module):
         return {"tuple": (a, x), "dict": {"a": a, "x": x}, "dataclass": State(a, x), "tensor": x}[self.way]
 
 
+class Sublayers(nn.Module):
+    """h + attention(norm(h)), then h + mlp(norm(h)), as in a transformer; ``blocks`` may be read whole or in two."""
+
+    def __init__(self, width: int = 12) -> None:
+        super().__init__()
+        self.before, self.behind = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attn = nn.Sequential(nn.Linear(width, width), nn.Tanh(), nn.Linear(width, width))
+        self.mlp = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
+
+    def forward(self, h: Tensor) -> Tensor:
+        h = h + self.attn(self.before(h))
+        return h + self.mlp(self.behind(h))
+
+
+def test_branches_that_are_named_are_read_with_what_passes_them_by() -> None:
+    """The first takes norm(h), and the signal is h: J over all of them is that over the whole blocks."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 12), *(Sublayers() for _ in range(3)), nn.Linear(12, 2))
+    x = normal(16, 5)
+    whole = ps.inspect(model, x, blocks=["1", "2", "3"])
+    for names in (
+        ["#.attn", "#.mlp"],
+        ["*.attn", "*.mlp"],
+        [f"{i}.{part}" for i in (1, 2, 3) for part in ("attn", "mlp")],
+    ):
+        parts = ps.inspect(model, x, blocks=names)
+        assert parts.total == whole.total and len(parts.rows) == 7
+        assert all(0.9 < row.skip < 1.1 for row in parts.rows[1:])
+        assert parts.rows[2].to_end == whole.rows[1].to_end, "the first block ends where its second part does"
+    with pytest.raises(BadInput, match=r"no module that fits '#\.ffn': # is a number"):
+        ps.inspect(model, x, blocks=["#.ffn"])
+
+
 class Stack(nn.Module):
     def __init__(self, way: str) -> None:
         super().__init__()

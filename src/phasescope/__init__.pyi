@@ -25,8 +25,10 @@ from .figures import Figure as Figure
 from .figures import Paper as Paper
 from .inspection import AutoInit as AutoInit
 from .inspection import Inspection as Inspection
+from .inspection import Watch as Watch
 from .inspection import autoinit as autoinit
 from .inspection import inspect as inspect
+from .inspection import watch as watch
 from .lab import Experiment as Experiment
 from .lab import Inside as Inside
 from .lab import MapResults as MapResults

@@ -281,7 +281,9 @@ def inspect_(
     batch: Annotated[
         Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
     ] = None,
-    blocks: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="Names of modules, with commas, such as h.#.attn,h.#.mlp; found by itself.")
+    ] = None,
     probes: Annotated[int, typer.Option(help="Random vectors per Jacobian.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the random vectors.")] = 0,
     out: Annotated[

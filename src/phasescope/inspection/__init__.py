@@ -6,6 +6,7 @@ from phasescope.inspection.blocks import blocks_of
 from phasescope.inspection.measure import inspect
 from phasescope.inspection.readings import BlockReading, Finding, Inspection, Interval
 from phasescope.inspection.rows import is_weight_layer
+from phasescope.inspection.watching import Watch, watch
 
 __all__ = [
     "AutoInit",
@@ -13,8 +14,10 @@ __all__ = [
     "Finding",
     "Inspection",
     "Interval",
+    "Watch",
     "autoinit",
     "blocks_of",
     "inspect",
     "is_weight_layer",
+    "watch",
 ]

@@ -30,9 +30,12 @@ Tell = Callable[[str, int, int], None]
 
 def advised(
     read: Inspection, module: nn.Module, batch: Any, names: Sequence[str], *, asleep: Sequence[str], samples: int,
-    tell: Tell,
+    advice: bool, tell: Tell,
 ) -> Inspection:  # fmt: skip
-    """Return ``read`` with verdict, findings and advice; ``names`` are the blocks; the rest: see ``findings_of``."""
+    """Return ``read`` with verdict, findings and advice; ``names`` are the blocks; the rest: see ``findings_of``.
+
+    Without ``advice`` nothing is tried.
+    """
     trials = Trials(module, batch, tuple(names), read.seed, read.start)
     surroundings = trials.look()
     depth = depth_of(read.rows, read.start, surroundings.slope if surroundings.effects else 1.0)
@@ -40,7 +43,7 @@ def advised(
     verdict = depth.verdict(math.log(few[2]) if few[0] else 0.0)
     rows: list[BlockReading] = list(read.rows)
     given: list[Finding] = []
-    if verdict in ("ordered", "chaotic") or any(not math.isnan(row.scale) for row in rows):
+    if advice and (verdict in ("ordered", "chaotic") or any(not math.isnan(row.scale) for row in rows)):
         tell("trying advice", len(rows), len(rows))
         rows, given = _carried_out(trials, surroundings, read, depth, verdict)
     others = findings_of(rows, asleep=asleep, few=few, samples=samples)

@@ -99,7 +99,7 @@ def find(module: nn.Module, batch: Any, names: Sequence[str] | None = None) -> F
 
 
 def _named(search: Search, coverage: Coverage, trace: Trace, names: Sequence[str]) -> Found:
-    row = search.row(names, own=True, whole=True) or search.row(names, own=False, whole=True)
+    row = search.branches(names) or search.row(names, own=True, whole=True) or search.row(names, own=False, whole=True)
     if row is not None:
         coverage.add([row])
     else:

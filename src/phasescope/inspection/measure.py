@@ -36,6 +36,7 @@ def inspect(
     blocks: Sequence[str] | None = None,
     probes: int = 8,
     seed: int = 0,
+    advice: bool = True,
     on_progress: Progress | None = None,
 ) -> Inspection:
     """Read how the signal and its gradients go through ``module``, block by block, and say what is not normal.
@@ -43,7 +44,8 @@ def inspect(
     ``batch``: what the model takes, as a tensor or array, a tuple of arguments, or a mapping of keywords; its first
     axis is that of the samples; floats of another precision than the model's are cast to it. ``blocks``: names of
     modules in the order of the signal; None finds them (``blocks_of``). ``probes``: random vectors per Jacobian;
-    ``seed``: of these. ``on_progress(what, done, total)`` is told of each block.
+    ``seed``: of these. ``advice=False`` tries none, which is quicker. ``on_progress(what, done, total)`` is told of
+    each block.
 
     Module and batch are given back bit for bit: parameters, buffers, attributes, modes, gradients, hooks, and the
     random numbers of torch, numpy and Python. It is read in evaluation mode (no dropout), but batch normalization that
@@ -65,7 +67,7 @@ def inspect(
     tell("forward", 0, 1)
     try:
         found = find(module, batch, None if blocks is None else checked_names(module, blocks))
-        read = [_part(module, batch, part, probes, seed, tell) for part in found.parts]
+        read = [_part(module, batch, part, probes, seed, advice, tell) for part in found.parts]
     except BadInput as error:
         broken = first_not_finite(module, batch) if "not finite" in str(error) else None
         if broken is None:
@@ -76,7 +78,9 @@ def inspect(
     return replace(read[0], covered=found.share, coverage=str(found), parts=tuple(read[1:]))
 
 
-def _part(module: nn.Module, batch: Any, blocks: Sequence[Block], probes: int, seed: int, tell: Progress) -> Inspection:
+def _part(
+    module: nn.Module, batch: Any, blocks: Sequence[Block], probes: int, seed: int, advice: bool, tell: Progress
+) -> Inspection:
     with passage(module, batch, blocks, during=Activity) as found:
         for name, h in found.values.items():
             if h.dim() < 2:
@@ -85,7 +89,7 @@ def _part(module: nn.Module, batch: Any, blocks: Sequence[Block], probes: int, s
                     "samples, or blocks that pass on more than one number for each."
                 )
         read, samples = _read(module, batch, found, blocks, probes, seed, tell)
-    return advised(read, module, batch, blocks, asleep=_asleep(module), samples=samples, tell=tell)
+    return advised(read, module, batch, blocks, asleep=_asleep(module), samples=samples, advice=advice, tell=tell)
 
 
 def _read(

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from phasescope.instruments.graph import Call, Seen, Stream, Trace, Value, owns, stream_from
+from phasescope.instruments.graph import Call, Seen, Stream, Trace, Value, entered, owns, stream_from
 
 PLAIN = 0.9  # weight layers are the blocks where those that are cuts hold this share of all weight layers' parameters
 FIRST = 3  # of so many first weight layers one begins the chain; of so many last outputs one ends a row
@@ -146,6 +146,16 @@ class Search:
                 return found[0]
             best = max([*found, *([best] if best else [])], key=lambda row: len(row.calls), default=None)
         return None if whole else best
+
+    def branches(self, names: Sequence[str]) -> Row | None:
+        """Return the row of modules whose outputs are added to what passes them by, as attention's are, or None."""
+        calls = sorted((now for name in names for now in self.calls.get(name, ())), key=lambda now: now.begin)
+        for begin in _different(calls[0].inputs) if calls else ():
+            before = entered(self.trace, begin)
+            row = self._along(names, calls, before, None, False, False, True) if before else None
+            if row is not None and len(row.names) == len(names):
+                return row
+        return None
 
     def _along(
         self,

@@ -8,6 +8,7 @@ that all blocks are given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -267,15 +268,28 @@ def descendants(trace: Trace, beginning: Value | None) -> set[Value]:
 
 
 def checked_names(module: nn.Module, names: Any) -> Sequence[str]:
-    """Return ``names`` if all are names of modules of ``module``; raise ``BadInput`` otherwise."""
+    """Return ``names`` if all are names of modules of ``module``; raise ``BadInput`` otherwise.
+
+    A name in which ``#`` stands for a number or ``*`` for any part of a name is that of all modules that it fits.
+    """
     known = dict(module.named_modules())
     names = [] if isinstance(names, tuple | list) and not names else sequence("blocks", names, 10**6)
     for name in names:
         if not isinstance(name, str):
             raise BadInput(f"a block is {shown(name)}: give names of modules, such as {shown(list(known)[1:3])}.")
-        if name not in known:
+        if not any(letter in name for letter in "#*") and name not in known:
             raise BadInput(f"the model has no module {name!r}{nearest(name, list(known)[1:13])}")
-    return list(names)
+    return [fit for name in names for fit in _fitting(name, known)]
+
+
+def _fitting(name: str, known: Iterable[str]) -> list[str]:
+    if not any(letter in name for letter in "#*"):
+        return [name]
+    pattern = re.compile(re.escape(name).replace(r"\#", r"\d+").replace(r"\*", "[^.]+"))
+    found = [other for other in known if pattern.fullmatch(other)]
+    if not found:
+        raise BadInput(f"the model has no module that fits {name!r}: # is a number, * any part between two dots.")
+    return found
 
 
 def located(trace: Trace, names: Sequence[str]) -> tuple[Block, ...]:
@@ -328,6 +342,24 @@ def _begin(trace: Trace, inputs: Sequence[Seen], ends: Sequence[Seen]) -> Tap | 
         streams = [(seen, stream_from(trace, seen.value)) for seen in found]
         found = [seen for seen, stream in streams if stream and all(end.value in stream.cuts for end in ends)]
     return found[0].tap(INPUT) if len(found) == 1 else None
+
+
+def entered(trace: Trace, begin: Seen) -> Seen | None:
+    """Return the last tensor before ``begin`` from which something goes on that passes ``begin`` by, or None.
+
+    Where a block is the branch f of h + f(norm(h)), it takes norm(h), and the signal that enters is h.
+    """
+    before = {begin.value} if begin.value is not None else set()
+    for value in reversed(trace.order):
+        if value in before:
+            before.update(trace.inputs[value])
+    seen = [one for now in trace.calls for one in now.outputs] + [one for now in trace.calls for one in now.inputs]
+    known = {one.value: one for one in seen if one.value in before and one.value not in (None, begin.value)}
+    for value in sorted(known, key=trace.depth.__getitem__, reverse=True):
+        stream = stream_from(trace, value)
+        if stream is not None and begin.value not in stream.cuts:
+            return known[value]
+    return None
 
 
 def joined(owners: Sequence[str], taps: Sequence[Tap], before: Tap | None) -> tuple[Block, ...]:
