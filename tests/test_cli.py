@@ -135,6 +135,11 @@ def in_process(
     [
         (["list"], ["grokking", "Gromov 2023"]),
         (["show", "grokking"], ["When does a network", "2301.02679", "exact-accuracy", "estimate", "paper"]),
+        (["list", "--json"], ['{"studies": [{"study": "', '"link": "https://arxiv.org/abs/2301.02679"']),
+        (
+            ["show", "grokking", "--json"],
+            ['"question": "When does a network', '"pocket": {"p": 23', '"id": "exact-accuracy"'],
+        ),
         (["doctor"], ["torch", "GFLOP/s", "cores"]),
         (["--help"], ["run", "map", "polynomial", "list", "show", "report", "doctor"]),
     ],

@@ -182,28 +182,25 @@ def new_(
 
 
 @app.command("list")
-def list_() -> None:
+def list_(as_json: AsJson = False) -> None:
     """List the studies."""
-    from rich.table import Column, Table
+    from phasescope.commands.show import document, listed
+    from phasescope.lab.registry import study_points
 
-    from phasescope.lab.registry import study_named, study_points
-
-    table = Table(
-        *(Column(name, overflow="fold", no_wrap=name == "study") for name in ("study", "title", "paper")), box=None
-    )
-    for name in study_points():
-        study = study_named(name)
-        first, *others = study.paper.authors.split(", ")
-        authors = f"{first} et al." if others else first
-        table.add_row(name, study.title, f"{authors} {study.paper.year}\n{study.paper.link}")
-    console().print(table)
+    if as_json:
+        print(json.dumps({"studies": [document(name) for name in study_points()]}))
+        return
+    print(listed())
 
 
 @app.command()
-def show(study: str, estimate: Estimate = False, details: Details = False) -> None:
+def show(study: str, estimate: Estimate = False, details: Details = False, as_json: AsJson = False) -> None:
     """Show a study: question, paper, settings of each scale, claims, and what it costs on this machine."""
-    from phasescope.commands.show import shown
+    from phasescope.commands.show import document, shown
 
+    if as_json:
+        print(json.dumps(document(study)))
+        return
     console().print(shown(study, estimate=estimate, details=details))
 
 

@@ -13,7 +13,7 @@ from rich.text import Text
 from phasescope.errors import sentence
 from phasescope.lab.cost import Known, reading, training
 from phasescope.lab.registration import standing
-from phasescope.lab.registry import study_named
+from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.seeds import kinds, seeds_of
 from phasescope.lab.study import Study, budget_of
 from phasescope.verdict import KINDS, Measured, power, seeds_needed
@@ -45,6 +45,41 @@ def shown(name: str, *, estimate: bool = False, details: bool = False) -> Render
         Text(_deciding(study, first)),
         Text(_maps(study, first)),
     )
+
+
+def listed() -> str:
+    """Return the studies, two lines for each: what it is called and asks, and where its paper is to be read."""
+    lines = []
+    for name in study_points():
+        study = study_named(name)
+        first, *others = study.paper.authors.split(", ")
+        authors = f"{first} et al." if others else first
+        lines += [f"{name:24} {study.title}", f"{'':24} {authors} {study.paper.year}, {study.paper.link}"]
+    return "\n".join(lines)
+
+
+def document(name: str) -> dict[str, Any]:
+    """Return a study as plain data: question, paper, settings by scale, and the claims of the first scale."""
+    study = study_named(name)
+    claims = study.claims(next(iter(study.scales.values())))
+    return {
+        "study": study.name,
+        "title": study.title,
+        "question": study.question,
+        "paper": {key: getattr(study.paper, key) for key in ("title", "authors", "year", "link")},
+        "scales": {scale: settings.model_dump(mode="json") for scale, settings in study.scales.items()},
+        "standing": str(standing(study)),
+        "claims": [
+            {
+                "id": c.id,
+                "sentence": c.sentence,
+                "source": str(c.source),
+                "expected": str(c.expected),
+                "control": c.control.sentence,
+            }
+            for c in claims
+        ],
+    }
 
 
 def _deciding(study: Study, settings: Any) -> str:
