@@ -659,3 +659,39 @@ def test_the_house_is_followed_by_its_imports() -> None:
     engine = {file.parent.name for file in files_of("phasescope.ensemble.train")}
     assert engine == {"phasescope", "ensemble", "identity"}
     assert "adapters.py" in {file.name for file in files_of("phasescope.studies.layer_pruning.model")}
+
+
+def test_a_class_made_in_a_function_is_the_same_where_it_is_sent() -> None:
+    """What carries it to other processes drops the part of its name that says where it was made."""
+
+    class Local(nn.Linear):
+        pass
+
+    here = fingerprint(Local, Local(2, 2), weights=False)
+    Local.__qualname__ = "Local"
+    assert fingerprint(Local, Local(2, 2), weights=False) == here
+
+
+def test_a_function_of_torchs_is_the_same_after_it_was_called() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    before = fingerprint(checkpoint)
+    checkpoint(torch.sin, torch.ones(1, requires_grad=True), use_reentrant=False)
+    assert hasattr(checkpoint.__wrapped__, "__dynamo_disable"), "torch keeps it elsewhere"
+    assert fingerprint(checkpoint) == before
+
+
+def test_networks_are_the_same_after_something_was_compiled() -> None:
+    from torch._dynamo.mutation_guard import install_generation_tagging_init
+
+    kept = {name: vars(nn.Module)[name] for name in ("__init__", "__setstate__") if name in vars(nn.Module)}
+    before = fingerprint(nn.Linear(2, 2), weights=False)
+    try:
+        nn.Module.___needs_generation_tag_patch = True  # type: ignore[attr-defined]
+        install_generation_tagging_init()
+        assert nn.Module.__init__ is not kept["__init__"], "torch notes it elsewhere"
+        assert fingerprint(nn.Linear(2, 2), weights=False) == before
+    finally:
+        for name, value in kept.items():
+            setattr(nn.Module, name, value)
+        del nn.Module.___needs_generation_tag_patch  # type: ignore[attr-defined]

@@ -10,7 +10,6 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PlainSerializer,
 from pydantic_core import PydanticCustomError
 
 from phasescope.checks import BadInput, nearest, plain, shown
-from phasescope.identity.origins import full_name
 
 MOST_STEPS = 10**9
 HELD = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in ("float32", "float64")}
@@ -54,10 +53,10 @@ def _word_or_function(takes: str, *words: str) -> tuple[PlainValidator, PlainSer
 
 
 def named(value: Any) -> str:
-    """Return a word as it is, and a function by its name: what it does is told by its fingerprint, beside the job."""
+    """Return a word as it is, and a function by its own name: what it does is told by a fingerprint, beside the job."""
     if isinstance(value, str):
         return value
-    return full_name(value)
+    return str(getattr(value, "__qualname__", type(value).__qualname__))
 
 
 class Recipe(Settings):

@@ -34,6 +34,7 @@ _KEPT = {
     "__signature__", "__firstlineno__", "__static_attributes__", "__dataclass_params__", "__dataclass_fields__",
     "__attrs_attrs__", "__type_params__",
 }  # fmt: skip
+_CACHE = "__dynamo_disable"  # where torch keeps a copy of a function of its own that was called once
 _KEPT_BEGIN = ("_abc_", "__pydantic_", "__private_attributes", "__class_vars")
 _DESCRIPTORS = (types.GetSetDescriptorType, types.MemberDescriptorType, types.WrapperDescriptorType,
                 types.MethodDescriptorType, types.ClassMethodDescriptorType, types.MethodWrapperType)  # fmt: skip
@@ -174,7 +175,7 @@ class _Walk:
             *(self.of(value, f"what {name} holds") for value in held),
             self.of(f.__defaults__, f"the defaults of {name}"),
             self._mapping(f.__kwdefaults__ or {}),
-            self._mapping(f.__dict__),
+            self._mapping({name: value for name, value in f.__dict__.items() if name != _CACHE}),
         ]
         if origin is not Origin.USER:
             # the code too: two lambdas of one file have one name

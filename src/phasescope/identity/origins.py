@@ -94,11 +94,14 @@ def origin_of(thing: Any) -> Origin:
 def full_name(thing: Any) -> str:
     """Return the name of a function or class with its module's, and of the user's own without.
 
-    A script is ``__main__`` when it runs and has another name when it is imported: its networks stay the same.
+    A script is ``__main__`` when it runs and has another name when it is imported: its networks stay the same. A class
+    of the user's has its last name, for one that is made in a function is sent to other processes without the rest.
     """
     name = getattr(thing, "__qualname__", type(thing).__qualname__)
     home = getattr(thing, "__module__", "")
     own = isinstance(thing, FunctionType | type) and origin_of(thing) is Origin.USER
+    if own and isinstance(thing, type):
+        return thing.__name__
     return name if own or home == "__main__" else f"{home}.{name}"
 
 

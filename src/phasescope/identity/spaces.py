@@ -44,7 +44,7 @@ def space(base: Any) -> Space:
     """Return what stands in a class or module of a library or of the house; read anew only where a value is another."""
     now, before = vars(base), _seen.get(base)
     if before is None or len(before[0]) != len(now) or not all(map(operator.is_, now.values(), before[0])):
-        held = {name: value for name, value in now.items() if not _added(base, name, value)}
+        held = {name: _original(value) for name, value in now.items() if not _added(base, name, value)}
         before = _seen[base] = (list(now.values()), read_space(held, str(getattr(base, "__module__", ""))))
     return before[1]
 
@@ -64,6 +64,13 @@ def read_space(held: dict[str, Any], home: str = "") -> Space:
         else:
             told.update(f"{name} {what(value)}\0".encode("utf-8", "surrogatepass"))
     return Space(told.digest(), own, kept)
+
+
+def _original(value: Any) -> Any:
+    """Return the method that torch's compiler, once it was used, has wrapped to hear of new networks; or ``value``."""
+    if isinstance(value, FunctionType) and value.__module__ == "torch._dynamo.mutation_guard":
+        return next((inner for inner in map(cell_of, value.__closure__ or ()) if callable(inner)), value)
+    return value
 
 
 def _added(base: Any, name: str, value: Any) -> bool:
