@@ -11,6 +11,7 @@ from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExec
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,26 @@ def test_an_executor_that_refuses() -> None:
     pool.shutdown()
     with pytest.raises(BadInput, match=r"takes no more work \(cannot schedule new futures after shutdown\)"):
         simulate(WALKS, executor=pool)
+
+
+def test_a_pool_that_is_shut_down_on_the_way_does_not_keep_one_waiting() -> None:
+    """Its futures are cancelled, and nobody who waits for them is told."""
+    pool = ThreadPoolExecutor(1)
+    pool.submit(time.sleep, 0.2)
+    told: list[int] = []
+
+    def tell() -> None:
+        told.append(1)
+        pool.shutdown(wait=False, cancel_futures=True)
+        assert len(told) < 20, "it waits for ever"
+
+    with pytest.raises(BadInput, match="takes no more work"):
+        run_errands(Elsewhere(lambda: pool, 1), [errand("a", [])], tell)
+
+
+def test_what_gives_no_futures_is_no_executor() -> None:
+    with pytest.raises(BadInput, match=r"submit of the executor gives 5, no concurrent.futures.Future"):
+        simulate(WALKS, executor=SimpleNamespace(submit=lambda function, *arguments: 5))
 
 
 def test_what_runs_is_ended_and_what_came_back_is_taken() -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
+from phasescope.errors import shown
 from phasescope.vocabulary import Array, BadInput
 
 TRIES = 3
@@ -159,6 +160,7 @@ def run_errands(elsewhere: Elsewhere, errands: Sequence[Errand], tell: Callable[
                 errand = (doubted or waiting).pop()
                 running[_submitted(elsewhere, errand)] = errand
             done, _ = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+            done |= {future for future in running if future.cancelled()}  # by a pool that is shut down: never told of
             if elsewhere.together and any(map(_is_lost, done)):
                 done, _ = wait(running, timeout=10.0)
             in_doubt = elsewhere.together and len(running) > 1
@@ -198,7 +200,7 @@ def _submitted(elsewhere: Elsewhere, errand: Errand) -> Future[bytes]:
     """Hand an errand to the executor, and to a new one where it refuses. Raises ``BadInput`` where that does too."""
     first = elsewhere.executor()
     try:
-        return first.submit(told, errand.function, *errand.arguments)
+        return _future(first.submit(told, errand.function, *errand.arguments))
     except RuntimeError as error:  # broken ones and those that were shut down raise one
         second = elsewhere.executor()
         if second is first:
@@ -206,7 +208,17 @@ def _submitted(elsewhere: Elsewhere, errand: Errand) -> Future[bytes]:
             raise BadInput(
                 f"the executor takes no more work ({said}): give one that runs; with a store, the same call goes on."
             ) from error
-        return second.submit(told, errand.function, *errand.arguments)
+        return _future(second.submit(told, errand.function, *errand.arguments))
+
+
+def _future(given: Any) -> Future[bytes]:
+    """Return what ``submit`` gave. Raises ``BadInput`` where that can not be waited for, such as a cluster's own."""
+    if not isinstance(given, Future):
+        raise BadInput(
+            f"submit of the executor gives {shown(given)}, no concurrent.futures.Future: give an executor, such as "
+            "dask's client.get_executor(), or 'slurm'."
+        )
+    return given
 
 
 def _leave(elsewhere: Elsewhere, running: Mapping[Future[bytes], Errand]) -> None:
