@@ -149,6 +149,19 @@ def test_a_function_of_the_member_is_known_by_what_it_makes(tmp_path: Path) -> N
     assert heard[-1].reused == 4
     with pytest.raises(ps.BadInput, match="seed 0 of another learner, for what makes it"):
         go(out, wider, learner=lambda member: Net(member["width"], 1.0 if member["width"] == 2 else 2.0))
+    with pytest.raises(ps.BadInput, match="of another learner, for what makes it"):  # where no member is met again
+        go(out, ps.Grid({"width": [2, 3]}, [7]), learner=lambda member: Net(member["width"], 2.0))
+    assert go(out, ps.Grid({"width": [2, 3]}, [7]), learner=lambda member: Net(member["width"])).sizes["seed"] == 1
+
+
+@pytest.mark.parametrize("out", [True, False])
+def test_an_interrupted_call_says_so_before_anything_is_trained(out: bool, tmp_path: Path) -> None:
+    def ask(member: ps.Member) -> Net:
+        raise KeyboardInterrupt
+
+    said = "the same call resumes" if out else "nothing is kept without a store"
+    with pytest.raises(ps.Interrupted, match=said):
+        go(tmp_path / "run" if out else None, learner=ask)
 
 
 def test_where_nothing_is_finished_any_run_may_begin(tmp_path: Path) -> None:
@@ -245,7 +258,7 @@ def test_the_data_say_how_they_were_made(kept: tuple[Path, xr.Dataset]) -> None:
     assert all(isinstance(value, str) for value in said.values())
     recipe = ps.Recipe(lr=RECIPE.lr, **json.loads(said["recipe"]))  # the axis is not in it
     assert recipe == RECIPE and "Infinity" in said["recipe"]
-    assert said["learner"].endswith(".Net") and said["task"] == "points" and said["device"] == "cpu"
+    assert said["learner"] == "Net" and said["task"] == "points" and said["device"] == "cpu"
     assert json.loads(said["seeds"]) == [0, 1] and said["engine"] == "looped, 1 at a time"
     assert json.loads(said["versions"])["torch"] == torch.__version__
 

@@ -43,12 +43,13 @@ class Interrupted(RuntimeError):
 
 
 @contextmanager
-def resumable() -> Iterator[None]:
-    """Raise ``Interrupted`` where Ctrl-C meets work that keeps what is finished, whatever it is doing."""
+def resumable(*, kept: bool = True) -> Iterator[None]:
+    """Raise ``Interrupted`` where Ctrl-C meets work that keeps what is finished if ``kept``, whatever it is doing."""
     try:
         yield
     except KeyboardInterrupt:
-        raise Interrupted("interrupted; what was finished is kept, and the same call resumes.") from None
+        some = "what was finished is kept, and the same call resumes" if kept else "nothing is kept without a store"
+        raise Interrupted(f"interrupted; {some}.") from None
 
 
 def shortened(sentence: str, longest: int = LONGEST) -> str:

@@ -8,7 +8,7 @@ finds members by their identity, whatever the grid. Any other call is refused, w
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,16 @@ Marks = Mapping[str, str]
 
 @contextmanager
 def kept(
-    out: Path | None, keeper: Keeper | None, description: Mapping[str, Any], members: Iterable[tuple[Any, int, Marks]]
+    out: Path | None,
+    keeper: Keeper | None,
+    description: Mapping[str, Any],
+    members: Sequence[tuple[Any, int, Marks]] = (),
+    again: Callable[[Any, int], Marks] | None = None,
 ) -> Iterator[Keeper | None]:
     """Give the keeper of a call: the store in the folder ``out``, locked, or ``keeper`` where there is none.
 
-    ``members`` are knobs, seed and marks of each. Raises ``BadInput`` for a folder that can not be used, and for one
-    where another run is; ``Interrupted`` after Ctrl-C.
+    ``members`` are knobs, seed and marks of each, and ``again`` gives the marks of any other. Raises ``BadInput`` for a
+    folder that can not be used, and for one where another run is; ``Interrupted`` after Ctrl-C.
     """
     if out is None:
         yield keeper
@@ -48,7 +52,7 @@ def kept(
         if written is None and (records or store.path(RESULTS).exists()):
             raise BadInput(f"{store.root} holds a run that another call began, such as a study's: {MEND}")
         if written is not None and (records or store.path(RESULTS).exists()):
-            differs = difference(written["description"], here) or _changed(records, members)
+            differs = difference(written["description"], here) or _changed(records, members, again)
             if differs:
                 raise BadInput(f"{store.root} holds {differs}, so that this call can not go on with it: {MEND}")
         if written is None or written["description"] != here:  # where nothing is finished, any run may begin
@@ -113,12 +117,23 @@ def _names(value: Any) -> str:
     return str(value)
 
 
-def _changed(records: Sequence[Mapping[str, Any]], members: Iterable[tuple[Any, int, Marks]]) -> str:
-    """Return which member was made otherwise when it was finished, by a function that has changed since; or nothing."""
+def _changed(
+    records: Sequence[Mapping[str, Any]],
+    members: Sequence[tuple[Any, int, Marks]],
+    again: Callable[[Any, int], Marks] | None,
+) -> str:
+    """Return which member was made otherwise when it was finished, by a function that has changed since; or nothing.
+
+    Where no member of the call is finished, the first and the last of the finished ones are made ``again``.
+    """
     known: dict[str, list[Mapping[str, Any]]] = {}
     for identity in records:
         known.setdefault(canonical([identity["knobs"], identity["seed"]]), []).append(identity)
-    for knobs, seed, marks in members:
+    both: list[tuple[Any, int, Marks]] = [member for member in members if canonical([member[0], member[1]]) in known]
+    if not both and again is not None and records:
+        ends = [(identity["knobs"], identity["seed"]) for identity in (records[0], records[-1])]
+        both = [(knobs, seed, again(knobs, seed)) for knobs, seed in ends]
+    for knobs, seed, marks in both:
         before = known.get(canonical([knobs, seed]), ())
         for part, mark in marks.items():
             if before and all(identity[part]["is"] != mark for identity in before):

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,7 @@ from phasescope.ensemble.kept import kept_steps
 from phasescope.ensemble.marks import learner_marks, task_mark
 from phasescope.ensemble.tile import Prepared
 from phasescope.ensemble.train import Engine, check_call, check_engine, engines_chosen, on_processors, trained
+from phasescope.errors import resumable
 from phasescope.identity import fingerprint, full_name, surroundings
 from phasescope.instruments import LEARNING
 from phasescope.lab.bar import bar
@@ -97,12 +99,13 @@ def train(
     elsewhere = None if executor is None else executor_named(executor, workers)
     device = device if elsewhere is None else on_processors(device)
     where, prepared, begun = device_named(device), Prepared(), time.monotonic()
-    with bar("training", "steps", wanted, on_progress) as tell:
+    with resumable(kept=place is not None or keeper is not None), bar("training", "steps", wanted, on_progress) as tell:
         found = jobs(learner, task, grid, recipe, LEARNING if watch is None else watch, at_end)
         steps = kept_steps(keep, recipe)
         found = [replace(job, keep=steps) for job in found] if steps else found
         told = _training(learner, task, found[0], [engine, tile, where.type])
-        with kept(place, keeper, told, (_marked(job) for job in found)) as store:
+        again = partial(_made_again, learner, task, recipe, found)
+        with kept(place, keeper, told, [_marked(job) for job in found], again) as store:
             chosen = engines_chosen(
                 found, device=device, engine=engine, tile=tile, workers=workers, keeper=store, prepared=prepared
             )
@@ -139,9 +142,12 @@ def simulate(
     check_call(keeper, on_progress, 0)
     kind(Simulation, say="a ps.Simulation(title, measure, grid, quantities)")("simulation", simulation)
     place, wanted, begun = _folder(out, keeper), flag("progress", progress), time.monotonic()
-    with bar(simulation.title, "members", wanted, on_progress) as tell:
+    with (
+        resumable(kept=place is not None or keeper is not None),
+        bar(simulation.title, "members", wanted, on_progress) as tell,
+    ):
         told = _simulation(simulation)
-        with kept(place, keeper, told, ()) as store:
+        with kept(place, keeper, told) as store:
             data = simulated(simulation, keeper=store, workers=workers, on_progress=tell, executor=executor)
             data.attrs = {
                 "simulation": simulation.title,
@@ -209,6 +215,17 @@ def _marked(job: Job) -> tuple[Mapping[str, Any], int, Marks]:
     """Return a member's knobs as its record has them, its seed, and what it is made of."""
     knobs = {name: plain(value) for name, value in {**job.task.knobs, **job.member.knobs}.items()}
     return knobs, job.member.seed, {"learner": job.marks.learner, "task": job.marks.task}
+
+
+def _made_again(
+    learner: LearnerLike, task: TaskLike, recipe: Recipe, jobs_here: Sequence[Job], knobs: Mapping[str, Any], seed: int
+) -> Marks:
+    """Return what a member of a record, with its ``knobs`` and seed, is made of now, by the functions of this call."""
+    axes = {name: [job.member[name] for job in jobs_here] for name in jobs_here[0].member.knobs}
+    # records have whole numbers as floats, which make no layer's width
+    whole = {name for name, values in axes.items() if all(type(value) is int for value in values)}
+    own = {name: int(knobs[name]) if name in whole else knobs[name] for name in axes}
+    return _marked(jobs(learner, task, Scatter([Member(own, seed)]), recipe)[0])[2]
 
 
 # -- what the data say -------------------------------------------------------------------------------------------------
