@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -159,6 +161,120 @@ def test_a_buffer_that_is_changed_in_place_is_kept() -> None:
     assert np.isfinite(losses(net)).all()
 
 
+COUNT = {"calls": 0}
+
+
+class Moody(nn.Module):
+    """A network that does not answer the same twice, or changes what is around it, in the way that is asked for."""
+
+    calls = 0
+
+    def __init__(self, way: str) -> None:
+        super().__init__()
+        self.way, self.out = way, nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 2)."""
+        if self.way == "a global":
+            COUNT["calls"] += 1
+        if self.way == "its class":
+            Moody.calls += 1
+        if self.way == "its inputs":
+            x.mul_(2)
+        if self.way == "its weights":
+            self.out.weight.data.mul_(0.9)
+        if self.way == "the clock":
+            x = x * (1 + time.perf_counter() % 1)
+        found: torch.Tensor = self.out(x)
+        return found
+
+
+MOODS = {
+    "a global": "changes COUNT in its forward pass",
+    "its class": "changes its class, a function that it calls, or a default of it, in its forward pass",
+    "its inputs": "changes its inputs in place",
+    "its weights": "changes its weights out.weight",
+    "the clock": "answers otherwise when the same weights are asked",
+}
+
+
+@pytest.mark.parametrize("way", MOODS)
+@pytest.mark.parametrize("made", [False, True])
+def test_what_a_forward_pass_changes_elsewhere_is_named(way: str, made: bool) -> None:
+    with pytest.raises(BadInput, match=MOODS[way]):
+        losses((lambda member: Moody(way)) if made else Moody(way))
+
+
+def test_an_embedding_that_changes_its_weights_is_told_so() -> None:
+    task = ps.tasks.Table("t", np.arange(40) % 5, Y, 2)
+    net = nn.Sequential(nn.Embedding(5, 4, max_norm=9.0), nn.Linear(4, 2))
+    with pytest.raises(
+        BadInput, match=r"changes its weights 0\.weight in its forward pass, as an embedding's max_norm"
+    ):
+        losses(net, task)
+
+
+def test_numbers_that_are_complex_are_refused_for_what_they_are() -> None:
+    for own in ({"weight": nn.Parameter(torch.ones(2, 8, dtype=torch.cfloat))}, {}):
+        net = nn.Linear(8, 2)
+        net.register_buffer("phase", torch.ones(2, dtype=torch.cfloat) * 1j) if not own else None
+        for name, value in own.items():
+            setattr(net, name, value)
+        with pytest.raises(BadInput, match=r"is torch\.complex64: keep its real and imaginary parts"):
+            losses(lambda member, net=net: net)
+
+
+class Slope(nn.Module):
+    """A network that differentiates in its forward pass: by itself, or by what torch has for it."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.hidden, self.out = how, nn.Linear(8, 4), nn.Linear(4, 2)
+
+    def total(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the sum of what is hidden."""
+        return torch.tanh(self.hidden(x)).sum()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 2)."""
+        if self.how == "functions":
+            slope = torch.func.vmap(torch.func.grad(self.total))(x)
+        else:
+            x = x.detach().requires_grad_()
+            with torch.enable_grad() if self.how == "enabled" else nullcontext():
+                (slope,) = torch.autograd.grad(self.total(x), x, create_graph=True)
+        found: torch.Tensor = self.out(torch.tanh(self.hidden(x))) + slope.mean(1, keepdim=True)
+        return found
+
+
+def test_networks_that_differentiate() -> None:
+    assert losses(Slope("functions")) == pytest.approx(losses(Slope("enabled")), rel=1e-5)
+    with pytest.raises(BadInput, match=r"fails when it is read.*under torch\.enable_grad\(\)"):
+        losses(Slope("plain"))
+
+
+class Failing(nn.Module):
+    """A network that fails on whole mini-batches, and in the forward pass of the door."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.rows, self.out = rows, nn.Linear(8, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits (N, 2)."""
+        if len(x) in (self.rows, 0):
+            raise ZeroDivisionError("mine")
+        found: torch.Tensor = self.out(x)
+        return found
+
+
+@pytest.mark.parametrize("rows", [3, 7])  # at the door, and in the trial of engines
+def test_an_error_of_ones_own_says_whose_it_is(rows: int) -> None:
+    with pytest.raises(ZeroDivisionError, match="mine") as raised:
+        losses(lambda member: Failing(rows), grid=Grid({"lr": [0.5]}, seeds=[4]), batch=7)
+    assert "Member(knobs={'lr': 0.5}, seed=4)" in "".join(raised.value.__notes__)
+
+
 class Twice(nn.Module):
     """One layer under two names."""
 
@@ -182,6 +298,9 @@ def test_what_can_not_be_stacked_is_refused() -> None:
     with pytest.raises(BadInput, match="one layer under two names, 'one' and 'other'"):
         ps.train(Twice(), TASK, Grid(), Recipe(steps=2), engine="stacked")
     losses(Twice())  # one at a time it can
+    plain = ps.train(Twice(), TASK, Grid(), Recipe(steps=9), LEARNING, engine="looped")
+    traced = ps.train(Twice(), TASK, Grid(), Recipe(steps=9), LEARNING, engine="traced", tile=1)
+    np.testing.assert_array_equal(plain.train_loss, traced.train_loss)
     with pytest.raises(BadInput, match="can not be copied"):
         losses(nn.utils.weight_norm(nn.Linear(8, 2)))
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 
+from phasescope.ensemble.handed import answer
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.losses import loss_of
+from phasescope.ensemble.marks import of_the_house, structure
 from phasescope.ensemble.own import check_own
+from phasescope.ensemble.slices import named
 from phasescope.ensemble.streams import copied, global_state
-from phasescope.identity import fingerprint, network_parts
+from phasescope.identity import Origin, fingerprint, network_parts, origin_of
 from phasescope.vocabulary import BadInput
 
 
@@ -32,18 +36,25 @@ def check_networks(jobs: Sequence[Job], *, side_by_side: bool) -> None:
     randomness that no stream can replay, and no parameter that learns.
     """
     for job in {job.shape_key: job for job in jobs}.values():
-        _check_precision(job)
-        if not any(p.requires_grad for p in job.module.parameters()):
-            raise BadInput(f"{_named(job)} has no parameter that learns: leave requires_grad of some at True.")
-        out = _passed(job)
-        _check_output(job, out)
-        if not out.requires_grad:
-            raise BadInput(f"what {_named(job)} answers has no gradient: is it detached, or taken without one?")
-        check_own(job, out, _targets(job))
-        _refuse_hooks(job)
-        _check_handed(job)
-        if side_by_side:
-            check_side_by_side(job)
+        with named([job]):
+            _check_network(job)
+            if side_by_side:
+                check_side_by_side(job)
+
+
+def _check_network(job: Job) -> None:
+    _check_precision(job)
+    if not any(p.requires_grad for p in job.module.parameters()):
+        raise BadInput(f"{_named(job)} has no parameter that learns: leave requires_grad of some at True.")
+    out = _passed(job)
+    _check_output(job, out)
+    if not out.requires_grad:
+        raise BadInput(f"what {_named(job)} answers has no gradient: is it detached, or taken without one?")
+    check_own(job, out, _targets(job))
+    _refuse_hooks(job)
+    if not of_the_house(job.module):
+        _refuse_moods(job)
+    _check_handed(job)
 
 
 def check_side_by_side(job: Job) -> None:
@@ -66,6 +77,11 @@ def _check_precision(job: Job) -> None:
     for name, parameter in (*job.module.named_parameters(), *job.module.named_buffers()):
         if parameter.is_meta:
             raise BadInput(f"{name} of {_named(job)} is on the meta device and has no values: put it on the CPU.")
+        if parameter.is_complex():
+            raise BadInput(
+                f"{name} of {_named(job)} is {parameter.dtype}: keep its real and imaginary parts as real numbers "
+                "(torch.view_as_real), and put them together in forward (torch.view_as_complex)."
+            )
         if not isinstance(parameter, nn.Parameter):
             continue
         if not parameter.is_floating_point():
@@ -79,7 +95,7 @@ def _check_precision(job: Job) -> None:
 def _ready(job: Job) -> tuple[nn.Module, Tensor]:
     """Return a copy of the network in training, and two or more rows for it, both in the recipe's precision."""
     dtype, first = getattr(torch, job.recipe.dtype), job.sample.first
-    rows = torch.from_numpy(first if len(first) > 1 else np.repeat(first, 2, 0))  # batch normalization needs two
+    rows = torch.from_numpy(np.repeat(first, 1 if len(first) > 1 else 2, 0))  # batch normalization needs two
     return copied(job.module).to(dtype).train(), rows.to(dtype) if rows.is_floating_point() else rows
 
 
@@ -137,6 +153,59 @@ def _kept(module: nn.Module) -> dict[str, Any]:
     return found
 
 
+def _refuse_moods(job: Job) -> None:
+    """Raise ``BadInput`` for a network that does not answer the same when it is asked the same again."""
+    (one, rows), (other, again) = _ready(job), _ready(job)
+    weights = [(p.detach().clone(), p._version) for p in one.parameters()]
+    mark, outside = structure(one), _outside(one)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            first, second = one(rows), other(again)
+        except RuntimeError as error:
+            said = " ".join(str(error).split())[:120]
+            raise BadInput(
+                f"{_named(job)} fails when it is read, which is without gradients ({said}): where its forward pass "
+                "takes one itself, let it do so under torch.enable_grad()."
+            ) from error
+        if structure(one) != mark:
+            after = _outside(one)
+            names = ", ".join(sorted(name for name, was in outside.items() if after[name] != was)[:3])
+            what = names or "its class, a function that it calls, or a default of it,"
+            raise BadInput(
+                f"{_named(job)} changes {what} in its forward pass, which all members would share, and a resumed run "
+                "would lose: keep what changes in a buffer, changed in place (self.name.copy_(...))."
+            )
+        if not torch.allclose(first, second, rtol=1e-6, atol=1e-8, equal_nan=True):
+            raise BadInput(
+                f"{_named(job)} answers otherwise when the same weights are asked about the same rows again: let its "
+                "forward pass depend on these and on buffers alone; for chance, use phasescope.learners.KeyedDropout."
+            )
+        if not torch.equal(rows.nan_to_num(), _ready(job)[1].nan_to_num()):
+            raise BadInput(f"{_named(job)} changes its inputs in place: let it work on a copy (x = x * 2, x.clone()).")
+    for (name, p), (was, version) in zip(one.named_parameters(), weights, strict=True):
+        if p._version != version or not torch.allclose(was, p, 0, 0, equal_nan=True):
+            raise BadInput(
+                f"{_named(job)} changes its weights {name} in its forward pass, as an embedding's max_norm does: leave "
+                "them to the optimizer, and work with a scaled copy."
+            )
+
+
+def _outside(module: nn.Module) -> dict[str, str]:
+    """Return the globals that the code of a user's network names, each with its fingerprint where it has one.
+
+    Functions and classes, which name others themselves, are left out.
+    """
+    found: dict[str, str] = {}
+    for kind in {type(part) for part in module.modules() if origin_of(type(part)) is Origin.USER}:
+        for method in vars(kind).values():
+            code, space = getattr(method, "__code__", None), getattr(method, "__globals__", {})
+            for name in set(code.co_names) & space.keys() if code else ():
+                if not callable(space[name]):
+                    with suppress(BadInput):
+                        found[name] = fingerprint(space[name])
+    return found
+
+
 def _refuse_hooks(job: Job) -> None:
     """Raise ``BadInput`` for hooks on gradients, which not every engine would call."""
     for name, parameter in job.module.named_parameters():
@@ -187,7 +256,7 @@ def _check_stacked(job: Job) -> None:
     state = {name: buffer[None].clone() for name, buffer in module.named_buffers()}
 
     def total(weights: Any, fixed: Any, buffers: Any, inputs: Any, targets: Any) -> Any:
-        out = functional_call(module, ({**weights, **fixed}, buffers), (inputs,))
+        out = answer(module, {**weights, **fixed, **buffers}, inputs)
         return loss_of(job.recipe).mean(out, targets, None), buffers
 
     try:
@@ -207,7 +276,7 @@ def _check_handed(job: Job) -> None:
     other = {name: p.detach() + 0.1 for name, p in module.named_parameters()}
     kept = {name: buffer.clone() for name, buffer in module.named_buffers()}
     with torch.no_grad():
-        answers = functional_call(module, (other, kept), (rows,))
+        answers = answer(module, {**other, **kept}, rows)
         for name, parameter in module.named_parameters():
             parameter.copy_(other[name])
         if not torch.allclose(answers, module(rows), rtol=1e-3, atol=1e-5, equal_nan=True):

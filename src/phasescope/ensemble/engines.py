@@ -13,8 +13,9 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import grad_and_value, vmap
 
+from phasescope.ensemble.handed import answer
 from phasescope.ensemble.losses import Loss
 from phasescope.ensemble.tracing import traced
 from phasescope.vocabulary import BadInput
@@ -40,7 +41,7 @@ def _single(module: nn.Module, loss: Loss, *, quick: bool) -> Single:
     def one(
         weights: Tensors, frozen: Tensors, state: Tensors, x: Tensor, y: Tensor, w: Tensor | None
     ) -> tuple[Tensor, Tensors]:
-        logits = functional_call(module, ({**weights, **frozen}, state), (x,))
+        logits = answer(module, {**weights, **frozen, **state}, x)
         return loss.mean(logits, y, w, quick=quick), state
 
     return one

@@ -27,7 +27,7 @@ def check_given(module: nn.Module, *, several: bool) -> None:
     if isinstance(module, Drawn):
         return
     learnt = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad and p.numel()}
-    if not learnt or any(p.is_meta for p in learnt.values()):  # without values: the door for networks says so
+    if not learnt or any(p.is_meta or p.is_complex() for p in learnt.values()):  # the door for networks says so
         return
     smallest = min(p.numel() for p in learnt.values())
     times = max(4, math.ceil(LEAST / smallest))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch.func import functional_call
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from phasescope.ensemble.fused import fused_of
+from phasescope.ensemble.handed import answer
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.schedule import record_steps
 from phasescope.ensemble.streams import copied
@@ -58,9 +60,29 @@ def _saved_bytes(job: Job, x: torch.Tensor) -> int:
     state = {name: buffer.clone() for name, buffer in module.named_buffers()}
     real = [weight.dtype for weight in weights.values() if weight.is_floating_point()]
     x = x.to(real[0]) if x.is_floating_point() and real else x
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        functional_call(module, (weights, state), (x,))
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            answer(module, {**weights, **state}, x)
+    except RuntimeError:  # of a network that differentiates by itself, whose tensors torch lets nobody look at
+        made = _Made()
+        with made:
+            answer(module, {**weights, **state}, x)
+        saved = made.bytes
     return saved
+
+
+class _Made(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all that operations give: more than is saved."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        several = out if isinstance(out, tuple | list) else [out]
+        self.bytes += sum(v.numel() * v.element_size() for v in several if isinstance(v, torch.Tensor))
+        return out
 
 
 def bytes_per_member(job: Job, engine: str) -> int:

@@ -9,8 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 
+from phasescope.ensemble.handed import answer
 from phasescope.ensemble.losses import Loss, has_positions
 from phasescope.identity import fingerprint
 from phasescope.samples import IGNORED
@@ -121,7 +122,7 @@ def subject(
 
 
 def _answer(module: nn.Module, weights: Mapping[str, Tensor], state: Mapping[str, Tensor], inputs: Tensor) -> Tensor:
-    out: Tensor = functional_call(module, (dict(weights), dict(state)), (inputs,))
+    out: Tensor = answer(module, {**weights, **state}, inputs)
     return out
 
 

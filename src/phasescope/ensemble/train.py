@@ -19,6 +19,7 @@ from phasescope.ensemble.jobs import Job, LearnerLike, TaskLike, jobs
 from phasescope.ensemble.kept import kept_steps
 from phasescope.ensemble.results import to_dataset
 from phasescope.ensemble.run import Progress, Run
+from phasescope.ensemble.slices import named
 from phasescope.ensemble.tile import Prepared
 from phasescope.errors import shown
 from phasescope.vocabulary import (
@@ -215,7 +216,8 @@ def _with_engines(
     alike: dict[str, Choice] = {}
     for key, bundle in bundles.items():
         known = alike.get(bundle[0].marks.shape)
-        choices[key] = chosen_for(bundle, device, engine, tile, workers, keeper, prepared, known)
+        with named(bundle):
+            choices[key] = chosen_for(bundle, device, engine, tile, workers, keeper, prepared, known)
         alike.setdefault(bundle[0].marks.shape, choices[key])
     made = []
     for job in chosen:
