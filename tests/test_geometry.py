@@ -238,8 +238,8 @@ def kernel_unbiased(a: Tensor, b: Tensor) -> float:
 def test_cka_is_that_of_kernels() -> None:
     a = white(30, 6) + 2
     b = a[:, :3] ** 2 + white(30, 3)
-    assert float(linear_cka(a, b)) == pytest.approx(kernel_cka(a, b), rel=1e-10)
-    assert float(linear_cka(a, b, unbiased=True)) == pytest.approx(kernel_unbiased(a, b), rel=1e-9)
+    assert float(linear_cka(a, b, unbiased=False)) == pytest.approx(kernel_cka(a, b), rel=1e-10)
+    assert float(linear_cka(a, b)) == pytest.approx(kernel_unbiased(a, b), rel=1e-9)
 
 
 @pytest.mark.parametrize("unbiased", [False, True])
@@ -252,9 +252,9 @@ def test_cka_nulls() -> None:
     """Biased: near sqrt(D E/((n + D + 1)(n + E + 1))); unbiased: 0, also for fewer samples than dimensions."""
     n, d, e = 49, 60, 100
     pairs = [(white(n + 1, d), white(n + 1, e)) for _ in range(40)]
-    biased = np.mean([float(linear_cka(a, b)) for a, b in pairs])
+    biased = np.mean([float(linear_cka(a, b, unbiased=False)) for a, b in pairs])
     assert biased == pytest.approx((d * e / ((n + d + 1) * (n + e + 1))) ** 0.5, rel=0.02)
-    unbiased = [float(linear_cka(a, b, unbiased=True)) for a, b in pairs]
+    unbiased = [float(linear_cka(a, b)) for a, b in pairs]
     assert abs(np.mean(unbiased)) < 4 * np.std(unbiased) / 40**0.5
 
 
@@ -302,7 +302,7 @@ FLAT = torch.ones(20, 3)
         (lambda: outlier_dimensions(white(20, 2), 1.0), "factor is 1.0"),
         (lambda: linear_cka(white(20, 2), white(21, 2)), "20 and 21 rows"),
         (lambda: linear_cka(FLAT, white(20, 2)), "differ too little"),
-        (lambda: linear_cka(white(3, 2), white(3, 2), unbiased=True), "at least 4 rows"),
+        (lambda: linear_cka(white(3, 2), white(3, 2)), "at least 4 rows"),
         (lambda: neighbour_overlap(white(20, 2), white(20, 2), 20), "k of 20 points is 20: .* from 1 to 19"),
     ],
 )

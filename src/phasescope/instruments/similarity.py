@@ -18,14 +18,15 @@ def _pair(first: Points, second: Points, fewest: int) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def linear_cka(first: Points, second: Points, *, unbiased: bool = False) -> Tensor:
+def linear_cka(first: Points, second: Points, *, unbiased: bool = True) -> Tensor:
     """Return the linear CKA () float64 of ``first`` (N, D) and ``second`` (N, E): alignment of their kernels X X'.
 
-    Kornblith et al. 2019, arXiv:1905.00414. Dimensionless. Bounds: [0, 1]. Null: of independent white noise
-    about sqrt(D E / ((n + D + 1)(n + E + 1))), n = N - 1, so near 1 for fewer samples than dimensions; with
-    ``unbiased``, which leaves out each sample's kernel with itself (Song et al. 2012, JMLR 13), 0, and then
-    values may be slightly negative and N is at least 4. Invariant to rotations, shifts and scale of either, and to one
-    order of rows. No N x N array is made. Raises ``BadInput`` for other shapes, and rows that are all the same.
+    Kornblith et al. 2019, arXiv:1905.00414. Dimensionless. Each sample's kernel with itself is left out (Song et al.
+    2012, JMLR 13), so that the null is 0 for unrelated samples at every N >= 4, of standard deviation sqrt(2 /
+    (N (N - 3))) over orders of the rows; bounds: [-1, 1]. With ``unbiased`` False they count, as in the paper: bounds
+    [0, 1], null of independent white noise about sqrt(D E / ((n + D + 1)(n + E + 1))), n = N - 1, near 1 for fewer
+    samples than dimensions. Invariant to rotations, shifts and scale of either, and to one order of rows. No N x N
+    array is made. Raises ``BadInput`` for other shapes, and rows that are all the same.
     """
     a, b = (x - x.mean(0) for x in _pair(first, second, 4 if unbiased else 2))
     a, b = (x / x.abs().max().clamp(min=1e-300) for x in (a, b))
