@@ -34,12 +34,13 @@ MAY_IMPORT = {
     "losses": {"checks", "directions", "vocabulary"},
     "inspection": {"inspection", "losses", *ROOMS, *NOUNS},
     "layers": {"layers", "inspection", "losses", *ROOMS, *NOUNS},
-    "lab": {"lab", "report", "layers", "inspection", "losses", *ROOMS, *NOUNS},
-    "studies": {"studies", "lab", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "representation": {"representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "lab": {"lab", "report", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "studies": {"studies", "lab", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "report": {"report", *ROOMS, *NOUNS},
-    "commands": {"commands", "door", "report", "lab", "layers", "inspection", *ROOMS, *NOUNS},
-    "testing": {"testing", "report", "studies", "lab", "layers", "inspection", *ROOMS, *NOUNS},
-    "__init__": {"report", "lab", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "commands": {"commands", "door", "report", "lab", "representation", "layers", "inspection", *ROOMS, *NOUNS},
+    "testing": {"testing", "report", "studies", "lab", "representation", "layers", "inspection", *ROOMS, *NOUNS},
+    "__init__": {"report", "lab", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "__main__": {"commands", "door"},
 }
 STUDIES = {path.parent.name for path in (HOUSE / "studies").glob("*/__init__.py")}

@@ -1,0 +1,222 @@
+"""How alike two clouds of the same stimuli are, in several ways, each with its null, its ceiling and its error.
+
+Each function takes two clouds and returns a ``Reading``. A null over all orders of one side's stimuli is exact where
+``draws`` is 0; the Procrustes similarity, a sum of singular values, has no closed form, and its null is drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phasescope.representation.similarity_clouds import Cloud, groups_of, jackknife_error
+from phasescope.representation.similarity_kernels import kernel_sums
+from phasescope.representation.similarity_nulls import PairSums, kernel_moments, pair_moments, pairing_moments
+
+NOTHING = math.nan
+SMALLEST = 1e-12  # a spread below it is rounding
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A similarity ``value`` with the standard ``error`` of its stimuli, its null over orders of them, its ``ceiling``.
+
+    ``draws`` is how many orders were drawn for the null, 0 where its moments are exact. NaN: no reading.
+    """
+
+    value: float
+    error: float
+    null_mean: float
+    null_sd: float
+    ceiling: float = 1.0
+    draws: int = 0
+
+    @property
+    def z(self) -> float:
+        """How many standard deviations of the null lie between value and null; NaN where the null has no spread."""
+        return (self.value - self.null_mean) / self.null_sd if self.null_sd > SMALLEST else NOTHING
+
+    @property
+    def corrected(self) -> float:
+        """The value on the scale where the null is 0 and equality 1; NaN where the null is 1."""
+        room = 1 - self.null_mean
+        return (self.value - self.null_mean) / room if room > SMALLEST else NOTHING
+
+
+Measure = Callable[[Cloud, Cloud, int, np.random.Generator], Reading]
+
+
+def canonical(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
+    """Return the mean squared canonical correlation, over the smaller of the two ranks."""
+    n, few = len(a), min(a.rank, b.rank)
+    if max(a.rank, b.rank) >= n - 1:  # a cloud that fills the space of stimuli correlates fully with all others
+        return Reading(1.0, NOTHING, 1.0, 0.0)
+    mean, spread = kernel_moments(n, kernel_sums(a, white=True), kernel_sums(b, white=True))
+    scale = math.sqrt(a.rank * b.rank) / few
+    value = float((a.axes.T @ b.axes).square().sum()) / few
+    return Reading(value, _canonical_error(a, b), mean * scale, spread * scale)
+
+
+def _canonical_error(a: Cloud, b: Cloud) -> float:
+    u, v = a.axes, b.axes
+    crossed, found = u.T @ v, []
+    one_u, one_v = (torch.eye(x.shape[1], dtype=x.dtype) for x in (u, v))
+    for group in groups_of(len(a)):
+        x, y = u[group], v[group]
+        rest = len(u) - len(x)
+        if max(a.rank, b.rank) >= rest - 1:
+            return NOTHING
+        # the sums over the other stimuli, about their own mean; over all of them axes are orthonormal, their mean 0
+        p, q = x.sum(0) / rest, y.sum(0) / rest
+        left = one_u - x.T @ x - rest * torch.outer(p, p)
+        right = one_v - y.T @ y - rest * torch.outer(q, q)
+        both = crossed - x.T @ y - rest * torch.outer(p, q)
+        roots = [torch.linalg.cholesky_ex(square) for square in (left, right)]
+        if any(bool(root.info) for root in roots):  # an axis that this group alone has
+            return NOTHING
+        white = torch.linalg.solve_triangular(roots[0].L, both, upper=False)
+        white = torch.linalg.solve_triangular(roots[1].L, white.T, upper=False)
+        found.append(white.square().sum() / min(a.rank, b.rank))
+    return float(jackknife_error(torch.stack(found)))
+
+
+def singular(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
+    """Return the mean squared canonical correlation of the axes that hold 99 % of each cloud's variance."""
+    return canonical(a.leading(), b.leading(), draws, generator)
+
+
+def procrustes(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
+    """Return the cosine between the clouds after the best rotation: |X'Y|_* / (|X| |Y|)."""
+    x, y = a.rows, b.rows
+    norm = float(x.norm() * y.norm())
+    u, s, vt = torch.linalg.svd(x.T @ y, full_matrices=False)
+    value = float(s.sum()) / norm
+    k = min(a.rank, b.rank)
+    top = float((a.sizes[:k] * b.sizes[:k]).sum()) / norm
+    # to first order, what each stimulus adds: the sum of singular values changes by x_i' U V' y_i
+    share = ((x @ u) * (y @ vt.T)).sum(1) / s.sum()
+    own = x.square().sum(1) / x.square().sum() + y.square().sum(1) / y.square().sum()
+    adds = value * (share - own / 2)
+    without = torch.stack([value - adds[group].sum() for group in groups_of(len(a))])
+    left, right = x.T.float(), y.float()  # seven digits are more than a mean of draws has
+    drawn = [
+        float(torch.linalg.svdvals(left @ right[torch.from_numpy(generator.permutation(len(y)))]).sum()) / norm
+        for _ in range(draws)
+    ]
+    null = (float(np.mean(drawn)), float(np.std(drawn, ddof=1))) if draws > 1 else (NOTHING, NOTHING)
+    return Reading(value, float(jackknife_error(without)), *null, top, draws)
+
+
+def dissimilarities(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
+    """Return the rank correlation (Spearman) of the Euclidean distances between stimuli, at most 512 of them."""
+    n = len(a.distances)
+    above = tuple(torch.triu_indices(n, n, 1))
+    places = [_places(cloud.distances[above]) for cloud in (a, b)]
+    if any(int(place.max()) == 0 for place in places):  # all distances are the same
+        return Reading(NOTHING, NOTHING, 0.0, NOTHING)
+    every = torch.ones(len(places[0]), dtype=torch.bool)
+    ranks = [_ranks(place, every) for place in places]
+    value = _correlation(*ranks)
+    found = []
+    for group in groups_of(n):
+        kept = torch.ones(n, dtype=torch.bool)
+        kept[group] = False
+        pairs = kept[above[0]] & kept[above[1]]
+        found.append(_correlation(*(_ranks(place, pairs)[pairs] for place in places)))
+    sums = []
+    for rank in ranks:
+        square = torch.zeros(n, n, dtype=torch.float64)
+        centred = rank - rank.mean()
+        square[above] = centred / centred.norm()
+        sums.append(PairSums.of(square + square.T))
+    mean, spread = pair_moments(*sums)
+    return Reading(float(value), float(jackknife_error(torch.stack(found))), mean / 2, spread / 2)
+
+
+def _places(values: Tensor) -> Tensor:
+    """Return for each value how many smaller ones there are, ties counted once; a billionth of the largest is a tie."""
+    found: Tensor = torch.unique((values / values.max() * 1e9).round(), return_inverse=True)[1]
+    return found
+
+
+def _ranks(places: Tensor, counted: Tensor) -> Tensor:
+    """Return the mean ranks of values among those that are ``counted``."""
+    many = torch.bincount(places, weights=counted.double(), minlength=int(places.max()) + 1)
+    middle = many.cumsum(0) - (many - 1) / 2
+    return middle[places]
+
+
+def _correlation(x: Tensor, y: Tensor) -> Tensor:
+    x, y = x - x.mean(), y - y.mean()
+    found: Tensor = (x @ y) / (x.norm() * y.norm())
+    return found
+
+
+def neighbours(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
+    """Return the share of each stimulus's nearest ones that are so in both clouds, on average."""
+    n, k, near = len(a), a.neighbours, (a.near, b.near)
+    row, place, other = torch.nonzero(near[0][:, :, None] == near[1][:, None, :], as_tuple=True)
+
+    def shared(kept: Tensor) -> Tensor:
+        mine, theirs = (_first(kept[found], k) for found in near)
+        return (mine[row, place] & theirs[row, other] & kept[row]).sum() / (kept.sum() * k)
+
+    found = []
+    for group in groups_of(n):
+        kept = torch.ones(n, dtype=torch.bool)
+        kept[group] = False
+        found.append(shared(kept).double())
+    value = float(shared(torch.ones(n, dtype=torch.bool)).double())
+    mean, spread = pair_moments(*(_graph(cloud) for cloud in (a, b)))
+    return Reading(value, float(jackknife_error(torch.stack(found))), mean / (n * k), spread / (n * k))
+
+
+def _first(there: Tensor, k: int) -> Tensor:
+    """Return which of the places of each row are its first ``k`` that are there."""
+    return there & (there.cumsum(1) <= k)
+
+
+def _graph(cloud: Cloud) -> PairSums:
+    """Return the sums of the graph in which each stimulus points to its nearest ones."""
+    n, k = len(cloud), cloud.neighbours
+    near = cloud.near[:, :k]
+    met = torch.bincount(near.flatten(), minlength=n).double()
+    mutual = (near[near] == torch.arange(n)[:, None, None]).sum()
+    return PairSums(n, n * k, n * k, float(mutual), n * k**2, float(met.square().sum()), k * n * k)
+
+
+def relative(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
+    """Return the mean cosine of relative codes of the same stimulus; the null is over orders of all but the anchors."""
+    x, y = a.codes(), b.codes()
+    without = [(a.codes(group) * b.codes(group)).sum(1).mean() for group in groups_of(len(a))]
+    error = float(jackknife_error(torch.stack(without)))
+    return Reading(float((x * y).sum(1).mean()), error, *pairing_moments(x, y))
+
+
+def retrieval(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
+    """Return the fraction of stimuli whose own relative code is the nearest in b; the null is as for ``relative``."""
+    chosen = _chosen(a.codes(), b.codes())
+    without = [_chosen(a.codes(group), b.codes(group)).diagonal().mean() for group in groups_of(len(a))]
+    n = len(chosen)
+    odd = chosen - chosen.mean(1, keepdim=True) - chosen.mean(0) + chosen.mean()
+    spread = math.sqrt(float(odd.square().sum()) / (n - 1)) / n
+    error = float(jackknife_error(torch.stack(without)))
+    return Reading(float(chosen.diagonal().mean()), error, float(chosen.mean()), spread)
+
+
+def _chosen(x: Tensor, y: Tensor) -> Tensor:
+    """Return which code of ``y`` is nearest to each of ``x`` (Q, Q); codes that are the same share it."""
+    likeness = x @ y.T
+    best = likeness >= likeness.max(1, keepdim=True).values - SMALLEST
+    return best / best.sum(1, keepdim=True).double()
+
+
+MEASURES: dict[str, Measure] = {
+    "cca": canonical, "svcca": singular, "procrustes": procrustes, "rsa": dissimilarities, "neighbours": neighbours,
+    "relative": relative, "retrieval": retrieval,
+}  # fmt: skip

@@ -1,0 +1,254 @@
+"""Similarities of representations: nulls by enumeration, errors by brute force, declared invariances and bounds, edges."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from phasescope.instruments.similarity import linear_cka
+from phasescope.representation.similarity import canonical_correlations, relative_codes, shape_distance, stitch
+from phasescope.representation.similarity_clouds import Cloud, groups_of, jackknife_error
+from phasescope.representation.similarity_kernels import all_pairs, ceiling
+from phasescope.representation.similarity_measures import MEASURES, Reading
+from phasescope.representation.similarity_nulls import (
+    PairSums,
+    kernel_moments,
+    pair_moments,
+    pairing_moments,
+    unbiased_spread,
+)
+from phasescope.vocabulary import BadInput
+
+G = torch.Generator().manual_seed(3)
+ORDERS = [list(p) for p in itertools.permutations(range(6))]
+
+
+def white(*shape: int, generator: torch.Generator = G) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64, generator=generator)
+
+
+def turn(n: int, generator: torch.Generator = G) -> Tensor:
+    return torch.linalg.qr(white(n, n, generator=generator))[0]
+
+
+def read(name: str, x: Any, y: Any, draws: int = 2) -> Reading:
+    a, b = Cloud.of(x), Cloud.of(y)
+    if name.startswith("cka"):
+        table = all_pairs([a, b])[name == "cka_biased"]
+        return Reading(*(float(t[0, 1]) for t in (table.values, table.errors, table.mean, table.spread)), ceiling(a, b))
+    return MEASURES[name](a, b, draws, np.random.default_rng(0))
+
+
+EVERY = ["cka", "cka_biased", *MEASURES]
+LINKED = white(48, 5)
+OTHER = LINKED[:, :2] @ white(2, 7) + white(48, 7) + 3
+
+# -- nulls: over every order there is
+
+
+def moments(of: Callable[[list[int]], Tensor]) -> tuple[float, float]:
+    values = torch.stack([of(order) for order in ORDERS])
+    return float(values.mean()), float(values.std(correction=0))
+
+
+def centred(x: Tensor) -> Tensor:
+    return (x - x.mean(0)) @ (x - x.mean(0)).T
+
+
+def test_null_of_pairs() -> None:
+    a, b, off = white(6, 6), white(6, 6), 1 - torch.eye(6)
+    expected = moments(lambda p: (a * off * b[p][:, p]).sum())
+    assert pair_moments(PairSums.of(a), PairSums.of(b)) == pytest.approx(expected, rel=1e-10)
+
+
+def test_null_of_kernels() -> None:
+    k, m = centred(white(6, 3)), centred(white(6, 2))
+    expected = moments(lambda p: (k * m[p][:, p]).sum() / (k.norm() * m.norm()))
+    sums = [tuple(float(v) for v in (x.trace(), x.square().sum(), x.diag().square().sum())) for x in (k, m)]
+    assert kernel_moments(6, *sums) == pytest.approx(expected, rel=1e-10)  # type: ignore[arg-type]
+
+
+def test_null_of_the_unbiased_cka() -> None:
+    a, b = white(6, 3) ** 3, white(6, 9)
+    mean, spread = moments(lambda p: linear_cka(a, b[p]))
+    assert (mean, spread) == (pytest.approx(0, abs=1e-12), pytest.approx(unbiased_spread(6)))
+    assert unbiased_spread(6) == pytest.approx(1 / 3)
+
+
+def test_null_of_pairings() -> None:
+    a, b = white(6, 3) + 1, white(6, 3) + 2
+    assert pairing_moments(a, b) == pytest.approx(moments(lambda p: (a * b[p]).sum(1).mean()), rel=1e-10)
+
+
+@pytest.mark.parametrize("name", ["cca", "svcca", "procrustes", "rsa", "neighbours"])
+def test_nulls_are_those_of_shuffled_stimuli(name: str) -> None:
+    """Through the whole measure. Relative codes keep their anchors, so shuffling all is not their null."""
+    found, order = read(name, LINKED, OTHER, 40), np.random.default_rng(1)
+    drawn = [read(name, LINKED, OTHER[order.permutation(48)]).value for _ in range(40)]
+    assert np.mean(drawn) == pytest.approx(found.null_mean, abs=6 * found.null_sd / 40**0.5)
+    assert np.std(drawn) == pytest.approx(found.null_sd, rel=0.5)
+    assert found.z > 5
+
+
+# -- what unrelated clouds read: closed forms
+
+
+def test_validated_nulls() -> None:
+    a, b = white(1000, 50), white(1000, 100)
+    squares = canonical_correlations(a, b).square()
+    c, e = 0.05, 0.1
+    edge = c + e - 2 * c * e + 2 * math.sqrt(c * e * (1 - c) * (1 - e))
+    assert float(squares.mean()) == pytest.approx(0.1, abs=0.003)  # max(D, E)/N; measured elsewhere 0.1003
+    assert edge == pytest.approx(0.271, abs=5e-4)  # Wachter's edge, approached from below: 0.258 there
+    assert edge - 0.03 < float(squares[0]) < edge
+    x, y = white(500, 50), white(500, 50)
+    cosine = read("procrustes", x, y, 2).value
+    assert cosine == pytest.approx(8 / (3 * math.pi) * math.sqrt(50 / 500), rel=0.04)  # 0.268; measured elsewhere 0.261
+    assert math.cos(shape_distance(x, y)) == pytest.approx(cosine, rel=1e-9)
+    assert read("cka_biased", x, y).null_mean == pytest.approx(0.1 / 1.1, rel=0.03)  # (N/M)/(1 + N/M)
+    assert read("neighbours", x, y).null_mean == pytest.approx(10 / 499, rel=1e-9)
+    for name in ("cka", "cka_biased", "cca", "rsa", "neighbours", "retrieval"):
+        assert abs(read(name, x, y).z) < 4
+
+
+@pytest.mark.parametrize("count", [32, 400])
+def test_the_correction_leaves_nothing_of_unrelated_clouds(count: int) -> None:
+    x, y = white(count, 10), white(count, 10)
+    found = read("procrustes", x, y, 40)
+    assert abs(found.corrected) < 0.12 * math.sqrt(32 / count) and found.value > 2 * abs(found.corrected)
+
+
+# -- errors: leaving out groups by brute force
+
+
+@pytest.mark.parametrize("name", ["cka", "cka_biased", "cca", "rsa", "neighbours", "procrustes"])
+def test_errors_are_those_of_stimuli_left_out(name: str) -> None:
+    left = []
+    for group in groups_of(48):
+        kept = torch.ones(48, dtype=torch.bool)
+        kept[group] = False
+        left.append(read(name, LINKED[kept], OTHER[kept]).value)
+    expected = float(jackknife_error(torch.tensor(left, dtype=torch.float64)))
+    # Procrustes to first order
+    assert read(name, LINKED, OTHER).error == pytest.approx(expected, rel=0.2 if name == "procrustes" else 1e-8)
+
+
+def test_errors_are_the_spread_over_draws_of_stimuli() -> None:
+    mix, found = white(2, 7), []
+    for _ in range(40):
+        x = white(60, 5)
+        found.append(read("cka", x, x[:, :2] @ mix + white(60, 7)))
+    assert np.median([one.error for one in found]) == pytest.approx(np.std([one.value for one in found]), rel=0.3)
+
+
+# -- laws
+
+
+@settings(max_examples=3, deadline=None)
+@given(st.integers(0, 2**30), st.integers(1, 6), st.integers(1, 6), st.integers(10, 40), st.floats(-6, 6))
+def test_laws(seed: int, d: int, e: int, count: int, power: float) -> None:
+    """Invariant to rotations, shifts and scale; symmetric; in bounds; 1 for the same cloud."""
+    g = torch.Generator().manual_seed(seed)
+    x = white(count, d, generator=g)
+    y = x[:, :1] @ white(1, e, generator=g) + white(count, e, generator=g)
+    moved = 10**power * (x @ turn(d, generator=g) + white(d, generator=g))
+    for name in EVERY:
+        found, again = read(name, x, y), read(name, moved, y)
+        assert again.value == pytest.approx(found.value, abs=1e-6), name
+        assert again.null_mean == pytest.approx(found.null_mean, abs=1e-5 if name != "procrustes" else 1), name
+        assert -1 - 1e-9 <= found.value <= 1 + 1e-9, name
+        if name != "cka":
+            assert found.value <= found.ceiling + 1e-9, name
+        if name != "retrieval":
+            assert read(name, y, x).value == pytest.approx(found.value, abs=1e-9), name
+        same = read(name, x, moved).value
+        assert same == pytest.approx(1, abs=1e-6) or (name == "retrieval" and d == 1) or math.isnan(same), name
+    assert 0 <= shape_distance(x, y) <= math.pi / 2 + 1e-9
+    assert shape_distance(x, moved) < 1e-7
+
+
+def test_cca_is_invariant_to_linear_maps_and_cka_is_not() -> None:
+    bent = LINKED @ (turn(5) * torch.tensor([1.0, 2, 4, 8, 16]))
+    assert read("cca", bent, OTHER).value == pytest.approx(read("cca", LINKED, OTHER).value, rel=1e-9)
+    assert abs(read("cka", bent, OTHER).value - read("cka", LINKED, OTHER).value) > 0.01
+
+
+def test_shapes_obey_the_triangle() -> None:
+    for _ in range(30):
+        x, y, z = white(20, 3), white(20, 4), white(20, 2)
+        assert shape_distance(x, z) <= shape_distance(x, y) + shape_distance(y, z) + 1e-9
+    assert shape_distance(x, y) == pytest.approx(shape_distance(y, x), rel=1e-9)
+
+
+# -- relative codes
+
+
+def test_relative_codes_stitch_what_is_turned() -> None:
+    x = white(240, 40)
+    y, labels = 3 * x @ turn(40) + 1, (x[:, 0] + x[:, 1] > 0).long()
+    codes = [relative_codes(side, side[:40]) for side in (x, y)]
+    assert float((codes[0] - codes[1]).abs().max()) < 1e-13
+    assert read("retrieval", x, y).value == 1
+    found = stitch(x, y, labels, anchors=60)
+    assert found.stitched == found.own > 0.75 > 0.65 > found.absolute
+    shuffled = stitch(x, y[torch.randperm(240, generator=G)], labels, anchors=60)
+    assert shuffled.stitched < 0.65
+    assert "stitched" in str(found)
+
+
+# -- edges
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("name", EVERY)
+def test_short_floats_are_read_as_the_numbers_they_are(name: str, kind: torch.dtype) -> None:
+    x, y = LINKED.to(kind), OTHER.to(kind)
+    assert read(name, x, y).value == pytest.approx(read(name, x.double(), y.double()).value, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_duplicates_constants_and_more_dimensions_than_stimuli(name: str) -> None:
+    padded = torch.cat([LINKED, torch.full((48, 2), 7.0).double(), LINKED[:, :1]], 1)
+    lesser = read(name, padded, OTHER)
+    assert math.isfinite(lesser.value)
+    twice = torch.cat([LINKED, LINKED]), torch.cat([LINKED, LINKED])
+    # of two equal codes either may be the nearest
+    assert read(name, *twice).value == pytest.approx(0.5 if name == "retrieval" else 1)
+    wide = read(name, white(30, 90), white(30, 80))
+    if name == "cca":
+        assert math.isnan(wide.z) and wide.null_mean == 1  # it can tell nothing
+    else:
+        assert abs(wide.z) < 5
+    constant = read(name, torch.cat([LINKED, torch.full((48, 2), 7.0).double()], 1), OTHER).value
+    assert constant == pytest.approx(read(name, LINKED, OTHER).value, rel=1e-9)
+
+
+def test_distances_that_are_all_the_same_are_no_reading() -> None:
+    assert math.isnan(read("rsa", torch.eye(12), white(12, 3)).value)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: shape_distance(white(7, 2), white(7, 2)), "at least 8 rows"),
+        (lambda: shape_distance(white(9, 2), white(8, 2)), "9 and 8 rows"),
+        (lambda: shape_distance(torch.ones(9, 2), white(9, 2)), "rows of first are the same"),
+        (lambda: shape_distance(white(9, 2) * math.nan, white(9, 2)), "nan in row 0"),
+        (lambda: canonical_correlations(white(20, 30), white(20, 2)), "give more stimuli"),
+        (lambda: relative_codes(white(20, 3), white(5, 2)), "those of one space"),
+        (lambda: stitch(white(30, 3), white(30, 3), torch.zeros(30).long(), anchors=20), "from 2 to 10"),
+        (lambda: stitch(white(30, 3), white(31, 3), torch.zeros(30).long(), anchors=5), "30 and 31 rows"),
+    ],
+)
+def test_refusals(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(BadInput, match=said):
+        call()
