@@ -1,5 +1,8 @@
 """What the layers of a model are like, and whether two of them are alike: tools for a model or data of one's own."""
 
+from phasescope.representation.encode import encode
+from phasescope.representation.encode_data import read_responses
+from phasescope.representation.encode_result import Encoding
 from phasescope.representation.similarity import (
     Stitching,
     canonical_correlations,
@@ -9,8 +12,11 @@ from phasescope.representation.similarity import (
 )
 
 __all__ = [
+    "Encoding",
     "Stitching",
     "canonical_correlations",
+    "encode",
+    "read_responses",
     "relative_codes",
     "shape_distance",
     "stitch",

@@ -1,0 +1,162 @@
+"""Encoding of measured responses: a planted layer is found, ceilings are those of the noise, files are read as they are."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from phasescope.representation import encode, read_responses
+from phasescope.representation.encode_ceiling import correlations, measured, split_half
+from phasescope.representation.encode_ridge import Ridge
+from phasescope.vocabulary import BadInput
+
+G = np.random.default_rng(5)
+NOISE, REPEATS = 1.5, 6
+
+
+def network(seed: int, inputs: Any, depth: int = 4) -> list[Any]:
+    g, layers = np.random.default_rng(seed), [inputs]
+    for _ in range(depth):
+        layers.append(np.tanh(1.5 * layers[-1] @ g.normal(size=(30, 30)) / 30**0.5))
+    return layers
+
+
+INPUTS = G.normal(size=(240, 30))
+LAYERS = {f"layer {i}": rows for i, rows in enumerate(network(1, INPUTS))}
+SIGNAL = LAYERS["layer 2"] @ G.normal(size=(30, 16))
+SIGNAL /= SIGNAL.std(0)
+RESPONSES = SIGNAL + NOISE * G.normal(size=(REPEATS, 240, 16))
+
+
+def test_a_synthetic_brain_names_its_layer_and_its_ceiling() -> None:
+    """Responses are a projection of layer 2 with known noise; other layers, another network and shuffles are rivals."""
+    other = {f"layer {i}": rows for i, rows in enumerate(network(2, INPUTS))}
+    found = encode(LAYERS, RESPONSES, baseline=other, draws=6)
+    assert found.data.attrs["best"] == "layer 2" and found.data.attrs["lead"] > found.data.attrs["lead_error"] > 0
+    top = 1 / math.sqrt(1 + NOISE**2 / REPEATS)
+    assert float(found.data.ceiling.median()) == pytest.approx(top, abs=0.02)
+    best = found.data.sel(layer="layer 2")
+    assert 0.9 < float(best.normalized_median) <= 1.02
+    assert float(best.predictivity) == pytest.approx(top * float(best.normalized_median), abs=0.02)
+    assert float(best.z) > 10 and abs(float(best.null_mean)) < 0.1
+    assert float(best.gain) > 5 * float(best.gain_error) > 0
+    assert float(found.data.untrained.sel(layer="layer 0")) == float(found.data.predictivity.sel(layer="layer 0"))
+    assert "layer 2 predicts best" in str(found) and "untrained" in str(found)
+    json.dumps(found.to_json(), allow_nan=False)
+    assert len(found.figure().panels) == 2
+
+
+def test_unrelated_features_explain_nothing() -> None:
+    found = encode(G.normal(size=(240, 30)), RESPONSES, draws=20)
+    assert abs(float(found.data.z[0])) < 4 and "not above shuffled" in found.summary()
+
+
+def test_reliability_is_that_of_the_noise_and_of_all_split_halves() -> None:
+    found = measured(torch.from_numpy(RESPONSES))
+    assert float(found.reliability.mean()) == pytest.approx(1 / (1 + NOISE**2 / REPEATS), abs=0.02)
+    orders = [torch.from_numpy(G.permutation(REPEATS)) for _ in range(30)]
+    halves = torch.stack([split_half(torch.from_numpy(RESPONSES), order) for order in orders]).mean(0)
+    np.testing.assert_allclose(found.reliability, halves, atol=0.02)
+
+
+def test_noise_alone_has_no_ceiling() -> None:
+    found = encode(INPUTS, G.normal(size=(3, 240, 8)), draws=2)
+    assert int(found.data.attrs["reliable"]) < 4
+    lone = encode(INPUTS, SIGNAL, draws=2)
+    assert not np.isfinite(lone.data.ceiling).any() and "no repeats" in str(lone)
+    assert "gain" not in lone.data
+
+
+def test_missing_repeats_count_for_nothing() -> None:
+    some = RESPONSES.copy()
+    some[4:, ::2] = np.nan
+    full, part = measured(torch.from_numpy(RESPONSES)), measured(torch.from_numpy(some))
+    np.testing.assert_allclose(part.mean[1::2], full.mean[1::2])
+    assert float(part.reliability.mean()) == pytest.approx(1 / (1 + NOISE**2 * (1 / 4 + 1 / 6) / 2), abs=0.03)
+
+
+def test_left_out_errors_are_those_of_refits() -> None:
+    x, y = torch.from_numpy(INPUTS[:30, :4]), torch.from_numpy(SIGNAL[:30, :3])
+    ridge = Ridge(x)
+    penalty, errors = ridge.penalties[6], []
+    for i in range(30):
+        kept = torch.arange(30) != i
+        a, b = x[kept].mean(0), y[kept].mean(0)
+        square = (x[kept] - a).T @ (x[kept] - a) + penalty * torch.eye(4, dtype=x.dtype)
+        weights = torch.linalg.solve(square, (x[kept] - a).T @ (y[kept] - b))
+        errors.append((y[i] - b - (x[i] - a) @ weights).square())
+    centred = y - y.mean(0)
+    np.testing.assert_allclose(ridge._left_out(centred, ridge.u.T @ centred, penalty), torch.stack(errors).mean(0))
+
+
+def test_invariances() -> None:
+    turn = np.linalg.qr(G.normal(size=(30, 30)))[0]
+    plain = encode(INPUTS, RESPONSES, draws=0).data
+    moved = encode(1e3 * INPUTS @ turn + 5, RESPONSES * np.arange(1, 17) + 7, draws=0).data
+    np.testing.assert_allclose(moved.r, plain.r, atol=1e-8)
+    np.testing.assert_allclose(moved.ceiling, plain.ceiling, rtol=1e-8)
+    short = encode(INPUTS.astype(np.float32), torch.from_numpy(RESPONSES).float(), draws=0).data
+    np.testing.assert_allclose(short.r, plain.r, atol=1e-4)
+
+
+def test_groups_are_held_out_together() -> None:
+    """Frames of a film that are nearly the same: apart, what is memorized counts; together, it does not."""
+    film = np.repeat(np.arange(40), 6)
+    own = G.normal(size=(40, 60))[film] + 0.01 * G.normal(size=(240, 60))
+    answer = G.normal(size=(40, 5))[film] + 0.01 * G.normal(size=(240, 5))
+    loose = encode(own, answer, draws=0).data.predictivity.item()
+    tight = encode(own, answer, groups=film, draws=0).data.predictivity.item()
+    assert loose > 0.9 and abs(tight) < 0.35
+
+
+def test_edges() -> None:
+    twice = np.concatenate([INPUTS, INPUTS, np.ones((240, 3))], 1)
+    np.testing.assert_allclose(encode(twice, SIGNAL, draws=0).data.r, encode(INPUTS, SIGNAL, draws=0).data.r, atol=1e-6)
+    assert float(encode(G.normal(size=(24, 200)), SIGNAL[:24], draws=0).data.predictivity[0]) < 0.5
+    assert float(encode(np.ones((240, 3)), SIGNAL, draws=0).data.predictivity[0]) == 0
+    x = torch.zeros(20, 1)
+    assert float(correlations(x, torch.arange(20.0)[:, None], [torch.arange(20)])) == 0
+
+
+def test_files_are_read_as_they_are(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", responses=RESPONSES, other=INPUTS)
+    np.testing.assert_array_equal(read_responses(tmp_path / "a.npz"), RESPONSES)
+    rows = [(s, r) for r in range(2) for s in range(30)]
+    lines = ["stimulus,one,two"] + [f"{100 - s},{RESPONSES[r, s, 0]!r},{RESPONSES[r, s, 1]!r}" for s, r in rows]
+    (tmp_path / "b.csv").write_text("\n".join(lines).replace("np.float64(", "").replace(")", ""))
+    np.testing.assert_array_equal(read_responses(tmp_path / "b.csv"), RESPONSES[:2, :30, :2][:, ::-1])
+    uneven = np.concatenate([np.arange(30), [0]])
+    np.savez(tmp_path / "c.npz", responses=RESPONSES[0, uneven], stimulus=uneven)
+    assert np.isnan(read_responses(tmp_path / "c.npz")[1, 1:]).all()
+    np.savez(tmp_path / "f.npz", **{name.replace(" ", ""): rows for name, rows in LAYERS.items()})
+    found = encode(tmp_path / "f.npz", tmp_path / "a.npz", draws=0)
+    assert found.data.attrs["best"] == "layer2"
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda p: encode(INPUTS[:19], SIGNAL[:19]), "at least 20 rows"),
+        (lambda p: encode(INPUTS, SIGNAL[:100]), "240 rows and responses 100 stimuli"),
+        (lambda p: encode(INPUTS, np.ones((240, 2))), "unit 0 gives all stimuli the same"),
+        (lambda p: encode(INPUTS, SIGNAL * np.nan), "not finite in row 0"),
+        (lambda p: encode(INPUTS, SIGNAL, folds=1), "folds is 1"),
+        (lambda p: encode(INPUTS, SIGNAL, groups=np.arange(240) // 100), "3 groups of stimuli and 5 folds"),
+        (lambda p: encode(INPUTS, SIGNAL, groups=np.arange(7)), "one whole number for each of 240"),
+        (lambda p: encode({}, SIGNAL), "no layers"),
+        (lambda p: read_responses(p / "none.npz"), "no file"),
+        (lambda p: read_responses(Path(__file__)), "no file of responses"),
+        (lambda p: (p / "w.csv").write_text("a,b\n1,x\n") and read_responses(p / "w.csv"), "words in 'b'"),
+        (lambda p: (p / "w.npz").write_bytes(b"PK") and read_responses(p / "w.npz"), "can not be read"),
+    ],
+)
+def test_refusals(call: Callable[[Path], object], said: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=said):
+        call(tmp_path)
