@@ -5,6 +5,7 @@ from . import layers as layers
 from . import learners as learners
 from . import losses as losses
 from . import report as report
+from . import representation as representation
 from . import store as store
 from . import tasks as tasks
 from . import testing as testing
@@ -43,6 +44,10 @@ from .lab import phase_map as phase_map
 from .lab import run as run
 from .lab import simulate as simulate
 from .lab import train as train
+from .representation import Comparison as Comparison
+from .representation import Encoding as Encoding
+from .representation import compare as compare
+from .representation import encode as encode
 from .store import Store as Store
 from .verdict import Cell as Cell
 from .verdict import Claim as Claim

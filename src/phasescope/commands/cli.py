@@ -296,6 +296,35 @@ def inspect_(
     _tell_of(lambda tell: inspected(model, batch, names, probes, seed, tell), out, as_json, open_)
 
 
+@app.command("compare")
+def compare_(
+    first: Annotated[str, typer.Argument(metavar="MODEL_A", help="A Hugging Face folder, or package.module:factory.")],
+    second: Annotated[str, typer.Argument(metavar="MODEL_B", help="The other one; code of either is run.")],
+    batch: Annotated[
+        Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
+    ] = None,
+    second_batch: Annotated[
+        Path | None, typer.Option(help="The same samples as MODEL_B takes them, if not as MODEL_A does.")
+    ] = None,
+    places: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
+    by: Annotated[str, typer.Option(help="sample or token: what the rows of a layer are.")] = "sample",
+    points: Annotated[int, typer.Option(help="Rows that are compared at most.")] = 2000,
+    draws: Annotated[int, typer.Option(help="Shuffles for the null that has no formula.")] = 200,
+    seed: Annotated[int, typer.Option(help="Of these shuffles.")] = 0,
+    out: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/compare-<a>-<b>.")
+    ] = None,
+    as_json: AsJson = False,
+    open_: Open = False,
+) -> None:
+    """Compare two models of your own, layer by layer: how alike they are, beyond chance, in nine measures."""
+    from phasescope.commands.compare import Asked, compared
+
+    names = [name.strip() for name in places.split(",")] if places else None
+    asked = Asked(first, second, batch, second_batch, names, by, points, draws, seed)
+    _tell_of(lambda tell: compared(asked, tell), out, as_json, open_)
+
+
 def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as_json: bool, open_: bool) -> None:
     """Do work on a model of the user's, write its document and its page, and tell of it."""
     from rich.text import Text

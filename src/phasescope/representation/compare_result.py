@@ -27,7 +27,7 @@ ORDERS = 10_000
 """Random matchings of layers with which that of most similar ones is compared."""
 SURE = 5.0
 """Standard deviations of the null beyond which a similarity is called so: the tails of these nulls are not normal."""
-NEAR = 0.9
+NEAR, EQUAL = 0.9, 1 - 1e-9
 MOST_ROWS = 40
 WORDS = (
     "null: over all orders of b's stimuli. z: (value - null) / its spread. corrected: 0 at the null, 1 for equals.",
@@ -158,7 +158,7 @@ class Comparison:
 
 def compared(
     names: tuple[str, str], layers: tuple[list[str], list[str]], count: int, kernels: tuple[AllPairs, AllPairs],
-    pairs: Sequence[Pair], readings: Sequence[dict[str, Reading]], seed: int, skipped: Sequence[str],
+    pairs: Sequence[Pair], readings: Sequence[dict[str, Reading]], seed: int, notes: Sequence[str],
 ) -> Comparison:  # fmt: skip
     """Return the comparison that these readings make."""
     import xarray as xr
@@ -186,7 +186,7 @@ def compared(
         },
         attrs=whole,
     )  # fmt: skip
-    return Comparison(data, tuple(_notes(data, skipped)))
+    return Comparison(data, (*_notes(data), *notes))
 
 
 def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -210,18 +210,20 @@ def _identified(table: Array, seed: int) -> dict[str, float]:
     if min(rows, columns) < 2:
         return nothing
     there, back = table.argmax(1), table.argmax(0)
-    ranks = [np.argsort(np.argsort(x, kind="stable"), kind="stable") for x in (np.arange(rows),)]
-    order = _spearman(ranks[0], there)
+    own = np.arange(rows)
+    order = _spearman(own, there)
     if rows != columns:
         return {**nothing, "order": order}
-    own = np.arange(rows)
-    hits = (there == own).sum() + (back == own).sum()
+    # what is the same on both sides, as the data before the first weights, is no match that had to be found
+    counted = table[own, own] < EQUAL
+    counted = counted if counted.sum() > 1 else np.ones(rows, bool)
+    hits = (there == own)[counted].sum() + (back == own)[counted].sum()
     generator = streams(seed)("matchings")
     matchings = generator.permuted(np.tile(own, (ORDERS, 1)), axis=1)
     inverse = np.argsort(matchings, axis=1)
-    drawn = (matchings == there).sum(1) + (inverse == back).sum(1)
+    drawn = (matchings == there)[:, counted].sum(1) + (inverse == back)[:, counted].sum(1)
     p = (1 + int((drawn >= hits).sum())) / (1 + ORDERS)
-    return {"identified": float(hits) / (2 * rows), "chance": 1 / rows, "p": p, "order": order}
+    return {"identified": float(hits) / (2 * int(counted.sum())), "chance": 1 / rows, "p": p, "order": order}
 
 
 def _spearman(x: Array, y: Array) -> float:
@@ -232,7 +234,7 @@ def _spearman(x: Array, y: Array) -> float:
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
 
 
-def _notes(data: xr.Dataset, skipped: Sequence[str]) -> list[str]:
+def _notes(data: xr.Dataset) -> list[str]:
     said = []
     if data.sizes["layer_a"] * data.sizes["layer_b"] > 1:
         said.append("Columns with * are corrected for the null; all pairs and their nulls are in the data.")
@@ -242,9 +244,6 @@ def _notes(data: xr.Dataset, skipped: Sequence[str]) -> list[str]:
             f"{' and '.join(full)}: with at least as many dimensions as stimuli any two clouds correlate fully; give "
             "more stimuli."
         )
-    if skipped:
-        more = ", ..." if skipped[4:] else ""
-        said.append(f"Not compared, the same for all stimuli: {', '.join(skipped[:4])}{more}.")
     return said
 
 
