@@ -294,6 +294,31 @@ def instrumental(rng: random.Random) -> Call:
     return Call(f"{room}.{name}", function, (), given)
 
 
+def representation(rng: random.Random) -> Call:
+    """Return a comparison of representations, or an encoding, with odd arrays or options."""
+    good = np.random.default_rng(2).normal(size=(24, 3))
+
+    def cloud() -> Any:
+        return rng.choice((good, good, good[:, :1], array(rng), value(rng), [good, array(rng)], {"a": good}, {"a": array(rng)}, nn.Linear(3, 2)))  # fmt: skip
+
+    options = {name: value(rng) for name in ("draws", "seed", "points") if rng.random() < 0.2}
+    options.setdefault("draws", 2)
+    if isinstance(options["draws"], int) and options["draws"] > 50:
+        options["draws"] = 3
+    folds = {name: value(rng) for name in ("folds", "groups", "baseline") if rng.random() < 0.2}
+    room = ps.representation
+    return rng.choice((
+        Call("ps.compare", ps.compare, (cloud(), cloud()), {**options, **({"measures": value(rng)} if rng.random() < 0.2 else {})}),
+        Call("ps.compare", ps.compare, (nn.Linear(3, 2), nn.Linear(3, 3), cloud()), {"by": word(rng), "draws": 2}),
+        Call("ps.encode", ps.encode, (cloud(), rng.choice((cloud(), good))), {"draws": options["draws"], **folds}),
+        Call("canonical_correlations", room.canonical_correlations, (cloud(), cloud())),
+        Call("shape_distance", room.shape_distance, (cloud(), cloud())),
+        Call("relative_codes", room.relative_codes, (cloud(), cloud())),
+        Call("stitch", room.stitch, (cloud(), cloud(), rng.choice((np.arange(24) % 2, value(rng), array(rng)))), {"anchors": rng.choice((3, value(rng)))}),
+        Call("read_responses", room.read_responses, (rng.choice((value(rng), __file__, "/nowhere.npz", "/tmp")),)),
+    ))  # fmt: skip
+
+
 def polynomial(rng: random.Random) -> Call:
     """Return a text to be read as a polynomial, its table, or what the command says of it."""
     from phasescope.commands import polynomial as _polynomial
@@ -375,5 +400,5 @@ def settings(rng: random.Random) -> Call:
 FAMILIES: dict[str, Callable[[random.Random], Call]] = {
     "grid": grid, "recipe": recipe, "table": table, "claims": claims, "theory": theoretical,
     "instruments": instrumental, "polynomial": polynomial, "settings": settings,
-    "readings": readings,
+    "readings": readings, "representation": representation,
 }  # fmt: skip

@@ -8,6 +8,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from phasescope.checks import shown
 from phasescope.vocabulary import Array, BadInput
 
 STIMULUS = "stimulus"
@@ -23,6 +24,8 @@ def read_responses(path: Path | str, name: str = "responses") -> Array:
     sorted numbers, in the order of the file; where some stimuli were shown more often, their last repeats are NaN.
     Without ``stimulus`` row i is stimulus i. Pickles are never opened. Raises ``BadInput`` for other files.
     """
+    if not isinstance(path, str | Path):
+        raise BadInput(f"the path is {shown(path)}: give the path of a file of responses.")
     path = Path(path)
     if not path.is_file():
         raise BadInput(f"there is no file {path}: give responses as .npz, .npy or .csv.")
