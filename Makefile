@@ -2,6 +2,7 @@
 # make check  ruff, mypy and the tests                  make slow    the tests that take minutes
 # make bench  the benchmarks                            make setup   only set up .venv
 # make gallery  draw docs/gallery from its stored results   make docs   the pages, into build/docs/index.html
+# make papers  compute the statements of papers, into docs/papers.md
 # make storm  kills, damage, signals and bad input by the thousand
 # make clean  remove .venv and caches; runs/ stays      PYTHON=python3.12 chooses another Python
 
@@ -17,7 +18,7 @@ DOCS_READY := $(READY)-docs
 # uv installs without bytecode: where the shell forbids Python to write it, each process would compile pandas anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test setup check lint types slow storm bench gallery docs clean
+.PHONY: demo test setup check lint types slow storm bench gallery papers docs clean
 
 demo: $(READY)
 	$(BIN)/phasescope run grokking
@@ -52,6 +53,9 @@ bench: $(BENCH_READY)
 gallery: $(READY)
 	$(BIN)/python docs/gallery/make.py
 	$(BIN)/python docs/gallery/redo.py
+
+papers: $(READY)
+	$(BIN)/phasescope papers --page > docs/papers.md.new && mv docs/papers.md.new docs/papers.md
 
 docs: $(DOCS_READY)
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs

@@ -2,9 +2,10 @@
 
 ``stored/<name>/`` has three files of a run's folder: ``store.json``, ``results.json`` and ``results.safetensors``. From
 each this writes ``images/<name>-<figure>.png``, a section of ``README.md``, and the verdicts that a page of
-``docs/studies`` shows between its markers ``<!-- verdicts: <name> -->`` and ``<!-- end of verdicts -->``. The same
-stored results give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores a run
-under a name; ``python docs/gallery/make.py --judge`` first judges all that is stored again, by the claims of today.
+``docs/studies`` shows between its markers ``<!-- verdicts: <name> -->`` and ``<!-- end of verdicts -->``; and of all
+studies the table that ``phasescope claims`` searches, ``src/phasescope/papers/claims.json``. The same stored results
+give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores a run under a name;
+``python docs/gallery/make.py --judge`` first judges all that is stored again, by the claims of today.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import xarray as xr
 
 from phasescope.figures import Figure
 from phasescope.lab import MapResults, Results, load
+from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.study import join
+from phasescope.papers.claims import as_table, rows_of
 from phasescope.report import describe, png, slug
 from phasescope.store import Store
 from phasescope.verdict import counted
@@ -40,6 +43,7 @@ Every picture here is drawn from a stored result by `make gallery`, which trains
 the numbers again.
 """
 PAGES = HERE.parent / "studies"
+CLAIMS = HERE.parents[1] / "src" / "phasescope" / "papers" / "claims.json"
 BLOCK = re.compile(r"(<!-- verdicts: ([\w-]+) -->\n).*?(<!-- end of verdicts -->)", re.S)
 
 
@@ -240,6 +244,18 @@ def write_pages() -> list[Path]:
     return changed
 
 
+def claims_table() -> str:
+    """Return the table of all claims of the studies of this package, with what the stored runs found of them."""
+    opened = [load(path.parent) for path in sorted((HERE / "stored").glob("*/results.json"))]
+    stored = {
+        results.directory.name: results for results in opened if isinstance(results, Results) and results.directory
+    }
+    rows = []
+    for name in (name for name, point in study_points().items() if point.value.startswith("phasescope.")):
+        rows += rows_of(study_named(name), {run: found for run, found in stored.items() if found.study.name == name})
+    return as_table(rows)
+
+
 if __name__ == "__main__":
     if sys.argv[1:] == ["--judge"]:
         judge_again()
@@ -247,3 +263,5 @@ if __name__ == "__main__":
         keep(Path(sys.argv[1]), sys.argv[2])
     for path in [*make(), *write_pages()]:
         print(path)
+    CLAIMS.write_text(claims_table(), encoding="utf-8")
+    print(CLAIMS)

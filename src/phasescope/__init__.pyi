@@ -4,6 +4,7 @@ from . import instruments as instruments
 from . import layers as layers
 from . import learners as learners
 from . import losses as losses
+from . import papers as papers
 from . import report as report
 from . import representation as representation
 from . import store as store
@@ -44,6 +45,7 @@ from .lab import phase_map as phase_map
 from .lab import run as run
 from .lab import simulate as simulate
 from .lab import train as train
+from .papers import claims as claims
 from .representation import Comparison as Comparison
 from .representation import Encoding as Encoding
 from .representation import compare as compare

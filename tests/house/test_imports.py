@@ -38,9 +38,10 @@ MAY_IMPORT = {
     "lab": {"lab", "report", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "studies": {"studies", "lab", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "report": {"report", *ROOMS, *NOUNS},
-    "commands": {"commands", "door", "report", "lab", "representation", "layers", "inspection", *ROOMS, *NOUNS},
+    "papers": {"papers", "lab", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "commands": {"commands", "door", "papers", "report", "lab", "representation", "layers", "inspection", *ROOMS, *NOUNS},
     "testing": {"testing", "report", "studies", "lab", "representation", "layers", "inspection", *ROOMS, *NOUNS},
-    "__init__": {"report", "lab", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "__init__": {"papers", "report", "lab", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
     "__main__": {"commands", "door"},
 }
 STUDIES = {path.parent.name for path in (HOUSE / "studies").glob("*/__init__.py")}
@@ -340,6 +341,8 @@ WRONG: Examples = {
         ("lab/a.py", "from phasescope.studies.grokking import STUDY"),
         ("commands/a.py", "from phasescope.studies import grokking"),
         ("report/a.py", "from phasescope.lab import load"),
+        ("lab/a.py", "from phasescope.papers import claims"),
+        ("papers/a.py", "from phasescope.studies.grokking import STUDY"),
         ("studies/a.py", "from phasescope.report import write"),
         ("inspection/a.py", "from phasescope.lab import load"),
         ("ensemble/a.py", "from phasescope.inspection import inspect"),

@@ -16,6 +16,7 @@ import typer
 
 from phasescope.commands.options import PAGE, place, seconds_of, workers_of
 from phasescope.commands.options import register as layer_commands
+from phasescope.commands.papers import register as paper_commands
 from phasescope.commands.telling import carry_out, console, report_of, tell
 from phasescope.door import ended
 
@@ -341,6 +342,7 @@ def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as
 
 
 layer_commands(app, _tell_of)
+paper_commands(app)
 
 
 @app.command(context_settings={"ignore_unknown_options": True})  # an expression may begin with a minus
