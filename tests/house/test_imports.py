@@ -10,7 +10,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import pytest
@@ -496,10 +496,16 @@ def test_every_rule_is_tested_both_ways() -> None:
     assert set(RULES) == set(WRONG) == set(RIGHT)
 
 
+@cache
+def house() -> tuple[Module, ...]:
+    """Return all modules of the house, parsed once for all rules."""
+    files = sorted(HOUSE.rglob("*.py"))
+    return tuple(Module(file.relative_to(HOUSE).as_posix(), file.read_text("utf-8")) for file in files)
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_the_house_keeps_the_rule(rule: Rule) -> None:
-    files = sorted(HOUSE.rglob("*.py"))
-    modules = [Module(file.relative_to(HOUSE).as_posix(), file.read_text("utf-8")) for file in files]
+    modules = house()
     assert len(modules) > 30, f"no house at {HOUSE}"
     found = [violation for module in modules for violation in rule(module)]
     assert not found, "\n".join([rule.__doc__ or "", *found])
@@ -517,12 +523,10 @@ def imported(modules: dict[str, Module]) -> dict[str, set[str]]:
 
 
 def test_no_import_goes_in_a_circle() -> None:
-    named = {}
-    for file in HOUSE.rglob("*.py"):
-        path = file.relative_to(HOUSE).as_posix()
-        named[f"phasescope.{path.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__")] = Module(
-            path, file.read_text("utf-8")
-        )
+    named = {
+        f"phasescope.{module.path.removesuffix('.py').replace('/', '.')}".removesuffix(".__init__"): module
+        for module in house()
+    }
     assert circles(imported(named)) == []
     wrong = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}, "e": set()}
     assert circles(wrong) == [("a", "b", "c")]
