@@ -371,3 +371,20 @@ def test_a_loop_of_ones_own_is_kept_extended_and_told(tmp_path: Path) -> None:
 
 def test_words_that_json_lacks() -> None:
     assert sweep.as_json([float("-inf"), {"a": (1, float("nan"))}]) == '["-Infinity", {"a": [1, "NaN"]}]'
+
+
+# -- in notebooks ------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_study_is_made_of_shows_itself_in_notebooks() -> None:
+    from phasescope.lab import study_named
+
+    study = study_named("grokking")
+    settings = study.scales["pocket"]
+    claim = study.claims(settings)[0]
+    recipe = ps.Recipe(lr=0.3, schedule=lambda step: 1 / step)
+    grid = ps.Grid({"<b>": [1, 2]}, seeds=20)
+    shown = [thing._repr_html_() for thing in (study, claim, recipe, grid)]
+    for text, words in zip(shown, (study.question, claim.control.sentence, "0.3", "20 seeds, 0 to 19"), strict=True):
+        assert words in text and text.endswith("</table>")
+    assert "&lt;b&gt;" in shown[3] and "lambda" in shown[2] and "momentum" not in shown[2]

@@ -9,6 +9,7 @@ from itertools import product
 from typing import Any
 
 from phasescope.checks import BadInput, nearest, plain, sequence, shown, whole
+from phasescope.notebooks import facts
 
 Knob = float | int | str | bool
 MOST_MEMBERS = 1_000_000  # of one run: what it leaves is held in memory, one network at least per member
@@ -163,6 +164,10 @@ class Grid:
         """The values along each of ``dims``, as xarray takes them."""
         return {**{name: list(values) for name, values in self.axes.items()}, "seed": list(self.seed_values)}
 
+    def _repr_html_(self) -> str:
+        rows = [(name, ", ".join(map(str, values))) for name, values in self.axes.items()]
+        return facts(f"Grid of {len(self):,} members", [*rows, ("seed", _span(self.seed_values))])
+
     def __iter__(self) -> Iterator[Member]:
         names = tuple(self.axes)
         for *knobs, seed in product(*self.axes.values(), self.seed_values):
@@ -170,6 +175,11 @@ class Grid:
 
     def __len__(self) -> int:
         return math.prod(self.shape)
+
+
+def _span(seeds: Sequence[int]) -> str:
+    """Return seeds in a few words: the first and the last where there are many."""
+    return ", ".join(map(str, seeds)) if len(seeds) <= 8 else f"{len(seeds)} seeds, {seeds[0]} to {seeds[-1]}"
 
 
 def _axis(name: str, values: Any) -> tuple[Knob, ...]:

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, PlainSerializer,
 from pydantic_core import PydanticCustomError
 
 from phasescope.checks import BadInput, nearest, plain, shown
+from phasescope.notebooks import facts
 
 MOST_STEPS = 10**9
 HELD = {name: (float(np.finfo(name).tiny), float(np.finfo(name).max)) for name in ("float32", "float64")}
@@ -164,6 +165,13 @@ class Recipe(Settings):
                 f"label_smoothing is {self.label_smoothing:g}, and loss is {named(self.loss)!r}: it is for "
                 "cross_entropy; leave it at 0."
             )
+
+    def _repr_html_(self) -> str:
+        usual = type(self)()
+        chosen = [(name, named(v) if callable(v) else str(v)) for name, v in self if v != getattr(usual, name)]
+        first = [name for name in ("optimizer", "lr", "steps", "loss") if name not in dict(chosen)]
+        core = [(name, str(getattr(self, name))) for name in first]
+        return facts("Recipe (what is not named is as usual)", [*core, *chosen])
 
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:

@@ -17,14 +17,15 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "src" / "phasescope"
 ROOMS = {"tasks", "learners", "ensemble", "theory", "instruments", "verdict", "store"}
-NOUNS = {"errors", "checks", "directions", "vocabulary", "figures", "identity", "samples", "subjects"}
+NOUNS = {"errors", "checks", "directions", "notebooks", "vocabulary", "figures", "identity", "samples", "subjects"}
 MAY_IMPORT = {
     "errors": set(),
     "door": {"errors"},
     "checks": {"errors"},
     "directions": set(),
-    "members": {"checks"},
-    "recipe": {"checks"},
+    "notebooks": set(),
+    "members": {"checks", "notebooks"},
+    "recipe": {"checks", "notebooks"},
     "vocabulary": {"errors", "checks", "members", "recipe"},
     "identity": {"identity", "errors", "vocabulary"},
     "samples": {"checks", "errors", "vocabulary"},

@@ -20,6 +20,7 @@ from phasescope.ensemble.schedule import record_steps
 from phasescope.ensemble.train import planned, trained
 from phasescope.figures import Figure
 from phasescope.figures import Paper as Paper
+from phasescope.notebooks import facts
 from phasescope.verdict import Claim, rising
 from phasescope.vocabulary import Fate, Grid, Instrument, Keeper, Member, Recipe, Scatter, Settings, as_instrument
 
@@ -266,6 +267,13 @@ class Study:
     orders: Sequence[OrderParameter] = ()
     inside: Callable[[Any], Mapping[str, Inside]] = nothing_inside
     looks: Sequence[int] = (16, 32, 64, 128)
+
+    def _repr_html_(self) -> str:
+        settings = next(iter(self.scales.values()))
+        rows = [("question", self.question), ("paper", f"{self.paper.authors} {self.paper.year}, {self.paper.title}")]
+        rows += [("scales", ", ".join(self.scales))]
+        rows += [(name, f"{len(e.grid):,} members: {e.title}") for name, e in self.experiments(settings).items()]
+        return facts(self.title, [*rows, ("claims", ", ".join(claim.id for claim in self.claims(settings)))])
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):

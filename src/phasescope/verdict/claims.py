@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from types import FunctionType
 from typing import Any, Literal, get_args
 
 from phasescope.checks import BadInput, flag, function, kind, number, shown, text, word
+from phasescope.notebooks import facts
 from phasescope.vocabulary import Kind
 
 from .effects import Cell, Measure, control_of
@@ -155,6 +157,12 @@ class Claim:
     range: Range = REALS
     deterministic: bool = False
     counts: str = "seeds"
+
+    def _repr_html_(self) -> str:
+        measured = "a function of the results" if isinstance(self.effect, FunctionType) else str(self.effect)
+        rows = [("claim", self.sentence), ("source", str(self.source)), ("measured", f"{self.statistic} of {measured}")]
+        rows += [("expected", str(self.expected)), ("control", self.control.sentence)]
+        return facts(self.id, rows)
 
     def __post_init__(self) -> None:
         for name in ("id", "sentence", "counts"):
