@@ -94,12 +94,13 @@ class Cloud:
         others = torch.nonzero(~anchors)[:, 0]
         queries = torch.zeros_like(anchors)
         queries[others[spread_over(len(others), QUERIES)]] = True
-        rows = self.rows
+        middle = torch.zeros(self.rank, dtype=self.axes.dtype)
         if without is not None:
             anchors[without] = queries[without] = False
-            left = rows[without]
-            rows = rows + left.sum(0) / (count - len(left))
-        return directions(cosines(rows[queries], rows[anchors]))
+            left = self.axes[without]
+            middle = -left.sum(0) / (count - len(left))
+        some, others = ((self.axes[chosen] - middle) * self.sizes for chosen in (queries, anchors))
+        return directions(cosines(some, others))
 
 
 def spread_over(count: int, most: int) -> Tensor:

@@ -63,26 +63,37 @@ def canonical(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) ->
 
 
 def _canonical_error(a: Cloud, b: Cloud) -> float:
-    u, v = a.axes, b.axes
-    crossed, found = u.T @ v, []
-    one_u, one_v = (torch.eye(x.shape[1], dtype=x.dtype) for x in (u, v))
+    crossed, found = a.axes.T @ b.axes, []
+    whole = crossed.square().sum()
     for group in groups_of(len(a)):
-        x, y = u[group], v[group]
-        rest = len(u) - len(x)
+        rest = len(a) - (group.stop - group.start)
         if max(a.rank, b.rank) >= rest - 1:
             return NOTHING
-        # the sums over the other stimuli, about their own mean; over all of them axes are orthonormal, their mean 0
-        p, q = x.sum(0) / rest, y.sum(0) / rest
-        left = one_u - x.T @ x - rest * torch.outer(p, p)
-        right = one_v - y.T @ y - rest * torch.outer(q, q)
-        both = crossed - x.T @ y - rest * torch.outer(p, q)
-        roots = [torch.linalg.cholesky_ex(square) for square in (left, right)]
+        # over the others, about their mean, sums of products are 1 - X'X, 1 - Y'Y and C - X'Y with these few rows
+        x, y = (torch.cat([c[group], c[group].sum(0, keepdim=True) / math.sqrt(rest)]) for c in (a.axes, b.axes))
+        roots = [torch.linalg.cholesky_ex(torch.eye(len(z), dtype=z.dtype) - z @ z.T) for z in (x, y)]
         if any(bool(root.info) for root in roots):  # an axis that this group alone has
             return NOTHING
-        white = torch.linalg.solve_triangular(roots[0].L, both, upper=False)
-        white = torch.linalg.solve_triangular(roots[1].L, white.T, upper=False)
-        found.append(white.square().sum() / min(a.rank, b.rank))
+        value = _without(whole, crossed, x, y, roots[0].L, roots[1].L)
+        found.append(value / min(a.rank, b.rank))
     return float(jackknife_error(torch.stack(found)))
+
+
+def _without(whole: Tensor, crossed: Tensor, x: Tensor, y: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Return tr((1 - X'X)^-1 B (1 - Y'Y)^-1 B') for B = C - X'Y, where ``whole`` is |C|^2.
+
+    Woodbury: (1 - X'X)^-1 is 1 + X'(1 - XX')^-1 X, and ``left`` the Cholesky root of 1 - XX'.
+    """
+    own_x, own_y = x @ x.T, y @ y.T
+    along_x, along_y = x @ crossed - own_x @ y, crossed @ y.T - x.T @ own_y
+    both = along_x @ y.T
+    square = whole - 2 * (x * (crossed @ y.T).T).sum() + (own_x * own_y).sum()
+    first = torch.linalg.solve_triangular(left, along_x, upper=False).square().sum()
+    second = torch.linalg.solve_triangular(right, along_y.T, upper=False).square().sum()
+    third = torch.linalg.solve_triangular(left, both, upper=False)
+    third = torch.linalg.solve_triangular(right, third.T, upper=False).square().sum()
+    found: Tensor = square + first + second + third
+    return found
 
 
 def singular(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
