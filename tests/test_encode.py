@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from phasescope.representation import encode, read_responses
 from phasescope.representation.encode_ceiling import correlations, measured, split_half
@@ -114,6 +115,22 @@ def test_groups_are_held_out_together() -> None:
     loose = encode(own, answer, draws=0).data.predictivity.item()
     tight = encode(own, answer, groups=film, draws=0).data.predictivity.item()
     assert loose > 0.9 and abs(tight) < 0.35
+
+
+def test_modules_are_read_at_their_places() -> None:
+    torch.manual_seed(0)
+    trained, untrained = (
+        nn.Sequential(*[p for _ in range(3) for p in (nn.Linear(30, 30), nn.Tanh())], nn.Linear(30, 4))
+        for _ in range(2)
+    )
+    inputs = torch.from_numpy(INPUTS).float()
+    answer = trained[:3](3 * inputs).detach() @ torch.randn(30, 6)
+    found = encode(trained, answer, 3 * inputs, baseline=untrained, draws=2).data
+    assert found.layer.values.tolist() == ["input", "0", "2", "4"]
+    assert found.attrs["best"] == "2" and float(found.gain.sel(layer="2")) > 0.1
+    assert abs(float(found.gain.sel(layer="input"))) < 1e-9
+    with pytest.raises(BadInput, match="there is no batch"):
+        encode(trained, answer)
 
 
 def test_edges() -> None:

@@ -12,9 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.spatial import distance, procrustes
 from torch import Tensor
 
-from phasescope.instruments.similarity import linear_cka
+from phasescope.instruments.similarity import linear_cka, neighbour_overlap
 from phasescope.representation.similarity import canonical_correlations, relative_codes, shape_distance, stitch
 from phasescope.representation.similarity_clouds import Cloud, groups_of, jackknife_error
 from phasescope.representation.similarity_kernels import all_pairs, ceiling
@@ -187,6 +189,19 @@ def test_shapes_obey_the_triangle() -> None:
         x, y, z = white(20, 3), white(20, 4), white(20, 2)
         assert shape_distance(x, z) <= shape_distance(x, y) + shape_distance(y, z) + 1e-9
     assert shape_distance(x, y) == pytest.approx(shape_distance(y, x), rel=1e-9)
+
+
+def test_values_are_those_of_others() -> None:
+    """Second routes: scipy's Spearman and Procrustes, canonical correlations by eigenvalues, the house's neighbours."""
+    x, y = LINKED.numpy(), OTHER.numpy()
+    assert read("rsa", x, y).value == pytest.approx(stats.spearmanr(distance.pdist(x), distance.pdist(y))[0], rel=1e-9)
+    wide = np.pad(x, ((0, 0), (0, 2)))
+    assert read("procrustes", x, y).value ** 2 == pytest.approx(1 - procrustes(wide, y)[2], rel=1e-9)
+    a, b = x - x.mean(0), y - y.mean(0)
+    square = np.linalg.solve(a.T @ a, a.T @ b) @ np.linalg.solve(b.T @ b, b.T @ a)
+    np.testing.assert_allclose(canonical_correlations(x, y).square(), np.sort(np.linalg.eigvals(square).real)[::-1])
+    assert read("cca", x, y).value == pytest.approx(np.trace(square) / 5, rel=1e-9)
+    assert read("neighbours", x, y).value == pytest.approx(float(neighbour_overlap(x, y, 10).mean()))
 
 
 # -- relative codes

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from phasescope.checks import as_points, whole
 from phasescope.ensemble import streams
@@ -17,6 +17,7 @@ from phasescope.representation.encode_ceiling import Measured, correlations, mea
 from phasescope.representation.encode_data import read_responses
 from phasescope.representation.encode_result import Encoding, encoded
 from phasescope.representation.encode_ridge import Ridge
+from phasescope.representation.places import By, layers_of
 from phasescope.representation.similarity_clouds import GROUPS
 from phasescope.vocabulary import Array, BadInput
 
@@ -28,8 +29,10 @@ Progress = Callable[[str, int, int], object]
 def encode(
     features: Any,
     responses: Any,
+    batch: Any = None,
     *,
     baseline: Any = None,
+    by: By = "sample",
     groups: Any = None,
     folds: int = 5,
     draws: int = 20,
@@ -38,8 +41,9 @@ def encode(
 ) -> Encoding:
     """Return how well ``features`` predict ``responses`` to stimuli that were held out, layer by layer.
 
-    ``features`` (N, D) is one representation of N stimuli, a list of arrays or a mapping of names to arrays are layers;
-    ``responses`` (N, Q), or (R, N, Q) with R repeats, are measured in Q units. Either may be a path (``read_responses``
+    ``features`` (N, D) is one representation of N stimuli; a list of arrays or a mapping of names to arrays are layers,
+    and those of a module are its places over ``batch``, as ``ps.compare`` reads them (``by``). ``responses`` (N, Q), or
+    (R, N, Q) with R repeats, are measured in Q units. Features and responses may be paths (``read_responses``
     for responses; an .npy or .npz of features, one array per layer). Each unit is predicted by ridge regression with
     ``folds``-fold cross-validation, its penalty chosen on the training stimuli alone. ``groups`` (N,) are whole
     numbers: stimuli of one group, such as a film's frames, are held out together.
@@ -47,9 +51,11 @@ def encode(
     For each layer and unit: ``r``, the correlation of predicted and mean response within folds; its ``ceiling`` from
     the repeats, NaN without; and ``normalized`` = r / ceiling. For each layer the medians over units, with standard
     errors over stimuli (left out of the test in turn; fits are held), and mean and spread of the median r over
-    ``draws`` shuffles of the stimuli, all fits made anew. ``baseline``, features of an untrained network, are read in
-    the same way; a list, or layers of the names of ``features``. r is dimensionless, in [-1, 1], with null 0, and
-    invariant to rotations, shifts and scale of features, and shifts and scale of each unit.
+    ``draws`` shuffles of the stimuli, all fits made anew. ``baseline``, an untrained network or its features, is read
+    in the same way: layers of the same names stand side by side, of others the best stands for all.
+
+    r is dimensionless, in [-1, 1], with null 0, and invariant to rotations, shifts and scale of features, and shifts
+    and scale of each unit.
 
     Raises ``BadInput`` for fewer than 20 stimuli, numbers of rows that differ, and units that are constant.
     """
@@ -58,9 +64,9 @@ def encode(
         whole(0, 10**5)("draws", draws),
         whole(0, 2**63 - 1)("seed", seed),
     )
-    layers = _layers(features, "features")
+    layers = _layers(features, "features", batch, by)
     answers = _answers(responses)
-    others = {} if baseline is None else _layers(baseline, "baseline")
+    others = {} if baseline is None else _layers(baseline, "baseline", batch, by)
     count = len(answers.mean)
     for what, arrays in (("features", layers), ("baseline", others)):
         for layer, rows in arrays.items():
@@ -140,7 +146,11 @@ def _folds(count: int, groups: Any, folds: int, seed: int) -> list[Tensor]:
     return [torch.from_numpy(np.flatnonzero(fold[place] == k)) for k in range(folds)]
 
 
-def _layers(given: Any, name: str) -> dict[str, Tensor]:
+def _layers(given: Any, name: str, batch: Any, by: By) -> dict[str, Tensor]:
+    if isinstance(given, nn.Module):
+        if batch is None:
+            raise BadInput(f"{name} are a module, and there is no batch: give its inputs, or arrays (N, D).")
+        given = dict(layers_of(given, batch, by=by))
     if isinstance(given, str | Path):
         given = _file_of_layers(Path(given))
     if isinstance(given, Mapping):
