@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import dataclasses
 import decimal
@@ -695,3 +696,13 @@ def test_networks_are_the_same_after_something_was_compiled() -> None:
         for name, value in kept.items():
             setattr(nn.Module, name, value)
         del nn.Module.___needs_generation_tag_patch  # type: ignore[attr-defined]
+
+
+def test_a_class_is_the_same_after_one_of_it_was_copied() -> None:
+    class Own:
+        number = 1
+
+    before = fingerprint(Own(), Own)
+    copy.deepcopy(Own())
+    assert "__slotnames__" in vars(Own), "Python keeps it elsewhere"
+    assert fingerprint(Own(), Own) == before

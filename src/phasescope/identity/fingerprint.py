@@ -32,7 +32,7 @@ _KEPT = {
     "__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__annotations__", "__annotate__",
     "__annotations_cache__", "__abstractmethods__", "__parameters__", "__orig_bases__", "__match_args__",
     "__signature__", "__firstlineno__", "__static_attributes__", "__dataclass_params__", "__dataclass_fields__",
-    "__attrs_attrs__", "__type_params__",
+    "__attrs_attrs__", "__type_params__", "__slotnames__",
 }  # fmt: skip
 _CACHE = "__dynamo_disable"  # where torch keeps a copy of a function of its own that was called once
 _KEPT_BEGIN = ("_abc_", "__pydantic_", "__private_attributes", "__class_vars")
