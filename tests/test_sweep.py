@@ -154,6 +154,18 @@ def test_a_function_of_the_member_is_known_by_what_it_makes(tmp_path: Path) -> N
     assert go(out, ps.Grid({"width": [2, 3]}, [7]), learner=lambda member: Net(member["width"])).sizes["seed"] == 1
 
 
+def test_a_folder_is_where_it_was_when_it_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+
+    def make(member: ps.Member) -> Net:
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        return Net()
+
+    go("run", learner=make)
+    assert (tmp_path / "run" / "results.safetensors").exists()
+
+
 @pytest.mark.parametrize("out", [True, False])
 def test_an_interrupted_call_says_so_before_anything_is_trained(out: bool, tmp_path: Path) -> None:
     def ask(member: ps.Member) -> Net:

@@ -172,7 +172,7 @@ def _written(store: Store) -> dict[str, Any] | None:
     except OSError as error:
         raise BadInput(told(error, path)) from error
     except (ValueError, TypeError, KeyError) as error:
-        raise BadInput(f"{path} is not what was written there: {MEND}") from error
+        raise BadInput(f"{path} is not what was written there: name another folder.") from error
 
 
 def _write(store: Store, description: Mapping[str, Any], finished: Mapping[str, Any] | None) -> None:

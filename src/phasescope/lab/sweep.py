@@ -167,7 +167,7 @@ def _folder(out: Any, keeper: Keeper | None) -> Path | None:
     if out is not None and keeper is not None:
         raise BadInput("out and keeper are both given: the folder out is a keeper of its own; leave one of them out.")
     found: Path | None = optional(folder_of)("out", out)
-    return found
+    return None if found is None else found.absolute()  # a user's own code may go to another folder on the way
 
 
 # -- what a run is -----------------------------------------------------------------------------------------------------
