@@ -15,11 +15,15 @@ Numbers = Callable[[], "Iterable[Compared]"]
 
 @dataclass(frozen=True)
 class Compared:
-    """A number that was computed, in words ``what`` it is, and what the paper expects it to be."""
+    """A number that was computed, in words ``what`` it is, and what the paper expects it to be.
+
+    ``trained``: it was read off a trained network, whose last digits are another on each machine.
+    """
 
     what: str
     computed: float
     expected: Expectation
+    trained: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -36,14 +40,14 @@ def near(what: str, computed: Any, expected: Any, within: float) -> Compared:
     return Compared(what, float(computed), Expectation.near(float(expected), within))
 
 
-def at_least(what: str, computed: Any, least: float) -> Compared:
+def at_least(what: str, computed: Any, least: float, *, trained: bool = False) -> Compared:
     """Return a number beside the least that it may be."""
-    return Compared(what, float(computed), Expectation.at_least(least))
+    return Compared(what, float(computed), Expectation.at_least(least), trained)
 
 
-def at_most(what: str, computed: Any, most: float) -> Compared:
+def at_most(what: str, computed: Any, most: float, *, trained: bool = False) -> Compared:
     """Return a number beside the most that it may be."""
-    return Compared(what, float(computed), Expectation.at_most(most))
+    return Compared(what, float(computed), Expectation.at_most(most), trained)
 
 
 @dataclass(frozen=True)

@@ -138,7 +138,8 @@ What Phasescope serves of {count} papers, and how the statements that it compute
 *Checked* is said of a paper of which statements are computed, those below and no others; *in part* where what it
 stands in the catalogue for is not all here. "Place not checked" says that nobody here has opened the paper at that
 place. What takes training for minutes is judged apart, by studies, with intervals and controls:
-`phasescope claims STUDY`.
+`phasescope claims STUDY`. Numbers of trained networks, whose last digits differ between machines, are told by
+`phasescope paper ID` alone.
 
 {summary}.
 """
@@ -175,12 +176,14 @@ def _section(report: Report) -> Iterator[str]:
         yield from (f"Source: {one.statement.source}.", "")
         yield from ("| what | computed | expected | |", "| --- | --- | --- | --- |")
         for n in one.numbers:
-            yield f"| {_plain(n.what)} | {_rounded(n.computed)} | {n.expected.text} | {_word(n) or 'agrees'} |"
+            yield f"| {_plain(n.what)} | {_rounded(n)} | {n.expected.text} | {_word(n) or 'agrees'} |"
 
 
-def _rounded(value: float) -> str:
-    """Return three digits; of rounding, which is another on each machine, only that it is no more."""
-    return "< 1e-9" if abs(value) < 1e-9 else f"{value:.3g}"
+def _rounded(number: Compared) -> str:
+    """Return three digits, but none that are others on each machine: of rounding, and of trained networks."""
+    if number.trained:
+        return "trained"
+    return "< 1e-9" if abs(number.computed) < 1e-9 else f"{number.computed:.3g}"
 
 
 def _titled(entry: Entry) -> str:
