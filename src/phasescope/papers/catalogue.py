@@ -45,6 +45,11 @@ class Entry:
         return tuple(found for found in statements_of(self.subject) if found.paper == (self.same or self.id))
 
     @property
+    def studies(self) -> tuple[str, ...]:
+        """The names of the studies that serve it."""
+        return tuple(part.removeprefix("study ") for part in self.by if part.startswith("study "))
+
+    @property
     def status(self) -> str:
         """What is said of it: "checked" or "checked in part", "no check" or "in part, no check", or "absent".
 

@@ -19,7 +19,7 @@ from phasescope.papers.lines import Column, columns, table
 from phasescope.verdict.numbers import show, show_interval, unpack
 
 if TYPE_CHECKING:
-    from phasescope.lab import Results, Study
+    from phasescope.lab import Study
 
 NOT_RUN = "not run"
 GROUP = "phasescope.studies"
@@ -156,20 +156,20 @@ def _row(record: Mapping[str, Any]) -> ClaimRow:
     return ClaimRow(**{**record, "runs": runs})
 
 
-def rows_of(study: Study, stored: Mapping[str, Results]) -> list[ClaimRow]:
-    """Return a study's claims with what its ``stored`` runs, by name, found of the same words and expectation."""
-    from phasescope.verdict import Verdict
+def rows_of(study: Study, stored: Mapping[str, Mapping[str, Any]]) -> list[ClaimRow]:
+    """Return a study's claims with what its ``stored`` runs found of the same words and expectation.
 
+    ``stored``: by the run's name, its ``results.json``, with "verdicts" and "provenance".
+    """
     settings = next(iter(study.scales.values()))
     found: dict[tuple[str, str, str], list[Run]] = {}
+    kinds: dict[str, str] = {}
     for name, results in stored.items():
-        day = str(results.provenance["finished"])[:10]
-        verdict: Verdict
-        for verdict in results.verdicts:
-            j = verdict.to_json()
-            run = Run(name, day, verdict.verdict, j["measured"], tuple(j["interval"]), verdict.n, verdict.counts)
-            found.setdefault((verdict.id, verdict.sentence, verdict.expected.text), []).append(run)
-    kinds = {v.id: v.kind for results in stored.values() for v in results.verdicts}
+        day = str(results["provenance"]["finished"])[:10]
+        for v in results["verdicts"]:
+            run = Run(name, day, v["verdict"], v["measured"], tuple(v["interval"]), v["n"], v.get("counts", "seeds"))
+            found.setdefault((v["id"], v["sentence"], v["expected"]["text"]), []).append(run)
+            kinds[v["id"]] = v.get("kind", "")
     rows = []
     for claim in study.claims(settings):
         judged = tuple(found.get((claim.id, claim.sentence, claim.expected.text), ()))

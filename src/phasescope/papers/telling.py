@@ -115,7 +115,7 @@ class Report:
         yield ""
         seconds = f" ({sum(one.seconds for one in self.checked):.1f} s)" if self.checked else ""
         yield f"{self.outcome}{seconds}"
-        for study in (part.removeprefix("study ") for part in entry.by if part.startswith("study ")):
+        for study in entry.studies:
             yield f"study {study}, as stored: {claims_of(study)}"
             yield f"more: phasescope claims {study}, phasescope show {study}"
 
@@ -156,7 +156,9 @@ def page_of(reports: Sequence[Report]) -> str:
     entries = catalogue()
     lines = [INTRODUCTION.format(count=len([one for one in entries if not one.same]), summary=summary(entries))]
     lines += ["| paper | status | served by |", "| --- | --- | --- |"]
-    lines += [f"| {_titled(r.entry)} | {r.outcome} | {_served(r.entry)} |" for r in reports]
+    lines += [
+        f"| {_titled(r.entry)} | {'; '.join([r.outcome, *_judged(r.entry)])} | {_served(r.entry)} |" for r in reports
+    ]
     for report in reports:
         if report.checked:
             lines += ["", f"## {report.entry.title}", "", *_section(report)]
@@ -164,6 +166,10 @@ def page_of(reports: Sequence[Report]) -> str:
     lines += ["", "## Absent", "", f"Nothing here serves these {len(absent)}:", ""]
     lines += [f"- {one.id} {_plain(one.title)}" for one in absent]
     return "\n".join(lines) + "\n"
+
+
+def _judged(entry: Entry) -> list[str]:
+    return [f"its study, as stored: {claims_of(study)}" for study in entry.studies]
 
 
 def _section(report: Report) -> Iterator[str]:
