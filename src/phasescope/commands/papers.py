@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from phasescope.commands.telling import console
+
 Words = Annotated[list[str] | None, typer.Argument(metavar="[WORDS]", help="Words that all must be there.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 
@@ -38,11 +40,15 @@ def register(app: typer.Typer) -> None:
         as_json: AsJson = False,
     ) -> None:
         """List the papers that are served here, and by what: a study, an instrument, theory, a check."""
+        from rich.text import Text
+
         from phasescope.papers import find
         from phasescope.papers.telling import computed, page_of
 
         if page:
-            print(page_of(computed()), end="")
+            with console(stderr=True).status("loading") as status:
+                reports = computed(lambda words: status.update(Text(words)))
+            print(page_of(reports), end="")
             return
         found = find(" ".join(words or []), absent=all_)
         _say(found.to_json(), as_json, str(found))
@@ -57,7 +63,8 @@ def register(app: typer.Typer) -> None:
         """Check a paper: compute what it states, a few seconds, and tell how that came out."""
         from phasescope.papers import check
 
-        found = check(" ".join(name))
+        with console(stderr=True).status("computing what the paper states"):
+            found = check(" ".join(name))
         _say(found.to_json(), as_json, str(found))
 
 

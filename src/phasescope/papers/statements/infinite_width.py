@@ -9,21 +9,28 @@ import numpy as np
 
 from phasescope.ensemble import streams
 from phasescope.papers.statement import Compared, near, statement
+from phasescope.theory.correlation_map import correlation_trajectory
 from phasescope.theory.criticality import Block, kernel_trajectory
 from phasescope.verdict import Source
 
+START = 0.2
 
-def grown(width: int, depth: int, draws: int) -> float:
-    """Return q_L / q_0 of ReLU networks h + W relu(h) / sqrt(L), W of variance 1 / width, the mean over draws."""
-    total = 0.0
+
+def grown(width: int, depth: int, draws: int) -> tuple[float, float]:
+    """Return the growth of the kernel and the last correlation of two inputs of kernel 1 and correlation ``START``.
+
+    Of ReLU networks h + W relu(h) / sqrt(L), W of variance 1 / width: the means over draws.
+    """
+    found = np.zeros((draws, 3))
     for draw in range(draws):
-        h = streams(draw)("input").standard_normal(width)
-        start = np.square(h).mean()
+        frame, _ = np.linalg.qr(streams(draw)("inputs").standard_normal((width, 2)))
+        h = math.sqrt(width) * frame @ np.array([[1, START], [0, math.sqrt(1 - START**2)]])
         for layer in range(depth):
             weight = streams(draw)("weights", layer).standard_normal((width, width)) / math.sqrt(width * depth)
             h = h + weight @ np.maximum(h, 0)
-        total += np.square(h).mean() / start
-    return total / draws
+        found[draw] = *np.square(h).mean(0), (h[:, 0] * h[:, 1]).mean()
+    first, second, product = found.mean(0)
+    return float(first + second) / 2, float(product / math.sqrt(first * second))
 
 
 @statement(
@@ -44,4 +51,7 @@ def one_limit() -> Iterator[Compared]:
     theory = kernel_trajectory(Block("relu", 1e-4, residual=1.0), 1.0, 10_000)[-1]
     yield near("infinite width, depth 10,000", theory, math.sqrt(math.e), 1e-4)
     for width, depth, draws in ((256, 16, 16), (64, 64, 32), (32, 128, 32)):
-        yield near(f"width {width}, depth {depth}", grown(width, depth, draws), math.sqrt(math.e), 0.1)
+        kernel, correlation = grown(width, depth, draws)
+        theory = correlation_trajectory(Block("relu", 1 / depth, residual=1.0), 1.0, START, depth)[1][-1]
+        yield near(f"width {width}, depth {depth}: kernel", kernel, math.sqrt(math.e), 0.1)
+        yield near(f"width {width}, depth {depth}: correlation of two inputs", correlation, theory, 0.05)

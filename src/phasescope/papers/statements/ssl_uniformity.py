@@ -16,7 +16,7 @@ from phasescope.verdict import Source
 from phasescope.vocabulary import Array
 
 
-def embeddings(used: int, dimensions: int = 256, points: int = 2000) -> Array:
+def embeddings(used: int, dimensions: int = 256, points: int = 1200) -> Array:
     """Return points on the unit sphere that use ``used`` of the dimensions alike."""
     found = np.zeros((points, dimensions))
     found[:, :used] = streams(1)("points", used).standard_normal((points, used))
@@ -30,7 +30,7 @@ def embeddings(used: int, dimensions: int = 256, points: int = 2000) -> Array:
     Source(
         paper="Fang et al. 2024, arXiv:2403.00642, abstract",
         derived="theory.manifold_capacity.uniform_potential of the dimensions that are left",
-        tolerance="the scatter of 2,000 points",
+        tolerance="the scatter of 1,200 points",
         checked=True,
     ),
 )

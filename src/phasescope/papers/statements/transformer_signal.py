@@ -16,7 +16,6 @@ from phasescope.theory.transformer_signal import (
     TransformerBlock,
     angle_exponent,
     edge_of_chaos,
-    settled_correlation,
     token_trajectory,
 )
 from phasescope.verdict import Source
@@ -68,12 +67,12 @@ def tokens_of_networks() -> Iterator[Compared]:
     "Attention alone makes tokens collapse; a perceptron with large enough weights keeps them apart: order and chaos",
     Source(
         paper=f"{COWSIK}, the angle exponent and its zero",
-        derived="theory.transformer_signal: angle_exponent, edge_of_chaos, settled_correlation",
+        derived="theory.transformer_signal: angle_exponent, edge_of_chaos",
         tolerance="none: signs",
     ),
 )
 def order_and_chaos() -> Iterator[Compared]:
-    """Signs of the angle exponent on both sides of the edge, and where tokens settle."""
+    """Signs of the angle exponent on both sides of the edge."""
     block = TransformerBlock(0.5, 0.5, 1.0, tokens=64)
     edge = edge_of_chaos(block)
     yield at_most("angle exponent, attention alone", angle_exponent(replace(block, mlp=0.0)), -1e-3)
@@ -81,5 +80,3 @@ def order_and_chaos() -> Iterator[Compared]:
     for factor, sign, words in ((0.9, -1, "below"), (1.1, 1, "above")):
         near_edge = replace(block, weight_scale=factor * edge)
         yield at_least(f"angle exponent 10 % {words} the edge, times {sign}", sign * angle_exponent(near_edge), 1e-3)
-    settled = settled_correlation(replace(block, weight_scale=2 * edge))
-    yield at_most("correlation that tokens settle at, at twice the edge's weights", settled, 0.9)
