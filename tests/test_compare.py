@@ -140,6 +140,7 @@ def test_the_command_tells_the_same(tmp_path: Any, monkeypatch: Any, capsys: Any
         (lambda: ps.compare(LAYERS, {}), "b has no layers"),
         (lambda: ps.compare(network(0), LAYERS[0]), "a is a module, and there is no batch"),
         (lambda: ps.compare(network(0), network(0), torch.randn(20, 8), by="word"), "by is 'word'"),
+        (lambda: ps.compare([LAYERS[0], LAYERS[1][:60]], LAYERS[0]), "layers of a have from 60 to 120 rows"),
         (lambda: ps.compare(LAYERS[0], "words"), "b"),
         (lambda: ps.compare(None, LAYERS[0]), "a"),
     ],

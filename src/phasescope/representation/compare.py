@@ -66,6 +66,13 @@ def compare(
         skipped += [f"{name} {place}" for place in empty]
     left, right = sides
     counts = {len(cloud) for side in sides for cloud in side.values()}
+    for side, name in zip(sides, names, strict=True):
+        many = sorted({len(cloud) for cloud in side.values()})
+        if len(many) > 1:
+            raise BadInput(
+                f"layers of {name} have from {many[0]:,} to {many[-1]:,} rows: give the same stimuli for each; of a "
+                "module whose places have other numbers of positions, compare by sample."
+            )
     if len(counts) > 1:
         raise BadInput(
             f"{names[0]} and {names[1]} have {' and '.join(f'{n:,}' for n in sorted(counts))} rows: give the same "
