@@ -136,6 +136,22 @@ class TestEffects:
         for found, wanted in zip(seen.effects, expected, strict=True):
             torch.testing.assert_close(found, wanted.flatten(), rtol=1e-3, atol=1e-6)
 
+    def test_their_arguments_may_be_named(self) -> None:
+        x, w = 0.01 * noise(8, 6, 4), torch.ones(4)
+        mean, var = torch.zeros(6), torch.ones(6)
+        with Normalizations() as seen:
+            nn.InstanceNorm1d(6)(x)
+            functional.instance_norm(input=x, running_mean=None, running_var=None, use_input_stats=True)
+            functional.layer_norm(input=x, normalized_shape=(4,), weight=w, bias=w)
+            functional.batch_norm(input=x, running_mean=mean, running_var=var, training=True)
+            functional.group_norm(input=x, num_groups=2)
+            functional.rms_norm(input=x, normalized_shape=(4,), weight=w)
+            functional.normalize(input=x, p=2.0, dim=-1)
+        inner = x.double().var(-1, unbiased=False).flatten()
+        assert len(seen.effects) == 7 and seen.values == [32]
+        for found in seen.effects[:3]:
+            torch.testing.assert_close(found, inner / (inner + 1e-5), rtol=1e-3, atol=1e-6)
+
     def test_what_moved(self) -> None:
         one, half = [torch.ones(3)], [torch.tensor([1.0, 1.0, 0.4])]
         assert moved(one, one) == 0

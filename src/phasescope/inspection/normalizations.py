@@ -47,7 +47,8 @@ class Normalizations(TorchFunctionMode):
                 if found is not None:
                     self.effects.append(found.double())
                     if func is functional.batch_norm:
-                        self.values.append(args[0].numel() // max(args[0].shape[1], 1))
+                        x = args[0] if args else given["input"]
+                        self.values.append(x.numel() // max(x.shape[1], 1))
             name = getattr(func, "__name__", "")
             if name in ROOTS and args:
                 self._root(args[0])
@@ -72,37 +73,42 @@ def _ratio(variance: Tensor, eps: float | None) -> Tensor:
 
 
 def _batch(
-    x: Tensor, mean: Any = None, var: Any = None, weight: Any = None, bias: Any = None, training: bool = False,
-    momentum: float = 0.1, eps: float = 1e-5,
+    input: Tensor, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor | None:  # fmt: skip
-    if not training and mean is not None:
+    if not training and running_mean is not None:
         return None
-    return _ratio(x.movedim(1, 0).flatten(1).float().var(1, unbiased=False), eps)
+    return _ratio(input.movedim(1, 0).flatten(1).float().var(1, unbiased=False), eps)
 
 
 def _instance(
-    x: Tensor, mean: Any = None, var: Any = None, weight: Any = None, bias: Any = None, use_input_stats: bool = True,
-    momentum: float = 0.1, eps: float = 1e-5,
+    input: Tensor, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
 ) -> Tensor | None:  # fmt: skip
-    return _ratio(x.flatten(2).float().var(2, unbiased=False), eps) if use_input_stats else None
+    return _ratio(input.flatten(2).float().var(2, unbiased=False), eps) if use_input_stats else None
 
 
-def _layer(x: Tensor, shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, *more: Any) -> Tensor:
-    axes = tuple(range(-len(tuple(shape)), 0))
-    return _ratio(x.float().var(axes, unbiased=False), eps)
+def _layer(
+    input: Tensor, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, *more: Any,
+    **given: Any,
+) -> Tensor:  # fmt: skip
+    axes = tuple(range(-len(tuple(normalized_shape)), 0))
+    return _ratio(input.float().var(axes, unbiased=False), eps)
 
 
-def _group(x: Tensor, groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *more: Any) -> Tensor:
-    return _ratio(x.reshape(len(x), groups, -1).float().var(2, unbiased=False), eps)
+def _group(
+    input: Tensor, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, *more: Any, **given: Any
+) -> Tensor:
+    return _ratio(input.reshape(len(input), num_groups, -1).float().var(2, unbiased=False), eps)
 
 
-def _mean_square(x: Tensor, shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
-    axes = tuple(range(-len(tuple(shape)), 0))
-    return _ratio(x.float().square().mean(axes), eps)
+def _mean_square(input: Tensor, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Tensor:
+    axes = tuple(range(-len(tuple(normalized_shape)), 0))
+    return _ratio(input.float().square().mean(axes), eps)
 
 
-def _unit(x: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, *more: Any, **given: Any) -> Tensor:
-    norm: Tensor = torch.linalg.vector_norm(x.double(), ord=p, dim=dim)
+def _unit(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, *more: Any, **given: Any) -> Tensor:
+    norm: Tensor = torch.linalg.vector_norm(input.double(), ord=p, dim=dim)
     return (norm / norm.clamp(min=eps)).flatten()
 
 
@@ -117,7 +123,7 @@ READERS: Mapping[Any, Callable[..., Tensor | None]] = {
     functional.normalize: _unit,
     torch.rms_norm: _mean_square,
 }
-"""How the effect of each of torch's normalizations is read from its arguments."""
+"""How the effect of each of torch's normalizations is read from its arguments, which have torch's names."""
 
 
 def moved(before: list[Tensor], after: list[Tensor]) -> float:
