@@ -196,7 +196,7 @@ for _name, _authors, _size, _sizes in (
     ("regnetx_002", "s#.b# 13", 64, {}),
     ("densenet121", "features.denseblock# 4", 64, {}),
     ("efficientnet_b0", "blocks.#.# 16", 64, {}),
-    ("mobilenetv3_small_050", "blocks.#.# 12 + conv_head 1", 64, {}),
+    ("mobilenetv3_small_050", "blocks.#.# 12", 64, {}),
     ("mobilenetv2_050", "blocks.#.# 17", 64, {}),
     ("mobilenetv1_100", "blocks.#.# 13", 64, {}),
     ("ghostnet_050", "blocks.#.# 17", 64, {}),
@@ -267,7 +267,7 @@ for _name, _authors in (
     ("resnet50", "layer#.# 16"),
     ("googlenet", "inception# 9"),
     ("squeezenet1_1", "features.# 8"),
-    ("shufflenet_v2_x0_5", "stage#.# 16 + conv#.# 1"),
+    ("shufflenet_v2_x0_5", "stage#.# 16"),
     ("mnasnet0_5", "layers.#.# 16"),
     ("mobilenet_v3_small", "features.# 11"),
     ("efficientnet_b0", "features.#.# 16"),
@@ -395,7 +395,7 @@ plain(
 plain(
     "tab-transformer-pytorch",
     "tab_transformer_pytorch:TabTransformer",
-    {"categories": (4, 5), "num_continuous": 3, "dim": 32, "depth": 4, "heads": 2, "dim_out": 1},
+    {"categories": (4, 5), "num_continuous": 3, "dim": 32, "depth": 4, "heads": 2, "dim_out": 1, "mlp_act": nn.ReLU()},
     lambda: (ids(2, 2, 4), noise(2, 3)),
     "transformer.layers.# 4",
 )

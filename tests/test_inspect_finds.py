@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import phasescope as ps
+from phasescope.inspection import blocks_of
 from phasescope.instruments.forward_pass import passage
 from phasescope.instruments.partial_jacobian import exact_partial_norm
 from phasescope.vocabulary import BadInput
@@ -226,7 +227,7 @@ class TestPlaces:
 
     def test_the_exact_jacobian_there_is_that_of_one_plus_branch(self) -> None:
         net, x = Parent(inside=False), normal(2, 5)
-        blocks = ps.inspection.blocks_of(net, x)
+        blocks = blocks_of(net, x)
         with passage(net, x, blocks) as found:
             exact = exact_partial_norm(found, "layers.0", "layers.1")
             h = found.values["layers.0"].detach()
@@ -285,7 +286,87 @@ class TestPlaces:
         assert len(ps.inspect(Net(), normal(4, 12), probes=2).blocks) == 6
 
 
+class Sized(nn.Module):
+    """A tanh layer, a module without parts."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(normal(outputs, inputs) / inputs**0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.tanh(x @ self.weight.T)
+
+
+class TestWhatIsNoBlock:
+    def test_a_stem_and_a_head_in_one_list_with_the_blocks(self) -> None:
+        class Wrapped(nn.Sequential):
+            def __init__(self, inputs: int, outputs: int) -> None:
+                super().__init__(nn.Linear(inputs, outputs), nn.LayerNorm(outputs), nn.ReLU())
+
+        blocks = [Whole(Branch()) for _ in range(3)]
+        net = nn.Sequential(nn.Sequential(Wrapped(5, 12), *blocks, Wrapped(12, 9)), nn.Linear(9, 2))
+        assert blocks_of(net, normal(4, 5)) == ("0.1", "0.2", "0.3")
+
+    def test_a_readout_of_the_blocks_class(self) -> None:
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.layers = nn.ModuleList(Sized(6 if i == 0 else 12, 12) for i in range(4))
+                self.last = Sized(12, 2)
+
+            def forward(self, x: Tensor) -> Tensor:
+                for layer in self.layers:
+                    x = layer(x)
+                out: Tensor = self.last(x)
+                return out
+
+        assert blocks_of(Net(), normal(4, 6)) == tuple(f"layers.{i}" for i in range(4))
+
+    def test_a_readout_that_is_interpolated(self) -> None:
+        class Residual(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.one, self.two = nn.Conv2d(8, 8, 3, padding=1), nn.Conv2d(8, 8, 1)
+
+            def forward(self, x: Tensor) -> Tensor:
+                out: Tensor = x + self.two(torch.tanh(self.one(x)))
+                return out
+
+        head = nn.Sequential(nn.Conv2d(8, 64, 1), nn.ReLU(), nn.Conv2d(64, 2, 1))
+        net = nn.Sequential(nn.Sequential(*(Residual() for _ in range(3))), head, nn.Upsample(scale_factor=2))
+        assert blocks_of(net, normal(2, 8, 6, 6)) == ("0.0", "0.1", "0.2")
+
+
 class TestCoverage:
+    def test_a_further_row_of_a_tenth_is_read_too(self) -> None:
+        class Thin(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.up, self.down = nn.Linear(6, 24), nn.Linear(24, 6)
+
+            def forward(self, x: Tensor) -> Tensor:
+                out: Tensor = x + self.down(torch.tanh(self.up(x)))
+                return out
+
+        class Net(nn.Module):
+            def __init__(self) -> None:
+                super().__init__()
+                self.wide = nn.ModuleList(Whole(Branch(24)) for _ in range(3))
+                self.narrow = nn.ModuleList(Thin() for _ in range(3))
+                self.o = nn.Linear(6, 1)
+
+            def forward(self, x: Tensor) -> Tensor:
+                for block in self.wide:
+                    x = block(x)
+                x = x[:, :6]
+                for block in self.narrow:
+                    x = block(x)
+                out: Tensor = self.o(x)
+                return out
+
+        found = ps.inspect(Net(), normal(4, 24), probes=2)
+        assert found.blocks == (*(f"wide.{i}" for i in range(3)), *(f"narrow.{i}" for i in range(3)))
+
     def test_what_is_not_read_is_said(self) -> None:
         class Net(nn.Module):
             def __init__(self) -> None:

@@ -82,7 +82,7 @@ def find(module: nn.Module, batch: Any, names: Sequence[str] | None = None) -> F
     coverage = Coverage(module, trace)
     if names is not None:
         return _named(search, coverage, trace, names)
-    rows = search.rows(ENOUGH)
+    rows = search.rows(MORE)
     if not rows:
         known = search.passed()
         passed = f" The whole signal passes through {_some(known)}." if known else ""
@@ -110,7 +110,8 @@ def _named(search: Search, coverage: Coverage, trace: Trace, names: Sequence[str
 
 def _parts(search: Search, coverage: Coverage, rows: Sequence[Row]) -> list[list[Row]]:
     """Return the chosen rows, those in series together."""
-    parts = [[_best(rows)]]
+    fullest = max(row.held for row in rows)
+    parts = [[_best([row for row in rows if row.held >= ENOUGH * fullest])]]
     coverage.add(parts[0])
     while coverage.share >= LEAST:
         taken = [row for part in parts for row in part]

@@ -65,12 +65,12 @@ class Search:
         self.moments = [seen.when for seen in self.doors]
         self.streams: dict[tuple[Value, Value | None], Stream | None] = {}
         written = {seen.value for seen in trace.output}
-        self.layers = [
-            name
-            for name in self.calls
-            if is_weight_layer(self.parts[name])
-            and not any(seen.value in written for now in self.calls[name] for seen in now.outputs)
-        ]
+        layers = [name for name in self.calls if is_weight_layer(self.parts[name])]
+        self.writers = {
+            name for name, calls in self.calls.items() if any(s.value in written for now in calls for s in now.outputs)
+        }
+        self.layers = [name for name in layers if name not in self.writers]
+        self.readout = max(layers, key=lambda name: self.calls[name][-1].begin, default="")
 
     def rows(self, enough: float) -> list[Row]:
         """Return the rows of two or more that hold at least the share ``enough`` of the fullest; else of free parts."""
@@ -82,9 +82,11 @@ class Search:
         return found or self._rows(self._groups(free=True), 0.0)
 
     def minor(self) -> Iterator[Row]:
-        """Yield rows of weight layers side by side in one part, as in a head of several layers."""
+        """Yield rows of weight layers side by side in one part, as in a head of several layers but the last."""
         groups: dict[str, list[str]] = {}
         for name in self.layers:
+            if name == self.readout:  # whose output goes on, as where it is interpolated
+                continue
             groups.setdefault(name.rpartition(".")[0], []).append(name)
         for names in groups.values():
             row = self.row(names, own=True) if len(names) > 1 else None
@@ -238,7 +240,28 @@ class Search:
             groups.setdefault((type(part), name.rpartition(".")[0]), []).append(name)
             if not type(part).__module__.startswith("torch.nn"):
                 groups.setdefault(type(part), []).append(name)
-        return [list(names) for names in dict.fromkeys(map(tuple, groups.values()))]
+        whole = [self._trimmed(names) for names in groups.values()]
+        return [list(names) for names in dict.fromkeys(map(tuple, whole))]
+
+    def _trimmed(self, names: list[str]) -> list[str]:
+        """Return ``names`` without a stem and a head that stand in one list with blocks, or a readout of their class.
+
+        A stem and a head hold one weight layer each, what is between them more. A readout writes the output, has no
+        parts, and does not stand in the list of the others.
+        """
+        last, others = names[-1], names[:-1]
+        lists = {NUMBER.sub("#", name) for name in others}
+        if last in self.writers and self._leaf(last) and len(lists) == 1 and NUMBER.sub("#", last) not in lists:
+            return others
+        ends = {type(self.parts[names[0]]), type(self.parts[last])}
+        inner = names[1:-1]
+        if len(inner) < 2 or len(ends) > 1 or any(type(self.parts[name]) in ends for name in inner):
+            return names
+        single = all(self._weight_layers(name) == 1 for name in (names[0], last))
+        return inner if single and all(self._weight_layers(name) > 1 for name in inner) else names
+
+    def _weight_layers(self, name: str) -> int:
+        return sum(is_weight_layer(part) for part in self.parts[name].modules())
 
     def _rows(self, groups: Iterable[list[str]], enough: float) -> list[Row]:
         """Return a row for each group that is one, the fullest first; groups that hold too little are not looked at."""
