@@ -179,6 +179,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         blocks = row.get("blocks") or " ".join(row["said"].split())[:160]
         back = "" if "touched" not in row else "yes" if not row["touched"] else "NO: " + ", ".join(row["touched"][:3])
         own = row.get("authors", "") if row.get("authors") != row.get("blocks") else "the same"
+        blocks, own = (words.replace("|", "\\|") for words in (blocks, own))  # between parts; a bare one ends the cell
         lines.append(
             f"| {row['model']} | {row['state']} | {covered} | {blocks} | {own} | {back} | {row.get('seconds', '')} |"
         )

@@ -1,7 +1,8 @@
 """Write what the stored measurements say into the pages that quote them: ``python benchmarks/quoted.py``.
 
-``autoinit_harm.json`` into docs/autoinit.md and ``inspect_verdicts.json`` into docs/inspect.md, each between markers
-``<!-- numbers: <name> -->`` and ``<!-- end of numbers -->``. Nothing is measured here.
+``autoinit_harm.json`` into docs/autoinit.md, ``inspect_verdicts.json`` and ``foreign_verdicts.json`` into
+docs/inspect.md, each between markers ``<!-- numbers: <name> -->`` and ``<!-- end of numbers -->``. Nothing is
+measured here.
 """
 
 from __future__ import annotations
@@ -98,9 +99,29 @@ def _covered(rows: list[dict[str, Any]]) -> str:
     )
 
 
+def foreign(rows: dict[str, Any]) -> str:
+    """Return the table of verdicts on models that nobody here wrote."""
+    head = "| model | from | blocks found | J over the depth [95 %] | judged: log J | verdict | furthest from 1 |"
+    lines = [head, "|" + " --- |" * 7]
+    for name, row in rows.items():
+        if "refused" in row:
+            lines.append(f"| {name} | {row['from']} | refused: {row['refused']} | | | | |")
+            continue
+        (j, low, high), (block, chi) = row["J"], row["furthest"]
+        blocks = ", ".join(
+            f"{count} `{key}`" for key, count in (part.split(" ") for part in row["blocks"].split(" + "))
+        )
+        lines.append(
+            f"| {name} | {row['from']} | {blocks} | {j:.3g} [{low:.3g}, {high:.3g}] | {row['judged']:.2f} | "
+            f"{row['verdict']} | chi_J {chi:.2g} in `{block}` |"
+        )
+    return "\n".join(lines)
+
+
 QUOTES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "autoinit_harm": ("autoinit.md", harm),
     "inspect_verdicts": ("inspect.md", verdicts),
+    "foreign_verdicts": ("inspect.md", foreign),
 }
 
 
