@@ -70,8 +70,37 @@ def test_branches_that_are_named_are_read_with_what_passes_them_by() -> None:
         assert parts.total == whole.total and len(parts.rows) == 7
         assert all(0.9 < row.skip < 1.1 for row in parts.rows[1:])
         assert parts.rows[2].to_end == whole.rows[1].to_end, "the first block ends where its second part does"
+    found = ps.inspect(model, x, sublayers=True)
+    assert found.blocks == parts.blocks and [row.chi for row in found.rows[1:]] == [row.chi for row in parts.rows[1:]]
     with pytest.raises(BadInput, match=r"no module that fits '#\.ffn': # is a number"):
         ps.inspect(model, x, blocks=["#.ffn"])
+
+
+def test_sublayers_are_refused_where_there_are_none() -> None:
+    chain = nn.Sequential(*(part for _ in range(4) for part in (nn.Linear(5, 5), nn.Tanh())), nn.Linear(5, 2))
+    for model in (chain, Parent(inside=True)):  # a chain of layers, and blocks of one branch each
+        with pytest.raises(BadInput, match=r"have no parts one after the other .*: leave out sublayers"):
+            ps.inspect(model, normal(4, 5), sublayers=True)
+    with pytest.raises(BadInput, match="both blocks and sublayers are given"):
+        ps.inspect(chain, normal(4, 5), blocks=["0", "2"], sublayers=True)
+
+
+def test_each_part_of_a_decoder_is_a_row_and_a_block_of_one_branch_stays_whole() -> None:
+    torch.manual_seed(0)
+    model = nn.Transformer(8, 2, 2, 2, 16, batch_first=True, norm_first=True, dropout=0.0)
+    found = ps.inspect(model, (normal(4, 3, 8), normal(4, 3, 8, seed=1)), sublayers=True, probes=2, advice=False)
+    assert found.blocks == tuple(f"encoder.layers.{i}.{part}" for i in (0, 1) for part in ("self_attn", "linear2"))
+    inside = ("self_attn", "multihead_attn", "linear2")
+    assert found.parts[0].blocks == tuple(f"decoder.layers.{i}.{part}" for i in (0, 1) for part in inside)
+    torch.manual_seed(0)
+    mixed = nn.Sequential(nn.Linear(5, 12), Sublayers(), Whole(Branch()), Sublayers(), nn.Linear(12, 2))
+    assert ps.inspect(mixed, normal(4, 5), sublayers=True, probes=2).blocks == (
+        "1.attn",
+        "1.mlp",
+        "2",
+        "3.attn",
+        "3.mlp",
+    )
 
 
 class Stack(nn.Module):

@@ -282,6 +282,7 @@ def inspect_(
     blocks: Annotated[
         str | None, typer.Option(help="Names of modules, with commas, such as h.#.attn,h.#.mlp; found by itself.")
     ] = None,
+    sublayers: Annotated[bool, typer.Option("--sublayers", help="A row for each attention and each MLP.")] = False,
     probes: Annotated[int, typer.Option(help="Random vectors per Jacobian.")] = 8,
     seed: Annotated[int, typer.Option(help="Of the random vectors.")] = 0,
     out: Annotated[
@@ -294,7 +295,7 @@ def inspect_(
     from phasescope.commands.inspect import inspected
 
     names = [name.strip() for name in blocks.split(",")] if blocks else None
-    _tell_of(lambda tell: inspected(model, batch, names, probes, seed, tell), out, as_json, open_)
+    _tell_of(lambda tell: inspected(model, batch, names, probes, seed, tell, sublayers=sublayers), out, as_json, open_)
 
 
 @app.command("compare")

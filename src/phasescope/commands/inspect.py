@@ -16,7 +16,7 @@ from phasescope.identity import surroundings
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_batch, load_model
 from phasescope.inspection.measure import inspect
-from phasescope.inspection.readings import Inspection
+from phasescope.inspection.readings import WORDS, Inspection
 from phasescope.vocabulary import BadInput
 
 QUESTION = "Do signal and gradients survive the way through this network, and where not?"
@@ -34,8 +34,9 @@ class Told:
 
 
 def inspected(
-    model: str, batch: Path | None, blocks: Sequence[str] | None, probes: int, seed: int, tell: Callable[[str], object]
-) -> Told:
+    model: str, batch: Path | None, blocks: Sequence[str] | None, probes: int, seed: int,
+    tell: Callable[[str], object], *, sublayers: bool = False,
+) -> Told:  # fmt: skip
     """Load ``model`` and ``batch`` by name and inspect; ``tell`` is told what is being done.
 
     Raises ``BadInput`` without a batch, and what ``load_model``, ``load_batch`` and ``inspect`` raise.
@@ -52,9 +53,12 @@ def inspected(
         tell(f"inspecting {type(module).__name__}: {what}, {done}/{total}")
 
     with users_code(model, always=False):
-        found = inspect(module, inputs, blocks=blocks, probes=probes, seed=seed, on_progress=progress)
+        found = inspect(
+            module, inputs, blocks=blocks, sublayers=sublayers, probes=probes, seed=seed, on_progress=progress
+        )
     command = ["phasescope", "inspect", model, "--batch", str(batch), "--probes", str(probes), "--seed", str(seed)]
     command += ["--blocks", ",".join(blocks)] if blocks else []
+    command += ["--sublayers"] if sublayers else []
     page = _page(found, model, str(batch), shlex.join(command))
     folder = f"inspect-{folder_name(Path(model).name or model)}"
     return Told(folder, "inspection.json", str(found), found.to_json(), page)
@@ -84,7 +88,7 @@ def _page(found: Inspection, model: str, batch: str, command: str) -> Page:
     header, rows = found.table()
     told = [f"{i}. {finding}" for i, finding in enumerate(found.findings, 1)] or ["Nothing unusual was found."]
     summary = found.summary()
-    notes = [f"{sentence(summary)}.", f"{found.coverage}.", *told]
+    notes = [f"{sentence(summary)}.", f"{found.coverage}.", *told, "  ".join(WORDS)]
     settings = {"model": model, "batch": f"{batch}: {found.batch}", "probes": found.probes, "seed": found.seed}
     figures, tables = [found.figure()], [Table("Block by block", header, rows)]
     for i, part in enumerate(found.parts, 2):

@@ -17,6 +17,7 @@ from torch import nn
 from phasescope.inspection.batches import fitted
 from phasescope.inspection.coverage import Coverage
 from phasescope.inspection.rows import NUMBER, Row, Search, is_weight_layer
+from phasescope.inspection.sublayers import sublayers
 from phasescope.instruments.calls import call, refusing, tensor_of, watchable
 from phasescope.instruments.given_back import untouched
 from phasescope.instruments.graph import Block, Trace, joined, located, traced
@@ -70,8 +71,10 @@ def blocks_of(module: nn.Module, batch: Any) -> tuple[str, ...]:
     return find(module, fitted(batch, module)).parts[0]
 
 
-def find(module: nn.Module, batch: Any, names: Sequence[str] | None = None) -> Found:
+def find(module: nn.Module, batch: Any, names: Sequence[str] | None = None, *, inside: bool = False) -> Found:
     """Return the blocks of ``module`` with all that is needed to read them, or those that ``names`` name.
+
+    ``inside``: instead of the blocks that are found, the parts that follow one another in each (``sublayers``).
 
     Raises ``BadInput`` as ``blocks_of``, and for names of modules that are not called or pass on no one signal.
     """
@@ -88,7 +91,8 @@ def find(module: nn.Module, batch: Any, names: Sequence[str] | None = None) -> F
         passed = f" The whole signal passes through {_some(known)}." if known else ""
         raise BadInput(f"no row of two or more blocks was found in the model: name them with blocks=...{passed}")
     parts = sorted(_parts(search, coverage, rows), key=lambda part: part[0].calls[0].begin)
-    found = Found(tuple(_blocks(part) for part in parts), coverage.share, coverage.unread())
+    read = [sublayers(search, part) for part in parts] if inside else parts
+    found = Found(tuple(_blocks(part) for part in read), coverage.share, coverage.unread())
     if found.share < HALF:
         chosen = _some([str(block) for part in found.parts for block in part], 4)
         raise BadInput(

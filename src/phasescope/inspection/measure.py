@@ -34,6 +34,7 @@ def inspect(
     batch: Any,
     *,
     blocks: Sequence[str] | None = None,
+    sublayers: bool = False,
     probes: int = 8,
     seed: int = 0,
     advice: bool = True,
@@ -43,7 +44,8 @@ def inspect(
 
     ``batch``: what the model takes, as a tensor or array, a tuple of arguments, or a mapping of keywords; its first
     axis is that of the samples; floats of another precision than the model's are cast to it. ``blocks``: names of
-    modules in the order of the signal; None finds them (``blocks_of``). ``probes``: random vectors per Jacobian;
+    modules in the order of the signal; None finds them (``blocks_of``), and with ``sublayers=True`` reads their parts
+    instead, such as attention and MLP, each from the sum before to its own. ``probes``: random vectors per Jacobian;
     ``seed``: of these. ``advice=False`` tries none, which is quicker. ``on_progress(what, done, total)`` is told of
     each block.
 
@@ -63,10 +65,12 @@ def inspect(
     batch = fitted(usable(batch), module_of(module))
     if blocks is not None and not blocks:
         raise BadInput("blocks is empty: name at least one module, or leave it out.")
+    if blocks is not None and sublayers:
+        raise BadInput("both blocks and sublayers are given: name the modules, or let them be found.")
     tell = on_progress or (lambda what, done, total: None)
     tell("forward", 0, 1)
     try:
-        found = find(module, batch, None if blocks is None else checked_names(module, blocks))
+        found = find(module, batch, None if blocks is None else checked_names(module, blocks), inside=sublayers)
         read = [_part(module, batch, part, probes, seed, advice, tell) for part in found.parts]
     except BadInput as error:
         broken = first_not_finite(module, batch) if "not finite" in str(error) else None

@@ -159,6 +159,12 @@ class Search:
                 return row
         return None
 
+    def along(
+        self, names: Sequence[str], calls: Sequence[Call], begin: Seen, sink: Value | None, *, some: bool
+    ) -> Row | None:
+        """Return the row of ``calls`` in the stream from ``begin``, whose ends are cuts; ``some`` as for ``row``."""
+        return self._along(names, calls, begin, sink, False, some, sink is None)
+
     def _along(
         self,
         names: Sequence[str],
@@ -175,6 +181,8 @@ class Search:
         kept, ends = [], []
         last = 0 if begin.side == "in" else -1
         touched = [now for now in calls if any(seen.value in stream.rank for seen in (*now.outputs, *now.inputs))]
+        if not touched:
+            return None
         for now, after in zip(touched, [*touched[1:], None], strict=True):
             end = self._end(stream, now, last, None if own else after.begin if after else self.trace.moments, own)
             if end is not None and end.value is not None:

@@ -26,8 +26,8 @@ class Watch:
     """A model, a batch, and what was read of them so far. Called with each step of a training loop, it reads when due.
 
     ``data`` is the readings as an ``xarray.Dataset`` along ``step`` and ``block``, ``figure()`` draws them, and
-    ``last`` is the last ``Inspection``. A step at which a signal is not finite is NaN, and ``reasons`` says why: a
-    watch never ends a training.
+    ``last`` is the last ``Inspection``. A step at which a signal is not finite, or the blocks are not those of the
+    beginning, is NaN, and ``reasons`` says why.
     """
 
     def __init__(
@@ -36,11 +36,14 @@ class Watch:
         batch: Any,
         every: int | Iterable[int],
         blocks: Sequence[str] | None,
+        sublayers: bool,
         probes: int,
         seed: int,
     ) -> None:
         self._every = _due(every)
-        self._look = partial(inspect, module, batch, blocks=blocks, probes=probes, seed=seed, advice=False)
+        self._look = partial(
+            inspect, module, batch, blocks=blocks, sublayers=sublayers, probes=probes, seed=seed, advice=False
+        )
         self._first = self.last = (
             self._look()
         )  # what can not be read is refused here, and not in the middle of a training
@@ -55,7 +58,10 @@ class Watch:
         if self._read and step <= max(self._read):
             raise BadInput(f"step is {step}, and step {max(self._read)} was read before: count steps upwards.")
         try:
-            self.last = self._read[step] = self._look()
+            read = self._look()
+            if read.blocks != self._first.blocks:
+                raise BadInput(f"the blocks of the model are others than at first: {', '.join(read.blocks[:4])}, ...")
+            self.last = self._read[step] = read
         except BadInput as error:
             self._read[step], self.reasons[step] = None, str(error)
         return True
@@ -110,7 +116,9 @@ class Watch:
         return Figure("watch", "Signal and gradients while a model learns", caption, panels)
 
     def __repr__(self) -> str:
-        return f"<Watch of {self._first.model}: {len(self._read)} steps read, {len(self.reasons)} of them not finite>"
+        return (
+            f"<Watch of {self._first.model}: {len(self._read)} steps read, {len(self.reasons)} of them without numbers>"
+        )
 
 
 def watch(
@@ -119,6 +127,7 @@ def watch(
     every: int | Iterable[int] = 100,
     *,
     blocks: Sequence[str] | None = None,
+    sublayers: bool = False,
     probes: int = 4,
     seed: int = 0,
 ) -> Watch:
@@ -139,7 +148,7 @@ def watch(
 
     Raises ``BadInput``, at once, for what ``inspect`` does not read, and for ``every`` that names no steps.
     """
-    return Watch(module, batch, every, blocks, probes, seed)
+    return Watch(module, batch, every, blocks, sublayers, probes, seed)
 
 
 def _due(every: Any) -> int | frozenset[int]:
