@@ -85,6 +85,7 @@ def test_sublayers_are_refused_where_there_are_none() -> None:
         ps.inspect(chain, normal(4, 5), blocks=["0", "2"], sublayers=True)
 
 
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
 def test_each_part_of_a_decoder_is_a_row_and_a_block_of_one_branch_stays_whole() -> None:
     torch.manual_seed(0)
     model = nn.Transformer(8, 2, 2, 2, 16, batch_first=True, norm_first=True, dropout=0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -44,19 +45,26 @@ class Watch:
         self._look = partial(
             inspect, module, batch, blocks=blocks, sublayers=sublayers, probes=probes, seed=seed, advice=False
         )
-        self._first = self.last = (
-            self._look()
-        )  # what can not be read is refused here, and not in the middle of a training
+        self._first = self.last = self._look()  # what can not be read is refused here, not in the middle of a training
         self._read: dict[int, Inspection | None] = {}
         self.reasons: dict[int, str] = {}
+        self._warned = False
 
     def __call__(self, step: int) -> bool:
-        """Read the model if ``step`` is due, and return whether it was. Raises ``BadInput`` where steps go back."""
+        """Read the model if ``step`` is due, and return whether it was read.
+
+        Where steps go back, as those of an epoch do, nothing is read, and a warning says so once: a watch ends no
+        training.
+        """
         step = whole(0)("step", step)
         if not (step % self._every == 0 if isinstance(self._every, int) else step in self._every):
             return False
         if self._read and step <= max(self._read):
-            raise BadInput(f"step is {step}, and step {max(self._read)} was read before: count steps upwards.")
+            if not self._warned:
+                told = f"step {step} comes after step {max(self._read)}: nothing is read where steps go back; count on."
+                logging.getLogger("phasescope").warning(told)
+            self._warned = True
+            return False
         try:
             read = self._look()
             if read.blocks != self._first.blocks:
