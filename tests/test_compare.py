@@ -55,6 +55,7 @@ def test_layers_are_identified_and_strangers_are_not() -> None:
     found = ps.compare(LAYERS, TWINS, measures=["cka"], names=("one", "two")).data
     assert found.attrs["identified"] == 1 and found.attrs["p"] < 0.05 and found.attrs["order"] > 0.999
     assert found.best.values.tolist() == [str(i) for i in range(5)]
+    assert found.attrs["p"] == pytest.approx(1 / 120, abs=4e-3)  # one matching of five layers is the right one
     shuffled = ps.compare(LAYERS, [x[G.permutation(120)] for x in TWINS], measures="cka").data
     assert shuffled.attrs["identified"] < 0.7 and float(abs(shuffled.cka_z).max()) < 8
     swapped = ps.compare(LAYERS, TWINS[::-1], measures=["cka"]).data

@@ -178,6 +178,19 @@ def test_laws(seed: int, d: int, e: int, count: int, power: float) -> None:
     assert shape_distance(x, moved) < 1e-7
 
 
+@pytest.mark.parametrize("name", ["cka_biased", "procrustes"])
+def test_ceilings_are_reached_by_common_axes_and_by_no_others(name: str) -> None:
+    axes = torch.linalg.qr(white(40, 4) - white(40, 4).mean(0))[0]
+    axes = torch.linalg.qr(axes - axes.mean(0))[0]
+    x, y = axes * torch.tensor([4.0, 2, 1, 1]), axes * torch.tensor([3.0, 3, 2, 1])
+    found = read(name, x, y)
+    assert found.value == pytest.approx(found.ceiling, rel=1e-9) and found.ceiling < 0.99
+    swapped = read(name, x, y[:, [3, 2, 1, 0]] @ turn(4))
+    assert swapped.value == pytest.approx(found.value) and swapped.ceiling == pytest.approx(found.ceiling)
+    wrong = read(name, x, axes * torch.tensor([1.0, 2, 3, 3]))
+    assert wrong.value < 0.9 * wrong.ceiling and wrong.ceiling == pytest.approx(found.ceiling)
+
+
 def test_cca_is_invariant_to_linear_maps_and_cka_is_not() -> None:
     bent = LINKED @ (turn(5) * torch.tensor([1.0, 2, 4, 8, 16]))
     assert read("cca", bent, OTHER).value == pytest.approx(read("cca", LINKED, OTHER).value, rel=1e-9)
