@@ -37,7 +37,13 @@ def near(what: str, computed: Any, expected: Any, within: float) -> Compared:
     >>> near("half of one", 0.5, 0.49, 0.02).agrees
     True
     """
-    return Compared(what, float(computed), Expectation.near(float(expected), within))
+    low, high = float(expected) - within, float(expected) + within
+    return Compared(what, float(computed), Expectation(low, high, f"{float(expected):.4g} ± {within:.2g}"))
+
+
+def exactly(what: str, computed: Any, expected: float) -> Compared:
+    """Return a count, a rank, or a yes (1) or no (0), beside what it must be."""
+    return Compared(what, float(computed), Expectation(expected, expected))
 
 
 def at_least(what: str, computed: Any, least: float, *, trained: bool = False) -> Compared:

@@ -109,15 +109,26 @@ class Report:
             mark = "✓ agrees" if one.agrees else "✗ differs"
             yield from textwrap.wrap(f"{mark}  {one.statement.sentence}", width, subsequent_indent="  ")
             yield from textwrap.wrap(f"  source: {one.statement.source}", width, subsequent_indent="  ")
-            rows = [(f"  {n.what}", f"{n.computed:.4g}", n.expected.text, _word(n)) for n in one.numbers]
-            heads = (Column("  what"), Column("computed", 12), Column("expected", 22), Column("", 7))
-            yield from (line.rstrip() for line in table(heads, rows, width))
+            yield from _numbers(one.numbers, width)
         yield ""
         seconds = f" ({sum(one.seconds for one in self.checked):.1f} s)" if self.checked else ""
         yield f"{self.outcome}{seconds}"
         for study in entry.studies:
             yield f"study {study}, as stored: {claims_of(study)}"
             yield f"more: phasescope claims {study}, phasescope show {study}"
+
+
+def _numbers(numbers: Sequence[Compared], width: int) -> Iterator[str]:
+    """Yield what was computed, what is expected, and of what, with long words on several lines."""
+    found = [("computed", "expected", "of"), *((f"{n.computed + 0.0:.4g}", n.expected.text, _said(n)) for n in numbers)]
+    first, second = (max(len(row[at]) for row in found) for at in (0, 1))
+    for computed, expected, what in found:
+        start = f"  {computed:<{first}}  {expected:<{second}}  "
+        yield from textwrap.wrap(start + what, width, subsequent_indent=" " * len(start), drop_whitespace=False)
+
+
+def _said(number: Compared) -> str:
+    return number.what if number.agrees else f"{number.what}: differs"
 
 
 def _word(number: Compared) -> str:
@@ -192,7 +203,9 @@ def _rounded(number: Compared) -> str:
     """Return three digits, but none that are others on each machine: of rounding, and of trained networks."""
     if number.trained:
         return "trained"
-    return "< 1e-9" if abs(number.computed) < 1e-9 else f"{number.computed:.3g}"
+    if number.expected.low < number.expected.high and abs(number.computed) < 1e-9:
+        return "< 1e-9"
+    return f"{number.computed + 0.0:.3g}"
 
 
 def _titled(entry: Entry) -> str:

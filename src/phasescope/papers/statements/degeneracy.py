@@ -8,7 +8,7 @@ import numpy as np
 
 from phasescope.ensemble import streams
 from phasescope.instruments.neuron_independence import neuron_groups, neuron_vectors
-from phasescope.papers.statement import Compared, near, statement
+from phasescope.papers.statement import Compared, exactly, statement
 from phasescope.verdict import Source
 
 
@@ -27,6 +27,6 @@ def planted_copies() -> Iterator[Compared]:
     copied = [*range(20), 0, 0, 1, 1, 2, 2]
     into, out = (np.concatenate([part[copied], np.zeros((4, 15))]) for part in (incoming, outgoing))
     groups = neuron_groups(neuron_vectors(into, out.T))
-    yield near("groups of equal neurons", groups.max() + 1, 20, 0)
-    yield near("dead neurons", (groups == -1).sum(), 4, 0)
-    yield near("neurons in groups of several", sum(int(n) for n in groups[groups >= 0].bincount() if n > 1), 9, 0)
+    yield exactly("groups of equal neurons", groups.max() + 1, 20)
+    yield exactly("dead neurons", (groups == -1).sum(), 4)
+    yield exactly("neurons in groups of several", sum(int(n) for n in groups[groups >= 0].bincount() if n > 1), 9)

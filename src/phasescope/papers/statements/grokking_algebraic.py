@@ -10,7 +10,7 @@ import numpy as np
 from phasescope.ensemble import measure, streams
 from phasescope.instruments.logits import logit_margin, table_accuracy
 from phasescope.learners import ExactMLP
-from phasescope.papers.statement import Compared, near, statement
+from phasescope.papers.statement import Compared, exactly, near, statement
 from phasescope.tasks import addition
 from phasescope.verdict import Source
 from phasescope.vocabulary import Array, Grid
@@ -46,4 +46,4 @@ def largest_margin() -> Iterator[Compared]:
         expected = math.sqrt(2 / 27) / (math.sqrt(p) * (p - 1))
         margin = float(found["logit_margin"][0]) / norms.sum()
         yield near(f"p = {p}: normalized margin over the largest", margin / expected, 1, 1e-4)
-        yield near(f"p = {p}: accuracy", found["table_accuracy"][0], 1, 0)
+        yield exactly(f"p = {p}: accuracy", found["table_accuracy"][0], 1)

@@ -87,7 +87,7 @@ def universality() -> Iterator[Compared]:
     Source(
         paper="Day, Kahn and Roberts 2023, arXiv:2310.07765, abstract",
         derived="theory.finite_width.kernel_variance",
-        tolerance="the scatter of 400 draws, and second order in depth over width",
+        tolerance="the scatter of 300 draws, and second order in depth over width",
         checked=True,
     ),
 )
@@ -98,7 +98,7 @@ def orthogonal_weights() -> Iterator[Compared]:
         block = Block("tanh", 1.0, weights=kind)
         theory = kernel_variance(block, 1.0, 19) / kernel_trajectory(block, 1.0, 19) ** 2
         for depth in (5, 20):
-            kernels = np.square(signals(np.tanh, 1.0, 40, depth, 400, turned=kind == "orthogonal")).mean(1)
+            kernels = np.square(signals(np.tanh, 1.0, 40, depth, 300, turned=kind == "orthogonal")).mean(1)
             spread[kind, depth] = 40 * kernels.var() / kernels.mean() ** 2
             ratio = spread[kind, depth] / theory[depth - 1]
             yield near(f"{kind}, layer {depth}: networks over theory", ratio, 1, 0.35)

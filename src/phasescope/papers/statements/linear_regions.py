@@ -10,7 +10,7 @@ from torch import nn
 
 from phasescope.ensemble import streams
 from phasescope.instruments.neural_tangent_kernel import tangent_kernel
-from phasescope.papers.statement import Compared, at_least, at_most, near, statement
+from phasescope.papers.statement import Compared, at_least, at_most, exactly, statement
 from phasescope.verdict import Source
 
 DRAWS = 6
@@ -47,7 +47,7 @@ def ranks(*widths: int) -> list[int]:
 def functional_dimension() -> Iterator[Compared]:
     """One hidden layer of eight units attains the bound; four layers of four units seldom do."""
     shallow, deep = ranks(4, 8, 1), ranks(4, 4, 4, 4, 1)
-    yield near("widths 4, 8, 1: largest of six draws, of 49 parameters", max(shallow), 49 - 8, 0)
+    yield exactly("widths 4, 8, 1: largest of six draws, of 49 parameters", max(shallow), 49 - 8)
     yield at_least("widths 4, 8, 1: draws that attain it", shallow.count(41), 5)
     yield at_most("widths 4, 4, 4, 4, 1: largest of six draws, of 65 parameters", max(deep), 65 - 12)
     yield at_most("widths 4, 4, 4, 4, 1: draws that attain 53", deep.count(53), 3)

@@ -10,7 +10,7 @@ from torch import nn
 from phasescope.ensemble import streams
 from phasescope.instruments.forward_pass import passage
 from phasescope.instruments.partial_jacobian import exact_partial_jacobian
-from phasescope.papers.statement import Compared, near, statement
+from phasescope.papers.statement import Compared, exactly, statement
 from phasescope.verdict import Source
 
 
@@ -33,4 +33,4 @@ def bottleneck() -> Iterator[Compared]:
         batch = torch.from_numpy(streams(1)("input").standard_normal((1, 20)))
         with passage(net, batch, ["0", "1", "2"]) as found:
             values = torch.linalg.svdvals(exact_partial_jacobian(found, "0", "2"))
-        yield near(f"local rank behind a bottleneck of {width}", (values > 1e-9 * values[0]).sum(), width, 0)
+        yield exactly(f"local rank behind a bottleneck of {width}", (values > 1e-9 * values[0]).sum(), width)

@@ -8,7 +8,7 @@ from functools import reduce
 import numpy as np
 
 from phasescope.ensemble import streams
-from phasescope.papers.statement import Compared, at_least, near, statement
+from phasescope.papers.statement import Compared, at_least, exactly, near, statement
 from phasescope.tasks import addition, multiplication, parse, polynomial_table
 from phasescope.theory.polynomial_forms import additive_form, certified_not_additive
 from phasescope.theory.polynomial_weights import (
@@ -89,5 +89,5 @@ def one_term_more() -> Iterator[Compared]:
             table = polynomial_table(23, polynomial).labels.reshape(23, 23)
             form = additive_form(23, polynomial.padded(2), table)
             written = form is not None and np.array_equal(form.table(23), table)
-            yield near(f"{text}: has such a form", written, expected, 0)
-            yield near(f"{text}: proved to have none", bool(certified_not_additive(table)), 1 - expected, 0)
+            yield exactly(f"{text}: has such a form", written, expected)
+            yield exactly(f"{text}: proved to have none", bool(certified_not_additive(table)), 1 - expected)

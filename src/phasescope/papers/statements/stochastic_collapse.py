@@ -9,7 +9,7 @@ import numpy as np
 
 from phasescope.ensemble import streams
 from phasescope.instruments.neuron_independence import independent_neurons
-from phasescope.papers.statement import Compared, at_least, at_most, near, statement
+from phasescope.papers.statement import Compared, at_least, at_most, exactly, near, statement
 from phasescope.theory.stochastic_collapse import collapse_threshold, quartic_mean_absolute, quartic_mean_square
 from phasescope.verdict import Source
 from phasescope.vocabulary import Array
@@ -59,4 +59,4 @@ def planted_neurons() -> Iterator[Compared]:
     chosen = [0, 1, 2, 3, 4, 2, 2, 2]
     vanished = np.zeros((4, 20))
     into, out = (np.concatenate([part[chosen], vanished]) for part in (incoming, outgoing))
-    yield near("independent neurons of twelve", independent_neurons(into, out.T), 5, 0)
+    yield exactly("independent neurons of twelve", independent_neurons(into, out.T), 5)
