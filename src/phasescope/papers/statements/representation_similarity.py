@@ -1,0 +1,91 @@
+"""How alike two representations of the same stimuli are, and what unrelated ones read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from phasescope.ensemble import streams
+from phasescope.papers.statement import Compared, exactly, near, statement
+from phasescope.representation import canonical_correlations, relative_codes, shape_distance, stitch
+from phasescope.verdict import Source
+from phasescope.vocabulary import Array
+
+
+def cloud(name: str, rows: int, dimensions: int, draw: int = 1) -> Array:
+    """Return white noise (rows, dimensions)."""
+    return streams(draw)(name).standard_normal((rows, dimensions))
+
+
+def rotation(dimensions: int) -> Array:
+    """Return a random rotation (dimensions, dimensions)."""
+    frame: Array = np.linalg.qr(cloud("rotation", dimensions, dimensions))[0]
+    return frame
+
+
+@statement(
+    "003-182",
+    "Canonical correlations see subspaces alone: 1 after any invertible map, small where nothing is shared",
+    Source(
+        paper="Raghu et al. 2017, SVCCA, on invariance to affine maps",
+        derived="mean square max(D, E) / (N - 1), and Wachter's edge, for unrelated white noise",
+        tolerance="the scatter of one draw; the edge is approached from below",
+    ),
+)
+def correlations_of_subspaces() -> Iterator[Compared]:
+    """50 and 100 dimensions of 1,000 stimuli."""
+    one, other = cloud("one", 1000, 50), cloud("other", 1000, 100)
+    mapped = one @ cloud("map", 50, 50) + 3
+    yield near("smallest correlation after an invertible map", canonical_correlations(one, mapped).min(), 1, 1e-9)
+    squares = canonical_correlations(one, other).square()
+    yield near("unrelated: mean square", squares.mean(), 100 / 999, 0.005)
+    c, e = 0.05, 0.1
+    edge = c + e - 2 * c * e + 2 * math.sqrt(c * e * (1 - c) * (1 - e))
+    yield near("unrelated: largest square, Wachter's edge", squares.max(), edge, 0.03)
+
+
+@statement(
+    "003-062",
+    "With few samples unrelated populations read as alike by the plug-in shape distance, the more the more neurons",
+    Source(
+        paper="Pospisil et al. 2023, on the bias of the plug-in estimator",
+        derived="cosine 8 / (3 pi) sqrt(D / N) of unrelated white noise, from the quarter-circle law",
+        tolerance="the next order in D / N",
+    ),
+)
+def bias_of_shapes() -> Iterator[Compared]:
+    """The cosine of the angle between unrelated clouds, by stimuli and neurons; and that of one cloud, turned."""
+    for stimuli, neurons in ((500, 50), (2000, 50), (2000, 20)):
+        found = math.cos(shape_distance(cloud("one", stimuli, neurons), cloud("other", stimuli, neurons)))
+        expected = 8 / (3 * math.pi) * math.sqrt(neurons / stimuli)
+        yield near(f"unrelated, {stimuli} stimuli of {neurons} neurons", found, expected, 0.05 * expected + 0.003)
+    same = cloud("one", 500, 50)
+    yield near(
+        "distance of a cloud and itself, turned and scaled", shape_distance(same, 2 * same @ rotation(50)), 0, 1e-6
+    )
+
+
+@statement(
+    "003-112",
+    "Cosines to common anchors are the same in spaces that differ by rotation and scale, so that a readout serves both",
+    Source(
+        paper="Moschella et al. 2023, arXiv:2209.15430, on relative representations",
+        ours="ten planted classes; a second space that is the first, turned and scaled",
+        tolerance="rounding",
+    ),
+)
+def relative_spaces() -> Iterator[Compared]:
+    """Y = 3 X Q: codes, retrieval, and a readout fitted on X and used on Y."""
+    labels = np.arange(600) % 10
+    x = cloud("points", 600, 30) + 2 * cloud("means", 10, 30)[labels]
+    y = 3 * x @ rotation(30)
+    codes = [relative_codes(points[40:], points[:40]) for points in (x, y)]
+    yield near("largest difference of a code", (codes[0] - codes[1]).abs().max(), 0, 1e-12)
+    products = codes[0] / codes[0].norm(dim=1, keepdim=True) @ (codes[1] / codes[1].norm(dim=1, keepdim=True)).T
+    found = (products.argmax(1).numpy() == np.arange(560)).mean()
+    yield exactly("share of stimuli that find themselves in the other space", found, 1)
+    stitched = stitch(x, y, labels)
+    yield exactly("accuracy of the readout there less that on its own space", stitched.stitched - stitched.own, 0)
+    yield near("accuracy of the readout on its own space", stitched.own, 1, 0.02)
