@@ -338,6 +338,13 @@ class TestNoHarm:
         report = ps.autoinit(net, noise(8 * 5, 32).reshape(8, 5, 32))
         assert report.converged and set(report.scales.values()) == {1.0} and "left alone" in report.reason
 
+    def test_so_is_the_embedding_before_them(self) -> None:
+        embedding = nn.Sequential(nn.Linear(8, 32), nn.Identity())
+        net = drawn(nn.Sequential(embedding, *[Attention(32) for _ in range(4)]))
+        report = ps.autoinit(net, noise(8 * 5, 8).reshape(8, 5, 8), blocks=[str(i) for i in range(5)])
+        assert report.converged and set(report.scales.values()) == {1.0}
+        assert abs(np.log(report.before.jacobians[0])) > 0.25
+
     def test_deep_normalized_chains_are_left_as_they_are(self) -> None:
         """J = 1 there takes 1.21 from block to block, 45-fold over twenty: how fast weights learn, and no more."""
         report = ps.autoinit(network(2.0, depth=20, norm="batch"), noise(64, 64), blocks=names(20))

@@ -147,8 +147,10 @@ def _goal(scaled: Scaled, before: Found, first: tuple[Array, Array], tolerance: 
     floors = _floors(scaled, len(slopes))
     bounded = floors > np.exp(-tolerance)
     whole = relative_log(float(logs.sum()), before.kernels[0], before.kernels[-1], before.slope)
-    left = bounded & (growth is None and abs(whole) <= DEPTH_TOLERANCE)
-    kept = left | (~bounded & (floors > SKIP**2) & (np.abs(logs) < BLOCK_TOLERANCE))
+    critical = growth is None and abs(whole) <= DEPTH_TOLERANCE
+    kept = (bounded & critical) | (~bounded & (floors > SKIP**2) & (np.abs(logs) < BLOCK_TOLERANCE))
+    if critical and len(kept) > 1 and kept[1:].all() and scaled.effects(np.ones(len(scaled.names))):
+        kept[0] = True  # what acts on data: normalizations behind it undo its scale, and nothing there is off
     share = (GROWTH if growth is None else growth) / max(int(bounded.sum()), 1)
     target = np.where(bounded, np.log(np.maximum(floors, 1.0)) + share, 0.0)
     allowed = np.where(bounded & ~kept, np.minimum(tolerance, share / 2), tolerance)
@@ -322,7 +324,7 @@ def _reason(
     if converged:
         within = np.exp(goal.target[goal.bounded].sum())
         skips = f"; {count} unscaled skips keep J > 1, together within a factor {within:.3g}"
-        left = f"; {int(goal.kept.sum())} blocks with skips, critical as they are, are left alone"
+        left = f"; {int(goal.kept.sum())} blocks, critical as they are or as a whole, are left alone"
         return "every block is at its target" + (skips if count else "") + (left if goal.kept.any() else "")
     row = int(np.argmax(off))
     name = f"block {places.names[row + 1]!r}"
