@@ -61,8 +61,8 @@ def blocks_of(module: nn.Module, batch: Any) -> tuple[str, ...]:
     models in two parts, as encoder and decoder, these are the blocks of the first.
 
     Where the blocks are weight layers, their outputs are the preactivations of the papers, a block is all from one to
-    the next, and the layer that writes the model's output is left out. A module that is called again and again counts
-    as often, and is named once.
+    the next, and the layer that writes the model's output is left out; so are a stem and a head of one weight layer
+    each in the list of the blocks. A module that is called again and again counts as often, and is named once.
 
     ``batch``: a tensor, a tuple of arguments, or a mapping of keywords. ``module`` is left untouched. Costs one forward
     pass with its graph. Raises ``BadInput`` where there are not two such blocks, where they cover less than half of
