@@ -1,0 +1,118 @@
+"""The places of a module as clouds of points: the right rows, the module given back, whatever is run at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from phasescope.representation.places import layers_of
+from phasescope.vocabulary import BadInput
+
+
+class Tokens(nn.Module):
+    """A stack of residual blocks over tokens: what each block gives is known."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed = nn.Embedding(20, 6)
+        self.blocks = nn.ModuleList(nn.Sequential(nn.Linear(6, 6), nn.Tanh()) for _ in range(3))
+        self.register_buffer("calls", torch.zeros(()))
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
+        self.calls += 1
+        h = self.embed(input_ids)
+        for block in self.blocks:
+            h = block(h)
+        return h
+
+    def states(self, ids: Tensor) -> list[Tensor]:
+        h = self.embed(ids).detach()
+        found = [h]
+        for block in self.blocks:
+            found.append(block(found[-1]).detach())
+        return found
+
+
+IDS = torch.from_numpy(np.random.default_rng(0).integers(0, 20, (5, 4)))
+MASK = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 1], [1, 1, 1, 0], [0, 0, 1, 1], [1, 1, 1, 1]])
+KEPT = MASK.bool() & ~torch.tensor([[0, 1, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0]]).bool()
+
+
+@pytest.mark.parametrize("at_once", [None, 1, 2])
+def test_tokens_without_the_first_and_padding(at_once: int | None) -> None:
+    model = Tokens()
+    truth = model.states(IDS)
+    options: Any = {"at_once": at_once}
+    plain = dict(layers_of(model, IDS, by="token", **options))
+    assert list(plain) == ["input", "blocks.0", "blocks.1", "blocks.2"]
+    for rows, state in zip(plain.values(), truth, strict=True):
+        assert np.allclose(rows, state[:, 1:].flatten(0, 1).numpy(), atol=1e-6)
+    masked = dict(layers_of(model, {"input_ids": IDS, "attention_mask": MASK}, by="token", **options))
+    for rows, state in zip(masked.values(), truth, strict=True):
+        assert np.allclose(rows, state[KEPT].numpy(), atol=1e-6)
+    some = dict(layers_of(model, {"input_ids": IDS, "attention_mask": MASK}, by="token", most=4, **options))
+    for rows, state in zip(some.values(), truth, strict=True):
+        assert np.allclose(rows, state[KEPT].numpy()[[0, 2, 5, 8]], atol=1e-6)
+    means = dict(layers_of(model, {"input_ids": IDS, "attention_mask": MASK}, **options))
+    for rows, state in zip(means.values(), truth, strict=True):
+        expected = np.stack([state[i][KEPT[i]].numpy().mean(0) for i in range(5)])
+        assert np.allclose(rows, expected, atol=1e-6)
+
+
+def test_images_by_sample_and_by_position() -> None:
+    torch.manual_seed(1)
+    model = nn.Sequential(*(part for _ in range(3) for part in (nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3))))
+    images = torch.randn(6, 3, 4, 5)
+    model.train()  # normalized by the batch: then all samples are run together
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    means, positions = (dict(layers_of(model, images, by=by)) for by in ("sample", "token"))
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items()) and model.training
+    first = model[0](images).detach()
+    assert np.allclose(means["0"], first.mean((2, 3)).numpy(), atol=1e-6)
+    assert np.allclose(positions["0"], first.permute(0, 2, 3, 1).reshape(-1, 3).numpy(), atol=1e-6)
+    assert all(rows.shape == (6 * 20, 3) for rows in positions.values())
+
+
+def test_the_model_is_given_back_and_half_precision_stays() -> None:
+    model = Tokens().train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    random = torch.random.get_rng_state()
+    list(layers_of(model, IDS))
+    assert model.training and not any(part._forward_hooks for part in model.modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert torch.equal(torch.random.get_rng_state(), random)
+    half = nn.Sequential(*(nn.Linear(4, 4) for _ in range(3))).half()
+    found = dict(layers_of(half, torch.randn(7, 4).half()))
+    assert all(rows.dtype == np.float16 and rows.shape == (7, 4) for rows in found.values())
+
+
+class Turned(nn.Module):
+    """Puts the samples on the second axis, as some recurrent networks do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(nn.Linear(4, 4) for _ in range(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x.transpose(0, 1)
+        for block in self.blocks:
+            h = block(h).tanh()
+        return h
+
+
+def test_refusals_name_the_mend() -> None:
+    model = Tokens()
+    with pytest.raises(BadInput, match=r"by is 'tokens': choose one of sample, token"):
+        layers_of(model, IDS, by="tokens")  # type: ignore[arg-type]
+    with pytest.raises(BadInput, match="give longer sequences"):
+        layers_of(model, {"input_ids": IDS[:, :2], "attention_mask": MASK[:, 2:] * 0}, by="token")
+    with pytest.raises(BadInput, match=r"name them with places=\.\.\."):
+        layers_of(nn.Bilinear(2, 2, 2), (torch.ones(3, 2), torch.ones(3, 2)))
+    with pytest.raises(BadInput, match="first axis is that of the samples"):
+        layers_of(Turned(), torch.ones(3, 5, 4))
+    assert dict(layers_of(model, IDS, places=["blocks.1"]))["blocks.1"].shape == (5, 6)
