@@ -48,8 +48,10 @@ from .lab import train as train
 from .papers import claims as claims
 from .representation import Comparison as Comparison
 from .representation import Encoding as Encoding
+from .representation import Profile as Profile
 from .representation import compare as compare
 from .representation import encode as encode
+from .representation import profile as profile
 from .store import Store as Store
 from .verdict import Cell as Cell
 from .verdict import Claim as Claim

@@ -298,6 +298,29 @@ def inspect_(
     _tell_of(lambda tell: inspected(model, batch, names, probes, seed, tell, sublayers=sublayers), out, as_json, open_)
 
 
+@app.command("profile")
+def profile_(
+    model: Annotated[str, typer.Argument(help="A Hugging Face folder, or package.module:factory, whose code is run.")],
+    batch: Annotated[
+        Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
+    ] = None,
+    places: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
+    by: Annotated[str, typer.Option(help="sample or token: what the points of a layer are.")] = "sample",
+    points: Annotated[int, typer.Option(help="Points that are read at most.")] = 2000,
+    out: Annotated[
+        Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/profile-<model>.")
+    ] = None,
+    as_json: AsJson = False,
+    open_: Open = False,
+) -> None:
+    """Profile a model of your own: dimension and isotropy of each layer, with errors. Resumes where it was stopped."""
+    from phasescope.commands.profile import folder_of, profiled
+
+    names = [name.strip() for name in places.split(",")] if places else None
+    folder = out if out is not None else folder_of(model)
+    _tell_of(lambda tell: profiled(model, batch, names, by, points, folder, tell), folder, as_json, open_)
+
+
 @app.command("compare")
 def compare_(
     first: Annotated[str, typer.Argument(metavar="MODEL_A", help="A Hugging Face folder, or package.module:factory.")],

@@ -23,7 +23,7 @@ from phasescope.inspection.batches import users_code
 from phasescope.inspection.folder import PICKLED, load_folder, load_tokenizer
 from phasescope.vocabulary import BadInput, nearest
 
-ROWS, TOKENS = 8, 64  # a text becomes at most so many samples of so many tokens, without padding
+ROWS, TOKENS = 8, 64  # a text becomes so many samples of so many tokens at most, unless said, without padding
 FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
@@ -85,12 +85,12 @@ def _made(home: Any, module: str, name: str) -> nn.Module:
     return model
 
 
-def load_batch(path: Path, module: nn.Module, model: str) -> Any:
+def load_batch(path: Path, module: nn.Module, model: str, *, rows: int = ROWS) -> Any:
     """Return the batch in ``path``: what ``inspect`` takes, on the model's device and in its floating type.
 
     ``.npy``: one tensor. ``.safetensors``: keywords by name; a single tensor whose name ``forward`` does not know is
-    the one argument. ``.txt``: text for the tokenizer in the model's folder, as up to 8 samples of 64 tokens. Raises
-    ``BadInput`` for other files.
+    the one argument. ``.txt``: text for the tokenizer in the model's folder, as up to ``rows`` samples of 64 tokens.
+    Raises ``BadInput`` for other files.
     """
     if not path.is_file():
         raise BadInput(f"there is no batch {path}: save one, for example with numpy.save('batch.npy', inputs).")
@@ -107,7 +107,7 @@ def load_batch(path: Path, module: nn.Module, model: str) -> Any:
         known = signatures.signature(module.forward).parameters
         return next(iter(named.values())) if len(named) == 1 and next(iter(named)) not in known else named
     if path.suffix == ".txt":
-        return _tokens(path, module, Path(model))
+        return _tokens(path, module, Path(model), rows)
     raise BadInput(f"{path} is no batch: give .npy, .safetensors, or .txt for a language model with a tokenizer.")
 
 
@@ -129,7 +129,7 @@ def _fitted(value: Tensor, module: nn.Module) -> Tensor:
     return value.to(device) if value.dtype == torch.bool else value.to(device, torch.int64)
 
 
-def _tokens(path: Path, module: nn.Module, folder: Path) -> Mapping[str, Tensor]:
+def _tokens(path: Path, module: nn.Module, folder: Path, most: int) -> Mapping[str, Tensor]:
     if not folder.is_dir():
         raise BadInput(f"{path} is text, and {folder} is no folder with a tokenizer: give .npy or .safetensors.")
     tokenizer = load_tokenizer(folder, path)
@@ -140,5 +140,5 @@ def _tokens(path: Path, module: nn.Module, folder: Path) -> Mapping[str, Tensor]
     length = min(TOKENS, len(ids) // 2)
     if length < 2:
         raise BadInput(f"{path} has {len(ids)} tokens: give a text of at least 4, better of {ROWS * TOKENS} or more.")
-    rows = min(ROWS, len(ids) // length)
+    rows = min(most, len(ids) // length)
     return {"input_ids": _fitted(torch.tensor(ids[: rows * length]).view(rows, length), module)}

@@ -1,22 +1,32 @@
-"""How many dimensions a cloud of points has near each of them: TwoNN and the maximum likelihood of distances.
+"""How many dimensions a cloud has near each point: TwoNN, GRIDE, and the maximum likelihood of distances.
 
-Both see distances to nearest neighbours alone. Repeated points have none, so rows that do not differ by more than the
-rounding of their type are one point, and are counted. Both need many more points as the dimension grows: of N points
-in dimensions well above log2 N, neighbours are no longer near, and either estimate falls below the truth.
+All see distances to nearest neighbours alone. Repeated points have none, so rows that do not differ by more than the
+rounding of their type are one point, and are counted. All need many more points as the dimension grows: of N points
+in dimensions well above log2 N, neighbours are no longer near, and each estimate falls below the truth.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
+from scipy import optimize
 from torch import Tensor
 
 from phasescope.checks import number, whole
 from phasescope.instruments.neighbours import Points, nearest, rows_of, spacing
 from phasescope.vocabulary import BadInput
 
-__all__ = ["IntrinsicDimension", "distinct", "likelihood_dimension", "two_nn"]
+__all__ = [
+    "IntrinsicDimension",
+    "Neighbourhood",
+    "distinct",
+    "gride",
+    "likelihood_dimension",
+    "neighbourhood",
+    "two_nn",
+]
 
 
 @dataclass(frozen=True)
@@ -31,6 +41,40 @@ class IntrinsicDimension:
     error: float
     points: int
     duplicates: int
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """Distances (N, k) and indices (N, k) of the k nearest of N different points, and how many ``duplicates`` are out.
+
+    Taken once with ``neighbourhood``, it can be given to several estimators in the points' stead.
+    """
+
+    distances: Tensor
+    indices: Tensor
+    duplicates: int
+
+
+def neighbourhood(points: Points, k: int, *, resolution: float | None = None) -> Neighbourhood:
+    """Return the ``k`` nearest of each different row of ``points`` (N, D); ``resolution``: see ``distinct``.
+
+    Distances are in the unit of the points, up to one common scale. Cost N^2 D. Raises ``BadInput`` for fewer than
+    k + 2 different rows.
+    """
+    return _near(points, whole(1, 10**6)("k", k), resolution, k + 2)
+
+
+def _near(points: Points | Neighbourhood, k: int, resolution: float | None, fewest: int) -> Neighbourhood:
+    if not isinstance(points, Neighbourhood):
+        rows, duplicates = _different(points, resolution, fewest)
+        return Neighbourhood(*nearest(rows, k), duplicates)
+    found = points.distances
+    if len(found) < fewest or found.shape[1] < k:
+        raise BadInput(
+            f"the neighbourhood has {len(found)} points with {found.shape[1]} neighbours each: give at least {fewest} "
+            f"points with {k} each."
+        )
+    return Neighbourhood(found[:, :k], points.indices[:, :k], points.duplicates)
 
 
 def distinct(points: Points, resolution: float | None = None) -> Tensor:
@@ -55,7 +99,9 @@ def distinct(points: Points, resolution: float | None = None) -> Tensor:
     return kept
 
 
-def two_nn(points: Points, *, discard: float = 0.1, resolution: float | None = None) -> IntrinsicDimension:
+def two_nn(
+    points: Points | Neighbourhood, *, discard: float = 0.1, resolution: float | None = None
+) -> IntrinsicDimension:
     """Return the dimension of ``points`` (N, D) from the ratio of each point's two nearest distances, r2 / r1.
 
     Where the density hardly changes within r2, the ratio follows a Pareto law of exponent d (Facco et al. 2017,
@@ -66,20 +112,60 @@ def two_nn(points: Points, *, discard: float = 0.1, resolution: float | None = N
     than ten different rows or a share outside [0, 1).
     """
     discard = number(0, 1, open_high=True)("discard", discard)
-    rows, duplicates = _different(points, resolution, 10)
-    distances, index = nearest(rows, 2)
-    ratios = (distances[:, 1] / distances[:, 0]).log()
-    kept = max(round(len(rows) * (1 - discard)), 3)
+    near = _near(points, 2, resolution, 10)
+    ratios = (near.distances[:, 1] / near.distances[:, 0]).log()
+    kept = max(round(len(ratios) * (1 - discard)), 3)
     limit = ratios.sort().values[kept - 1]
     seen = ratios.clamp(max=limit)
     total = float(seen.sum())
     if total == 0:
-        raise BadInput(f"{len(rows)} points lie on a lattice, each with two equally near: a dimension needs others.")
+        raise BadInput(f"{len(ratios)} points lie on a lattice, each with two equally near: a dimension needs others.")
     score = seen - (ratios <= limit).double() * total / int((ratios <= limit).sum())
-    return IntrinsicDimension((kept - 1) / total, kept / total * _spread(score, index) / total, len(rows), duplicates)
+    error = kept / total * _spread(score, near.indices) / total
+    return IntrinsicDimension((kept - 1) / total, error, len(ratios), near.duplicates)
 
 
-def likelihood_dimension(points: Points, *, k: int = 10, resolution: float | None = None) -> IntrinsicDimension:
+def gride(points: Points | Neighbourhood, *, n1: int = 2, resolution: float | None = None) -> IntrinsicDimension:
+    """Return the dimension of ``points`` (N, D) from the ratio of the distances to neighbours ``n1`` and 2 ``n1``.
+
+    The larger ``n1``, the larger the scale that is looked at. Where the density hardly changes within r_{2 n1}, the
+    ratio mu has the density d (mu^d - 1)^{n1 - 1} / (B(n1, n1) mu^{d (2 n1 - 1) + 1}), whose likelihood is maximized
+    (Denti et al. 2022, Sci. Rep. 12, 20005); n1 = 1 is TwoNN with all ratios seen. Dimensionless, in (0, inf).
+    Null: of white noise in D dimensions, D for small D. Invariant to rotations, shifts, scale and the order of rows.
+    ``resolution``: see ``distinct``. Cost N^2 D. Raises ``BadInput`` for fewer than 2 n1 + 2 (at least ten) different
+    rows, and where both neighbours are equally far for all.
+    """
+    n1 = whole(1, 10**5)("n1", n1)
+    near = _near(points, 2 * n1, resolution, max(2 * n1 + 2, 10))
+    ratios = (near.distances[:, 2 * n1 - 1] / near.distances[:, n1 - 1]).log()
+    seen = ratios[ratios > 0]
+    if len(seen) == 0:
+        raise BadInput(
+            f"{len(ratios)} points have neighbours {n1} and {2 * n1} equally near: a dimension needs others."
+        )
+
+    def scores(d: float) -> Tensor:
+        """Return the derivative of each point's log likelihood with respect to d."""
+        # s / (1 - exp(-d s)) tends to 1 / d as s does to 0, where two neighbours are equally near
+        rising = torch.where(ratios > 0, ratios / (-torch.expm1(-d * ratios)).clamp(min=1e-300), 1 / d)
+        return 1 / d + (n1 - 1) * rising - (2 * n1 - 1) * ratios
+
+    low = high = math.log(1 / float(seen.mean()))
+    while float(scores(math.exp(low)).sum()) < 0:
+        low -= 1
+    while float(scores(math.exp(high)).sum()) > 0:
+        high += 1
+    d = math.exp(float(optimize.brentq(lambda log: float(scores(math.exp(log)).sum()), low, high, xtol=1e-13)))
+    half = (d * ratios / 2).clamp(max=300)
+    bend = torch.where(ratios > 0, (ratios / (2 * torch.sinh(half))).square(), 1 / d**2)
+    information = float((1 / d**2 + (n1 - 1) * bend).sum())
+    error = _spread(scores(d), near.indices) / information
+    return IntrinsicDimension(d, error, len(ratios), near.duplicates)
+
+
+def likelihood_dimension(
+    points: Points | Neighbourhood, *, k: int = 10, resolution: float | None = None
+) -> IntrinsicDimension:
     """Return the dimension of ``points`` (N, D) by maximum likelihood from each point's ``k`` nearest distances.
 
     Levina and Bickel 2004 (NIPS 17, Eq. 8), with the inverses averaged over points (MacKay and Ghahramani 2005):
@@ -89,14 +175,14 @@ def likelihood_dimension(points: Points, *, k: int = 10, resolution: float | Non
     ``BadInput`` for k < 3 or fewer than k + 2 different rows.
     """
     k = whole(3, 10**6)("k", k)
-    rows, duplicates = _different(points, resolution, k + 2)
-    distances, index = nearest(rows, k)
-    means = (distances[:, -1:] / distances[:, :-1]).log().mean(1)
+    near = _near(points, k, resolution, k + 2)
+    means = (near.distances[:, -1:] / near.distances[:, :-1]).log().mean(1)
     total = float(means.sum())
     if total == 0:
-        raise BadInput(f"{len(rows)} points have {k} equally near neighbours each: a dimension needs others.")
-    value = (len(rows) * (k - 1) - 1) / ((k - 1) * total)
-    return IntrinsicDimension(value, value * _spread(means - means.mean(), index) / total, len(rows), duplicates)
+        raise BadInput(f"{len(means)} points have {k} equally near neighbours each: a dimension needs others.")
+    value = (len(means) * (k - 1) - 1) / ((k - 1) * total)
+    error = value * _spread(means - means.mean(), near.indices) / total
+    return IntrinsicDimension(value, error, len(means), near.duplicates)
 
 
 def _different(points: Points, resolution: float | None, fewest: int) -> tuple[Tensor, int]:

@@ -49,7 +49,7 @@ def layers_of(
     together where batch normalization is training. Memory: the rows, a copy of the module's weights, and the model's
     own for so many samples. The module is given back bit for bit. Raises what ``ps.inspect`` raises, when called.
     """
-    by = word("sample", "token")("by", by)  # type: ignore[assignment]
+    by = word("sample", "token")("by", by)
     most, at_once = (optional(whole(1))(name, value) for name, value in (("most", most), ("at_once", at_once)))
     batch = fitted(usable(batch), module_of(module))
     samples = _samples(batch)
