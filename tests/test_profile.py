@@ -44,6 +44,7 @@ def test_gride_is_the_maximum_of_its_density() -> None:
         assert intrinsic_dimension.gride(points, n1=n1).value == pytest.approx(best, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_errors_are_the_spread_over_clouds() -> None:
     for name in ESTIMATORS:
         read = [room.dimension(noise(seed, 150, 3) * [1, 2, 3], name) for seed in range(30)]
@@ -111,6 +112,7 @@ def test_entropy_partition_and_uniformity_by_their_definitions() -> None:
     assert room.partition_score(points) == pytest.approx(sums.min() / sums.max(), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_the_numbers_of_the_specification() -> None:
     """k of m = 256 directions at N = 4,000: entropy 5.51, 4.84, 4.15; W2 0.129, 0.769, 1.001."""
     for k, entropy, distance in ((256, 5.51, 0.129), (128, 4.84, 0.769), (64, 4.15, 1.001)):
@@ -121,6 +123,7 @@ def test_the_numbers_of_the_specification() -> None:
         assert room.uniformity_w2(points) == pytest.approx(distance, abs=0.005)
 
 
+@pytest.mark.slow
 def test_isotropy_errors_by_leaving_rows_out_for_good() -> None:
     """The eigenvalues without a run of rows to first order, against all taken again."""
     points = noise(6, 400, 5) * [1, 1, 2, 2, 4]
@@ -174,7 +177,7 @@ def test_bounds_and_constant_columns() -> None:
 def test_refusals_name_the_mend() -> None:
     with pytest.raises(BadInput, match="18 different"):
         room.dimension(noise(0, 12, 3), "twonn")
-    with pytest.raises(BadInput, match="at least 18, .* by='token'"):
+    with pytest.raises(BadInput, match=r"at least 18, .* by='token'"):
         ps.profile(noise(0, 12, 3))
     with pytest.raises(BadInput, match="rows that differ"):
         room.isotropy(np.ones((30, 4)))

@@ -1,7 +1,8 @@
 """The intrinsic dimension of a cloud of points by five estimators, each with an error and calibrated on white noise.
 
-Estimators that look at neighbours fall below the truth in high dimensions, by much: 2,000 points of white noise in 64
-dimensions read about 37 by TwoNN. So each value is also told as the dimension of the white noise that would read the same.
+Estimators that look at neighbours fall below the truth in high dimensions, by much: TwoNN reads about
+37 of 2,000 points of white noise in 64 dimensions. So each value is also told as the dimension of the white noise that
+would read the same.
 """
 
 from __future__ import annotations

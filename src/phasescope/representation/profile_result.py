@@ -50,8 +50,8 @@ WORDS = (
 class Profile:
     """What ``ps.profile`` returns; prints as a table, and ``data`` has all of it.
 
-    ``data`` (place): each dimension with ``_error``, ``_calibrated`` and ``_calibrated_error``; each reading of isotropy
-    with ``_error`` and ``_null``, what white noise reads; points, width and duplicates. Units and sources are
+    ``data`` (place): each dimension with ``_error``, ``_calibrated`` and ``_calibrated_error``; each reading of
+    isotropy with ``_error`` and ``_null``, what white noise reads; points, width and duplicates. Units and sources are
     attributes of each. ``notes`` name places that could not be read, and why.
     """
 
