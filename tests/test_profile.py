@@ -16,7 +16,7 @@ from torch import nn
 import phasescope as ps
 from phasescope.instruments import intrinsic_dimension, isotropy, signal
 from phasescope.representation import profile as room_profile
-from phasescope.representation.dimension import ESTIMATORS, calibrated, components
+from phasescope.representation.dimension import ESTIMATORS, calibrated, components, unbiased_participation
 from phasescope.vocabulary import BadInput
 
 room = ps.representation
@@ -231,3 +231,13 @@ def test_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     told = profiled("my_profile_model:made", tmp_path / "batch.npy", None, "sample", 50, tmp_path / "run", print)
     assert told.document["places"][0]["points"] == 50 and "TwoNN dimension" in told.text
     assert told.page.tables[0].rows[0][0] == "input" and "--points 50" in told.page.command
+
+
+def test_the_calibrated_participation_undoes_what_few_normal_points_add() -> None:
+    """Where the sample's moments are the expected ones of white noise in D dimensions, it reads D."""
+    d, n = 6, 11
+    trace, squares = d**2 + 2 * d / n, (1 + 1 / n) * d + d**2 / n  # E (tr S)^2 and E tr(S^2)
+    mean = np.sqrt(trace) / d
+    spread = np.sqrt(squares / d - mean**2)
+    variances = np.repeat([mean + spread, mean - spread], d // 2)
+    assert unbiased_participation(variances, n) == pytest.approx(d, rel=1e-12)
