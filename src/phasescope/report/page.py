@@ -24,6 +24,7 @@ from .phases import in_words as map_in_words
 
 ORDER = ("fails", "undecided", "holds")
 LEVEL = "All claims of a study share a chance of 5 % that one verdict is wrong: so each interval is of more than 95 %."
+LIGHT = 800_000  # bytes of a picture that may stand on the page twice: at its top, and among the figures
 LIMIT = 14_500_000  # bytes of a page, of which numbers may take what scripts and pictures leave
 PNG = b"\x89PNG\r\n"
 
@@ -95,6 +96,7 @@ def page(told: Page, images: Sequence[bytes]) -> str:
             symbols=SYMBOLS,
             cards=sorted(cards, key=lambda card: list(ORDER).index(card.claim["verdict"])),
             plates=plates,
+            opening=_opening(plates),
             parts=_parts(told, plates),
             level=LEVEL if claims else "",
             provenance=list(rows(facts)),
@@ -123,9 +125,16 @@ def _parts(told: Page, plates: Sequence[Plate]) -> list[tuple[str, str]]:
     return [*found[:at], *tables, *found[at:]]
 
 
+def _opening(plates: Sequence[Plate]) -> Plate | None:
+    """Return the figure that the page opens with: the first, unless it is heavy."""
+    return next((plate for plate in plates[:1] if len(plate.image) <= LIGHT), None)
+
+
 def room(plates: Sequence[Plate]) -> int:
     """Return the bytes of numbers that still find room on a page beside scripts and pictures."""
-    taken = sum(len(plate.image) for plate in plates) + sum(len(script.text.encode()) for script in scripts())
+    first = _opening(plates)
+    pictures = sum(len(plate.image) for plate in plates) + (len(first.image) if first else 0)
+    taken = pictures + sum(len(script.text.encode()) for script in scripts())
     return max(BUDGET // 10, min(BUDGET, (LIMIT - taken) * 3 // 4))  # base64 takes four bytes for three
 
 
