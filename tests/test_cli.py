@@ -157,7 +157,9 @@ def test_the_other_commands_answer(
     ("study", "expected"),
     [
         ("corrupted-labels", ["2310.13061", "Table 2", "estimate", "phasescope map", "phase, "]),
-        ("modular-polynomials", ["2406.03495", "twins", "estimate", "phasescope map"]),
+        pytest.param(
+            "modular-polynomials", ["2406.03495", "twins", "estimate", "phasescope map"], marks=pytest.mark.slow
+        ),
     ],
 )
 def test_every_study_is_shown(
