@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from phasescope.commands.options import PAGE, place, seconds_of, workers_of
+from phasescope.commands.options import PAGE, AsJson, Open, names_of, place, seconds_of, workers_of
 from phasescope.commands.options import register as layer_commands
 from phasescope.commands.papers import register as paper_commands
 from phasescope.commands.telling import carry_out, console, report_of, tell
@@ -44,10 +44,10 @@ Workers = Annotated[
     typer.Option(metavar="WHO", help="How many cores, or ray, ray://host:10001 or slurm; default all cores."),
 ]
 Tolerance = Annotated[float, typer.Option(help="How finely the boundary is followed, in fractions of an axis.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 Details = Annotated[bool, typer.Option("--details", help="Tell each claim in full: sentence, source, control, reason.")]
-Open = Annotated[bool, typer.Option("--open", help="Open the page in a browser at the end.")]
 Estimate = Annotated[bool, typer.Option("--estimate", help="Time a network of each part; may take minutes.")]
+Inputs = Annotated[Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")]
+Places = Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")]
 Out = Annotated[
     Path | None, typer.Option(parser=place, metavar="PATH", help="The run's folder; default runs/<study>-<scale>.")
 ]
@@ -276,9 +276,7 @@ def doctor(
 @app.command("inspect")
 def inspect_(
     model: Annotated[str, typer.Argument(help="A Hugging Face folder, or package.module:factory, whose code is run.")],
-    batch: Annotated[
-        Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
-    ] = None,
+    batch: Inputs = None,
     blocks: Annotated[
         str | None, typer.Option(help="Names of modules, with commas, such as h.#.attn,h.#.mlp; found by itself.")
     ] = None,
@@ -294,17 +292,15 @@ def inspect_(
     """Inspect a model of your own: signal and gradients block by block, what is not normal, and what to do."""
     from phasescope.commands.inspect import inspected
 
-    names = [name.strip() for name in blocks.split(",")] if blocks else None
+    names = names_of(blocks)
     _tell_of(lambda tell: inspected(model, batch, names, probes, seed, tell, sublayers=sublayers), out, as_json, open_)
 
 
 @app.command("profile")
 def profile_(
     model: Annotated[str, typer.Argument(help="A Hugging Face folder, or package.module:factory, whose code is run.")],
-    batch: Annotated[
-        Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
-    ] = None,
-    places: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
+    batch: Inputs = None,
+    places: Places = None,
     by: Annotated[str, typer.Option(help="sample or token: what the points of a layer are.")] = "sample",
     points: Annotated[int, typer.Option(help="Points that are read at most.")] = 2000,
     out: Annotated[
@@ -316,7 +312,7 @@ def profile_(
     """Profile a model of your own: dimension and isotropy of each layer, with errors. Resumes where it was stopped."""
     from phasescope.commands.profile import folder_of, profiled
 
-    names = [name.strip() for name in places.split(",")] if places else None
+    names = names_of(places)
     folder = out if out is not None else folder_of(model)
     _tell_of(lambda tell: profiled(model, batch, names, by, points, folder, tell), folder, as_json, open_)
 
@@ -325,13 +321,11 @@ def profile_(
 def compare_(
     first: Annotated[str, typer.Argument(metavar="MODEL_A", help="A Hugging Face folder, or package.module:factory.")],
     second: Annotated[str, typer.Argument(metavar="MODEL_B", help="The other one; code of either is run.")],
-    batch: Annotated[
-        Path | None, typer.Option(help="Inputs: .npy, .safetensors, or .txt if there is a tokenizer.")
-    ] = None,
+    batch: Inputs = None,
     second_batch: Annotated[
         Path | None, typer.Option(help="The same samples as MODEL_B takes them, if not as MODEL_A does.")
     ] = None,
-    places: Annotated[str | None, typer.Option(help="Names of modules, with commas; found by itself.")] = None,
+    places: Places = None,
     by: Annotated[str, typer.Option(help="sample or token: what the rows of a layer are.")] = "sample",
     points: Annotated[int, typer.Option(help="Rows that are compared at most.")] = 2000,
     draws: Annotated[int, typer.Option(help="Shuffles for the null that has no formula.")] = 200,
@@ -345,7 +339,7 @@ def compare_(
     """Compare two models of your own, layer by layer: how alike they are, beyond chance, in nine measures."""
     from phasescope.commands.compare import Asked, compared
 
-    names = [name.strip() for name in places.split(",")] if places else None
+    names = names_of(places)
     asked = Asked(first, second, batch, second_batch, names, by, points, draws, seed)
     _tell_of(lambda tell: compared(asked, tell), out, as_json, open_)
 

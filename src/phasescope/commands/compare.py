@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phasescope.commands.inspect import Told, folder_name, page_of
+from phasescope.commands.inspect import Told, folder_name, given, loaded, page_of
 from phasescope.figures import Table
 from phasescope.inspection.batches import users_code
-from phasescope.inspection.load import load_batch, load_model
 from phasescope.representation.compare import compare
 from phasescope.representation.compare_result import WORDS
-from phasescope.vocabulary import BadInput
 
 QUESTION = "Are these two networks alike, layer by layer, beyond what unrelated ones would be?"
 
@@ -40,17 +37,14 @@ def compared(asked: Asked, tell: Callable[[str], object]) -> Told:
 
     Raises ``BadInput`` without a batch, and what ``load_model``, ``load_batch`` and ``compare`` raise.
     """
-    if asked.batch is None:
-        raise BadInput(
-            "there is no --batch: save inputs of the models, for example with numpy.save('batch.npy', inputs)."
-        )
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported; this process looks up nothing
+    first = given(asked.batch, "models")
     names = _names(asked.first, asked.second)
     models, batches = [], []
-    for model, batch in ((asked.first, asked.batch), (asked.second, asked.second_batch or asked.batch)):
+    for model, batch in ((asked.first, first), (asked.second, asked.second_batch or first)):
         tell(f"loading {model}")
-        models.append(load_model(model))
-        batches.append(load_batch(batch, models[-1], model))
+        module, inputs = loaded(model, batch)
+        models.append(module)
+        batches.append(inputs)
 
     def progress(what: str, done: int, total: int) -> None:
         tell(f"{what}, {done}/{total}" if total else f"{what}, {done}")

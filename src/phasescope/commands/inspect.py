@@ -10,11 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from phasescope.errors import sentence
 from phasescope.figures import Figure, Page, Table
 from phasescope.identity import surroundings
 from phasescope.inspection.batches import users_code
-from phasescope.inspection.load import load_batch, load_model
+from phasescope.inspection.load import ROWS, load_batch, load_model
 from phasescope.inspection.measure import inspect
 from phasescope.inspection.readings import WORDS, Inspection
 from phasescope.vocabulary import BadInput
@@ -33,6 +35,22 @@ class Told:
     page: Page
 
 
+def given(batch: Path | None, whose: str = "model") -> Path:
+    """Return the batch that a command is given. Raises ``BadInput`` where there is none."""
+    if batch is None:
+        raise BadInput(
+            f"there is no --batch: save inputs of the {whose}, for example with numpy.save('batch.npy', inputs)."
+        )
+    return batch
+
+
+def loaded(model: str, batch: Path, *, rows: int = ROWS) -> tuple[nn.Module, Any]:
+    """Return a model and its batch by name; of a text at most ``rows`` samples. Nothing is looked up on the network."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported
+    module = load_model(model)
+    return module, load_batch(batch, module, model, rows=rows)
+
+
 def inspected(
     model: str, batch: Path | None, blocks: Sequence[str] | None, probes: int, seed: int,
     tell: Callable[[str], object], *, sublayers: bool = False,
@@ -41,13 +59,7 @@ def inspected(
 
     Raises ``BadInput`` without a batch, and what ``load_model``, ``load_batch`` and ``inspect`` raise.
     """
-    if batch is None:
-        raise BadInput(
-            "there is no --batch: save inputs of the model, for example with numpy.save('batch.npy', inputs)."
-        )
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported; this process looks up nothing
-    module = load_model(model)
-    inputs = load_batch(batch, module, model)
+    module, inputs = loaded(model, given(batch))
 
     def progress(what: str, done: int, total: int) -> None:
         tell(f"inspecting {type(module).__name__}: {what}, {done}/{total}")

@@ -17,6 +17,11 @@ def place(text: str) -> Path:
     return Path(text)
 
 
+def names_of(text: str | None) -> list[str] | None:
+    """Return the names in a list with commas, or None where nothing is given."""
+    return [name.strip() for name in text.split(",")] if text else None
+
+
 def seconds_of(budget: str | None) -> float | None:
     """Return the seconds of 90s, 10m or 2h; a bare number is seconds. Raises ``BadInput``."""
     from phasescope.errors import BadInput

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
+from phasescope.commands.options import AsJson
 from phasescope.commands.telling import console
 
 Words = Annotated[list[str] | None, typer.Argument(metavar="[WORDS]", help="Words that all must be there.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to stdout, and nothing else.")]
 
 
 def register(app: typer.Typer) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from phasescope.checks import whole
-from phasescope.commands.inspect import Told, folder_name, page_of
+from phasescope.commands.inspect import Told, folder_name, given, loaded, page_of
 from phasescope.figures import Table
 from phasescope.inspection.batches import users_code
-from phasescope.inspection.load import TOKENS, load_batch, load_model
+from phasescope.inspection.load import TOKENS
 from phasescope.representation.profile import profile
 from phasescope.representation.profile_result import WORDS
-from phasescope.vocabulary import BadInput
 
 QUESTION = "What is the shape of each layer: how many dimensions, and how evenly are they used?"
 
@@ -34,14 +32,9 @@ def profiled(
     A text becomes samples of 64 tokens, as many as the points need. Raises ``BadInput`` without a batch, and what
     ``load_model``, ``load_batch`` and ``profile`` raise.
     """
-    if batch is None:
-        raise BadInput(
-            "there is no --batch: save inputs of the model, for example with numpy.save('batch.npy', inputs)."
-        )
+    batch = given(batch)
     points = whole(1, 10**6)("--points", points)
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # read when transformers is imported; this process looks up nothing
-    module = load_model(model)
-    inputs = load_batch(batch, module, model, rows=points if by == "sample" else -(-points // (TOKENS - 1)))
+    module, inputs = loaded(model, batch, rows=points if by == "sample" else -(-points // (TOKENS - 1)))
 
     def progress(what: str, done: int, total: int) -> None:
         tell(f"profiling {type(module).__name__}: {what}, {done}/{total}")

@@ -154,7 +154,7 @@ class Search:
         calls = sorted((now for name in names for now in self.calls.get(name, ())), key=lambda now: now.begin)
         for begin in _different(calls[0].inputs) if calls else ():
             before = entered(self.trace, begin)
-            row = self._along(names, calls, before, None, False, False, True) if before else None
+            row = self.along(names, calls, before, None, some=False) if before else None
             if row is not None and len(row.names) == len(names):
                 return row
         return None
