@@ -8,7 +8,7 @@ finds members by their identity, whatever the grid. Any other call is refused, w
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def kept(
     out: Path | None,
     keeper: Keeper | None,
     description: Mapping[str, Any],
-    members: Sequence[tuple[Any, int, Marks]] = (),
+    members: Iterable[tuple[Any, int, Marks]] = (),
     again: Callable[[Any, int], Marks] | None = None,
 ) -> Iterator[Keeper | None]:
     """Give the keeper of a call: the store in the folder ``out``, locked, or ``keeper`` where there is none.
@@ -119,7 +119,7 @@ def _names(value: Any) -> str:
 
 def _changed(
     records: Sequence[Mapping[str, Any]],
-    members: Sequence[tuple[Any, int, Marks]],
+    members: Iterable[tuple[Any, int, Marks]],
     again: Callable[[Any, int], Marks] | None,
 ) -> str:
     """Return which member was made otherwise when it was finished, by a function that has changed since; or nothing.
@@ -129,7 +129,7 @@ def _changed(
     known: dict[str, list[Mapping[str, Any]]] = {}
     for identity in records:
         known.setdefault(canonical([identity["knobs"], identity["seed"]]), []).append(identity)
-    both: list[tuple[Any, int, Marks]] = [member for member in members if canonical([member[0], member[1]]) in known]
+    both = [member for member in members if canonical([member[0], member[1]]) in known]
     if not both and again is not None and records:
         ends = [(identity["knobs"], identity["seed"]) for identity in (records[0], records[-1])]
         both = [(knobs, seed, again(knobs, seed)) for knobs, seed in ends]

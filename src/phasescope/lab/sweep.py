@@ -105,7 +105,7 @@ def train(
         found = [replace(job, keep=steps) for job in found] if steps else found
         told = _training(learner, task, found[0], [engine, tile, where.type])
         again = partial(_made_again, learner, task, recipe, found)
-        with kept(place, keeper, told, [_marked(job) for job in found], again) as store:
+        with kept(place, keeper, told, (_marked(job) for job in found), again) as store:
             chosen = engines_chosen(
                 found, device=device, engine=engine, tile=tile, workers=workers, keeper=store, prepared=prepared
             )
