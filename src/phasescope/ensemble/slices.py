@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from phasescope.ensemble import fused
-from phasescope.ensemble.cores import one_core
+from phasescope.ensemble.cores import freed_memory_kept, one_core
 from phasescope.ensemble.errands import Record, bundled, packed, unpacked
 from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.marks import drawn_mark, learner_marks, of_the_house, reads_mark, structure, task_mark
@@ -57,7 +57,7 @@ def train_slice(
         check_job(job)
     one_core()
     work = _fused_slice if jobs[0].way == "fused" else _tile_slice
-    with named(jobs):
+    with named(jobs), freed_memory_kept():
         return work(jobs, finished, states, seconds)
 
 
@@ -119,10 +119,11 @@ def in_turn(one: Callable[[int], Record], places: Sequence[int], seconds: float)
     """Return the records of ``places`` that are made within ``seconds``, one at least, as ``bundled``."""
     one_core()
     end, records = time.monotonic() + seconds, dict[str, Record]()
-    for place in places:
-        records[str(place)] = one(place)
-        if time.monotonic() > end:
-            break
+    with freed_memory_kept():
+        for place in places:
+            records[str(place)] = one(place)
+            if time.monotonic() > end:
+                break
     return bundled(records)
 
 
