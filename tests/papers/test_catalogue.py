@@ -148,6 +148,8 @@ def test_the_run_with_most_seeds_is_told_and_all_are_kept() -> None:
     row = ClaimRow("s", "c", "It does", "ours: x", ">= 1", "", "", (run("a", "undecided", 12), run("b", "holds", 40)))
     assert row.verdict == "holds"
     assert Claims((row,)).to_json()[0]["runs"][0]["verdict"] == "undecided"
+    equals = (run("a", "undecided", 16), run("a-decided", "holds", 16))
+    assert ClaimRow("s", "c", "It does", "ours: x", ">= 1", "", "", equals).verdict == "holds"
     full = Claims((row,)).details()
     assert "undecided 1 [0.5, inf], n = 12" in full and "holds     1 [0.5, inf], n = 40" in full
     assert Claims((ClaimRow("s", "c", "It does", "ours: x", ">= 1", "", ""),)).summary() == "1 claim: 1 not run"

@@ -62,8 +62,8 @@ class ClaimRow:
 
     @property
     def run(self) -> Run | None:
-        """The stored run with the most samples, which is the one to believe; None where there is none."""
-        return max(self.runs, key=lambda one: one.n, default=None)
+        """The stored run with the most samples, of several the last, until decided; None where there is none."""
+        return max(reversed(self.runs), key=lambda one: one.n, default=None)
 
     @property
     def verdict(self) -> str:
