@@ -15,7 +15,9 @@ from typer.testing import CliRunner
 import phasescope as ps
 from phasescope import lab
 from phasescope.commands.cli import app
+from phasescope.lab import registration
 from phasescope.lab.registration import described, judged, register, standing
+from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.seeds import JUDGING, UNTIL, seeds_of
 from phasescope.vocabulary import BadInput, Interrupted
 
@@ -73,7 +75,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def coins(home: Path, chance: float = 0.0) -> Any:
+def coins(home: Path, chance: float | str = 0.0) -> Any:
     """The study, written anew with this expectation."""
     package = home / "coins_of_mine"
     package.mkdir(exist_ok=True)
@@ -216,6 +218,22 @@ def test_layout_and_docstrings_are_no_change_and_code_is(home):
     assert standing(study).changed == ("the study's code",)
 
 
+def test_the_last_digits_of_a_bound_are_no_change(home, monkeypatch):
+    """Theory's bounds differ in the last digits from machine to machine; entries that hashed all digits still count."""
+    bound = "float(__import__('os').environ['BOUND'])"
+    monkeypatch.setenv("BOUND", "0.123456789012345")
+    study = coins(home, bound)
+    entry, file = register(study)
+    monkeypatch.setenv("BOUND", "0.123456789012349")
+    assert standing(coins(home, bound)).unchanged
+    monkeypatch.setenv("BOUND", "0.1234568")
+    assert not standing(coins(home, bound)).unchanged
+    whole, *_ = registration._now(coins(home, bound), exact=True)
+    assert whole != entry.hash
+    file.write_text(file.read_text().replace(entry.hash, whole))
+    assert standing(coins(home, bound)).unchanged
+
+
 def test_the_house_s_code_may_change_and_readers_are_told(home, monkeypatch):
     study = coins(home)
     register(study)
@@ -319,3 +337,9 @@ def test_kinds_follow_from_the_experiments(home):
     assert {verdict.kind for verdict in verdicts} == {"simulation"}
     assert "simulations: " in verdicts.summary()
     assert ps.judge([], lab.run(coins(home))["high"]).summary() == "0 hold, 0 fail, 0 undecided"
+
+
+@pytest.mark.parametrize("name", sorted(study_points()))
+def test_the_house_s_own_studies_are_as_they_were_registered(name):
+    """Else `phasescope run` would judge on development seeds."""
+    assert standing(study_named(name)).unchanged

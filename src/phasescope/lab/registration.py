@@ -30,6 +30,7 @@ from phasescope.verdict import Claim, Measured
 
 FILE = "registered.jsonl"
 MOST_WORDS = 500  # characters of a reason
+DIGITS = ".10g"  # of the bounds that are hashed
 SKIPPED = ("type_params", "type_comment", "kind", "ctx")  # of syntax trees: they say nothing more, or are new
 log = logging.getLogger("phasescope")
 
@@ -205,12 +206,18 @@ def _plain(node: Any) -> str:
     return f"{type(node).__name__}({','.join(f'{name}={_plain(value)}' for name, value in fields.items())})"
 
 
-def _now(study: Study) -> tuple[str, str, dict[str, str]]:
-    """Return the hash of what a study claims, its text, and the digests of the code that it uses."""
+def _now(study: Study, *, exact: bool = False) -> tuple[str, str, dict[str, str]]:
+    """Return the hash of what a study claims, its text, and the digests of the code that it uses.
+
+    ``exact``: with every digit of the bounds, as it was at first: those that theory computes differ in the last ones
+    from machine to machine.
+    """
     words, home = described(study), _home(study)
     total = hashlib.blake2b(words.encode(), digest_size=8)
     first = next(iter(study.scales.values()))
-    ends = [(claim.id, claim.expected.low, claim.expected.high) for claim in study.claims(first)]  # to the last digit
+    ends = [(claim.id, claim.expected.low, claim.expected.high) for claim in study.claims(first)]
+    if not exact:
+        ends = [(name, float(f"{low:{DIGITS}}"), float(f"{high:{DIGITS}}")) for name, low, high in ends]
     total.update(repr(ends).encode())
     for part in (study.claims, study.experiments):
         total.update(f"\0{_module(part)} {getattr(part, '__qualname__', '')}".encode())
@@ -271,7 +278,10 @@ def registrations(study: Study) -> list[Registration]:
 def standing(study: Study) -> Standing:
     """Return where a study stands: registered or not, and what has changed since."""
     found = registrations(study)
-    return _compared(found, *_now(study)) if found else Standing(None, 0)
+    if not found:
+        return Standing(None, 0)
+    here = _compared(found, *_now(study))
+    return here if here.unchanged else _compared(found, *_now(study, exact=True))
 
 
 def _compared(found: Sequence[Registration], now: str, words: str, code: Mapping[str, str]) -> Standing:
