@@ -46,9 +46,11 @@ from .lab import run as run
 from .lab import simulate as simulate
 from .lab import train as train
 from .papers import claims as claims
+from .representation import ClassDimension as ClassDimension
 from .representation import Comparison as Comparison
 from .representation import Encoding as Encoding
 from .representation import Profile as Profile
+from .representation import class_dimension as class_dimension
 from .representation import compare as compare
 from .representation import encode as encode
 from .representation import profile as profile

@@ -1,5 +1,7 @@
 """What the layers of a model are like, and whether two of them are alike: tools for a model or data of one's own."""
 
+from phasescope.representation.class_dimension import class_dimension
+from phasescope.representation.class_result import ClassDimension
 from phasescope.representation.compare import compare
 from phasescope.representation.compare_result import Comparison
 from phasescope.representation.dimension import Dimension, dimension
@@ -25,6 +27,7 @@ from phasescope.representation.similarity import (
 )
 
 __all__ = [
+    "ClassDimension",
     "Comparison",
     "Dimension",
     "Encoding",
@@ -32,6 +35,7 @@ __all__ = [
     "Profile",
     "Stitching",
     "canonical_correlations",
+    "class_dimension",
     "compare",
     "dimension",
     "encode",

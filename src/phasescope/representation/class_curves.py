@@ -1,0 +1,117 @@
+"""Where the best probability passes a level as planes grow: by an isotonic curve, and by the authors' logistic one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import curve_fit, isotonic_regression
+
+from phasescope.representation.class_planes import Climb
+from phasescope.vocabulary import Array
+
+RESAMPLES = 200
+
+
+class Resampled:
+    """Which planes stand for all in each resample: rows (resample, target, repeat), drawn within each target."""
+
+    def __init__(self, repeats: int, targets: int, generator: np.random.Generator) -> None:
+        self.rows = generator.integers(repeats, size=(RESAMPLES, targets, repeats))
+
+
+@dataclass(frozen=True)
+class Read:
+    """Where each target's curve passes the level, and, last, that of all targets: NaN where it never does.
+
+    ``dimension``, ``error`` and ``fitted`` (targets + 1,); ``drawn`` (resample, targets + 1) with inf where not
+    reached; ``logistic`` the four parameters (targets + 1, 4) of the authors' curve.
+    """
+
+    dimension: Array
+    error: Array
+    fitted: Array
+    drawn: Array
+    logistic: Array
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was reached in all planes, by the module and by its null, and what was read of it."""
+
+    climb: Climb
+    null: Climb | None
+    read: Read
+    null_read: Read | None
+    curve: Curve
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The reading of curves over ``dims`` (d,): where they pass ``level``."""
+
+    dims: Sequence[int]
+    level: float
+
+    def read(self, probability: Array, draws: Resampled) -> Read:
+        """Return where the curves (target, 1 + d, repeat) pass the level, each target's and that of all, with errors."""
+        targets = np.arange(len(probability))[:, None]
+        drawn = []
+        for rows in draws.rows:
+            means = probability.transpose(0, 2, 1)[targets, rows].mean(1)
+            drawn.append([self.crossing(mean) for mean in (*means, means.mean(0))])
+        means = probability.mean(2)
+        curves = [*means, means.mean(0)]
+        dimension = np.array([self.crossing(mean) for mean in curves])
+        spread = np.array(drawn)
+        known = np.isfinite(spread).all(0) & np.isfinite(dimension)
+        error = np.where(known, np.where(known, spread, 0.0).std(0, ddof=1), np.nan)
+        each = [self.fit(one) for one in (*probability, np.concatenate(list(probability), axis=1))]
+        fitted = np.array([self.fitted(one) for one in each])
+        return Read(np.where(np.isfinite(dimension), dimension, np.nan), error, fitted, spread, np.array(each))
+
+    def crossing(self, mean: Array) -> float:
+        """Return where the isotonic curve of ``mean`` (1 + d,) first reaches the level; inf if nowhere.
+
+        It is linear in ln d from the smallest plane on, and in d below, down to the start, which is d = 0.
+        """
+        rising = isotonic_regression(mean).x
+        above = np.flatnonzero(rising >= self.level)
+        if not len(above):
+            return math.inf
+        i = int(above[0])
+        if i == 0:
+            return 0.0
+        places = np.concatenate([[0.0], 1 + np.log(self.dims)])
+        low, high = rising[i - 1], rising[i]
+        place = places[i - 1] + (places[i] - places[i - 1]) * (self.level - low) / (high - low)
+        return float(place if place <= 1 else math.exp(place - 1))
+
+    def fit(self, probability: Array) -> Array:
+        """Return a, b, c, k of p = a + b / (1 + (c / d)^(1 / k)), by least squares to (1 + d, repeat); NaN if none fits."""
+        x = np.repeat(np.log(self.dims), probability.shape[1])
+        middle = self.crossing(probability.mean(1))
+        y = probability[1:].ravel()
+        start = (0.0, 1.0, math.log(middle) if 0 < middle < math.inf else float(x.max()), 0.5)
+        edges = ([-0.5, 0.0, -5.0, 0.01], [1.0, 1.5, float(x.max()) + 5, 10.0])
+        try:
+            found = curve_fit(logistic, x, y, p0=np.clip(start, *edges), bounds=edges)[0]
+        except (RuntimeError, ValueError):
+            return np.full(4, np.nan)
+        return np.array([found[0], found[1], math.exp(found[2]), found[3]])
+
+    def fitted(self, parameters: Array) -> float:
+        """Return where the logistic curve passes the level; NaN where it does not within the planes."""
+        a, b, c, k = parameters
+        if not a < self.level < a + b:
+            return math.nan
+        place = float(c * ((self.level - a) / (a + b - self.level)) ** k)
+        return place if place <= self.dims[-1] else math.nan
+
+
+def logistic(log_d: Array, a: float, b: float, log_c: float, k: float) -> Array:
+    """Return the authors' curve a + b / (1 + exp(-(ln d - ln c) / k)) at ``log_d``."""
+    found: Array = a + b / (1 + np.exp(-np.clip((log_d - log_c) / k, -500, 500)))
+    return found
