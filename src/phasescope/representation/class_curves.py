@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import curve_fit, isotonic_regression
+from scipy.optimize import isotonic_regression, least_squares
 
 from phasescope.representation.class_planes import Climb
 from phasescope.vocabulary import Array
@@ -90,16 +90,13 @@ class Curve:
         return float(place if place <= 1 else math.exp(place - 1))
 
     def fit(self, probability: Array) -> Array:
-        """Return a, b, c, k of p = a + b / (1 + (c / d)^(1 / k)), by least squares to (1 + d, repeat); NaN if none fits."""
+        """Return a, b, c, k of p = a + b / (1 + (c / d)^(1 / k)), by least squares to (1 + d, repeat)."""
         x = np.repeat(np.log(self.dims), probability.shape[1])
         middle = self.crossing(probability.mean(1))
         y = probability[1:].ravel()
         start = (0.0, 1.0, math.log(middle) if 0 < middle < math.inf else float(x.max()), 0.5)
         edges = ([-0.5, 0.0, -5.0, 0.01], [1.0, 1.5, float(x.max()) + 5, 10.0])
-        try:
-            found = curve_fit(logistic, x, y, p0=np.clip(start, *edges), bounds=edges)[0]
-        except (RuntimeError, ValueError):
-            return np.full(4, np.nan)
+        found = least_squares(lambda p: logistic(x, *p) - y, np.clip(start, *edges), bounds=edges).x
         return np.array([found[0], found[1], math.exp(found[2]), found[3]])
 
     def fitted(self, parameters: Array) -> float:
