@@ -175,7 +175,9 @@ def test_the_unit_of_the_inputs_does_not_matter() -> None:
 
 
 def test_the_module_is_given_back_and_nobody_else_draws() -> None:
-    net = nn.Sequential(nn.Unflatten(1, (1, 3, 4)), nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(6, K))
+    net = nn.Sequential(
+        nn.Unflatten(1, (1, 3, 4)), nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(6, K)
+    )
     net.train()
     net[2].eval()
     net[1].weight.requires_grad_(False)
@@ -224,6 +226,20 @@ def test_the_null_is_read_in_the_same_planes() -> None:
     known = class_dimension(sharp, inputs, labels, targets=[0], steps=60, null=Tube(0.2))
     assert str(known.data.verdict.sel(row="0").values) == "below null"
     assert "those of the null" in known.summary()
+
+
+def test_the_null_is_made_as_loud() -> None:
+    """Logits that are five times as large are another network, unless the null is scaled to the same spread."""
+    net, quiet = network(), network()
+    with torch.no_grad():
+        quiet[-1].weight /= 5
+        quiet[-1].bias /= 5
+    options = {"dims": [2, 12], "repeats": 3, "steps": 12}
+    alike = class_dimension(net, INPUTS, LABELS, null=quiet, **options).data
+    assert alike.attrs["null_gain"] == pytest.approx(5, rel=1e-4)
+    np.testing.assert_allclose(alike.probability, alike.null_probability, atol=1e-4)
+    other = class_dimension(net, INPUTS, LABELS, null=quiet, as_loud=False, **options).data
+    assert other.attrs["null_gain"] == 1 and abs(other.probability - other.null_probability).max() > 0.05
 
 
 def test_what_is_told() -> None:
@@ -315,6 +331,8 @@ class Known(nn.Module):
         ({"seed": -1}, "seed"),
         ({"null": "untrained"}, "'shuffled', an untrained network, or None"),
         ({"null": nn.Linear(D, 3)}, "the null has 3 classes"),
+        ({"null": Known(lambda x: 0 * x[:, :K])}, "as_loud=False"),
+        ({"as_loud": 1}, "True or False"),
     ],
 )
 def test_bad_input_is_one_sentence(changed: dict[str, Any], words: str) -> None:

@@ -56,7 +56,7 @@ class Curve:
     level: float
 
     def read(self, probability: Array, draws: Resampled) -> Read:
-        """Return where the curves (target, 1 + d, repeat) pass the level, each target's and that of all, with errors."""
+        """Return where curves (target, 1 + d, repeat) pass the level, each target's and that of all, with errors."""
         targets = np.arange(len(probability))[:, None]
         drawn = []
         for rows in draws.rows:

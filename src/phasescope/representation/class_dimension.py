@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.checks import as_labels, as_points, number, plain, sequence, shown, whole
+from phasescope.checks import as_labels, as_points, flag, number, plain, sequence, shown, whole
 from phasescope.ensemble import streams
 from phasescope.instruments.calls import usable
 from phasescope.instruments.given_back import BATCH_NORMS, module_of, untouched
 from phasescope.representation.class_curves import Curve, Found, Resampled
 from phasescope.representation.class_planes import Climb, Planes, Target, logits
 from phasescope.representation.class_result import ClassDimension, gathered
-from phasescope.vocabulary import BadInput
+from phasescope.vocabulary import BadInput, Generators
 
 __all__ = ["class_dimension"]
 
@@ -25,9 +25,8 @@ Progress = Callable[[str, int, int], object]
 Network = nn.Module | Sequence[nn.Module]
 LARGEST_FRAME = 1 << 28
 """Numbers in one frame of d_max D: a gigabyte."""
-WIDEST = 4096
-"""The largest plane that is looked at unless asked."""
-MOST_FRAMES = 100_000
+WIDEST, MOST_FRAMES, PROBES = 4096, 100_000, 1000
+"""The largest plane that is looked at unless asked, planes of one dimension, and inputs on which logits are read."""
 
 
 def class_dimension(
@@ -42,6 +41,7 @@ def class_dimension(
     steps: int = 150,
     rate: float = 0.2,
     null: Network | Literal["shuffled"] | None = "shuffled",
+    as_loud: bool = True,
     seed: int = 0,
     name: str | None = None,
     on_progress: Progress | None = None,
@@ -50,28 +50,31 @@ def class_dimension(
 
     ``module`` takes ``inputs`` (N, ...), floats, to logits (N, K); several modules are one ensemble. Planes go through
     inputs that ``labels`` (N,) say to be of another class, along unit Gaussian vectors. Within each, ``steps`` of Adam
-    from the input climb the log-probability of the class; the best probability counts. ``rate`` is in units of the
-    inputs' standard deviation. d* is where the mean over ``repeats`` planes passes ``level``, on the isotonic curve over
-    ``dims`` (two per octave from 1 to D, at most 4,096, if None). ``targets`` are classes, all by default; a tuple of k
-    classes is their boundary, where what is read is k times the geometric mean of their probabilities, 1 where each has
-    1 / k.
+    from the input climb the log-probability of the class, until the probability is 0.99; the best one counts. ``rate``
+    is in units of the inputs' standard deviation. d* is where the mean over ``repeats`` planes passes ``level``, on the
+    isotonic curve over ``dims`` (two per octave from 1 to D, at most 4,096, if None). ``targets`` are classes, all by
+    default; a tuple of k classes is their boundary, where what is read is k times the geometric mean of their
+    probabilities, 1 where each has 1 / k.
 
     Of each target and of all together: d* with a standard error over planes, D - d* (the *effective dimension* of the
     region), the crossing of the authors' logistic curve in ln d as a second route, and the way to the best point in
     units of the distance between two inputs. ``null`` is read in the same planes: the module with each weight tensor's
-    entries ``"shuffled"``, or a network of yours, an untrained one above all. A d* that is not reached is NaN.
+    entries ``"shuffled"``, or a network of yours, an untrained one above all. Larger logits alone make a network surer
+    everywhere, and d* smaller: so those of the null are scaled to the spread over classes that the module's have on the
+    inputs, unless ``as_loud`` is False. A d* that is not reached is NaN.
 
     d* is dimensionless, from 0 to D, and invariant to rotations, shifts and scale of the inputs that the module undoes.
     It is what ``steps`` of this climb find: more steps can only lower it. No point is kept inside the range of the
     inputs. The modules are given back bit for bit. Costs steps x targets x repeats x dims forward and backward passes,
     twice with a null. Source: Fort et al. 2022, arXiv:2210.05546, and the authors' notebook.
 
-    Raises ``BadInput`` for integer inputs, batch normalization in training mode, outputs that are probabilities, classes
-    without inputs, planes wider than D.
+    Raises ``BadInput`` for integer inputs, batch normalization in training mode, outputs that are probabilities,
+    classes without inputs, planes wider than D.
     """
     level = number(0, 1, open_low=True, open_high=True)("level", level)
     repeats, steps = whole(2, 10_000)("repeats", repeats), whole(1, 10**6)("steps", steps)
     rate, seed = number(0, 1e6, open_low=True)("rate", rate), whole(0, 2**63 - 1)("seed", seed)
+    as_loud = flag("as_loud", as_loud)
     tell = on_progress or (lambda what, done, total: None)
     networks = _networks("module", module)
     points = _inputs(inputs, networks[0])
@@ -85,11 +88,15 @@ def class_dimension(
     if len(planes.targets) * repeats > MOST_FRAMES:
         raise BadInput(f"there are {len(planes.targets):,} targets with {repeats:,} planes each: give fewer.")
     rivals = _rivals(null, networks, points, classes)
-    found = _climbed(planes, networks, "module", tell)
-    other = None
+    with _held(networks):
+        loud = _spread(networks, points)
+        found = planes.climbed(networks, tell=lambda done, total: tell("module", done, total))
+    other, gain = None, 1.0
     if rivals is not None:
-        other = _climbed(planes, rivals, "null", tell, shuffle=null == "shuffled")
-    return gathered(planes, _read(planes, found, other, level), level, name or type(networks[0]).__name__)
+        with _held(rivals, streams(seed) if isinstance(null, str) else None):
+            gain = _gain(loud, _spread(rivals, points)) if as_loud else 1.0
+            other = planes.climbed(rivals, gain, lambda done, total: tell("null", done, total))
+    return gathered(planes, _read(planes, found, other, level), level, gain, name or type(networks[0]).__name__)
 
 
 def _networks(what: str, given: Any) -> list[nn.Module]:
@@ -140,7 +147,7 @@ def _classes(networks: Sequence[nn.Module], points: Tensor) -> int:
 
 def _targets(given: Any, labels: Tensor, classes: int) -> list[Target]:
     if given is None:
-        found: list[Target] = [(int(c),) for c in labels.unique()]
+        found: list[Target] = [(c,) for c in sorted(set(labels.tolist()))]
     else:
         if not isinstance(given, list | tuple | range | np.ndarray) or len(given) == 0:
             raise BadInput(f"targets is {shown(given)}: give a list of classes, or of tuples of classes.")
@@ -153,7 +160,7 @@ def _targets(given: Any, labels: Tensor, classes: int) -> list[Target]:
             found.append(read)
         if len(set(found)) < len(found):
             raise BadInput(f"targets is {shown(given)}: name each target once.")
-    there = set(labels.unique().tolist())
+    there = set(labels.tolist())
     for target in found:
         absent = [c for c in target if c not in there]
         if absent:
@@ -199,23 +206,37 @@ def _rivals(null: Any, networks: list[nn.Module], points: Tensor, classes: int) 
     return found
 
 
-def _climbed(
-    planes: Planes, networks: Sequence[nn.Module], what: str, tell: Progress, *, shuffle: bool = False
-) -> Climb:
+@contextmanager
+def _held(networks: Sequence[nn.Module], shuffling: Generators | None = None) -> Iterator[None]:
+    """Give the networks back untouched at the end; inside, with the entries of each weight tensor in another order."""
     with ExitStack() as stack:
         for i, network in enumerate(networks):
             stack.enter_context(untouched(network))
-            if shuffle:
-                _shuffle(network, streams(planes.seed)("shuffled weights", i))
-        return planes.climbed(networks, lambda done, total: tell(what, done, total))
+            if shuffling is not None:
+                generator = shuffling("shuffled weights", i)
+                with torch.no_grad():
+                    for weight in network.parameters():
+                        order = torch.from_numpy(generator.permutation(weight.numel())).to(weight.device)
+                        weight.copy_(weight.flatten()[order].view_as(weight))
+        yield
 
 
-def _shuffle(network: nn.Module, generator: np.random.Generator) -> None:
-    """Put the entries of each weight tensor in another order, in place."""
+def _spread(networks: Sequence[nn.Module], points: Tensor) -> float:
+    """Return the standard deviation of the logits over classes, mean over at most 1,000 evenly spaced inputs."""
+    some = points[torch.arange(min(len(points), PROBES)) * len(points) // min(len(points), PROBES)]
     with torch.no_grad():
-        for weight in network.parameters():
-            order = torch.from_numpy(generator.permutation(weight.numel())).to(weight.device)
-            weight.copy_(weight.flatten()[order].view_as(weight))
+        logs = [
+            logits(network, part).log_softmax(1).double() for network in networks for part in torch.split(some, 100)
+        ]
+    return float(torch.stack([part.std(1).mean() * len(part) for part in logs]).sum()) / len(some) / len(networks)
+
+
+def _gain(loud: float, quiet: float) -> float:
+    if not (loud > 0 and quiet > 0):
+        raise BadInput(
+            "a network gives the same logit to all classes, and no factor makes it as loud: set as_loud=False."
+        )
+    return loud / quiet
 
 
 def _read(planes: Planes, found: Climb, other: Climb | None, level: float) -> Found:

@@ -1,4 +1,4 @@
-"""Random planes through inputs, and the climb within each towards a class: all planes at once, whatever their dimension.
+"""Random planes through inputs, and the climb within each towards a class: planes of all dimensions at once.
 
 One frame of unit Gaussian vectors serves all dimensions: its first d rows span the plane of dimension d. So the planes
 of one frame are nested, what is read of them differs by the dimension alone, and one product per step moves all.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -19,15 +20,15 @@ from phasescope.vocabulary import Array, BadInput
 
 FRAMES, NUMBERS = 1 << 26, 1 << 21
 """Numbers in the frames that are climbed at once, and in the inputs that a network is given at a time."""
-BETAS, EPSILON = (0.9, 0.999), 1e-7
-"""Of Adam, as in the authors' notebook."""
+BETAS, EPSILON, ENOUGH = (0.9, 0.999), 1e-7, 0.99
+"""Of Adam, and the probability at which a climb ends, as in the authors' notebook."""
 Target = tuple[int, ...]
 Tell = Callable[[int, int], object]
 
 
 @dataclass(frozen=True)
 class Climb:
-    """What was reached: best ``probability`` and the way to it, ``moved``, (target, d, repeat), d = 0 being the start."""
+    """What was reached: best ``probability`` and the way there, ``moved``; (target, d, repeat), d = 0 is the start."""
 
     probability: Array
     moved: Array
@@ -37,7 +38,8 @@ class Climb:
 class Planes:
     """Which planes: through ``inputs`` (N, ...) with ``labels`` (N,), of ``dims``, ``repeats`` for each of ``targets``.
 
-    ``classes`` K are the network's, ``scale`` is the root mean square, over coordinates, of the inputs' standard deviation: the unit of steps.
+    ``classes`` K are the network's. ``scale`` is the root mean square, over coordinates, of the inputs' standard
+    deviation: the unit of steps.
     """
 
     inputs: Tensor
@@ -64,21 +66,22 @@ class Planes:
         frame = generator.standard_normal((self.dims[-1], self.size), dtype=np.float32)
         return start, frame / np.linalg.norm(frame, axis=1, keepdims=True)
 
-    def climbed(self, networks: Sequence[nn.Module], tell: Tell = lambda done, total: None) -> Climb:
-        """Return the highest probability of each target that Adam finds in each plane, from its start."""
+    def climbed(self, networks: Sequence[nn.Module], gain: float = 1.0, tell: Tell = lambda done, total: None) -> Climb:
+        """Return the highest probability that Adam finds in each plane; logits are taken ``gain`` times."""
         jobs = [(t, r) for t in range(len(self.targets)) for r in range(self.repeats)]
         together = max(1, FRAMES // (self.dims[-1] * self.size))
         best, moved = np.zeros((2, len(jobs), len(self.dims) + 1))
         for first in range(0, len(jobs), together):
             part = jobs[first : first + together]
-            found = self._part(networks, part, lambda step, first=first, n=len(part): tell(
-                first * (self.steps + 1) + n * step, len(jobs) * (self.steps + 1)))  # fmt: skip
-            best[first : first + len(part)], moved[first : first + len(part)] = found
+            done = partial(_told, tell, first, len(part), len(jobs), self.steps + 1)
+            ends = slice(first, first + len(part))
+            best[ends], moved[ends] = self._part(networks, gain, part, done)
+            done(self.steps + 1)
         shape = (len(self.targets), self.repeats, len(self.dims) + 1)
         return Climb(*(values.reshape(shape).transpose(0, 2, 1) for values in (best, moved)))
 
     def _part(
-        self, networks: Sequence[nn.Module], jobs: Sequence[tuple[int, int]], tell: Callable[[int], object]
+        self, networks: Sequence[nn.Module], gain: float, jobs: Sequence[tuple[int, int]], tell: Callable[[int], object]
     ) -> tuple[Array, Array]:
         drawn = [self.drawn(self.targets[t], r) for t, r in jobs]
         device, dims = self.inputs.device, torch.tensor([0, *self.dims], device=self.inputs.device)
@@ -93,16 +96,23 @@ class Planes:
         best = torch.zeros(len(jobs), len(dims), device=device)
         moved = torch.zeros_like(best)
         for step in range(1, self.steps + 2):
-            away = theta @ frames
-            reached, slope = self._looked(networks, (starts + away).flatten(0, 1), wanted.flatten(0, 1))
-            reached = reached.view_as(best)
-            better = reached > best
-            best = torch.where(better, reached, best)
-            moved = torch.where(better, away.norm(dim=2), moved)
+            left = best < ENOUGH
+            cols = torch.nonzero(left.any(0)).flatten()
+            if not len(cols):
+                break
+            rows, top = left[:, cols], int(dims[cols[-1]])
+            away = theta[:, cols, :top] @ frames[:, :top]
+            reached, slopes = self._looked(networks, gain, (starts + away)[rows], wanted[:, cols][rows])
+            better = torch.zeros_like(left)
+            better[:, cols] = rows.masked_scatter(rows, reached > best[:, cols][rows])
+            best[better] = reached[better[:, cols][rows]]
+            moved[better] = away[better[:, cols]].norm(dim=1)
             tell(step)
             if step > self.steps:
                 break
-            slope = (slope.view_as(away) @ frames.mT) * open_rows
+            slope = torch.zeros_like(theta)
+            slope[:, cols, :top] = torch.zeros_like(away).masked_scatter(rows[..., None], slopes) @ frames[:, :top].mT
+            slope *= open_rows
             mass = BETAS[0] * mass + (1 - BETAS[0]) * slope
             square = BETAS[1] * square + (1 - BETAS[1]) * slope**2
             size = (square / (1 - BETAS[1] ** step)).sqrt() + EPSILON
@@ -111,25 +121,30 @@ class Planes:
         return best.cpu().numpy(), (moved / unit).cpu().numpy()
 
     def _looked(
-        self, networks: Sequence[nn.Module], points: Tensor, wanted: Tensor
+        self, networks: Sequence[nn.Module], gain: float, points: Tensor, wanted: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Return probability (B,) of the targets at ``points`` (B, D), and the slope (B, D) of the loss there.
 
-        ``wanted`` (B, K) is uniform over each target's classes. The loss is the cross-entropy to it, a mean of log-probabilities over
-        networks; the probability is that of their mean: k times the geometric mean over the k classes of a target.
+        ``wanted`` (B, K) is uniform over each target's classes. The loss is the cross-entropy to it, of
+        log-probabilities that are means over networks. The probability is that of their mean probabilities: k times
+        the geometric mean over the k classes of a target.
         """
         reached, slopes = [], []
         together = max(1, NUMBERS // points.shape[1])
         for first in range(0, len(points), together):
             x = points[first : first + together].detach().requires_grad_()
             given = x.view(-1, *self.inputs.shape[1:]).to(self.inputs.dtype)
-            logs = torch.stack([logits(network, given).log_softmax(1) for network in networks])
+            logs = torch.stack([(gain * logits(network, given)).log_softmax(1) for network in networks])
             law = wanted[first : first + together].to(logs.dtype)
             loss = -(law * logs.mean(0)).sum()
             slopes.append(_slope(loss, x))
             joint = (logs.detach().logsumexp(0) - np.log(len(networks))).clamp(min=-80)
             reached.append(((law * joint).sum(1) + (law > 0).sum(1).log()).exp().float())
         return torch.cat(reached), torch.cat(slopes)
+
+
+def _told(tell: Tell, first: int, part: int, jobs: int, steps: int, step: int) -> None:
+    tell(first * steps + part * step, jobs * steps)
 
 
 def logits(network: nn.Module, inputs: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What the planes found: the dimension at which they meet each class, beside that of the null, as a table and a figure."""
+"""What the planes found: the dimension at which they meet each class beside that of the null, as table and figure."""
 
 from __future__ import annotations
 
@@ -31,11 +31,12 @@ SURE = 0.025
 class ClassDimension:
     """What ``ps.class_dimension`` returns; prints as a table, and ``data`` has all of it.
 
-    ``data``: "probability" and "moved" (target, d, repeat), best probability in each plane (d = 0 is the start) and the way to it over
-    the distance between two inputs, with "null_probability" of the null. Of each ``row``, a target or "all" (the mean over
-    targets): "dimension" d*, "dimension_error", "fitted", "effective" = D - d*, "null_dimension" with error, "verdict":
-    "below null" where planes meet the class at fewer dimensions than they meet the null's, in all but 2.5 % of resamples
-    of the planes, "above null", "like null", or "not reached". Attributes: size D, level, steps, rate, seed, scale.
+    ``data``: "probability" and "moved" (target, d, repeat), best probability in each plane (d = 0 is the start) and the
+    way to it over the distance between two inputs, with "null_probability" of the null. Of each ``row``, a target or
+    "all" (the mean over targets): "dimension" d*, "dimension_error", "fitted", "effective" = D - d*, "null_dimension"
+    with error, "verdict": "below null" where planes meet the class at fewer dimensions than they meet the null's, in
+    all but 2.5 % of resamples of the planes, "above null", "like null", or "not reached". Attributes: size D,
+    level, steps, rate, seed, scale, and "null_gain", by which the null's logits were multiplied.
     """
 
     data: xr.Dataset
@@ -51,7 +52,8 @@ class ClassDimension:
         if math.isnan(self.dimension):
             top = int(self.data.d.values[-1])
             return f"{whole['model']}: no plane of up to {top:,} dimensions reaches {whole['level']:g} on average"
-        said = f"{whole['model']}: random planes of {_pm(one, 'dimension')} of {whole['size']:,} dimensions meet a class"
+        at = f"{_pm(one, 'dimension')} of {whole['size']:,} dimensions"
+        said = f"{whole['model']}: random planes of {at} meet a class"
         if "null_dimension" not in self.data:
             return said
         null = float(one.null_dimension)
@@ -79,6 +81,8 @@ class ClassDimension:
             "logistic: by a fit.",
             "moved: the way to the best point at the plane nearest d*, in distances between two inputs.",
         ]
+        if "null_dimension" in self.data:
+            words.append(f"null: its logits are taken {whole['null_gain']:.3g} times.")
         return "\n".join([*words, "", *aligned(*self.table()), "", f"{sentence(self.summary())}."])
 
     def _repr_html_(self) -> str:
@@ -121,7 +125,7 @@ class ClassDimension:
                       panels)  # fmt: skip
 
 
-def gathered(planes: Planes, found: Found, level: float, name: str) -> ClassDimension:
+def gathered(planes: Planes, found: Found, level: float, gain: float, name: str) -> ClassDimension:
     """Return the result of these planes."""
     import xarray as xr
 
@@ -145,7 +149,7 @@ def gathered(planes: Planes, found: Found, level: float, name: str) -> ClassDime
     columns["verdict"] = ("row", _verdicts(found))
     attrs = {
         "model": name, "size": planes.size, "level": level, "steps": planes.steps, "rate": planes.rate,
-        "scale": planes.scale, "classes": planes.classes, "seed": planes.seed,
+        "scale": planes.scale, "classes": planes.classes, "seed": planes.seed, "null_gain": gain,
     }  # fmt: skip
     coords = {"target": targets, "d": [0, *planes.dims], "repeat": np.arange(planes.repeats), "row": [*targets, ALL],
               "parameter": list("abck")}  # fmt: skip

@@ -9,6 +9,7 @@ probability is known exactly; it is derived here.
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 from scipy import integrate, optimize, special
@@ -100,10 +101,6 @@ def cap_width(dimension: int, ratio: float) -> float:
 
     reach = min(math.pi / 2, 12 / math.sqrt(d))  # beyond it the density is below 1e-30
     ends = sorted({math.pi / 2 - reach, math.pi / 2 + reach, *(x for x in (half,) if abs(x - math.pi / 2) < reach)})
-    parts = [integrate.quad(weighted, a, b, epsabs=1e-13, epsrel=1e-11, limit=200)[0] for a, b in _pairs(ends)]
+    parts = [integrate.quad(weighted, a, b, epsabs=1e-13, epsrel=1e-11, limit=200)[0] for a, b in pairwise(ends)]
     length = math.sqrt(2) * math.exp(special.gammaln((d + 1) / 2) - special.gammaln(d / 2))
     return float(length * np.sum(parts))
-
-
-def _pairs(ends: list[float]) -> list[tuple[float, float]]:
-    return list(zip(ends[:-1], ends[1:], strict=True))

@@ -2,8 +2,8 @@
 
 Where in the space of inputs is a classifier sure of a class? Random planes of d dimensions, through inputs of other
 classes, are climbed towards the class; d* is the dimension at which the best probability is one half on average, and
-D - d* the effective dimension of the region. For balls and tubes the law is known exactly. On digits a trained network is
-set beside an untrained one, on Fashion-MNIST beside networks that learnt less, longer, wrongly or together.
+D - d* the effective dimension of the region. For balls and tubes the law is known exactly. On digits a trained network
+is set beside an untrained one, on Fashion-MNIST beside networks that learnt less, longer, wrongly or together.
 
 A network that is only louder, its logits larger, is surer everywhere. So each comparison has as its control the other
 network with its logits scaled to the same spread.
@@ -17,7 +17,7 @@ from phasescope.studies.class_manifolds import claims, experiments, figures, set
 STUDY = Study(
     name="class-manifolds",
     title="The effective dimension of class manifolds",
-    question="How large must a random plane be to meet the region where a network is sure of a class, and what sets it?",
+    question="How large must a random plane be to meet the region where a network is sure of a class, and why?",
     paper=Paper(
         authors="Stanislav Fort, Ekin Dogus Cubuk, Surya Ganguli, Samuel S. Schoenholz",
         year=2022,

@@ -1,7 +1,7 @@
 """The claims of the study ``class-manifolds``: a measure at a cell, an expectation fixed here, and a control.
 
-The rival of whatever is claimed of two networks is that one of them is only louder: its logits are larger, and so is its
-confidence everywhere. The control is the other network with its logits scaled to the same spread.
+The rival of whatever is claimed of two networks is that one of them is only louder: its logits are larger, and so is
+its confidence everywhere. The control is the other network with its logits scaled to the same spread.
 """
 
 from __future__ import annotations
@@ -64,8 +64,8 @@ def _bodies() -> Sequence[Claim]:
     def law(name: str, words: str, experiment: str, body: tuple[float, int]) -> Claim:
         exact = meeting_dimension(SPACE, *body)
         return Claim(
-            f"{name}-law", f"Random planes meet {words} from {exact:.1f} of {SPACE} dimensions on, as the exact law says "
-            "(d* less the law's, in dimensions of the space)",
+            f"{name}-law", f"Random planes meet {words} from {exact:.1f} of {SPACE} dimensions on, as the exact law "
+            "says (d* less the law's, in dimensions of the space)",
             Source(derived="theory.class_manifolds.meeting_dimension",
                 tolerance="ours: 1 %, about the standard error of one seed's planes"),
             off(exact)(at(experiment, climb=enough)), between(-0.01, 0.01),
@@ -111,25 +111,25 @@ def _conditions(s: ClassManifoldSettings) -> Sequence[Claim]:
     better = Source(paper=BETTER, ours="by a tenth", checked=True, tolerance=TENTH)
     asked = Source(
         ours="asked: in the abstract label randomization is one of ten dependences, without its sign; pilots on other "
-        "data had a lower d*", value="0.2 to 0.65 in pilots", tolerance=TENTH)  # fmt: skip
+        "data had a lower d*", value="a ratio of 0.3 to 0.7", tolerance=TENTH)  # fmt: skip
     return (
-        compared("fewer-images", f"Networks that learnt {s.few} images in place of {s.samples} are met at d* larger by a "
-            "tenth or more", better, FEW, 1.1),
-        compared("random-labels", f"Networks that learnt random labels of {s.labelled} images are met at d* smaller by a "
-            "tenth or more than those that learnt the true ones", asked, RANDOM, 0.9, above=False),
-        compared("narrow", f"Networks of width {s.narrow} in place of {s.width} are met at d* larger by a tenth or more",
-            better, NARROW, 1.1),
-        compared("early", f"Networks are met at d* larger by a tenth or more after {s.early} steps in place of {s.steps}",
-            better, EARLY, 1.1),
-        compared("ensemble", f"An ensemble of {s.members} is met at d* larger by a tenth or more than one network: where "
-            "all are sure is the intersection of where each is",
+        compared("fewer-images", f"Networks that learnt {s.few} images in place of {s.samples} are met at d* larger "
+            "by a tenth or more", better, FEW, 1.1),
+        compared("random-labels", f"Networks that learnt random labels of {s.labelled} images are met at d* smaller by "
+            "a tenth or more than those that learnt the true ones", asked, RANDOM, 0.9, above=False),
+        compared("narrow", f"Networks of width {s.narrow} in place of {s.width} are met at d* larger by a tenth or "
+            "more", better, NARROW, 1.1),
+        compared("early", f"Networks are met at d* larger by a tenth or more after {s.early} steps in place of "
+            f"{s.steps}", better, EARLY, 1.1),
+        compared("ensemble", f"An ensemble of {s.members} is met at d* larger by a tenth or more than one network: "
+            "where all are sure is the intersection of where each is",
             Source(paper="abstract: ensembling as intersections of class manifolds", ours="by a tenth", checked=True,
                 tolerance=TENTH), ENSEMBLE, 1.1),
         Claim("boundary",
-            "Boundaries of two classes are met at d* larger by a half or more than the classes (ratio of d*)",
-            Source(paper="title: low confidence boundaries", ours="by a half", checked=True,
-                tolerance="ours: a half, well above the error of a seed"),
-            ratio(BOUNDARY, TRAINED), at_least(1.5),
+            "Boundaries of two classes are met at d* larger by a quarter or more than the classes (ratio of d*)",
+            Source(paper="title: low confidence boundaries", ours="by a quarter", checked=True,
+                tolerance="ours: a quarter, above the error of a seed"),
+            ratio(BOUNDARY, TRAINED), at_least(1.25),
             Control("the same ratio of an untrained network, made as loud", ratio(LOUD_BOUNDARY, AS_LOUD)),
             range=POSITIVE),
         _order(),

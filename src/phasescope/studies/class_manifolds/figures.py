@@ -61,8 +61,8 @@ def _planes(data: Data, s: ClassManifoldSettings) -> Figure:
     shown = [curve(TRAINED), curve(UNTRAINED), curve(AS_LOUD, role="control"), curve(SHUFFLED, role="control")]
     return Figure(
         "planes", "How large a random plane must be to meet a class",
-        f"Best probability of a class in a random plane of {s.side**2} dimensions, mean over classes and planes. {BANDS} "
-        "Dashed: rivals whose logits are scaled to be as large as the trained one's: the untrained network, and the "
+        f"Best probability of a class in a random plane of {s.side**2} dimensions, mean over classes and planes. "
+        f"{BANDS} Dashed: rivals whose logits are as large as the trained one's: the untrained network, and the "
         "trained one with each weight tensor shuffled.",
         [Curves("best probability", Axis("dimension of the plane", "log"), PROBABILITY, shown)], LEARNT,
     )  # fmt: skip
@@ -81,7 +81,8 @@ def _conditions(data: Data, s: ClassManifoldSettings) -> Figure:
 
     def panel(title: str, read: str, x: Axis) -> Curves:
         plain = [points(name, [name], read, "measured") for name in names]
-        return Curves(title, x, Axis("d*", "log"), [*plain, points("made as loud as another", rivals, read, "measured")])
+        loud = points("made as loud as another", rivals, read, "measured")
+        return Curves(title, x, Axis("d*", "log"), [*plain, loud])
 
     return Figure(
         "conditions", "The dimension of each network, by its accuracy and by how loud it is",

@@ -1,6 +1,7 @@
 """The networks of the study ``class-manifolds``, and what cutting planes read of each; balls and tubes beside them.
 
-All have two hidden layers of ReLU, weights and biases as torch draws them, and are trained by Adam on the cross-entropy.
+All have two hidden layers of ReLU, weights and biases as torch draws them, and are trained by Adam on the
+cross-entropy.
 """
 
 from __future__ import annotations
@@ -71,8 +72,8 @@ class World:
     @classmethod
     def of(cls, m: Member) -> World:
         """Return the world of a member."""
-        sizes = [int(m[name]) for name in ("side", "samples", "tests")]
-        return cls(str(m["images"]), *sizes, float(m["rate"]), int(m["batch"]), m.seed)
+        side, samples, tests, batch = (int(m[name]) for name in ("side", "samples", "tests", "batch"))
+        return cls(str(m["images"]), side, samples, tests, float(m["rate"]), batch, m.seed)
 
 
 class Loud(nn.Module):
@@ -197,7 +198,7 @@ def networks_of(name: str, member: Member) -> Sequence[nn.Module]:
 
 
 def shuffled(network: nn.Module, w: World, loud: float) -> nn.Module:
-    """Return a copy with the entries of each weight tensor in another order, its logits scaled to the spread ``loud``."""
+    """Return a copy with the entries of each weight tensor in another order, logits scaled to the spread ``loud``."""
     generator, twin = streams(w.seed)("shuffled"), copy.deepcopy(network)
     for p in twin.parameters():
         p.copy_(p.flatten()[torch.from_numpy(generator.permutation(p.numel()))].view_as(p))
@@ -248,7 +249,7 @@ class Tube(nn.Module):
 
 
 def measure_tube(member: Member, generators: Generators) -> Found:
-    """Measure the dimension at which planes meet a ball or a tube that is seen from distance 1; ``climb`` steps each."""
+    """Measure the dimension at which planes meet a ball or a tube that is seen from distance 1."""
     subspace = int(member["subspace"])
     x = torch.from_numpy(generators("starts").standard_normal((200, SPACE)))
     seen = SPACE - subspace

@@ -68,7 +68,7 @@ SCALES = {
         images="fashion-mnist", side=14, samples=4000, tests=2000, few=250, labelled=1000
     ),
     "paper": ClassManifoldSettings(
-        images="fashion-mnist", side=28, samples=60_000, tests=10_000, few=1000, labelled=10_000, width=1024, steps=20_000,
-        long=100_000, early=500, planes=8, climb=300, members=10,
+        images="fashion-mnist", side=28, samples=60_000, tests=10_000, few=1000, labelled=10_000, width=1024,
+        steps=20_000, long=100_000, early=500, planes=8, climb=300, members=10,
     ),
 }  # fmt: skip
