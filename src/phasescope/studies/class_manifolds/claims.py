@@ -13,7 +13,6 @@ import numpy as np
 import xarray as xr
 
 from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, between, value
-from phasescope.studies.class_manifolds.experiments import STEPS
 from phasescope.studies.class_manifolds.settings import (
     AS_LOUD,
     BALL,
@@ -27,6 +26,7 @@ from phasescope.studies.class_manifolds.settings import (
     RANDOM,
     SHUFFLED,
     SPACE,
+    STEPS,
     TRAINED,
     TRUE,
     TUBE,

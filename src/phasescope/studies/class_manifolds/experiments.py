@@ -6,11 +6,10 @@ import numpy as np
 
 from phasescope.ensemble import Quantity, Simulation
 from phasescope.studies.class_manifolds.networks import measure_network, measure_tube
-from phasescope.studies.class_manifolds.settings import BALL, SPACE, TUBE, ClassManifoldSettings
+from phasescope.studies.class_manifolds.settings import BALL, SPACE, STEPS, TUBE, ClassManifoldSettings
 from phasescope.vocabulary import Grid
 
 PAPER = "arXiv:2210.05546"
-STEPS = (20, 200)  # of the climb towards bodies; the first is a rival: too few
 DIMS = (0, *range(4, SPACE, 4), SPACE)
 
 

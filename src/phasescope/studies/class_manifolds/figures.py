@@ -10,12 +10,12 @@ from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import BANDS, Data, law, lines
 from phasescope.lab.measures import at
 from phasescope.lab.readings import band
-from phasescope.studies.class_manifolds.experiments import STEPS
 from phasescope.studies.class_manifolds.settings import (
     AS_LOUD,
     BALL,
     SHUFFLED,
     SPACE,
+    STEPS,
     TRAINED,
     TUBE,
     UNTRAINED,

@@ -12,6 +12,7 @@ Count = Annotated[int, Field(ge=1)]
 
 BALL, TUBE = (0.5, 0), (0.3, 24)  # radius over distance, and dimension of the subspace
 SPACE = 64  # dimensions in which they lie
+STEPS = (20, 200)  # of the climb towards them; the first is a rival: too few
 UNTRAINED, TRAINED, AS_LOUD = "untrained", "trained", "untrained as trained"
 SHUFFLED = "shuffled as trained"  # the trained network, the entries of each weight tensor in another order
 FEW, RANDOM, TRUE, NARROW, EARLY, ENSEMBLE = "few images", "random labels", "true labels", "narrow", "early", "ensemble"
