@@ -50,10 +50,16 @@ from .representation import ClassDimension as ClassDimension
 from .representation import Comparison as Comparison
 from .representation import Encoding as Encoding
 from .representation import Profile as Profile
+from .representation import anova as anova
+from .representation import circular as circular
 from .representation import class_dimension as class_dimension
 from .representation import compare as compare
 from .representation import encode as encode
+from .representation import isotropy_axioms as isotropy_axioms
+from .representation import linear_concept as linear_concept
+from .representation import local_rank as local_rank
 from .representation import profile as profile
+from .representation import utilized_rank as utilized_rank
 from .store import Store as Store
 from .verdict import Cell as Cell
 from .verdict import Claim as Claim

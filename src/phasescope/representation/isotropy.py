@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,21 +13,10 @@ from phasescope.instruments.isotropy import outlier_dimensions
 from phasescope.instruments.neighbours import Points, rows_of
 from phasescope.representation.dimension import participation
 from phasescope.representation.isotropy_spectrum import FEWEST, RUNS, Spectrum, jackknife
+from phasescope.representation.readings import Measured, spread
 from phasescope.vocabulary import Array, BadInput
 
 __all__ = ["Measured", "isotropy", "partition_score", "uniformity_w2", "von_neumann_entropy"]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A reading: ``value`` with its standard ``error``, and what white noise of the same shape reads, ``null``.
-
-    NaN where there is none.
-    """
-
-    value: float
-    error: float
-    null: float
 
 
 def von_neumann_entropy(points: Points) -> float:
@@ -140,7 +128,7 @@ def _cosines(rows: Tensor) -> tuple[float, float]:
         return (float(summed.square().sum()) - n) / (n * (n - 1))
 
     left = [mean(total - part.sum(0), len(rows) - len(part)) for part in parts]
-    return mean(total, len(rows)), _spread(left)
+    return mean(total, len(rows)), spread(left)
 
 
 def _partition(along: Tensor) -> tuple[float, float]:
@@ -152,12 +140,7 @@ def _partition(along: Tensor) -> tuple[float, float]:
         logs = some.logsumexp(0)
         return float((logs.min() - logs.max()).exp())
 
-    return score(sums), _spread([score(torch.cat([sums[:i], sums[i + 1 :]])) for i in range(len(sums))])
-
-
-def _spread(left: list[float]) -> float:
-    """Return the standard error from readings without one run of rows each."""
-    return math.sqrt((len(left) - 1) * float(np.var(left)))
+    return score(sums), spread([score(torch.cat([sums[:i], sums[i + 1 :]])) for i in range(len(sums))])
 
 
 def _distance(mean: float, variances: Array, d: int) -> float:
@@ -179,4 +162,4 @@ def _uniformity(rows: Tensor) -> tuple[float, float]:
     for part, variances in zip(parts, spectrum.without, strict=True):
         away = float(((total - part.sum(0)) / (n - len(part))).square().sum())
         left.append(_distance(away, variances * scale, d))
-    return _distance(mean, spectrum.variances * scale, d), _spread(left)
+    return _distance(mean, spectrum.variances * scale, d), spread(left)
