@@ -233,6 +233,25 @@ def test_relative_codes_stitch_what_is_turned() -> None:
     assert "stitched" in str(found)
 
 
+def test_codes_by_distances_are_the_distances_and_have_their_invariances() -> None:
+    x = white(30, 6)
+    for name, metric in (("euclidean", "euclidean"), ("l1", "cityblock"), ("linf", "chebyshev")):
+        codes = relative_codes(x, x[:8], name)
+        unit = distance.pdist(x[:8].numpy(), metric).mean()
+        np.testing.assert_allclose(codes, distance.cdist(x.numpy(), x[:8].numpy(), metric) / unit, atol=1e-12)
+        signs = torch.tensor([1.0, -1, 1, -1, -1, 1])
+        for moved in (5 * x + 3, x[:, [3, 1, 0, 5, 4, 2]] * signs):
+            assert float((relative_codes(moved, moved[:8], name) - codes).abs().max()) < 1e-12
+        apart = float((relative_codes(x @ turn(6), x[:8] @ turn(6), name) - codes).abs().max())
+        assert apart > 0.01  # two different rotations
+    same = turn(6)
+    assert (
+        float((relative_codes(x @ same, x[:8] @ same, "euclidean") - relative_codes(x, x[:8], "euclidean")).max())
+        < 1e-12
+    )
+    assert float((relative_codes(x @ same, x[:8] @ same, "l1") - relative_codes(x, x[:8], "l1")).abs().max()) > 0.01
+
+
 # -- edges
 
 
@@ -273,6 +292,8 @@ def test_distances_that_are_all_the_same_are_no_reading() -> None:
         (lambda: shape_distance(white(9, 2) * math.nan, white(9, 2)), "nan in row 0"),
         (lambda: canonical_correlations(white(20, 30), white(20, 2)), "give more stimuli"),
         (lambda: relative_codes(white(20, 3), white(5, 2)), "those of one space"),
+        (lambda: relative_codes(white(20, 3), torch.ones(5, 3), "l1"), "all 5 anchors are the same"),
+        (lambda: relative_codes(white(20, 3), white(5, 3), "l3"), "choose one of cosine, euclidean"),
         (lambda: stitch(white(30, 3), white(30, 3), torch.zeros(30).long(), anchors=20), "from 2 to 10"),
         (lambda: stitch(white(30, 3), white(31, 3), torch.zeros(30).long(), anchors=5), "30 and 31 rows"),
     ],

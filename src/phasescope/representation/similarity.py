@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phasescope.checks import as_labels
+from phasescope.checks import as_labels, word
 from phasescope.instruments.neighbours import rows_of
 from phasescope.representation.encode_ridge import Ridge
 from phasescope.representation.similarity_clouds import Cloud, cosines, groups_of, jackknife_error
@@ -17,6 +17,7 @@ from phasescope.vocabulary import BadInput
 
 __all__ = ["Stitching", "canonical_correlations", "relative_codes", "shape_distance", "stitch"]
 FEWEST_LABELLED = 20
+DISTANCES = {"cosine": math.nan, "euclidean": 2.0, "l1": 1.0, "linf": math.inf}
 
 
 def _two(first: Any, second: Any) -> tuple[Cloud, Cloud]:
@@ -66,18 +67,33 @@ def _rest(rows: Tensor, turn: Tensor) -> Tensor:
     return rest
 
 
-def relative_codes(points: Any, anchors: Any) -> Tensor:
+def relative_codes(points: Any, anchors: Any, distance: str = "cosine") -> Tensor:
     """Return the relative codes (N, A) float64 of ``points`` (N, D): cosines to ``anchors`` (A, D), about their mean.
 
-    Moschella et al. 2023, arXiv:2209.15430, there without centring. Dimensionless. Bounds: [-1, 1]. Null: mean 0,
-    variance 1 / D of white noise. Invariant to rotations, shifts and scale of the space that points and anchors share.
-    Raises ``BadInput`` for other shapes.
+    Moschella et al. 2023, arXiv:2209.15430, there without centring. ``distance`` "euclidean", "l1" or "linf": distances
+    to the anchors instead, over the mean distance between anchors, which Cannistraci et al. 2023, arXiv:2310.01211,
+    join with the cosines. Dimensionless. Bounds: [-1, 1]; of distances [0, inf). Null: of white noise mean 0, variance
+    1 / D; of distances 1. Invariant to rotations, shifts and scale of the space that points and anchors share; "l1" and
+    "linf" to orders and signs of the coordinates in place of rotations. Raises ``BadInput`` for other shapes, and for
+    anchors that are all the same where distances are asked for.
     """
+    distance = word(*DISTANCES)("distance", distance)
     rows, some = rows_of(points, 1), rows_of(anchors, 2)
     if rows.shape[1] != some.shape[1]:
         raise BadInput(f"points have {rows.shape[1]} dimensions and anchors {some.shape[1]}: give those of one space.")
     middle = some.mean(0)
-    return cosines(rows - middle, some - middle)
+    if distance == "cosine":
+        return cosines(rows - middle, some - middle)
+    between, to_anchors = (_distances(side, some, DISTANCES[distance]) for side in (some, rows))
+    unit = float(between.sum()) / (len(some) * (len(some) - 1))
+    if unit == 0:
+        raise BadInput(f"all {len(some)} anchors are the same: distances need anchors that differ.")
+    return to_anchors / unit
+
+
+def _distances(rows: Tensor, others: Tensor, power: float) -> Tensor:
+    exact: Tensor = torch.cdist(rows, others, p=power, compute_mode="donot_use_mm_for_euclid_dist")
+    return exact
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from phasescope.ensemble import streams
-from phasescope.papers.statement import Compared, exactly, near, statement
-from phasescope.representation import canonical_correlations, relative_codes, shape_distance, stitch
+from phasescope.papers.statement import Compared, at_least, exactly, near, statement
+from phasescope.representation import canonical_correlations, compare, relative_codes, shape_distance, stitch
 from phasescope.verdict import Source
 from phasescope.vocabulary import Array
 
@@ -89,3 +89,44 @@ def relative_spaces() -> Iterator[Compared]:
     stitched = stitch(x, y, labels)
     yield exactly("accuracy of the readout there less that on its own space", stitched.stitched - stitched.own, 0)
     yield near("accuracy of the readout on its own space", stitched.own, 1, 0.02)
+
+
+@statement(
+    "003-062",
+    "Freed of its bias, the similarity of shapes of unrelated populations is 0",
+    Source(
+        paper="Pospisil et al. 2023, on the need of a correction",
+        ours="the null over orders of the stimuli is taken off, which is not the paper's estimator of moments",
+        tolerance="0.05, as large as its spread",
+    ),
+)
+def corrected_shapes() -> Iterator[Compared]:
+    """Unrelated clouds of 50 neurons, 500 stimuli; and a cloud with itself, turned."""
+    one, other = cloud("one", 500, 50), cloud("other", 500, 50)
+    for name, second, expected in (("unrelated", other, 0), ("the same, turned", 2 * one @ rotation(50), 1)):
+        found = compare(one, second, measures=["procrustes"], draws=20).data
+        yield near(f"corrected cosine, {name}", found.corrected.item(), expected, 0.05)
+
+
+@statement(
+    "003-162",
+    "Codes by several distances have several invariances: cosines and Euclidean ones to rotations, others to orders",
+    Source(
+        paper="Cannistraci et al. 2024, arXiv:2310.01211, abstract: a product of invariances",
+        derived="a rotation keeps angles and lengths; an order of coordinates keeps all p-norms",
+        tolerance="rounding",
+        checked=True,
+    ),
+)
+def products_of_invariances() -> Iterator[Compared]:
+    """Codes of 200 points by 30 anchors in 10 dimensions, before and after a rotation and an order of the axes."""
+    points, turned = cloud("points", 200, 10), cloud("points", 200, 10) @ rotation(10)
+    ordered = points[:, np.arange(10)[::-1]]
+    for distance in ("cosine", "euclidean", "l1", "linf"):
+        codes, after, again = (relative_codes(x, x[:30], distance) for x in (points, turned, ordered))
+        change = float((after - codes).abs().max())
+        if distance in ("cosine", "euclidean"):
+            yield near(f"{distance}: largest change by a rotation", change, 0, 1e-12)
+        else:
+            yield at_least(f"{distance}: largest change by a rotation", change, 0.1)
+        yield near(f"{distance}: largest change by an order of the axes", (again - codes).abs().max(), 0, 1e-12)
