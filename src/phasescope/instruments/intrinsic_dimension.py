@@ -66,8 +66,11 @@ def neighbourhood(points: Points, k: int, *, resolution: float | None = None) ->
 
 def _near(points: Points | Neighbourhood, k: int, resolution: float | None, fewest: int) -> Neighbourhood:
     if not isinstance(points, Neighbourhood):
-        rows, duplicates = _different(points, resolution, fewest)
-        return Neighbourhood(*nearest(rows, k), duplicates)
+        rows = rows_of(points, 1)
+        kept, near = _apart(rows, _tolerance(points, resolution), k)
+        if len(kept) < fewest or near is None:
+            raise BadInput(f"{len(rows)} rows are {len(kept)} different points: give at least {fewest} different ones.")
+        return Neighbourhood(*near, len(rows) - len(kept))
     found = points.distances
     if len(found) < fewest or found.shape[1] < k:
         raise BadInput(
@@ -84,19 +87,26 @@ def distinct(points: Points, resolution: float | None = None) -> Tensor:
     floats of their type (1.2e-7 for float32), as far apart as one vector rounded twice can be. Raises ``BadInput``
     for shapes, values that are not finite, and a resolution outside [0, 1).
     """
-    rows = rows_of(points, 1)
-    tolerance = spacing(points) if resolution is None else number(0, 1, open_high=True)("resolution", resolution)
+    return _apart(rows_of(points, 1), _tolerance(points, resolution), 1)[0]
+
+
+def _tolerance(points: Points, resolution: float | None) -> float:
+    return spacing(points) if resolution is None else number(0, 1, open_high=True)("resolution", resolution)
+
+
+def _apart(rows: Tensor, tolerance: float, k: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+    """Return the rows that are different from all earlier ones, and the ``k`` nearest of each, None for fewer."""
     _, group = torch.unique(rows, dim=0, return_inverse=True)
     first = torch.full((int(group.max()) + 1,), len(rows), device=rows.device)
     kept = first.scatter_reduce(0, group, torch.arange(len(rows), device=rows.device), "amin").sort().values
     while len(kept) > 1:
-        distance, index = nearest(rows[kept], 1)
+        distance, index = nearest(rows[kept], min(k, len(kept) - 1))
         same = distance[:, 0] <= tolerance * rows[kept].norm(dim=1)
         later = same & (index[:, 0] < torch.arange(len(kept), device=rows.device))
         if not bool(later.any()):
-            break
+            return kept, (distance, index) if k < len(kept) else None
         kept = kept[~later]
-    return kept
+    return kept, None
 
 
 def two_nn(
@@ -183,13 +193,6 @@ def likelihood_dimension(
     value = (len(means) * (k - 1) - 1) / ((k - 1) * total)
     error = value * _spread(means - means.mean(), near.indices) / total
     return IntrinsicDimension(value, error, len(means), near.duplicates)
-
-
-def _different(points: Points, resolution: float | None, fewest: int) -> tuple[Tensor, int]:
-    kept = distinct(points, resolution)
-    if len(kept) < fewest:
-        raise BadInput(f"{len(points)} rows are {len(kept)} different points: give at least {fewest} different ones.")
-    return rows_of(points, 1)[kept], len(points) - len(kept)
 
 
 def _spread(scores: Tensor, index: Tensor) -> float:
