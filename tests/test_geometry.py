@@ -309,3 +309,17 @@ FLAT = torch.ones(20, 3)
 def test_refusals(read: Callable[[], object], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         read()
+
+
+def test_neighbours_inside_clusters_that_are_far_apart() -> None:
+    """Inner products can not tell them apart there, in float32 nor in float64; differences can."""
+    from phasescope.instruments.neighbours import nearest
+
+    g = np.random.default_rng(3)
+    for width, apart in ((1.0, 1.0), (1e-3, 1.0), (1e-6, 100.0), (1e-9, 1e3)):
+        inner = width * g.standard_normal((120, 4))
+        rows = torch.from_numpy(np.concatenate([inner, inner[:60] + apart * np.array([1.0, 2, 0, 1])]))
+        distances, indices = nearest(rows, 7)
+        exact = torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+        assert float((distances / exact.topk(7, largest=False).values - 1).abs().max()) < 1e-9, width
+        assert float((exact.gather(1, indices) / distances - 1).abs().max()) < 1e-9, width

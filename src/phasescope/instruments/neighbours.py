@@ -11,7 +11,7 @@ from phasescope.checks import as_points
 
 Points = Any  # a tensor, an array of numpy's, or nested lists
 
-BLOCK = 1 << 22  # distances held at once
+BLOCK = 1 << 20  # distances held at once
 SPARE = 8  # candidates beyond those asked for, so that rounding of the quick distances can not hide a neighbour
 
 
@@ -38,22 +38,49 @@ def spacing(points: Points) -> float:
 def nearest(rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return Euclidean distances (N, k) and indices (N, k) of the k nearest other rows of ``rows`` (N, D), float64.
 
-    Candidates come from inner products; their distances are computed again from differences, so that also near
-    neighbours far from the origin are right to rounding.
+    Candidates come from inner products in float32; their distances are computed again from differences, so that also
+    near neighbours far from the origin are right to rounding. Where the rounding of the inner products leaves open
+    whether a row that is no candidate is nearer, they are taken again in float64, and then from all differences, as
+    inside clusters that are much farther apart than they are wide.
     """
     centred = rows - rows.mean(0)
-    squares = centred.square().sum(1)
+    size = float(centred.norm(dim=1).max())
+    if size > 0:
+        centred = centred / size
+    every = torch.arange(len(rows), device=rows.device)
+    distances, indices, sure = _searched(rows, centred.float(), every, k, size)
+    if not bool(sure.all()):
+        again = every[~sure]
+        distances[again], indices[again], sure = _searched(rows, centred, again, k, size)
+        again = again[~sure]
+        for some in again.split(max(BLOCK // len(rows), 1)):
+            exact = torch.cdist(rows[some], rows, compute_mode="donot_use_mm_for_euclid_dist")
+            exact[torch.arange(len(some), device=rows.device), some] = torch.inf
+            distances[some], indices[some] = exact.topk(k, largest=False)
+    return distances, indices
+
+
+def _searched(rows: Tensor, centred: Tensor, asked: Tensor, k: int, size: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Return distances and indices of the k nearest of the rows ``asked``, and where rounding can hide none (n,).
+
+    ``centred``: the rows about their mean, at most 1 long, in the type of which inner products are taken. With rounding
+    u and D dimensions, a squared distance by them is off by less than (2 D + 16) u.
+    """
+    squares = centred.double().square().sum(1).to(centred.dtype)
     wide = min(k + SPARE, len(rows) - 1)
+    off = (2 * rows.shape[1] + 16) * torch.finfo(centred.dtype).eps
     step = max(BLOCK // len(rows), 1)
-    distances, indices = [], []
-    for start in range(0, len(rows), step):
-        here = slice(start, start + step)
-        quick = squares[None] - 2 * centred[here] @ centred.T
-        itself = torch.arange(start, start + len(quick), device=rows.device)
-        quick[itself - start, itself] = torch.inf
-        near = quick.topk(wide, largest=False).indices
-        exact = torch.stack([(rows[near[:, j]] - rows[here]).norm(dim=1) for j in range(wide)], 1)
+    found = []
+    for start in range(0, len(asked), step):
+        here = asked[start : start + step]
+        quick = torch.addmm(squares[None], centred[here], centred.T, alpha=-2)
+        quick[torch.arange(len(here), device=rows.device), here] = torch.inf
+        near = quick.topk(wide, largest=False)
+        mine = rows[here]
+        exact = torch.stack([(rows[near.indices[:, j]] - mine).norm(dim=1) for j in range(wide)], 1)
         best = exact.topk(k, largest=False)
-        distances.append(best.values)
-        indices.append(near.gather(1, best.indices))
-    return torch.cat(distances), torch.cat(indices)
+        furthest = (near.values[:, -1] + squares[here]).double() - off
+        sure = (best.values[:, -1] / size if size > 0 else best.values[:, -1]).square() <= furthest
+        found.append((best.values, near.indices.gather(1, best.indices), sure | (wide == len(rows) - 1)))
+    distances, indices, certain = zip(*found, strict=True)
+    return torch.cat(distances), torch.cat(indices), torch.cat(certain)
