@@ -1,4 +1,4 @@
-"""Other packages that measure representations, each loaded only if it is there, called as its own documentation does."""
+"""Other packages that measure representations, each loaded only if it is there, called as it documents."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ def skdim(name: str, *, neighbours: int | None = None, **options: Any) -> Callab
     def read(points: Cloud) -> float:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            fitted = made(**options).fit(points) if neighbours is None else made(**options).fit(points, n_neighbors=neighbours)
+            fitted = (
+                made(**options).fit(points)
+                if neighbours is None
+                else made(**options).fit(points, n_neighbors=neighbours)
+            )
         return float(fitted.dimension_)
 
     return read

@@ -23,10 +23,10 @@ from typing import Any
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(name, "1")
 
-import _peers  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
+import _peers  # noqa: E402
 import phasescope as ps  # noqa: E402
 from phasescope.representation.similarity_clouds import Cloud  # noqa: E402
 from phasescope.representation.similarity_measures import MEASURES  # noqa: E402
@@ -74,7 +74,7 @@ def contests(points: int, width: int) -> dict[str, Contest]:
 
 
 def measured(contest: Contest, rounds: int) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Return seconds of each contestant in each round, and why some did not run; the first call of each is not timed."""
+    """Return seconds of each contestant in each round, and why some did not run; each is called once before."""
     missing, running = {}, {}
     for name, call in contest.items():
         try:
@@ -116,7 +116,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
     torch.set_num_threads(1)
-    print(f"{asked.points} points in {asked.width} dimensions, one thread, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    print(
+        f"{asked.points} points in {asked.width} dimensions, one thread, load {os.getloadavg()[0]:.1f}", file=sys.stderr
+    )
     result: dict[str, Any] = {}
     print("| quantity | contestant | seconds | theirs / ours |\n| --- | --- | --- | --- |")
     for quantity, contest in contests(asked.points, asked.width).items():
@@ -130,7 +132,11 @@ def main() -> None:
             print(f"| {quantity} | {name} | not installed | |", flush=True)
             print(f"{name}: {why}", file=sys.stderr)
     if asked.json:
-        about = {"machine": platform.processor() or platform.machine(), "cores": os.cpu_count(), "load": os.getloadavg()}
+        about = {
+            "machine": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "load": os.getloadavg(),
+        }
         settings = {key: value for key, value in vars(asked).items() if key != "json"}
         document = {"about": {**about, "versions": _peers.versions(), **settings}, "rows": result}
         asked.json.write_text(json.dumps(document, indent=1) + "\n")

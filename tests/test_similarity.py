@@ -217,6 +217,19 @@ def test_values_are_those_of_others() -> None:
     assert read("neighbours", x, y).value == pytest.approx(float(neighbour_overlap(x, y, 10).mean()))
 
 
+def test_rank_correlations_with_and_without_ties_agree() -> None:
+    from phasescope.representation.similarity_measures import _with_ties, _without_ties
+
+    rows, columns = torch.triu_indices(20, 20, 1)
+    sides = [white(len(rows)) for _ in range(2)]
+    fast = _without_ties([side.numpy().argsort() for side in sides], rows.numpy(), columns.numpy())
+    slow = _with_ties(sides, rows, columns)
+    for kept in (torch.ones(20, dtype=torch.bool), torch.arange(20) % 3 > 0):
+        pairs = kept[rows] & kept[columns]
+        expected = stats.spearmanr(*(side[pairs].numpy() for side in sides))[0]
+        assert float(fast(kept)) == pytest.approx(expected, rel=1e-12) == pytest.approx(float(slow(kept)), rel=1e-12)
+
+
 # -- relative codes
 
 

@@ -96,6 +96,10 @@ def _tolerance(points: Points, resolution: float | None) -> float:
 
 def _apart(rows: Tensor, tolerance: float, k: int) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
     """Return the rows that are different from all earlier ones, and the ``k`` nearest of each, None for fewer."""
+    if k < len(rows):
+        near = nearest(rows, k)
+        if not bool((near[0][:, 0] <= tolerance * rows.norm(dim=1)).any()):
+            return torch.arange(len(rows), device=rows.device), near
     _, group = torch.unique(rows, dim=0, return_inverse=True)
     first = torch.full((int(group.max()) + 1,), len(rows), device=rows.device)
     kept = first.scatter_reduce(0, group, torch.arange(len(rows), device=rows.device), "amin").sort().values

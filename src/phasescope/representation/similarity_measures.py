@@ -7,7 +7,7 @@ Each function takes two clouds and returns a ``Reading``. A null over all orders
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from torch import Tensor
 from phasescope.representation.similarity_clouds import Cloud, groups_of, jackknife_error
 from phasescope.representation.similarity_kernels import kernel_sums
 from phasescope.representation.similarity_nulls import PairSums, kernel_moments, pair_moments, pairing_moments
+from phasescope.vocabulary import Array
 
 NOTHING = math.nan
 SMALLEST = 1e-12  # a spread below it is rounding
@@ -126,32 +127,75 @@ def procrustes(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -
 def dissimilarities(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
     """Return the rank correlation (Spearman) of the Euclidean distances between stimuli, at most 512 of them."""
     n = len(a.distances)
-    above = tuple(torch.triu_indices(n, n, 1))
-    places = [_places(cloud.distances[above]) for cloud in (a, b)]
-    if any(int(place.max()) == 0 for place in places):  # all distances are the same
+    rows, columns = torch.triu_indices(n, n, 1)
+    # what differs by rounding alone is a tie
+    sides = [(found / found.max() * 1e12).round() for found in (cloud.distances[rows, columns] for cloud in (a, b))]
+    if any(bool(side.min() == side.max()) for side in sides):  # all distances are the same
         return Reading(NOTHING, NOTHING, 0.0, NOTHING)
-    every = torch.ones(len(places[0]), dtype=torch.bool)
-    ranks = [_ranks(place, every) for place in places]
-    value = _correlation(*ranks)
+    order = [side.numpy().argsort() for side in sides]
+    ties = any(bool((np.diff(side.numpy()[at]) == 0).any()) for side, at in zip(sides, order, strict=True))
+    read = _with_ties(sides, rows, columns) if ties else _without_ties(order, rows.numpy(), columns.numpy())
+    every = torch.ones(n, dtype=torch.bool)
     found = []
     for group in groups_of(n):
-        kept = torch.ones(n, dtype=torch.bool)
+        kept = every.clone()
         kept[group] = False
-        pairs = kept[above[0]] & kept[above[1]]
-        found.append(_correlation(*(_ranks(place, pairs)[pairs] for place in places)))
+        found.append(read(kept))
     sums = []
-    for rank in ranks:
+    for side, at in zip(sides, order, strict=True):
         square = torch.zeros(n, n, dtype=torch.float64)
+        if ties:
+            rank = _ranks(_places(side), torch.ones(len(rows), dtype=torch.bool))
+        else:
+            rank = torch.from_numpy(_inverse(at)).double()
         centred = rank - rank.mean()
-        square[above] = centred / centred.norm()
+        square[rows, columns] = centred / centred.norm()
         sums.append(PairSums.of(square + square.T))
     mean, spread = pair_moments(*sums)
-    return Reading(float(value), float(jackknife_error(torch.stack(found))), mean / 2, spread / 2)
+    return Reading(float(read(every)), float(jackknife_error(torch.stack(found))), mean / 2, spread / 2)
+
+
+def _inverse(order: Array) -> Array:
+    """Return the place of each entry in ``order``."""
+    found = np.empty_like(order)
+    found[order] = np.arange(len(order))
+    return found
+
+
+def _without_ties(order: Sequence[Array], rows: Array, columns: Array) -> Callable[[Tensor], Tensor]:
+    """Return Spearman's correlation over the pairs of those stimuli that are kept, where no two distances are equal.
+
+    Along each order the rank of a kept pair is the number of kept ones up to it.
+    """
+    first, second = order
+    across = _inverse(first)[second]  # where in the first order the pairs of the second one are
+    count = int(columns.max()) + 1
+    in_first, in_second = ((rows * count + columns)[at] for at in (first, second))
+
+    def read(kept: Tensor) -> Tensor:
+        pairs = np.logical_and.outer(kept.numpy(), kept.numpy()).ravel()
+        ranks = pairs[in_first].cumsum(dtype=np.int32)
+        both = float(ranks[across[pairs[in_second]]].astype(np.float64) @ np.arange(1.0, ranks[-1] + 1.0))
+        n = float(ranks[-1])
+        return torch.tensor((both - n * ((n + 1) / 2) ** 2) / (n * (n**2 - 1) / 12), dtype=torch.float64)
+
+    return read
+
+
+def _with_ties(sides: Sequence[Tensor], rows: Tensor, columns: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return Spearman's correlation over the pairs of stimuli that are kept, equal distances at their mean rank."""
+    places = [_places(side) for side in sides]
+
+    def read(kept: Tensor) -> Tensor:
+        pairs = kept[rows] & kept[columns]
+        return _correlation(*(_ranks(place, pairs)[pairs] for place in places))
+
+    return read
 
 
 def _places(values: Tensor) -> Tensor:
-    """Return for each value how many smaller ones there are, ties counted once; a billionth of the largest is a tie."""
-    found: Tensor = torch.unique((values / values.max() * 1e9).round(), return_inverse=True)[1]
+    """Return for each of ``values`` how many smaller ones there are, ties counted once."""
+    found: Tensor = torch.unique(values, return_inverse=True)[1]
     return found
 
 
