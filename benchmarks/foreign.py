@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import importlib
 import json
@@ -21,6 +22,7 @@ import re
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -151,12 +153,12 @@ def compared(module: Any, batch: Any, found: Any) -> list[tuple[float, float, fl
     return rows
 
 
-def alone(key: str, exact: bool) -> dict[str, Any]:
-    """Return what became of one model, in a process of its own, which begins with all that is imported by now."""
+def alone(key: str, look: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
+    """Return what ``look`` says of one model, in a process of its own, which begins with all that is imported."""
     near, far = multiprocessing.get_context("fork").Pipe(duplex=False)
 
     def work() -> None:
-        far.send(json.dumps(tried(key, exact)))
+        far.send(json.dumps(look(key)))
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
@@ -229,7 +231,7 @@ def main() -> None:
     rows = []
     for key in MODELS:
         if not wanted or key.startswith(wanted):
-            rows.append(alone(key, asked.exact))
+            rows.append(alone(key, functools.partial(tried, exact=asked.exact)))
             print(
                 f"{key}: {rows[-1]['state']} {rows[-1].get('blocks', rows[-1]['said'])}"[:150],
                 file=sys.stderr,

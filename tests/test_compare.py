@@ -95,6 +95,32 @@ def test_the_same_seed_gives_the_same_numbers() -> None:
     )
 
 
+def test_a_comparison_that_was_stopped_goes_on(tmp_path: Any, monkeypatch: Any) -> None:
+    """Stopped after each pair in turn, the numbers are those of a call that was not; another question is asked anew."""
+    plain = ps.compare(LAYERS[:3], TWINS[:3], draws=5)
+    room, done = ps.compare.__globals__, []
+    measure = room["MEASURES"]["rsa"]
+
+    def stops(*given: Any) -> Any:
+        done.append(len(done))
+        if len(done) % 2 == 0:
+            raise KeyboardInterrupt
+        return measure(*given)
+
+    monkeypatch.setitem(room["MEASURES"], "rsa", stops)
+    for _ in range(2):  # each call does one pair of the three, and is stopped in the next
+        with pytest.raises(KeyboardInterrupt):
+            ps.compare(LAYERS[:3], TWINS[:3], draws=5, out=tmp_path / "run")
+    found = ps.compare(LAYERS[:3], TWINS[:3], draws=5, out=tmp_path / "run")
+    assert len(done) == 5 and found.data.identical(plain.data)
+    monkeypatch.setitem(room["MEASURES"], "rsa", lambda *given: pytest.fail("asked again"))
+    monkeypatch.setitem(room, "all_pairs", lambda *given: pytest.fail("read again"))
+    assert ps.compare(LAYERS[:3], TWINS[:3], draws=5, out=tmp_path / "run").data.identical(plain.data)
+    monkeypatch.undo()
+    other = ps.compare(LAYERS[:3], TWINS[:3], draws=6, out=tmp_path / "run").data
+    assert other.identical(ps.compare(LAYERS[:3], TWINS[:3], draws=6).data)
+
+
 def test_what_is_told() -> None:
     found = ps.compare(LAYERS, TWINS, draws=4, names=("one", "two"))
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))

@@ -107,6 +107,22 @@ def test_invariances() -> None:
     np.testing.assert_allclose(short.r, plain.r, atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_short_floats_are_read_as_the_numbers_they_are(kind: torch.dtype) -> None:
+    short, answer = torch.from_numpy(INPUTS).to(kind), torch.from_numpy(SIGNAL).to(kind)
+    found, exact = (encode(x, y, draws=0).data.r for x, y in ((short, answer), (short.double(), answer.double())))
+    np.testing.assert_allclose(found, exact, atol=1e-4)
+
+
+def test_stimuli_that_are_shown_twice_are_held_out_together_or_remembered() -> None:
+    """A stimulus in training and test is remembered: groups say so, and then noise explains nothing."""
+    features, answer = G.normal(size=(60, 80)), G.normal(size=(60, 4))
+    twice = [np.concatenate([x, x]) for x in (features, answer)]
+    apart = encode(*twice, draws=0).data.predictivity.item()
+    held = encode(*twice, groups=np.tile(np.arange(60), 2), draws=0).data.predictivity.item()
+    assert apart > 0.6 > 0.35 > abs(held)
+
+
 def test_groups_are_held_out_together() -> None:
     """Frames of a film that are nearly the same: apart, what is memorized counts; together, it does not."""
     film = np.repeat(np.arange(40), 6)

@@ -265,6 +265,40 @@ def test_codes_by_distances_are_the_distances_and_have_their_invariances() -> No
     assert float((relative_codes(x @ same, x[:8] @ same, "l1") - relative_codes(x, x[:8], "l1")).abs().max()) > 0.01
 
 
+def test_nulls_and_bounds_of_codes_shapes_and_stitching() -> None:
+    """What the single functions declare: white noise, unrelated stimuli, labels that mean nothing."""
+    codes = relative_codes(white(900, 25), white(200, 25))
+    assert float(codes.abs().max()) <= 1 + 1e-12
+    assert abs(float(codes.mean())) < 4 / 5 / 200**0.5 and float(codes.var()) == pytest.approx(1 / 25, rel=0.1)
+    apart = relative_codes(white(900, 25), white(200, 25), "euclidean")
+    assert float(apart.mean()) == pytest.approx(1, rel=0.05) and float(apart.min()) >= 0
+    x, y = white(300, 20), white(300, 30)
+    squares = [float(canonical_correlations(x, y[torch.randperm(300, generator=G)]).square().mean()) for _ in range(20)]
+    assert np.mean(squares) == pytest.approx(30 / 299, abs=4 * np.std(squares) / 20**0.5)
+    assert canonical_correlations(x, y).shape == (20,) and 0 <= float(canonical_correlations(x, x).max()) <= 1
+    distances = [shape_distance(white(400, 20), white(400, 20)) for _ in range(8)]
+    assert np.mean(distances) == pytest.approx(math.acos(8 / (3 * math.pi) * math.sqrt(20 / 400)), rel=0.01)
+    labels = torch.randint(0, 3, (300,), generator=G)
+    nothing = stitch(x, y, labels, anchors=60)
+    assert abs(nothing.stitched - nothing.chance) < 4 * max(nothing.error, 0.03)
+    same = stitch(x, 7 * x @ turn(20) - 3, (x[:, 0] > 0).long(), anchors=60)
+    assert same.stitched == same.own
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.bfloat16])
+def test_single_functions_read_short_floats_as_the_numbers_they_are(kind: torch.dtype) -> None:
+    x, y = LINKED.to(kind), OTHER.to(kind)
+    assert shape_distance(x, y) == pytest.approx(shape_distance(x.double(), y.double()), rel=1e-6)
+    for of in (canonical_correlations, lambda a, b: relative_codes(a, a[:9])):
+        assert float((of(x, y) - of(x.double(), y.double())).abs().max()) < 1e-6
+    padded = torch.cat([x, torch.ones(48, 2, dtype=kind)], 1)
+    assert shape_distance(padded, y) == pytest.approx(shape_distance(x, y), rel=1e-6)
+    assert float((canonical_correlations(padded, y) - canonical_correlations(x, y)).abs().max()) < 1e-6
+    twice = torch.cat([x, x]), torch.cat([y, y])
+    assert shape_distance(*twice) == pytest.approx(shape_distance(x, y), rel=1e-6)
+    assert shape_distance(white(20, 60), white(20, 50)) < math.pi / 2  # fewer stimuli than dimensions
+
+
 # -- edges
 
 

@@ -336,12 +336,13 @@ def compare_(
     as_json: AsJson = False,
     open_: Open = False,
 ) -> None:
-    """Compare two models of your own, layer by layer: how alike they are, beyond chance, in nine measures."""
-    from phasescope.commands.compare import Asked, compared
+    """Compare two models of your own, layer by layer, beyond chance, in nine measures. Resumes where it was stopped."""
+    from phasescope.commands.compare import Asked, compared, folder_of
 
     names = names_of(places)
     asked = Asked(first, second, batch, second_batch, names, by, points, draws, seed)
-    _tell_of(lambda tell: compared(asked, tell), out, as_json, open_)
+    folder = out if out is not None else folder_of(first, second)
+    _tell_of(lambda tell: compared(asked, folder, tell), folder, as_json, open_)
 
 
 def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as_json: bool, open_: bool) -> None:

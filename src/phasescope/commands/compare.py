@@ -32,8 +32,15 @@ class Asked:
     seed: int
 
 
-def compared(asked: Asked, tell: Callable[[str], object]) -> Told:
-    """Load both models and their batches by name and compare them; ``tell`` is told what is being done.
+def folder_of(first: str, second: str) -> Path:
+    """Return the folder of a comparison of two models."""
+    return Path("runs") / "-".join(["compare", *map(folder_name, _names(first, second))])
+
+
+def compared(asked: Asked, folder: Path, tell: Callable[[str], object]) -> Told:
+    """Load both models and their batches by name and compare them; pairs that are done are kept in ``folder``.
+
+    ``tell`` is told what is being done.
 
     Raises ``BadInput`` without a batch, and what ``load_model``, ``load_batch`` and ``compare`` raise.
     """
@@ -58,6 +65,7 @@ def compared(asked: Asked, tell: Callable[[str], object]) -> Told:
             batch_b=batches[1],
             places=asked.places,
             names=names,
+            out=folder,
             on_progress=progress,
             **options,
         )
@@ -71,8 +79,7 @@ def compared(asked: Asked, tell: Callable[[str], object]) -> Told:
         "compare", f"{names[0]} beside {names[1]}", QUESTION, [f"{found.summary()}.", *WORDS, *found.notes],
         [found.figure()], Table("Pairs of layers", header, rows), settings, shlex.join(command),
     )  # fmt: skip
-    folder = f"compare-{folder_name(names[0])}-{folder_name(names[1])}"
-    return Told(folder, "comparison.json", str(found), found.to_json(), page)
+    return Told(folder.name, "comparison.json", str(found), found.to_json(), page)
 
 
 def _names(first: str, second: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import nn
 
 from phasescope.checks import sequence, whole
 from phasescope.ensemble import streams
+from phasescope.representation.compare_kept import Kept, Readings
 from phasescope.representation.compare_result import Comparison, Pair, compared
 from phasescope.representation.places import layers_of
 from phasescope.representation.similarity_clouds import FEWEST, Cloud
@@ -37,6 +39,7 @@ def compare(
     draws: int = 200,
     seed: int = 0,
     names: tuple[str, str] = ("a", "b"),
+    out: Path | str | None = None,
     on_progress: Progress | None = None,
 ) -> Comparison:
     """Return how alike ``a`` and ``b`` represent the same stimuli: each an array, several, or a module.
@@ -52,6 +55,8 @@ def compare(
     with a standard error over stimuli (groups of neighbouring rows left out in turn), mean and spread over all orders
     of one side's stimuli (exact; drawn ``draws`` times for "procrustes", 20 or more where there are many layers), its
     z, the value corrected for that mean, and its ceiling: the most that the spectra of the two allow.
+
+    ``out``: a folder in which each pair of layers that is done is kept: the same call goes on where it was stopped.
 
     Raises ``BadInput`` for fewer than 8 stimuli, numbers of stimuli that differ, and rows that are all the same.
     """
@@ -78,11 +83,12 @@ def compare(
             f"{names[0]} and {names[1]} have {' and '.join(f'{n:,}' for n in sorted(counts))} rows: give the same "
             "stimuli in the same order."
         )
-    kernels = all_pairs([*left.values(), *right.values()], lambda done, total: tell("CKA", done, total))
-    cut = len(left)
-    best = kernels[0].values[:cut, cut:].argmax(1).tolist()
-    pairs = _pairs(len(left), len(right), best)
-    readings = _read(list(left.values()), list(right.values()), pairs, asked, kernels, draws, seed, tell)
+    both = [*left.values(), *right.values()]
+    with Kept(out) as kept:
+        kernels = kept.kernels(both, lambda: all_pairs(both, lambda done, total: tell("CKA", done, total)))
+        best = kernels[0].values[: len(left), len(left) :].argmax(1).tolist()
+        pairs = _pairs(len(left), len(right), best)
+        readings = _read(list(left.values()), list(right.values()), pairs, asked, kernels, draws, seed, tell, kept)
     notes = [f"Not compared, the same for all stimuli: {', '.join(skipped[:4])}{', ...' * (len(skipped) > 4)}."]
     tokens = by == "token" and (isinstance(a, nn.Module) or isinstance(b, nn.Module))
     said = [*(notes if skipped else []), *([TOKENS] if tokens else [])]
@@ -153,7 +159,7 @@ def _pairs(left: int, right: int, best: Sequence[int]) -> list[Pair]:
 
 def _read(
     left: Sequence[Cloud], right: Sequence[Cloud], pairs: Sequence[Pair], asked: Sequence[str],
-    kernels: tuple[AllPairs, AllPairs], draws: int, seed: int, tell: Progress,
+    kernels: tuple[AllPairs, AllPairs], draws: int, seed: int, tell: Progress, kept: Kept,
 ) -> list[dict[str, Reading]]:  # fmt: skip
     drawn = _draws(left, right, pairs, draws)
     found = []
@@ -169,7 +175,14 @@ def _read(
             )
             for name, table in zip(KERNELS, kernels, strict=True)
         }  # fmt: skip
-        found.append({n: of_kernels[n] if n in of_kernels else MEASURES[n](a, b, drawn, generator) for n in asked})
+        measures = [name for name in asked if name not in of_kernels]
+        question = {"measures": measures, "draws": drawn, "seed": seed, "pair": number}
+
+        def made(a: Cloud = a, b: Cloud = b, generator: Any = generator, names: list[str] = measures) -> Readings:
+            return {name: MEASURES[name](a, b, drawn, generator) for name in names}
+
+        others = kept.pair(a, b, question, made) if measures else {}
+        found.append({name: of_kernels[name] if name in of_kernels else others[name] for name in asked})
     return found
 
 
