@@ -137,10 +137,10 @@ def main() -> None:
         rows.append(alone(key, profiled))
         last = rows[-1]
         back = "" if "touched" not in last else "given back" if not last["touched"] else f"TOUCHED {last['touched']}"
+        if asked.json:
+            asked.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
         print(f"{key}: {last['state']} {back} {last.get('said', '')}"[:160], file=sys.stderr, flush=True)
     print(counts(rows))
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1) + "\n", "utf-8")
 
 
 def spread(names: list[str]) -> list[str]:

@@ -272,6 +272,15 @@ def test_a_share_that_is_left_out_changes_outputs_by_so_much() -> None:
         assert found.change == pytest.approx(math.sqrt(1 - squares[kept - 1] / squares[-1]), rel=1e-9)
 
 
+def test_the_narrower_side_of_a_layer_counts() -> None:
+    inputs, fading = G.standard_normal((400, 20)), np.diag(np.geomspace(1, 1e-3, 20))
+    squares = np.sort(np.linalg.svd(inputs @ fading, compute_uv=False) ** 2)[::-1].cumsum()
+    outputs = int(np.searchsorted(squares / squares[-1], 0.99)) + 1
+    assert outputs < 10
+    assert ps.utilized_rank(fading, inputs, share=0.99).rank.value == outputs
+    assert ps.utilized_rank(np.linalg.inv(fading), inputs @ fading, share=0.99).rank.value == outputs
+
+
 # -- sharpness ---------------------------------------------------------------------------------------------------------
 
 
