@@ -64,15 +64,17 @@ class Kept:
         identity = {"a": digest(a), "b": digest(b), "version": 1, **asked}
         known = self.store.load(identity)
         if known is not None:
-            rows = known[0]["readings"]
-            return {
-                name: Reading(*map(float, row[:-1]), int(row[-1]))
-                for name, row in zip(known[1]["measures"], rows, strict=True)
-            }
+            rows = zip(known[1]["measures"], known[0]["readings"].tolist(), strict=True)
+            return {name: _reading(row) for name, row in rows}
         made = make()
-        rows = np.array([astuple(one) for one in made.values()], dtype=np.float64)
-        self.store.save(identity, {"readings": rows}, {"measures": list(made)})
+        readings = np.array([astuple(one) for one in made.values()], dtype=np.float64)
+        self.store.save(identity, {"readings": readings}, {"measures": list(made)})
         return made
+
+
+def _reading(row: list[float]) -> Reading:
+    value, error, mean, spread, ceiling, draws = row
+    return Reading(value, error, mean, spread, ceiling, int(draws))
 
 
 def digest(cloud: Cloud) -> str:
