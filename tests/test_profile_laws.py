@@ -157,6 +157,10 @@ def test_second_routes() -> None:
     assert BEFORE["outliers"] == (CLOUD.var(0) >= 5 * CLOUD.var(0).mean()).sum()
     rows = CLOUD / np.linalg.norm(CLOUD, axis=1, keepdims=True)
     products = rows @ rows.T
+    values = np.linalg.eigvalsh(rows.T @ rows / 120)
+    assert BEFORE["entropy"] == pytest.approx(-(values * np.log(values)).sum(), rel=1e-9)
+    assert BEFORE["partition"] == pytest.approx(room.partition_score(CLOUD), rel=1e-12)
+    assert BEFORE["uniformity"] == pytest.approx(room.uniformity_w2(CLOUD), rel=1e-12)
     assert BEFORE["cosine"] == pytest.approx((products.sum() - 120) / (120 * 119))
 
 
