@@ -100,6 +100,13 @@ CALLS: dict[str, dict[str, Any]] = {
     "asymmetric_norm": {"parameters": [POINTS, ONE], "rates": [1.0, 0.5], "highest": False},
     "homogeneous_ball": {"parallel": 1.0, "transverse": 0.3, "radius": 0.5},
     "quasi_homogeneous_ball": {"parallel": 1.0, "transverse": 0.3, "radius": 0.5}, "simplex_cosine": {"classes": 3},
+    **{name: {"p": 5, "shots": 3, "distinct": True} for name in
+       ("ratio_coverage", "ratio_accuracy", "rank_chances", "span_coverage")},
+    "regression_accuracy": {"p": 5, "shots": 3, "distinct": True, "zero": False},
+    "pool_bayes": {"pool": ADD, "inputs": [0, 3, 2], "answers": [1, 4, 3], "p": 5},
+    "ridge_answers": {"x": POINTS, "y": np.ones(4), "noise": 0.25},
+    "dmmse_answers": {"x": POINTS, "y": np.ones(4), "pool": MORE, "noise": 0.25},
+    "ridge_error": {"dimension": 4, "shots": 1, "noise": 0.25}, "ridge_error_limit": {"ratio": 2.0, "noise": 0.1},
     "linear_terms": {"p": 5, "coefficients": [1, 2]}, "power_table": {"p": 5, "exponent": 2, "coefficient": 1},
     "sum_weights": {"p": 5, "width": 6, "generator": RNG, "terms": [range(5), range(5)], "outer": range(5),
                     "phase_error": 0.1, "factorial_factor": True},

@@ -5,6 +5,7 @@ from phasescope.learners.decoder import Decoder
 from phasescope.learners.deep import DeepMLP, OneLayerTransformer
 from phasescope.learners.dropout import KeyedDropout
 from phasescope.learners.experts import ExpertsNetwork
+from phasescope.learners.in_context import DiscreteMMSE, ModularRegression, PoolBayes, RatioMatcher, Ridge
 from phasescope.learners.linear import DeepLinear
 from phasescope.learners.mixer import MLPMixer
 from phasescope.learners.power import ExactMLP, PowerMLP
@@ -20,14 +21,19 @@ __all__ = [
     "Decoder",
     "DeepLinear",
     "DeepMLP",
+    "DiscreteMMSE",
     "ExactMLP",
     "ExpertsNetwork",
     "KeyedDropout",
     "MLPMixer",
+    "ModularRegression",
     "OneLayerTransformer",
+    "PoolBayes",
     "PowerMLP",
+    "RatioMatcher",
     "ResMLP",
     "ResidualConv",
+    "Ridge",
     "SignalNetwork",
     "SignalTransformer",
 ]

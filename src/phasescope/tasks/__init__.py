@@ -1,6 +1,7 @@
 """What is learnt: exact finite tables and samplers. Generators only; no networks, no theory."""
 
 from phasescope.tasks.images import digits, fashion_mnist, images
+from phasescope.tasks.in_context import InContextLinear, InContextRegression
 from phasescope.tasks.linear import LinearTarget, target_direction
 from phasescope.tasks.modular import ModularTable, addition, division, function, multiplication, subtraction
 from phasescope.tasks.pairs import Pairs, emoji
@@ -10,6 +11,8 @@ from phasescope.tasks.polynomial_text import parse
 from phasescope.tasks.table import Sampler, Table
 
 __all__ = [
+    "InContextLinear",
+    "InContextRegression",
     "LinearTarget",
     "ModularTable",
     "Pairs",

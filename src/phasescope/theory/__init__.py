@@ -13,6 +13,8 @@ The names stand in subjects, such as ``ps.theory.modular_addition.unit_logit_sca
 - ``criticality``: signal and gradient through a deep network at initialization, at infinite width
 - ``finite_width``: what depth over width does: the kernel's variance, singular values of the Jacobian
 - ``gaussian_moments``: averages over one and two Gaussian variables, with their errors
+- ``in_context_modular``: linear functions modulo p in context: ratio matching, regression, Bayes over a pool
+- ``in_context_regression``: linear regression in context: ridge, Bayes over a pool, their errors
 - ``label_corruption``: phases of networks trained on wrong labels, and the numbers that these fix
 - ``linear_transfer``: risks of scratch training, linear transfer and fine-tuning in linear networks
 - ``manifold_capacity``: the bound of maximum manifold capacity, and what uniform and free embeddings attain

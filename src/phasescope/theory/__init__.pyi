@@ -9,6 +9,8 @@ from . import critical_initialization as critical_initialization
 from . import criticality as criticality
 from . import finite_width as finite_width
 from . import gaussian_moments as gaussian_moments
+from . import in_context_modular as in_context_modular
+from . import in_context_regression as in_context_regression
 from . import label_corruption as label_corruption
 from . import linear_transfer as linear_transfer
 from . import manifold_capacity as manifold_capacity
