@@ -127,6 +127,10 @@ class PoolBayes(nn.Module):
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Return the logits (N, K, p)."""
+        few = max(1, MOST // (tokens.shape[1] * len(self.tables) * self.p))
+        return torch.cat([self._answered(tokens[at : at + few]) for at in range(0, max(len(tokens), 1), few)])
+
+    def _answered(self, tokens: Tensor) -> Tensor:
         x, y, z = shown_pairs(tokens, self.p)
         said = self.tables[:, x * self.p + y].movedim(0, 1)  # (N, n, K)
         faults = (said[..., :-1] != z[:, None]).cumsum(-1)
