@@ -103,7 +103,7 @@ def _transition(s: ModularContextSettings) -> Sequence[Claim]:
                 ours="the level, at the pocket's size", tolerance="the smallest effect that matters"),
             final("new")(many), at_least(0.8), Control("random tables, as many", at("tables")), range=SHARE),
         Claim("transition",
-            f"The number of tasks at which new ones are answered ({HALFWAY:g} of the last questions) lies between",
+            f"New tasks are answered ({HALFWAY:g} of the last questions) from a third of all tasks on, about",
             Source(paper=f"{PAPER}, Fig. 1b: between 2^7 and 2^8 of 841 at p = 29", ours="the range at p = 5",
                 tolerance="the pools that were trained on either side"),
             where(every), between(6.0, 15.0), Control("the same networks early in training", early),
