@@ -91,6 +91,7 @@ def _transition(s: ModularContextSettings) -> Sequence[Claim]:
     few, many, every = at("sizes", n_tasks=s.few), at("sizes", n_tasks=s.many), at("sizes")
     loss = final("new") - final("pool")
     where = Measure(threshold, f"number of tasks at which accuracy on new tasks reaches {HALFWAY:g}")
+    low, high = ((s.p**2 - 1) * part for part in ((0.25, 0.625) if s.tokens == "bound" else (0.1, 0.625)))
     early = Measure(early_threshold, "the same number early in training")
     return (
         Claim("few-tasks-stay-inside",
@@ -103,10 +104,10 @@ def _transition(s: ModularContextSettings) -> Sequence[Claim]:
                 ours="the level, at the pocket's size", tolerance="the smallest effect that matters"),
             final("new")(many), at_least(0.8), Control("random tables, as many", at("tables")), range=SHARE),
         Claim("transition",
-            f"New tasks are answered ({HALFWAY:g} of the last questions) from a third of all tasks on, about",
-            Source(paper=f"{PAPER}, Fig. 1b: between 2^7 and 2^8 of 841 at p = 29", ours="the range at p = 5",
+            f"New tasks are answered ({HALFWAY:g} of the last questions) from {low:g} to {high:g} of {s.p**2 - 1} on",
+            Source(paper=f"{PAPER}, Fig. 1b: between 2^7 and 2^8 of 841 at p = 29", ours="the range",
                 tolerance="the pools that were trained on either side"),
-            where(every), between(6.0, 15.0), Control("the same networks early in training", early),
+            where(every), between(low, high), Control("the same networks early in training", early),
             range=(float(s.sizes[0]), float("inf"))),
     )  # fmt: skip
 
@@ -167,7 +168,17 @@ def _rivals(s: ModularContextSettings) -> Sequence[Claim]:
 
 
 def _held(s: ModularContextSettings) -> Sequence[Claim]:
-    many = at("held", n_tasks=s.many)
+    few, many = at("held", n_tasks=s.few), at("held", n_tasks=s.many)
+    if s.tokens == "three":
+        return (
+            Claim("held-out-inputs-follow",
+                f"With {s.alpha:g} of the inputs trained on and {s.many} tasks, new tasks are answered on others too: "
+                "o.o.d. generalization",
+                Source(paper=f"{PAPER}, Fig. 1b: o.o.d. generalization at many tasks and a large fraction of inputs",
+                    ours="the level", tolerance="the smallest effect that matters"),
+                final("new, held-out inputs")(many), at_least(0.7), Control("networks of few tasks", few),
+                range=SHARE),
+        )  # fmt: skip
     return (
         Claim("held-out-inputs-fall-short",
             f"With {s.alpha:g} of the inputs trained on and {s.many} tasks, new tasks are answered on those inputs and "
@@ -175,5 +186,5 @@ def _held(s: ModularContextSettings) -> Sequence[Claim]:
             Source(paper=f"{PAPER}, Fig. 1b: o.o.d. memorization at a small fraction of inputs",
                 tolerance="the smallest effect that matters"),
             (final("new") - final("new, held-out inputs"))(many), at_least(0.2),
-            Control("networks of few tasks, which answer new ones on no inputs", at("held", n_tasks=s.few)), range=GAP),
+            Control("networks of few tasks, which answer new ones on no inputs", few), range=GAP),
     )  # fmt: skip

@@ -81,5 +81,6 @@ def _learning(data: Data, s: ModularContextSettings) -> Figure:
                 control={"new, random tables": (along("new"), at("tables"))}, x=step),
             curves(f"{s.many} tasks, some inputs held out", data, ACCURACY, series(held, *SETS), x=step),
         ],
-        ("held-out-inputs-fall-short", "many-tasks-reach-out", "shown-answers-are-copied"),
+        (f"held-out-inputs-{'fall-short' if s.tokens == 'bound' else 'follow'}", "many-tasks-reach-out",
+         "shown-answers-are-copied"),
     )  # fmt: skip

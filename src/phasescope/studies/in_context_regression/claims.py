@@ -17,7 +17,6 @@ from phasescope.vocabulary import Array
 
 PAPER = "Raventos et al. 2023"
 REALS = (-math.inf, math.inf)
-EXCESS = 0.25  # over ridge's error on new tasks, where a network is said to serve them
 
 
 def claims(s: RegressionContextSettings) -> Sequence[Claim]:
@@ -98,26 +97,29 @@ def _sides(s: RegressionContextSettings) -> Sequence[Claim]:
             f"A network of {s.middle} tasks errs less on new ones than the Bayes rule of the tasks that it learnt",
             Source(paper=f"{PAPER}, abstract: it outperforms the Bayesian estimator with the pretraining prior",
                 ours="by how much, at the pocket's size", tolerance=matters),
-            gain(middle), at_least(0.05), Control(f"networks of {s.few} tasks", few), range=REALS),
+            gain(middle), at_least(s.matters), Control(f"networks of {s.few} tasks", few), range=REALS),
         Claim("worse-at-home",
             f"And it errs more than that rule on its own tasks (the network of {s.middle} tasks, on them)",
             Source(paper=f"{PAPER}, abstract: non-Bayesian", ours="by how much, at the pocket's size",
                 tolerance=matters),
-            (end("error", "pool") - of_rule("dMMSE", "pool"))(middle), at_least(0.05),
+            (end("error", "pool") - of_rule("dMMSE", "pool"))(middle), at_least(s.matters),
             Control(f"networks of {s.few} tasks, which follow the rule", few), range=REALS),
         Claim("not-undertraining",
             f"With twice the steps a network of {s.middle} tasks still errs less on new ones than its Bayes rule",
             Source(paper=f"{PAPER}, Sec. on training longer: above the threshold it moves towards ridge",
                 ours="twice the steps", tolerance=matters),
-            gain(longer), at_least(0.05), Control(f"networks of {s.few} tasks", few), range=REALS),
+            gain(longer), at_least(s.matters), Control(f"networks of {s.few} tasks", few), range=REALS),
     )  # fmt: skip
 
 
 def _threshold(s: RegressionContextSettings) -> Sequence[Claim]:
     every, few, largest = at("sizes"), at("sizes", n_tasks=s.few), at("sizes", n_tasks=s.sizes[-1])
-    served = of_rule("ridge") + EXCESS
-    where = reaches(served - end("error"), f"number of tasks at which the error on new ones is ridge's and {EXCESS:g}")
-    rule = reaches(served - of_rule("dMMSE"), f"number of tasks at which dMMSE's is ridge's and {EXCESS:g}")
+    low, high = s.threshold
+    served = of_rule("ridge") + s.excess
+    where = reaches(
+        served - end("error"), f"number of tasks at which the error on new ones is ridge's and {s.excess:g}"
+    )
+    rule = reaches(served - of_rule("dMMSE"), f"number of tasks at which dMMSE's is ridge's and {s.excess:g}")
 
     def rises(one: xr.Dataset, other: xr.Dataset) -> Array:
         return np.asarray((end("ridge_weight").read(other) - end("ridge_weight").read(one)).values)
@@ -125,10 +127,11 @@ def _threshold(s: RegressionContextSettings) -> Sequence[Claim]:
     weight = Measure(rises, "rise of the weight of ridge on new tasks")
     return (
         Claim("threshold",
-            f"New tasks are served, to {EXCESS:g} of ridge's error, from some tens of tasks on",
-            Source(paper=f"{PAPER}, Fig. 2: between 2^14 and 2^15 in eight dimensions", ours="the range at D = 4",
+            f"New tasks are served, to {s.excess:g} of ridge's error, from {low:g} to {high:g} tasks on",
+            Source(paper=f"{PAPER}, Fig. 2: between 2^14 and 2^15 in eight dimensions", ours="the range",
                 tolerance="the pools that were trained on either side"),
-            where(every), between(8.0, 32.0), Control("the pool's Bayes rule, which nears ridge with many tasks", rule),
+            where(every), between(low, high),
+            Control("the pool's Bayes rule, which nears ridge with many tasks", rule),
             range=(0.0, math.inf)),
         Claim("between-the-rules",
             f"The weight of ridge in the answers to new tasks rises from {s.few} to {s.sizes[-1]} tasks",

@@ -14,7 +14,9 @@ Count = Annotated[int, Field(ge=1)]
 class RegressionContextSettings(Settings):
     """Sizes of the study. ``sizes`` are the pools; claims look at ``few`` and ``middle`` tasks, which are among them.
 
-    ``noise`` is a variance. ``draws`` sequences measure the two Bayes rules alone, for pools of ``rule_sizes`` in
+    ``matters`` is the smallest difference of errors that matters. New tasks are served where the error is at most
+    ``excess`` above ridge's, which is expected from a number of tasks within ``threshold`` on. ``noise`` is a variance.
+    ``draws`` sequences measure the two Bayes rules alone, for pools of ``rule_sizes`` in
     ``rule_dimension`` dimensions, the paper's.
     """
 
@@ -25,6 +27,9 @@ class RegressionContextSettings(Settings):
     sizes: Annotated[tuple[Count, ...], Field(min_length=2)] = (2, 8, 32, 128)
     few: Count = 2
     middle: Count = 32
+    matters: Positive = 0.05
+    excess: Positive = 0.25
+    threshold: tuple[Positive, Positive] = (8.0, 32.0)
     prior: Literal["gaussian", "laplace"] = "gaussian"
     tokens: Literal["bound", "three"] = "bound"
     width: Count = 32
@@ -51,6 +56,8 @@ SCALES = {
         sizes=(2, 32, 512, 8192),
         few=2,
         middle=512,
+        excess=0.15,
+        threshold=(32.0, 4096.0),
         tokens="three",
         width=64,
         layers=4,
@@ -66,6 +73,9 @@ SCALES = {
         sizes=(2, 2**5, 2**10, 2**13, 2**14, 2**15, 2**17, 2**20),
         few=2,
         middle=2**15,
+        matters=0.02,
+        excess=0.05,
+        threshold=(2.0**13, 2.0**16),
         tokens="three",
         width=128,
         layers=8,
@@ -75,6 +85,5 @@ SCALES = {
         clip=1e9,
         records=40,
         readout=4096,
-        rule_sizes=(2, 32, 1024, 2**15),
     ),
 }
