@@ -79,6 +79,13 @@ class Recurrent(nn.Module):
 
 
 #: Name -> how to make the network, its data, its batch (None: all 1,078 rows, or all 264 pairs).
+def decoder() -> nn.Module:
+    """Return the decoder that the study in-context-modular trains, asked for the last answer of each sequence."""
+    from phasescope.learners import Decoder
+
+    return Decoder(16, 5, vectors=True, positions="none", mask="examples", activation="relu", init="torch")
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], str, int | None]] = {
     "MLP 64-8-10, batch 32": (lambda: perceptron(2, 8), "digits", 32),
     "MLP 4 x 64, batch 128": (lambda: perceptron(4, 64), "digits", 128),
@@ -87,10 +94,11 @@ CASES: dict[str, tuple[Callable[[], nn.Module], str, int | None]] = {
     "CNN, batch 128": (Convolution, "digits", 128),
     "transformer block, p = 23": (Transformer, "addition", None),
     "LSTM 64, length 8, batch 128": (Recurrent, "digits", 128),
+    "decoder 2 x 64, 23 tokens, batch 32": (decoder, "context", 32),
 }
 
 
-ROWS = {"digits": 1078, "addition": 264}
+ROWS = {"digits": 1078, "addition": 264, "context": 1024}
 
 
 def data(kind: str) -> tuple[Tensor, Tensor]:
@@ -105,6 +113,13 @@ def everything(kind: str) -> tuple[Tensor, Tensor]:
 
         x, y = load_digits(return_X_y=True)
         return torch.tensor(x / 16, dtype=torch.float32), torch.tensor(y)
+    if kind == "context":
+        from phasescope import Member
+        from phasescope.ensemble import streams
+        from phasescope.tasks import InContextLinear
+
+        drawn = InContextLinear(5, n_tasks=18, readout=512).draw(Member({}, 0), streams(0))
+        return torch.from_numpy(drawn.inputs), torch.from_numpy(drawn.labels[:, -1]).long()
     pairs = torch.cartesian_prod(torch.arange(23), torch.arange(23))
     return pairs, pairs.sum(1) % 23
 
