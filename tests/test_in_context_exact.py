@@ -268,8 +268,10 @@ def test_sequences_tell_their_task() -> None:
         for start, tasks in ((0, own), (30, new), (60, own), (90, new)):
             assert fits[start : start + 30][:, tasks].any(1).all()
         assert np.isin(order[:60], seen).all() and np.isin(order[60:, -4:], held).all()
-        batch, _ = task.batch(member, streams(5), 3, 64)
-        assert np.isin(5 * batch[:, ::2, :5].argmax(-1) + batch[:, ::2, 5:10].argmax(-1), seen).all()
+        batch, labels = task.batch(member, streams(5), 3, 64)
+        asked = 5 * batch[:, ::2, :5].argmax(-1) + batch[:, ::2, 5:10].argmax(-1)
+        assert np.isin(asked, seen).all()
+        assert (tables[own][:, asked] == labels).all(-1).any(0).all()
 
 
 def test_three_tokens_tell_the_same() -> None:
