@@ -298,6 +298,17 @@ def test_rectangles_are_closed() -> None:
             assert (a1, b1, c1, d1) == (a, b, c, d) and len({a, b, c, d}) == len({a, b}) + 2
 
 
+def test_a_batch_is_of_the_whole_pool() -> None:
+    """Tasks of a pool of several chunks, each row of a batch one of them, and nearly all of them in time."""
+    task = InContextRegression(3, n_tasks=150, shots=9, noise=1e-12)
+    pool = task.pool(Member({}, 1), streams(1))
+    assert pool is not None and pool.shape == (150, 3) and len(np.unique(pool[:, 0])) == 150
+    x, y = task.batch(Member({}, 1), streams(1), 1, 600)
+    gap = np.abs(np.einsum("nkd,md->nkm", x[:, ::2, :3], pool) - y[..., None]).max(1)
+    assert gap.min(1).max() < 1e-4
+    assert len(np.unique(gap.argmin(1))) > 140
+
+
 @pytest.mark.parametrize("task", [InContextLinear(5), InContextRegression(3)])
 def test_pools_are_nested(task: Any) -> None:
     few, many = (task.pool(Member({"n_tasks": n}, 4), streams(4)) for n in (3, 6))
@@ -328,6 +339,7 @@ def test_regression_sequences_tell_their_task() -> None:
         (lambda: InContextLinear(6), "p is 6, which is not prime"),
         (lambda: InContextLinear(5, n_tasks=24), "n_tasks is 24: there are 24 tasks modulo 5, and one at least must be new"),
         (lambda: InContextLinear(5, n_tasks=0), "n_tasks is 0"),
+        (lambda: InContextLinear(5, n_tasks=math.nan), "n_tasks is nan"),
         (lambda: InContextLinear(5, shots=1), "shots is 1"),
         (lambda: InContextLinear(5, shots=12, alpha=0.4), "shots is 12 and alpha is 0.4: modulo 5 there are 10 inputs"),
         (lambda: InContextLinear(5, alpha=0), "alpha is 0"),

@@ -176,6 +176,8 @@ def table(rng: random.Random) -> Call:
         Call("function", tasks.function, (5, formula), share),
         Call("LinearTarget", tasks.LinearTarget, (size if not isinstance(size, float) else 3, value(rng), value(rng), value(rng))),
         Call("LinearTarget.draw", draw, (value(rng), value(rng))),
+        Call("InContextLinear", tasks.InContextLinear, (rng.choice((5, odd[0])), value(rng)), {"alpha": value(rng), "readout": 2}),
+        Call("InContextRegression", tasks.InContextRegression, (rng.choice((3, odd[0])), value(rng)), {"noise": value(rng)}),
         Call("target_direction", tasks.target_direction, (rng.choice((3, odd[0])), value(rng))),
         Call("images", tasks.images, ("i", array(rng), array(rng)), {"train_fraction": rng.choice((0.8, value(rng)))}),
         Call("fashion_mnist", tasks.fashion_mnist, ("/nowhere",), {"size": rng.choice((28, value(rng)))}),

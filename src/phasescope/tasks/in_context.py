@@ -14,6 +14,7 @@ from phasescope.samples import IGNORED
 from phasescope.vocabulary import Array, BadInput, Draw, Generators, Knob, Member
 
 SETS = ("pool", "new", "pool, held-out inputs", "new, held-out inputs")
+CHUNK = 64  # tasks of a pool that one stream draws
 MOST_PRIME = 1000  # tables of p^2 inputs are made
 
 
@@ -94,7 +95,8 @@ class InContextLinear:
     def _sizes(self, member: Member) -> tuple[int, int]:
         """Return the number of tasks in the pool and of inputs that are trained on."""
         every, given = self.p**2, member.get("n_tasks", self.n_tasks)
-        tasks = whole(1, 10**9)("n_tasks", round(given) if isinstance(given, float) else given)
+        rounded = round(given) if isinstance(given, float) and math.isfinite(given) else given  # a map's places
+        tasks = whole(1, 10**9)("n_tasks", rounded)
         if tasks > every - 2:
             raise BadInput(
                 f"n_tasks is {tasks}: there are {every - 1} tasks modulo {self.p}, and one at least must be new; "
@@ -279,7 +281,10 @@ class InContextRegression:
     def pool(self, member: Member, generators: Generators) -> Array | None:
         """Return the member's own w (n_tasks, D); None for ever new ones."""
         count = self._count(member)
-        return None if count is None else self._drawn(generators("pool"), count)
+        if count is None:
+            return None
+        chunks = [self._drawn(generators("pool", i), CHUNK) for i in range(-(-count // CHUNK))]
+        return np.concatenate(chunks)[:count]
 
     def _sequences(self, w: Array, generator: np.random.Generator) -> tuple[Array, Array, Array]:
         """Return tokens, targets (N, shots) and what they are without noise, of tasks w (N, D)."""
@@ -293,8 +298,14 @@ class InContextRegression:
         return tokens[:, :-1], y, truth
 
     def _of_pool(self, member: Member, generators: Generators, generator: np.random.Generator, size: int) -> Array:
-        pool = self.pool(member, generators)
-        return self._drawn(generator, size) if pool is None else pool[generator.integers(0, len(pool), size)]
+        count = self._count(member)
+        if count is None:
+            return self._drawn(generator, size)
+        chunk, row = np.divmod(generator.integers(0, count, size), CHUNK)
+        w = np.empty((size, self.dimension))
+        for i in np.unique(chunk):  # a large pool is never made whole for a batch
+            w[chunk == i] = self._drawn(generators("pool", int(i)), CHUNK)[row[chunk == i]]
+        return w
 
     def batch(self, member: Member, generators: Generators, step: int, size: int) -> tuple[Array, Array]:
         """Return the fresh sequences of ``step`` (1, 2, ...), of tasks of the member's pool."""
