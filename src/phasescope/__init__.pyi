@@ -1,3 +1,4 @@
+from . import data as data
 from . import ensemble as ensemble
 from . import figures as figures
 from . import instruments as instruments
@@ -12,6 +13,8 @@ from . import tasks as tasks
 from . import testing as testing
 from . import theory as theory
 from . import verdict as verdict
+from .data import Dedup as Dedup
+from .data import dedup as dedup
 from .ensemble import Feedback as Feedback
 from .ensemble import Quantity as Quantity
 from .ensemble import Simulation as Simulation

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from phasescope.commands.data_options import register as data_commands
 from phasescope.commands.options import PAGE, AsJson, Open, names_of, place, seconds_of, workers_of
 from phasescope.commands.options import register as layer_commands
 from phasescope.commands.papers import register as paper_commands
@@ -361,6 +362,7 @@ def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as
 
 
 layer_commands(app, _tell_of)
+data_commands(app, _tell_of)
 paper_commands(app)
 
 

@@ -1,0 +1,175 @@
+"""Texts and images as embeddings (N, D) for ``ps.dedup``: words, shingles, the last state of a local model, pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from phasescope.checks import shown, whole
+from phasescope.layers.passes import TOKENS, checked, device_of, reading, states_between, states_of
+from phasescope.layers.stack import stack_of
+from phasescope.store import Store
+from phasescope.vocabulary import Array, BadInput
+
+Tell = Callable[[int, int], object]
+WORD = r"(?u)\w+|[^\w\s]+"
+SHINGLE, BUCKETS = 5, 2**20
+SIDE = 32
+CHUNK = 512  # texts whose states are kept together
+
+
+def tfidf(texts: Sequence[str]) -> Any:
+    """Return term frequencies times inverse document frequencies, sparse (N, V): words and runs of signs, lower case.
+
+    As scikit-learn's ``TfidfVectorizer`` makes them, with 1 + log of the frequencies. Raises ``BadInput`` for fewer
+    than two texts, and for one without a word or sign, with its number.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = _said(texts)
+    return TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float32).fit_transform(texts)
+
+
+def shingles(texts: Sequence[str], *, words: int = SHINGLE) -> Any:
+    """Return which runs of ``words`` words a text has, as ones in a sparse matrix (N, 2^20) by hashing (MurmurHash3).
+
+    The cosine of two rows is |A and B| / sqrt(|A| |B|); a shorter text is one run. Raises what ``tfidf`` raises.
+    """
+    from sklearn.feature_extraction.text import FeatureHasher
+
+    words, texts = whole(1, 100)("words", words), _said(texts)
+    runs = (_runs(text.lower().split(), words) for text in texts)
+    return FeatureHasher(BUCKETS, input_type="string", alternate_sign=False).transform(runs).sign()
+
+
+def _runs(words: list[str], n: int) -> list[str]:
+    return [" ".join(words[i : i + n]) for i in range(max(1, len(words) - n + 1))]
+
+
+def pixels(images: Any, *, side: int = SIDE) -> Array:
+    """Return images as grey values (N, side^2), float32, less their mean: changes of brightness or contrast are none.
+
+    ``images``: an array (N, H, W) or (N, H, W, 3), or names of files, which pillow reads; each is averaged or
+    interpolated to ``side`` by ``side``. Raises ``BadInput`` for files that are no image, and for an image of one grey.
+    """
+    side = whole(2, 512)("side", side)
+    if hasattr(images, "shape"):
+        shape = tuple(images.shape)
+        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3):
+            raise BadInput(f"images have the shape {shape}: give (N, H, W) or (N, H, W, 3).")
+        grey = np.asarray(images, np.float32)
+        pictures = [_scaled(one.mean(-1) if one.ndim == 3 else one, side) for one in grey]
+    else:
+        pictures = [_scaled(_opened(Path(path)), side) for path in images]
+    found = np.stack([one.ravel() for one in pictures])
+    found -= found.mean(1, keepdims=True)
+    flat = np.flatnonzero(np.abs(found).max(1) <= 1e-6)
+    if len(flat):
+        which = f"image {flat[0]}" if hasattr(images, "shape") else str(list(images)[flat[0]])
+        raise BadInput(f"{which} is of one grey, and {len(flat) - 1} more: leave them out, they are like no other.")
+    return found
+
+
+def _opened(path: Path) -> Array:
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                return np.asarray(image.convert("L"), np.float32)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadInput(f"{path} is no image that pillow reads: {error}.") from error
+
+
+def _scaled(grey: Array, side: int) -> Array:
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.BOX), np.float32).copy()
+
+
+def states(
+    texts: Sequence[str], model: nn.Module, tokenizer: Any, *, length: int = 64, out: Path | str | None = None,
+    on_progress: Tell | None = None,
+) -> Array:  # fmt: skip
+    """Return the state of each text's last token behind the last layer (N, D), float32, as the paper does (section 3).
+
+    ``model``: a decoder of ``transformers``, run in evaluation mode without gradients and given back; a text is cut
+    after ``length`` tokens. Texts of one length are run together, so nothing is padded. ``out``: a folder in which
+    finished texts are kept, 512 at a time. Raises ``BadInput`` for texts without a token, and what ``ps.layers`` does.
+    """
+    texts, length = _said(texts), whole(2, 10**6)("length", length)
+    tell = on_progress or (lambda done, total: None)
+    encoded = [tokenizer(text, add_special_tokens=True, truncation=False, verbose=False)["input_ids"] for text in texts]
+    tokens = [ids[:length] for ids in encoded]
+    empty = next((i for i, ids in enumerate(tokens) if not ids), None)
+    if empty is not None:
+        raise BadInput(f"text {empty} has no token: leave it out.")
+    store = Store(Path(out)) if out is not None else None
+    what = _digest(model) if store is not None else ""
+    found = []
+    try:
+        for start in range(0, len(tokens), CHUNK):
+            tell(start, len(tokens))
+            part = tokens[start : start + CHUNK]
+            identity = {"states": 1, "model": what, "tokens": hashlib.sha256(str(part).encode()).hexdigest()}
+            known = store.load(identity) if store is not None else None
+            rows = known[0]["rows"] if known is not None else _read(model, part)
+            if store is not None and known is None:
+                store.save(identity, {"rows": rows}, {})
+            found.append(rows)
+    finally:
+        if store is not None:
+            store.close()
+    return np.concatenate(found)
+
+
+def _read(model: nn.Module, tokens: list[list[int]]) -> Array:
+    stack, device = stack_of(model), device_of(model)
+    order = sorted(range(len(tokens)), key=lambda i: (len(tokens[i]), i))
+    found: dict[int, Array] = {}
+    with reading(model), states_between(stack) as between:
+        for size, group in groupby(order, key=lambda i: len(tokens[i])):
+            rows = list(group)
+            # a text of one token is read twice: the state of its first token does not see the second
+            ids = torch.tensor([(tokens[i] * 2)[: max(size, 2)] for i in rows])
+            for at, part in zip(
+                _split(rows, max(1, TOKENS // max(size, 2))),
+                torch.split(checked(model, ids), max(1, TOKENS // max(size, 2))),
+                strict=True,
+            ):
+                last = states_of(model, stack, between, part.to(device))[-1][:, size - 1].float().cpu().numpy()
+                found |= dict(zip(at, last, strict=True))
+    return np.stack([found[i] for i in range(len(tokens))])
+
+
+def _split(rows: list[int], size: int) -> list[list[int]]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def _digest(model: nn.Module) -> str:
+    found = hashlib.sha256(type(model).__name__.encode())
+    for name, value in model.state_dict().items():
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def _said(texts: Sequence[str]) -> list[str]:
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
+        raise BadInput(f"texts are {shown(texts)}: give a list of strings.")
+    if len(texts) < 2:
+        raise BadInput(f"there is {len(texts)} text: give at least 2.")
+    empty = next((i for i, text in enumerate(texts) if not text.strip()), None)
+    if empty is not None:
+        raise BadInput(f"text {empty} is empty: leave it out, it is like no other.")
+    return list(texts)
