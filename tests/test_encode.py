@@ -13,6 +13,7 @@ import pytest
 import torch
 from torch import nn
 
+from phasescope.commands.cli import app
 from phasescope.representation import encode, read_responses
 from phasescope.representation.encode_ceiling import correlations, measured, split_half
 from phasescope.representation.encode_ridge import Ridge
@@ -193,3 +194,67 @@ def test_files_are_read_as_they_are(tmp_path: Path) -> None:
 def test_refusals(call: Callable[[Path], object], said: str, tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=said):
         call(tmp_path)
+
+
+# -- the command ---------------------------------------------------------------------------------------------
+
+
+def written_files(folder: Any) -> list[str]:
+    np.savez(folder / "layers.npz", one=INPUTS, two=LAYERS["layer 2"])
+    np.save(folder / "recording.npy", RESPONSES)
+    np.save(folder / "untrained.npy", INPUTS[:, :5])
+    (folder / "groups.csv").write_text("film\n" + "\n".join(str(i // 4) for i in range(240)) + "\n")
+    return ["encode", "layers.npz", "recording.npy", "--draws", "3"]
+
+
+def test_the_command_tells_what_the_call_does(tmp_path: Any, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = written_files(tmp_path)
+    app([*words, "--baseline", "untrained.npy", "--groups", "groups.csv", "--json"], standalone_mode=False)
+    document = json.loads(capsys.readouterr().out)
+    films = np.arange(240) // 4
+    found = encode("layers.npz", "recording.npy", baseline=INPUTS[:, :5], groups=films, draws=3)
+    assert document == {**document, **json.loads(json.dumps(found.to_json()))}
+    assert document["complete"] and [row["layer"] for row in document["layers"]] == ["one", "two"]
+    folder = tmp_path / "runs" / "encode-layers-recording"
+    assert (folder / "report.html").is_file() and json.loads((folder / "encoding.json").read_text()) == found.to_json()
+    app([*words, "--out", "mine"], standalone_mode=False)
+    told = capsys.readouterr().out
+    assert told.startswith(str(encode("layers.npz", "recording.npy", draws=3)).split("\n\n")[0])
+    assert (tmp_path / "mine" / "encoding.json").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["layers.npz", "nowhere.csv"], "no file nowhere.csv"),
+        (["nowhere.npz", "recording.npy"], "no file nowhere.npz"),
+        (["broken.npz", "recording.npy"], "broken.npz can not be read"),
+        (["layers.npz", "broken.npz"], "broken.npz can not be read"),
+        (["untrained.txt", "recording.npy"], "no file of responses"),
+        (["layers.npz", "recording.npy", "--groups", "half.csv"], "one column of whole numbers"),
+        (["layers.npz", "recording.npy", "--groups", "layers.npz"], "call one of them 'groups'"),
+        (["layers.npz", "recording.npy", "--folds", "1"], "folds is 1"),
+        (["layers.npz", "recording.npy", "--baseline", "short.npy"], "baseline 0 have 30 rows"),
+    ],
+)
+def test_bad_files_are_one_sentence_and_leave_nothing(
+    words: list[str], said: str, tmp_path: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    written_files(tmp_path)
+    (tmp_path / "broken.npz").write_bytes(b"not a zip")
+    (tmp_path / "untrained.txt").write_text("1")
+    (tmp_path / "half.csv").write_text("film\n" + "0.5\n" * 240)
+    np.save(tmp_path / "short.npy", INPUTS[:30])
+    with pytest.raises(BadInput, match=rf"^[^\n]*{said}[^\n]*\.$"):
+        app(["encode", *words, "--draws", "2"], standalone_mode=False)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_file_of_presentations_is_no_layer(tmp_path: Any) -> None:
+    """An array that says which stimulus a row is of is not read as features."""
+    np.savez(tmp_path / "layers.npz", one=INPUTS[::-1], two=INPUTS[::-1], stimulus=np.arange(240)[::-1])
+    found = encode(tmp_path / "layers.npz", RESPONSES, draws=0).data
+    assert found.layer.values.tolist() == ["one", "two"]
+    np.testing.assert_allclose(found.predictivity, encode(INPUTS, RESPONSES, draws=0).data.predictivity.item())

@@ -314,6 +314,8 @@ def representation(rng: random.Random) -> Call:
         Call("ps.compare", ps.compare, (nn.Linear(3, 2), nn.Linear(3, 3), cloud()), {"by": word(rng), "draws": 2}),
         Call("ps.encode", ps.encode, (cloud(), rng.choice((cloud(), good))), {"draws": options["draws"], **folds}),
         Call("ps.class_dimension", ps.class_dimension, (rng.choice((nn.Linear(3, 2), cloud())), cloud(), rng.choice((np.arange(24) % 2, array(rng)))), {"steps": 2, "repeats": 2, **({"dims": value(rng)} if rng.random() < 0.2 else {}), **({"null": value(rng)} if rng.random() < 0.2 else {})}),
+        Call("ps.encode", ps.encode, (rng.choice((__file__, "/nowhere.npz", "/nowhere.csv", "/tmp", "")), good), {"draws": 2}),
+        Call("ps.profile", ps.profile, (rng.choice((nn.Linear(3, 2), cloud())), cloud()), {name: value(rng) for name in ("points", "by", "places") if rng.random() < 0.2}),
         Call("canonical_correlations", room.canonical_correlations, (cloud(), cloud())),
         Call("shape_distance", room.shape_distance, (cloud(), cloud())),
         Call("relative_codes", room.relative_codes, (cloud(), cloud())),

@@ -152,6 +152,9 @@ def words(rng: random.Random) -> list[str]:
         ["data", f"x{odd}"], ["doctor", "/nowhere/" + odd], ["inspect", folder], ["inspect", f"{odd}:{name}"], ["inspect", "torch.nn:Linear", "--batch", folder],
         ["inspect", "os:getcwd", f"--probes={number}", f"--seed={odd}"], ["layers", folder, f"--samples={number}", f"--tokens={odd}"],
         ["compare", folder, odd], ["compare", "os:getcwd", f"{odd}:{name}", "--batch", folder, f"--draws={number}"],
+        ["profile", folder], ["profile", f"{odd}:{name}", "--batch", folder, f"--points={number}"],
+        ["profile", "os:getcwd", f"--by={odd}"], ["encode", folder, odd], ["encode", odd, folder, f"--folds={number}"],
+        ["encode", __file__, folder, "--baseline", odd, f"--draws={number}"], ["encode", folder, folder, "--groups", folder],
         ["prune", folder, f"--layers={number}", "--out", folder], ["prune", folder], ["polynomial", rng.choice(TEXTS).replace("\x00", "0"), f"--p={rng.choice((5, 6, 1, number))}"],
         ["polynomial", odd, "--json"], ["polynomial", "n1+n2", f"--seeds={number}"], [odd], [odd, odd], ["--" + odd], ["list", odd], [],
     ))  # fmt: skip

@@ -1,4 +1,4 @@
-"""Options of the command line, and the commands ``layers`` and ``prune``. Imports nothing that takes time."""
+"""Options of the command line, and ``encode``, ``layers`` and ``prune``. Imports nothing that takes time."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ Finish = Callable[[Callable[[Callable[[str], None]], Any], Path | None, bool, bo
 
 def register(app: typer.Typer, finish: Finish) -> None:
     """Add the commands to ``app``; ``finish(work, out, as_json, open_)`` carries one out and tells of it."""
+    _register_encode(app, finish)
 
     @app.command("layers")
     def layers_(
@@ -119,3 +120,29 @@ def register(app: typer.Typer, finish: Finish) -> None:
         healing = Healing(heal, rank, rate, heal_batch, four_bit)
         folder = run if run is not None else Path("runs") / f"prune-{out.absolute().name}"
         finish(lambda tell: pruned(asked, layers, out, start, healing, folder, tell), folder, as_json, open_)
+
+
+def _register_encode(app: typer.Typer, finish: Finish) -> None:
+    @app.command("encode")
+    def encode_(
+        features: Annotated[Path, typer.Argument(help="One array (N, D) per layer: .npz, .npy or .csv.")],
+        responses: Annotated[Path, typer.Argument(help="(N, Q), or (R, N, Q) with repeats: .npz, .npy or .csv.")],
+        baseline: Annotated[Path | None, typer.Option(help="Features of an untrained network, likewise.")] = None,
+        groups: Annotated[
+            Path | None, typer.Option(help="A whole number per stimulus: one group is held out together.")
+        ] = None,
+        folds: Annotated[int, typer.Option(help="Parts of the stimuli that are held out in turn.")] = 5,
+        draws: Annotated[int, typer.Option(help="Shuffles of the stimuli for the null.")] = 20,
+        seed: Annotated[int, typer.Option(help="Of folds and shuffles.")] = 0,
+        out: Annotated[
+            Path | None,
+            typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/encode-<features>-<responses>."),
+        ] = None,
+        as_json: AsJson = False,
+        open_: Open = False,
+    ) -> None:
+        """Say how much of measured responses a model's features explain, layer by layer, and how much there was."""
+        from phasescope.commands.encode import Asked, encoded_files
+
+        asked = Asked(features, responses, baseline, groups, folds, draws, seed)
+        finish(lambda tell: encoded_files(asked, tell), out, as_json, open_)

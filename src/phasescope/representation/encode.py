@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from phasescope.checks import as_points, whole
 from phasescope.ensemble import streams
 from phasescope.representation.encode_ceiling import Measured, correlations, measured
-from phasescope.representation.encode_data import read_responses
+from phasescope.representation.encode_data import arrays_of, read_responses
 from phasescope.representation.encode_result import Encoding, encoded
 from phasescope.representation.encode_ridge import Ridge
 from phasescope.representation.places import By, layers_of
@@ -167,11 +167,7 @@ def _layers(given: Any, name: str, batch: Any, by: By) -> dict[str, Tensor]:
 def _file_of_layers(path: Path) -> Array | dict[str, Array]:
     if path.suffix != ".npz":
         return read_responses(path, "features")
-    if not path.is_file():
-        raise BadInput(f"there is no file {path}: give features as .npz, .npy or .csv.")
-    with path.open("rb") as file:
-        names = list(np.load(file, allow_pickle=False).files)
-    return {name: read_responses(path, name) for name in names}
+    return {name: read_responses(path, name) for name in arrays_of(path)}
 
 
 def _answers(given: Any) -> Measured:

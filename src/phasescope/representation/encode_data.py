@@ -33,12 +33,7 @@ def read_responses(path: Path | str, name: str = "responses") -> Array:
         return _from_csv(path)
     if path.suffix not in (".npz", ".npy"):
         raise BadInput(f"{path} is no file of responses: give .npz, .npy or .csv.")
-    try:
-        with path.open("rb") as file:
-            held: Any = np.load(file, allow_pickle=False)
-            arrays = {key: held[key] for key in held.files} if path.suffix == ".npz" else {name: held}
-    except (ValueError, OSError, EOFError, BadZipFile, AttributeError) as error:
-        raise BadInput(f"{path} can not be read as arrays of numbers: {str(error)[:100]}.") from error
+    arrays = _arrays(path, name)
     which = arrays.pop(STIMULUS, None)
     if name not in arrays and len(arrays) != 1:
         raise BadInput(f"{path} has the arrays {', '.join(sorted(arrays)) or 'none'}: call one of them {name!r}.")
@@ -47,6 +42,23 @@ def read_responses(path: Path | str, name: str = "responses") -> Array:
         raise BadInput(f"{name} of {path} are of type {rows.dtype}: give numbers.")
     rows = rows.astype(np.float64)
     return rows if which is None else _by_stimulus(rows, which, path)
+
+
+def arrays_of(path: Path) -> list[str]:
+    """Return the names of the arrays of an .npz file, but for ``stimulus``. Raises ``BadInput`` where it is none."""
+    if not path.is_file():
+        raise BadInput(f"there is no file {path}: give arrays as .npz, .npy or .csv.")
+    return [name for name in _arrays(path, "") if name != STIMULUS]
+
+
+def _arrays(path: Path, name: str) -> dict[str, Any]:
+    """Return the arrays of an .npz file by name, or that of an .npy file as ``name``."""
+    try:
+        with path.open("rb") as file:
+            held: Any = np.load(file, allow_pickle=False)
+            return {key: held[key] for key in held.files} if path.suffix == ".npz" else {name: held}
+    except (ValueError, OSError, EOFError, BadZipFile, AttributeError) as error:
+        raise BadInput(f"{path} can not be read as arrays of numbers: {str(error)[:100]}.") from error
 
 
 def _from_csv(path: Path) -> Array:

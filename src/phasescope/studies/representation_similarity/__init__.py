@@ -35,7 +35,7 @@ STUDY = Study(
     figures=figures.figures,
     notes=(
         "The paper identifies layers of convolutional networks of ten layers on CIFAR-10; here they have five, or are "
-        "perceptrons, and learn scikit-learn's digits. Of images a layer is read as the mean over positions. No recorded "
-        "neurons are packaged: recordings are made of a network's layer."
+        "perceptrons, and learn scikit-learn's digits. Of images a layer is read as the mean over positions. No "
+        "recorded neurons are packaged: recordings are made of a network's layer."
     ),
 )

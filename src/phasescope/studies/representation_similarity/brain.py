@@ -18,7 +18,7 @@ EXPLAINED = (0.25, 0.5, 1.0)
 NOISE = (0.5, 1.0, 2.0)
 """Standard deviations of the noise of one presentation, over that of the mean response."""
 MODELS = ("own", "other seed", "untrained")
-"""Whose layers explain the recording: the network that it was made of, one of another seed, the same before training."""
+"""Whose layers explain the recording: its own network, one of another seed, its own before training."""
 SOURCES = ("own", "untrained")
 """Which network's middle layer a recording is made of: the trained one, or the same before training."""
 Found = Mapping[str, Any]

@@ -48,8 +48,8 @@ def _sizes(s: SimilaritySettings) -> Sequence[Claim]:
     few, many = at("planted", count=s.few), at("planted", count=s.many)
     return (
         Claim("cka-size",
-            f"Clouds share a part of {s.dimensions} dimensions: the unbiased CKA of {s.few} stimuli is that part (largest "
-            f"deviation over five shares, means over {s.pairs} pairs)",
+            f"Clouds share a part of {s.dimensions} dimensions: the unbiased CKA of {s.few} stimuli is that part "
+            f"(largest deviation over five shares, means over {s.pairs} pairs)",
             Source(derived=KNOWN, tolerance=QUARTER), _off("value", "cka")(few), at_most(0.0625),
             Control("the biased CKA of the same clouds", _off("value", "cka_biased")), range=WIDTH),
         Claim("corrected-size",
@@ -57,11 +57,12 @@ def _sizes(s: SimilaritySettings) -> Sequence[Claim]:
             Source(derived=KNOWN, tolerance=QUARTER), _off("corrected", "cca", "procrustes")(many), at_most(0.0625),
             Control("as they are read", _off("value", "cca", "procrustes")), range=WIDTH),
         Claim("minor-hidden",
-            "CKA is above 0.95 where three quarters of the dimensions are unrelated, each with 1 % of the variance of one "
-            "that is shared",
+            "CKA is above 0.95 where three quarters of the dimensions are unrelated, each with 1 % of the variance of "
+            "one that is shared",
             Source(derived=KNOWN, value="0.9997", tolerance="ours: one part in twenty of equality"),
             value("value", measure="cka")(at("minor")), at_least(0.95),
-            Control("CCA, corrected, which sees all dimensions alike", value("corrected", measure="cca")), range=SIGNED),
+            Control("CCA, corrected, which sees all dimensions alike", value("corrected", measure="cca")),
+            range=SIGNED),
     )  # fmt: skip
 
 
@@ -109,8 +110,8 @@ def _false(s: SimilaritySettings) -> Sequence[Claim]:
 
     return (
         Claim("false-likeness",
-            f"Of unrelated clouds of {s.few} stimuli biased CKA, CCA, SVCCA, the Procrustes cosine and shared neighbours "
-            "read 0.15 or more",
+            f"Of unrelated clouds of {s.few} stimuli biased CKA, CCA, SVCCA, the Procrustes cosine and shared "
+            "neighbours read 0.15 or more",
             Source(paper=f"{PAPER}, on CCA with few data", derived="representation.compare, the exact nulls",
                 tolerance="ours: a likeness that would be reported"),
             extreme("value", "least", *FALSE)(nothing), at_least(0.15),
@@ -147,8 +148,8 @@ def _identified(s: SimilaritySettings) -> Sequence[Claim]:
         claim("identified", "CKA", "mlp", "cka"),
         claim("identified", "CKA", "cnn", "cka"),
         Claim("cca-identifies",
-            "Where all layers are near their inputs CCA, which sees all dimensions alike, finds more layers than it does "
-            "before training, by at least 0.2",
+            "Where all layers are near their inputs CCA, which sees all dimensions alike, finds more layers than it "
+            "does before training, by at least 0.2",
             Source(ours="a measure that is blind to variance is not drawn to what all layers share",
                 tolerance="one layer of five"),
             lead("cca")(mlp), at_least(0.2), Control("CKA", lead("cka")), range=SIGNED),
@@ -177,19 +178,19 @@ def _alike(s: SimilaritySettings) -> Sequence[Claim]:
     return (
         Claim("learning-alike",
             "Learning makes the layers of two MLPs more alike: their CKA is higher than before training by 0.2 or more",
-            Source(ours="what inputs and architecture share is there before training", tolerance="the smallest gain that "
-                "we would report"),
+            Source(ours="what inputs and architecture share is there before training", 
+                tolerance="the smallest gain that we would report"),
             (_own("trained") - _own("untrained"))(learnt), at_least(0.2),
             Control("two MLPs that were trained on the same random labels", drawn), range=WIDTH_SIGNED),
         Claim("inputs-alike",
             "Two MLPs that were never trained have layers with a CKA of 0.15 or more",
-            Source(ours="the baseline that a similarity of trained networks needs", tolerance="a likeness that would be "
-                "reported"),
+            Source(ours="the baseline that a similarity of trained networks needs", 
+                tolerance="a likeness that would be reported"),
             _own("untrained")(learnt), at_least(0.15),
             Control("the stimuli of one in another order, though both are trained", _own("shuffled")), range=SIGNED),
         Claim("shuffled-unlike",
-            "Of two trained MLPs, the stimuli of one in another order, none of seven corrected measures reads more than "
-            "0.1 on average over layers",
+            "Of two trained MLPs, the stimuli of one in another order, none of seven corrected measures reads more "
+            "than 0.1 on average over layers",
             Source(derived="representation.compare, the exact nulls", tolerance="ours: a tenth of equality"),
             mean_of("shuffled", "largest")(learnt), at_most(0.1),
             Control("never trained, the stimuli in the same order", mean_of("untrained", "least")), range=WIDTH),
@@ -221,16 +222,16 @@ def _recording(s: SimilaritySettings) -> Sequence[Claim]:
 
     return (
         Claim("ceiling-right",
-            f"The noise ceiling of {s.repeats} repeats is the root of the reliability that was planted (largest deviation "
-            "over three noises and three parts explained; median unit)",
+            f"The noise ceiling of {s.repeats} repeats is the root of the reliability that was planted (largest "
+            "deviation over three noises and three parts explained; median unit)",
             Source(derived="studies.representation_similarity.brain.reliability_of",
                 tolerance="ours: a third of what one presentation differs by where there is least noise"),
             off_ceiling(s.repeats)(cell), at_most(0.03),
             Control("that of one presentation", off_ceiling(1)), range=UNIT),
         Claim("explained-recovered",
             "r over the ceiling is the root of the variance that the layer explains, whatever the noise",
-            Source(derived="a model of the explained part correlates with its root", tolerance="ours: 0.08, of which ridge "
-                "regression on few stimuli costs a part"),
+            Source(derived="a model of the explained part correlates with its root", 
+                tolerance="ours: 0.08, of which ridge regression on few stimuli costs a part"),
             off_size("normalized")(cell), at_most(0.08), Control("r, not divided by the ceiling", off_size("r")),
             range=WIDTH),
     )  # fmt: skip
@@ -246,8 +247,9 @@ def _models(s: SimilaritySettings) -> Sequence[Claim]:
     }
     return (
         Claim("layer-named",
-            "All of the recording is one layer: that layer of the network leads the others in r over ceiling by 0.005 or "
-            "more", Source(ours="the layer that predicts best is taken for the source", tolerance="above 0, with room"),
+            "All of the recording is one layer: that layer of the network leads the others in r over ceiling by 0.005 "
+            "or more",
+            Source(ours="the layer that predicts best is taken for the source", tolerance="above 0, with room"),
             lead(model="own")(cell), at_least(0.005),
             Control("the same place of a network of another seed", lead(model="other seed")), range=SIGNED),
         Claim("other-seed-less",
@@ -262,8 +264,8 @@ def _models(s: SimilaritySettings) -> Sequence[Claim]:
             value("best", source="own", features="untrained")(cell), at_least(0.8),
             Control("the trained network, stimuli shuffled", shuffled), range=WIDTH_SIGNED),
         Claim("training-gains",
-            "Trained features predict a recording of the trained network better than untrained ones do, by 0.05 or more "
-            "of the ceiling", Source(ours="the gain that is evidence of learning", tolerance="one part in twenty"),
+            "Trained features predict a recording of the trained network better than untrained ones do, by 0.05 or "
+            "more of the ceiling", Source(ours="the gain that is evidence of learning", tolerance="one part in twenty"),
             gain["own"](cell), at_least(0.05),
             Control("a recording of the untrained network", gain["untrained"]), range=WIDTH_SIGNED),
     )  # fmt: skip
