@@ -36,11 +36,11 @@ from phasescope.studies.representation_similarity.networks import (
 from phasescope.testing import check_study
 from phasescope.vocabulary import BadInput, Member
 
-TINY = {
+TINY: dict[str, Any] = {
     "seeds": 2, "pairs": 2, "few": 24, "many": 64, "trained": 2, "layers": 3, "width": 8, "channels": 8, "steps": 5,
     "stimuli": 64, "shown": 100, "units": 10, "examples": 100, "repeats": 2,
 }  # fmt: skip
-SMALL = {**TINY, "rate": 1e-3, "network": "MLP", "labels": "true"}
+SMALL: dict[str, Any] = {**TINY, "rate": 1e-3, "network": "MLP", "labels": "true"}
 
 
 # -- planted clouds --------------------------------------------------------------------------------------------

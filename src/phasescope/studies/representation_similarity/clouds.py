@@ -59,11 +59,11 @@ def measure_planted(member: Member, generators: Generators) -> Found:
     """
     g, minor = generators("clouds"), float(member["minor"])
     size, count = int(member["dimensions"]), int(member["count"])
-    read = []
+    read: list[list[Array]] = []
     for number in range(int(member["pairs"])):
         first, second = planted(float(member["share"]), minor, size, count, g)
         found = compare(first, second, measures=MEASURES, draws=DRAWS, seed=number)
         read.append([of_pair(found, name) for name in ("value", "null_mean", "corrected", "z")])
-    table = np.array(read)
+    table: Array = np.array(read)
     value, null, corrected = table.mean(0)[:3]
     return {"value": value, "null": null, "corrected": corrected, "false": (table[:, 3] > 3).mean(0)}

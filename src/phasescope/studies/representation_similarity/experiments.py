@@ -17,9 +17,11 @@ COMPARE, ENCODE = "representation.compare", "representation.encode"
 
 def experiments(s: SimilaritySettings) -> dict[str, Simulation]:
     """Return the study's experiments by name: planted clouds, networks of two seeds, recordings of a known layer."""
-    measured = ("measure",), {"measure": MEASURES}
-    read = [Quantity(name, "1", f"{COMPARE}, mean over pairs", *measured) for name in ("value", "null", "corrected")]
-    read.append(Quantity("false", "1", f"{COMPARE}, fraction of pairs with z > 3", *measured))
+    sources = dict.fromkeys(("value", "null", "corrected"), "mean over pairs") | {"false": "fraction with z > 3"}
+    read = [
+        Quantity(name, "1", f"{COMPARE}, {source}", ("measure",), {"measure": MEASURES})
+        for name, source in sources.items()
+    ]
     size = {"dimensions": s.dimensions, "pairs": s.pairs}
     return {
         "planted": Simulation(
@@ -57,6 +59,7 @@ def _seeds(s: SimilaritySettings, kind: str, labels: tuple[str, ...]) -> Simulat
                 ("condition", "measure", "layer"), {**places, "layer": layers["layer"]}),
             Quantity("cka", "1", f"{COMPARE}, linear CKA, unbiased", ("condition", "layer", "other"),
                 {"condition": CONDITIONS, **layers}),
+            Quantity("twin", "1", f"{COMPARE}, layers identified by CKA in a network of the same beginning"),
             Quantity("train_accuracy", "1", "mean of the two"),
             Quantity("test_accuracy", "1", "mean of the two, on the stimuli"),
         ),
@@ -67,14 +70,14 @@ def _seeds(s: SimilaritySettings, kind: str, labels: tuple[str, ...]) -> Simulat
 
 def _brain(s: SimilaritySettings) -> Simulation:
     cell = {"explained": EXPLAINED, "noise": NOISE}
-    each = ("model", "explained", "noise"), {"model": MODELS, **cell}
+    each = ("model", "explained", "noise")
     names = ("layers", "width", "steps", "rate", "examples", "shown", "units", "repeats")
     return Simulation(
         "a recording made of a known layer",
         measure_brain,
         Grid(seeds=s.trained),
         (
-            *(Quantity(name, "1", ENCODE, *each) for name in ("r", "normalized", "lead")),
+            *(Quantity(name, "1", ENCODE, each, {"model": MODELS, **cell}) for name in ("r", "normalized", "lead")),
             Quantity("ceiling", "1", ENCODE, ("explained", "noise"), cell),
             Quantity("shuffled", "1", f"{ENCODE}, null over ceiling", ("explained", "noise"), cell),
             Quantity("best", "1", f"{ENCODE}, r over ceiling of the best layer", ("source", "features"),

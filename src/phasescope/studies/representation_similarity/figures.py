@@ -55,11 +55,12 @@ def _identified(data: Data, s: SimilaritySettings) -> Figure:
             role = "measured" if condition == "trained" else "control"
             found = lines(data, {condition: (value("identified", condition=condition), cell)}, places, role=role)
             drawn += found
+        drawn += lines(data, {"one beginning, by CKA": ("twin", cell)}, places[:1], role="control", joined=False)
         drawn.append(level("chance", 1 / s.layers, places))
         panels.append(Curves(title, axis, Axis("layers identified", limits=(-0.02, 1.02)), drawn))
     return Figure(
         "identified", "How often the layer at the same place of another seed is the most similar one",
-        f"{s.layers} layers, both ways. {BANDS}", panels, ("identified-mlp", "identified-cnn", "cca-identifies"),
+        f"{s.layers} layers, both ways. {BANDS}", panels, ("identified-mlp", "identified-cnn", "same-beginning"),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasescope.instruments.similarity import linear_cka
 from phasescope.representation.compare import compare
 from phasescope.representation.places import layers_of
 from phasescope.studies.representation_similarity.clouds import DRAWS, MEASURES, of_pair
@@ -103,7 +104,8 @@ def measure_seeds(member: Member, generators: Generators) -> Found:
     """Train two networks on the same digits from different weights and in different orders; compare their layers.
 
     With ``labels`` "random" each digit has a label drawn at random, the same for both networks. The stimuli are digits
-    that neither has seen. Tables are over ``CONDITIONS`` and measures.
+    that neither has seen. Tables are over ``CONDITIONS`` and measures. ``twin`` is what CKA identifies, were the second
+    network one that began with the same weights and saw its batches in another order.
     """
     kind, layers = str(member["network"]), int(member["layers"])
     width = int(member["channels"] if kind == "CNN" else member["width"])
@@ -111,22 +113,24 @@ def measure_seeds(member: Member, generators: Generators) -> Found:
     if member["labels"] == "random":
         labels = torch.from_numpy(generators("labels").integers(10, size=len(labels)))
     accuracies, learnt, began = [], [], []
-    for copy in range(2):
-        net = network(kind, layers, width, generators("init", copy))
+    for beginning, order in ((0, 0), (1, 1), (0, 2)):
+        net = network(kind, layers, width, generators("init", beginning))
         began.append(hidden(deepcopy(net), stimuli, layers))
-        fit(net, x, labels, int(member["steps"]), float(member["rate"]), generators("order", copy))
+        fit(net, x, labels, int(member["steps"]), float(member["rate"]), generators("order", order))
         learnt.append(hidden(net, stimuli, layers))
         with torch.no_grad():
             accuracies.append(
                 [float((net(a).argmax(1) == b).double().mean()) for a, b in ((x, labels), (stimuli, answers))]
             )
-    order = generators("shuffle").permutation(len(stimuli))
+    twin = np.array([[float(linear_cka(one, other)) for other in learnt[2]] for one in learnt[0]])
+    shuffle = generators("shuffle").permutation(len(stimuli))
     tables = np.array([
-        likeness(*learnt), likeness(*began), likeness(learnt[0], [rows[order] for rows in learnt[1]])
+        likeness(*learnt[:2]), likeness(*began[:2]), likeness(learnt[0], [rows[shuffle] for rows in learnt[1]])
     ])  # fmt: skip
     identified = np.array([[matches(table) for table in tables_of] for tables_of in tables])
     own = np.diagonal(tables, axis1=2, axis2=3)
     train, test = np.mean(accuracies, 0)
     return {
-        "identified": identified, "own": own, "cka": tables[:, 0], "train_accuracy": train, "test_accuracy": test,
+        "identified": identified, "own": own, "cka": tables[:, 0], "twin": matches(twin),
+        "train_accuracy": train, "test_accuracy": test,
     }  # fmt: skip

@@ -18,12 +18,12 @@ class SimilaritySettings(Settings):
     dimensions: Annotated[int, Field(ge=4, multiple_of=4)] = 16
     few: Annotated[int, Field(ge=24)] = 32
     many: Annotated[int, Field(ge=64)] = 256
-    pairs: Annotated[int, Field(ge=2)] = 6
+    pairs: Annotated[int, Field(ge=2)] = 4
     trained: Count = 12
     layers: Annotated[int, Field(ge=3)] = 5
     width: Annotated[int, Field(ge=8)] = 32
     channels: Annotated[int, Field(ge=8)] = 16
-    steps: Count = 600
+    steps: Count = 500
     rate: Positive = 0.001
     examples: Annotated[int, Field(ge=100, le=1500)] = 1000
     stimuli: Annotated[int, Field(ge=64, le=297)] = 160
