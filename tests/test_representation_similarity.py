@@ -157,4 +157,4 @@ def test_a_recording_is_encoded() -> None:
 @pytest.mark.slow
 def test_the_study_obeys_the_laws(tmp_path: Path) -> None:
     results: Any = check_study(STUDY, tmp_path / "run", settings=TINY)
-    assert len(results.verdicts) == 20
+    assert len(results.verdicts) == 21

@@ -53,14 +53,16 @@ def _identified(data: Data, s: SimilaritySettings) -> Figure:
         drawn = []
         for condition in CONDITIONS:
             role = "measured" if condition == "trained" else "control"
-            found = lines(data, {condition: (value("identified", condition=condition), cell)}, places, role=role)
+            found = lines(
+                data, {condition: (value("identified", condition=condition), cell)}, places, role=role, joined=False
+            )
             drawn += found
         drawn += lines(data, {"one beginning, by CKA": ("twin", cell)}, places[:1], role="control", joined=False)
         drawn.append(level("chance", 1 / s.layers, places))
         panels.append(Curves(title, axis, Axis("layers identified", limits=(-0.02, 1.02)), drawn))
     return Figure(
         "identified", "How often the layer at the same place of another seed is the most similar one",
-        f"{s.layers} layers, both ways. {BANDS}", panels, ("identified-mlp", "identified-cnn", "same-beginning"),
+        f"{s.layers} layers, both ways. {BANDS}", panels, ("identified-mlp", "identified-cnn", "cca-identifies", "same-beginning"),
     )  # fmt: skip
 
 
@@ -96,7 +98,7 @@ def _recording(data: Data, s: SimilaritySettings) -> Figure:
         [*lines(data, {"ceiling": (read("ceiling"), cell), "r": (read("r", model="own"), cell)}, noise),
          Line("ceiling planted", fine, np.array(perfect), role="theory")],
     )  # fmt: skip
-    normalized = over("all explained: r over the ceiling", data, x, noise, Axis("r / ceiling", limits=(0, 1.05)),
+    normalized = over("all explained: r over the ceiling", data, x, noise, Axis("r / ceiling", limits=(-0.1, 1.05)),
         {model: (read("normalized", model=model), cell) for model in MODELS},
         control={"shuffled stimuli": (read("shuffled"), cell)}, levels={"all": 1.0})  # fmt: skip
     parts = data["brain"].explained.values
