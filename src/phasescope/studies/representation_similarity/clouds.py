@@ -12,6 +12,8 @@ from phasescope.representation.compare_result import Comparison
 from phasescope.vocabulary import Array, Generators, Member
 
 MEASURES = ("cka", "cka_biased", "cca", "svcca", "procrustes", "rsa", "neighbours", "relative", "retrieval")
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Parts of the dimensions that two clouds share."""
 DRAWS = 20
 Found = Mapping[str, Any]
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from phasescope.ensemble import Quantity, Simulation
 from phasescope.studies.representation_similarity.brain import EXPLAINED, MODELS, NOISE, SOURCES, measure_brain
-from phasescope.studies.representation_similarity.clouds import MEASURES, measure_planted
+from phasescope.studies.representation_similarity.clouds import MEASURES, SHARES, measure_planted
 from phasescope.studies.representation_similarity.networks import CONDITIONS, READ, measure_seeds
 from phasescope.studies.representation_similarity.settings import SimilaritySettings
 from phasescope.vocabulary import Grid
 
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 MINOR = 0.1
 """Standard deviation of the dimensions that are not shared, where these are the minor ones."""
 COMPARE, ENCODE = "representation.compare", "representation.encode"

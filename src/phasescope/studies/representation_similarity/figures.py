@@ -11,8 +11,7 @@ from phasescope.figures import Axis, Curves, Figure, HeatMap, Line
 from phasescope.lab.drawing import BANDS, Data, level, lines, over
 from phasescope.lab.measures import at, value
 from phasescope.studies.representation_similarity.brain import MODELS, NOISE, reliability_of
-from phasescope.studies.representation_similarity.clouds import MEASURES
-from phasescope.studies.representation_similarity.experiments import SHARES
+from phasescope.studies.representation_similarity.clouds import MEASURES, SHARES
 from phasescope.studies.representation_similarity.networks import CONDITIONS, READ
 from phasescope.studies.representation_similarity.settings import SimilaritySettings
 
