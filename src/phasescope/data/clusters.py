@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -11,17 +12,16 @@ from phasescope.data.vectors import Vectors
 from phasescope.ensemble import streams
 from phasescope.vocabulary import Array
 
-ROWS_OF_A_CLUSTER = 2500
-FEW = 5000
-"""Up to so many rows all pairs are compared, in one cluster."""
+DENSE, SPARSE = 2e12, 5e10
+"""Multiplications up to which all pairs are compared, in one cluster: about a minute or two."""
 SKETCH = 256
 ROUNDS, SAMPLE, STILL = 25, 20_000, 1e-3
 BLOCK = 1 << 22
 
 
-def how_many(rows: int) -> int:
-    """Return how many clusters are made of so many rows: one, where all pairs are compared soon enough."""
-    return 1 if rows <= FEW else round(rows / ROWS_OF_A_CLUSTER)
+def how_many(vectors: Vectors) -> int:
+    """Return how many clusters are made: one, in which all pairs are compared, unless that takes minutes."""
+    return min(len(vectors), math.ceil(vectors.work / (SPARSE if sparse.issparse(vectors.rows) else DENSE)))
 
 
 def spherical(

@@ -12,10 +12,10 @@ import numpy as np
 import xarray as xr
 
 from phasescope.checks import number, optional, shown, whole, word
-from phasescope.data.clusters import FEW, how_many, spherical
+from phasescope.data.clusters import how_many, spherical
 from phasescope.data.dedup_result import Dedup
 from phasescope.data.missed import missed
-from phasescope.data.near_copies import leaders, nearest_earlier, roots
+from phasescope.data.near_copies import leaders, nearest_earlier, roots, spans
 from phasescope.data.vectors import Vectors
 from phasescope.ensemble import streams
 from phasescope.store import Store
@@ -23,6 +23,7 @@ from phasescope.vocabulary import Array, BadInput
 
 Progress = Callable[[str, int, int], object]
 EPSILON = 0.05
+SOON = 1e9  # multiplications that are done again sooner than they are read
 DIGITS = 5  # of the cosine with the centroid that order a cluster; rows that differ by rounding keep their order
 
 
@@ -51,9 +52,10 @@ def dedup(
     paper's rule; exact copies have cosine 1 and go at any epsilon above 0.
 
     ``embeddings``: an array, a tensor or a sparse matrix of scipy's; float32 is what cosines are taken in. ``clusters``
-    "auto": one up to 5,000 rows, then one for each 2,500. ``sample`` rows are compared with all others, for what is
-    missed between clusters. ``texts`` (N,) are shown beside pairs; ``name`` is what the page calls the data. ``out``: a
-    folder in which finished clusters are kept: the same call goes on where it was stopped.
+    "auto": one, in which all pairs are compared, unless that takes minutes (N^2 D above 4e12). ``sample`` rows are
+    compared with all others, for what is missed between clusters. ``texts`` (N,) are shown beside pairs; ``name`` is
+    what the page calls the data. ``out``: a folder in which finished parts are kept: the same call goes on where it was
+    stopped.
     ``on_progress(what, done, total)`` is told of each step. Costs N^2 D / clusters, memory N D and some 100 MiB. Raises
     ``BadInput`` for what can not be used, with row and value.
     """
@@ -68,7 +70,7 @@ def dedup(
     n = len(vectors)
     if texts is not None and len(texts) != n:
         raise BadInput(f"there are {len(texts)} texts and {n} embeddings: give one text for each row.")
-    k = how_many(n) if isinstance(clusters, str) and clusters == "auto" else _clusters(clusters, n)
+    k = how_many(vectors) if isinstance(clusters, str) and clusters == "auto" else _clusters(clusters, n)
     store = Store(Path(out)) if out is not None else None
     try:
         labels, near = _kept(store, vectors, {"part": "clusters", "k": k, "seed": seed}, lambda: spherical(
@@ -77,16 +79,20 @@ def dedup(
         rows = _ordered(labels, near, order, seed)
         most, which = np.full(n, np.nan, np.float32), np.full(n, -1, np.int64)
         asked = {"part": "nearest", "k": k, "seed": seed, "order": order}
+        done = 0
         for i, members in enumerate(rows):
-            tell("comparing", i, len(rows))
-            most[members], which[members] = _kept(
-                store, vectors, {**asked, "cluster": i}, partial(nearest_earlier, vectors, members)
-            )
+            for start, end in spans(vectors, len(members)):
+                tell("comparing rows", done, n)
+                most[members[start:end]], which[members[start:end]] = _kept(
+                    store, vectors, {**asked, "cluster": i, "start": start, "end": end},
+                    partial(nearest_earlier, vectors, members, start, end),
+                )  # fmt: skip
+                done += end - start
         limit = _limit(most, epsilon, keep)
         leader = np.arange(n)
         for i, members in enumerate(rows):
             tell("looking for chains", i, len(rows))
-            leader[members] = leaders(vectors, members, most[members], limit)
+            leader[members] = leaders(vectors, members, most[members], which[members], limit)
     finally:
         if store is not None:
             store.close()
@@ -120,7 +126,7 @@ def _clusters(clusters: Any, n: int) -> int:
 
 def _kept(store: Store | None, vectors: Vectors, asked: dict[str, Any], work: Callable[[], Any]) -> tuple[Array, Array]:
     """Return the two arrays that ``work`` makes, from the store where they are; few rows are soon compared again."""
-    if store is None or len(vectors) <= FEW:
+    if store is None or vectors.work < SOON:
         first, second = work()
         return first, second
     identity = {"dedup": 1, "rows": vectors.digest, **asked}

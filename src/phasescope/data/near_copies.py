@@ -2,49 +2,77 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
+from scipy import sparse
 
+from phasescope.data.columns import by_columns
 from phasescope.data.vectors import BLOCK, Vectors
 from phasescope.vocabulary import Array
 
 MOST = 1024  # rows that are told apart one by one at a time
+PART = 1e11  # multiplications after which finished rows are kept
+COMPILED = 5000  # rows from which sparse ones are compared by compiled code, which takes some seconds to make
 
 
-def nearest_earlier(vectors: Vectors, order: Array) -> tuple[Array, Array]:
-    """Return for rows in ``order`` (n,) the largest cosine with an earlier one, and which one that is.
+def spans(vectors: Vectors, n: int) -> list[tuple[int, int]]:
+    """Return from where to where the n rows of a cluster are compared with those before, in parts of equal work."""
+    parts = min(n, math.ceil(vectors.work * (n / len(vectors)) ** 2 / PART))
+    ends = np.unique(np.round(n * np.sqrt(np.arange(parts + 1) / parts)).astype(int)).tolist()
+    return list(pairwise(ends))
 
-    Float32 (n,), NaN for the first, which has none before it, and int64 (n,), there -1. A row with the same bits as an
-    earlier one has exactly 1. At most a block of the n x n cosines is held.
+
+def nearest_earlier(vectors: Vectors, order: Array, start: int = 0, end: int | None = None) -> tuple[Array, Array]:
+    """Return for rows ``start`` to ``end`` of ``order`` the largest cosine with an earlier one, and which that is.
+
+    Float32, NaN for the first, which has none before it, and int64, there -1. A row with the same bits as an earlier
+    one has exactly 1. At most a block of the cosines is held. Many sparse rows are compared by compiled code.
     """
-    n = len(order)
-    most, which = np.full(n, np.nan, np.float32), np.full(n, -1, np.int64)
-    step = max(1, BLOCK // n)
-    for start in range(0, n, step):
-        end = min(start + step, n)
-        found = vectors.products(order[start:end], order[:end])
-        found[np.arange(start, end)[:, None] <= np.arange(end)[None]] = -np.inf  # itself, and what comes later
-        best = found.argmax(1)
-        most[start:end], which[start:end] = found[np.arange(end - start), best], order[best]
-    most[0], which[0] = np.nan, -1
+    end = len(order) if end is None else end
+    if sparse.issparse(vectors.rows) and len(order) > COMPILED:
+        most, best = by_columns(vectors.rows[order], start, end)
+    else:
+        most, best = _by_products(vectors, order, start, end)
+    which = np.where(best >= 0, order[best], -1)
     copies = vectors.first_copy[order]
     _, first, back = np.unique(copies, return_index=True, return_inverse=True)
-    again = first[back] < np.arange(n)
-    most[again], which[again] = 1, order[first[back]][again]
+    again = (first[back] < np.arange(len(order)))[start:end]
+    most[again], which[again] = 1, order[first[back]][start:end][again]
     return most, which
 
 
-def leaders(vectors: Vectors, order: Array, most: Array, limit: float) -> Array:
+def _by_products(vectors: Vectors, order: Array, start: int, end: int) -> tuple[Array, Array]:
+    most, best = np.full(end - start, np.nan, np.float32), np.full(end - start, -1, np.int64)
+    step = max(1, BLOCK // end)
+    for low in range(start, end, step):
+        high = min(low + step, end)
+        found = vectors.products(order[low:high], order[:high])
+        found[np.arange(low, high)[:, None] <= np.arange(high)[None]] = -np.inf  # itself, and what comes later
+        here = slice(low - start, high - start)
+        best[here] = found.argmax(1)
+        most[here] = found[np.arange(high - low), best[here]]
+    if start == 0:
+        most[0], best[0] = np.nan, -1
+    return most, best
+
+
+def leaders(vectors: Vectors, order: Array, most: Array, which: Array, limit: float) -> Array:
     """Return for rows in ``order`` (n,) whose near copy each is, int64 (n,); a row that is kept is its own.
 
     A row goes only if one that is *kept* stands before it with a cosine above ``limit``; it belongs to the nearest of
-    these. ``most`` (n,) is what ``nearest_earlier`` found: rows that it lets stay are kept here as well.
+    these. ``most`` and ``which`` (n,) are what ``nearest_earlier`` found: rows that it lets stay are kept here as well,
+    and a row whose nearest earlier one stays belongs to that. Only the others can be ends of chains.
     """
     leader = order.copy()
     copies = vectors.first_copy
-    gone = np.flatnonzero(most.astype(np.float64) > limit)
-    stay = np.setdiff1d(np.arange(len(order)), gone)
+    out = most.astype(np.float64) > limit
+    stay = np.flatnonzero(~out)
+    known = out & np.isin(which, order[stay])
+    leader[known] = which[known]
+    gone = np.flatnonzero(out & ~known)
     saved: list[int] = []
 
     def near(rows: Array, others: Array) -> Array:
@@ -57,10 +85,10 @@ def leaders(vectors: Vectors, order: Array, most: Array, limit: float) -> Array:
     for start in range(0, len(gone), step):
         rows = gone[start : start + step]
         found = np.hstack([near(rows, stay), near(rows, np.array(saved, np.int64))])
-        known = np.concatenate([stay, np.array(saved, np.int64)])
+        before = np.concatenate([stay, np.array(saved, np.int64)])
         best = found.argmax(1)
         above = found[np.arange(len(rows)), best].astype(np.float64) > limit
-        leader[rows[above]] = order[known[best[above]]]
+        leader[rows[above]] = order[before[best[above]]]
         _one_by_one(rows[~above], near, order, leader, saved, limit)
     return leader
 

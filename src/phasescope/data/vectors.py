@@ -14,7 +14,7 @@ from scipy import sparse
 from phasescope.checks import readable, shown
 from phasescope.vocabulary import Array, BadInput
 
-BLOCK = 1 << 22  # cosines held at once
+BLOCK = 1 << 24  # cosines held at once
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,14 @@ class Vectors:
             found = self.rows[first] @ self.rows[second].T
         np.minimum(found, np.float32(1), out=found)
         return found
+
+    @cached_property
+    def work(self) -> float:
+        """Multiplications that all pairs cost: N^2 D / 2, or half the sum of squared column counts of sparse rows."""
+        n, d = self.rows.shape
+        if not sparse.issparse(self.rows):
+            return float(n * n * d / 2)
+        return float(np.square(np.bincount(self.rows.indices).astype(np.float64)).sum() / 2)
 
     @cached_property
     def first_copy(self) -> Array:
