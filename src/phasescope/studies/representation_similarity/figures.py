@@ -61,7 +61,8 @@ def _identified(data: Data, s: SimilaritySettings) -> Figure:
         panels.append(Curves(title, axis, Axis("layers identified", limits=(-0.02, 1.02)), drawn))
     return Figure(
         "identified", "How often the layer at the same place of another seed is the most similar one",
-        f"{s.layers} layers, both ways. {BANDS}", panels, ("identified-mlp", "identified-cnn", "cca-identifies", "same-beginning"),
+        f"{s.layers} layers, both ways. {BANDS}", panels,
+        ("identified-mlp", "identified-cnn", "cca-identifies", "same-beginning"),
     )  # fmt: skip
 
 
