@@ -18,7 +18,7 @@ from phasescope.data.missed import missed
 from phasescope.data.near_copies import leaders, nearest_earlier, roots, spans
 from phasescope.data.vectors import Vectors
 from phasescope.ensemble import streams
-from phasescope.store import Store
+from phasescope.store import Finished
 from phasescope.vocabulary import Array, BadInput
 
 Progress = Callable[[str, int, int], object]
@@ -71,9 +71,8 @@ def dedup(
     if texts is not None and len(texts) != n:
         raise BadInput(f"there are {len(texts)} texts and {n} embeddings: give one text for each row.")
     k = how_many(vectors) if isinstance(clusters, str) and clusters == "auto" else _clusters(clusters, n)
-    store = Store(Path(out)) if out is not None else None
-    try:
-        labels, near = _kept(store, vectors, {"part": "clusters", "k": k, "seed": seed}, lambda: spherical(
+    with Finished(out) as finished:
+        labels, near = _kept(finished, vectors, {"part": "clusters", "k": k, "seed": seed}, lambda: spherical(
             vectors, k, seed, lambda done, total: tell("making clusters", done, total)
         ))  # fmt: skip
         rows = _ordered(labels, near, order, seed)
@@ -84,7 +83,7 @@ def dedup(
             for start, end in spans(vectors, len(members)):
                 tell("comparing rows", done, n)
                 most[members[start:end]], which[members[start:end]] = _kept(
-                    store, vectors, {**asked, "cluster": i, "start": start, "end": end},
+                    finished, vectors, {**asked, "cluster": i, "start": start, "end": end},
                     partial(nearest_earlier, vectors, members, start, end),
                 )  # fmt: skip
                 done += end - start
@@ -93,9 +92,6 @@ def dedup(
         for i, members in enumerate(rows):
             tell("looking for chains", i, len(rows))
             leader[members] = leaders(vectors, members, most[members], which[members], limit)
-    finally:
-        if store is not None:
-            store.close()
     gone = most.astype(np.float64) > limit
     tell("searching between clusters", 0, 1)
     lost = missed(
@@ -124,18 +120,17 @@ def _clusters(clusters: Any, n: int) -> int:
     return int(whole(1, n)("clusters", clusters))
 
 
-def _kept(store: Store | None, vectors: Vectors, asked: dict[str, Any], work: Callable[[], Any]) -> tuple[Array, Array]:
-    """Return the two arrays that ``work`` makes, from the store where they are; few rows are soon compared again."""
-    if store is None or vectors.work < SOON:
-        first, second = work()
-        return first, second
-    identity = {"dedup": 1, "rows": vectors.digest, **asked}
-    known = store.load(identity)
-    if known is None:
-        first, second = work()
-        store.save(identity, {"first": first, "second": second}, {})
-        return first, second
-    return known[0]["first"], known[0]["second"]
+def _kept(
+    finished: Finished, vectors: Vectors, asked: dict[str, Any], work: Callable[[], tuple[Array, Array]]
+) -> tuple[Array, Array]:
+    """Return the two arrays that ``work`` makes, from the folder where they are; few rows are soon compared again."""
+    if vectors.work < SOON:
+        return work()
+    arrays, _ = finished.piece(
+        lambda: {"dedup": 1, "rows": vectors.digest, **asked},
+        lambda: (dict(zip(("first", "second"), work(), strict=True)), {}),
+    )
+    return arrays["first"], arrays["second"]
 
 
 def _ordered(labels: Array, near: Array, order: str, seed: int) -> list[Array]:

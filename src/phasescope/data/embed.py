@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import cache, partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from torch import nn
 from phasescope.checks import shown, whole
 from phasescope.layers.passes import TOKENS, checked, device_of, reading, states_between, states_of
 from phasescope.layers.stack import stack_of
-from phasescope.store import Store
+from phasescope.store import Finished
+from phasescope.store.finished import Piece
 from phasescope.vocabulary import Array, BadInput
 
 Tell = Callable[[int, int], object]
@@ -114,23 +116,23 @@ def states(
     empty = next((i for i, ids in enumerate(tokens) if not ids), None)
     if empty is not None:
         raise BadInput(f"text {empty} has no token: leave it out.")
-    store = Store(Path(out)) if out is not None else None
-    what = _digest(model) if store is not None else ""
+    digest = cache(lambda: _digest(model))  # made once, and only where a folder keeps something
     found = []
-    try:
+    with Finished(out) as finished:
         for start in range(0, len(tokens), CHUNK):
             tell(start, len(tokens))
             part = tokens[start : start + CHUNK]
-            identity = {"states": 1, "model": what, "tokens": hashlib.sha256(str(part).encode()).hexdigest()}
-            known = store.load(identity) if store is not None else None
-            rows = known[0]["rows"] if known is not None else _read(model, part)
-            if store is not None and known is None:
-                store.save(identity, {"rows": rows}, {})
-            found.append(rows)
-    finally:
-        if store is not None:
-            store.close()
+            arrays, _ = finished.piece(partial(_identity, digest, part), partial(_piece, model, part))
+            found.append(arrays["rows"])
     return np.concatenate(found)
+
+
+def _piece(model: nn.Module, tokens: list[list[int]]) -> Piece:
+    return {"rows": _read(model, tokens)}, {}
+
+
+def _identity(digest: Callable[[], str], tokens: list[list[int]]) -> dict[str, Any]:
+    return {"states": 1, "model": digest(), "tokens": hashlib.sha256(str(tokens).encode()).hexdigest()}
 
 
 def _read(model: nn.Module, tokens: list[list[int]]) -> Array:

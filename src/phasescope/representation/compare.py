@@ -11,12 +11,13 @@ from torch import nn
 
 from phasescope.checks import sequence, whole
 from phasescope.ensemble import streams
-from phasescope.representation.compare_kept import Kept, Readings
+from phasescope.representation.compare_kept import Readings, kernels_of, readings_of
 from phasescope.representation.compare_result import Comparison, Pair, compared
 from phasescope.representation.places import layers_of
 from phasescope.representation.similarity_clouds import FEWEST, Cloud
 from phasescope.representation.similarity_kernels import AllPairs, all_pairs, ceiling
 from phasescope.representation.similarity_measures import MEASURES, Reading
+from phasescope.store import Finished
 from phasescope.vocabulary import BadInput, nearest
 
 KERNELS = ("cka", "cka_biased")
@@ -84,11 +85,11 @@ def compare(
             "stimuli in the same order."
         )
     both = [*left.values(), *right.values()]
-    with Kept(out) as kept:
-        kernels = kept.kernels(both, lambda: all_pairs(both, lambda done, total: tell("CKA", done, total)))
+    with Finished(out) as finished:
+        kernels = kernels_of(finished, both, lambda: all_pairs(both, lambda done, total: tell("CKA", done, total)))
         best = kernels[0].values[: len(left), len(left) :].argmax(1).tolist()
         pairs = _pairs(len(left), len(right), best)
-        readings = _read(list(left.values()), list(right.values()), pairs, asked, kernels, draws, seed, tell, kept)
+        readings = _read(list(left.values()), list(right.values()), pairs, asked, kernels, draws, seed, tell, finished)
     notes = [f"Not compared, the same for all stimuli: {', '.join(skipped[:4])}{', ...' * (len(skipped) > 4)}."]
     tokens = by == "token" and (isinstance(a, nn.Module) or isinstance(b, nn.Module))
     said = [*(notes if skipped else []), *([TOKENS] if tokens else [])]
@@ -159,7 +160,7 @@ def _pairs(left: int, right: int, best: Sequence[int]) -> list[Pair]:
 
 def _read(
     left: Sequence[Cloud], right: Sequence[Cloud], pairs: Sequence[Pair], asked: Sequence[str],
-    kernels: tuple[AllPairs, AllPairs], draws: int, seed: int, tell: Progress, kept: Kept,
+    kernels: tuple[AllPairs, AllPairs], draws: int, seed: int, tell: Progress, finished: Finished,
 ) -> list[dict[str, Reading]]:  # fmt: skip
     drawn = _draws(left, right, pairs, draws)
     found = []
@@ -181,7 +182,7 @@ def _read(
         def made(a: Cloud = a, b: Cloud = b, generator: Any = generator, names: list[str] = measures) -> Readings:
             return {name: MEASURES[name](a, b, drawn, generator) for name in names}
 
-        others = kept.pair(a, b, question, made) if measures else {}
+        others = readings_of(finished, a, b, question, made) if measures else {}
         found.append({name: of_kernels[name] if name in of_kernels else others[name] for name in asked})
     return found
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, fields
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,61 +13,37 @@ import torch
 from phasescope.representation.similarity_clouds import Cloud
 from phasescope.representation.similarity_kernels import AllPairs
 from phasescope.representation.similarity_measures import Reading
-from phasescope.store import Store
+from phasescope.store import Finished
+from phasescope.store.finished import Piece
 
 Readings = dict[str, Reading]
+Tables = tuple[AllPairs, AllPairs]
 
 
-class Kept:
-    """Pairs of layers that are done, and the table of CKA, by the bits of the clouds and by what was asked.
+def kernels_of(finished: Finished, clouds: Sequence[Cloud], make: Callable[[], Tables]) -> Tables:
+    """Return the two tables of CKA between all ``clouds``, made only where they are not kept."""
+    names = [field.name for field in fields(AllPairs)]
 
-    Without a folder nothing is kept.
-    """
+    def made() -> Piece:
+        return {f"{name} {i}": getattr(table, name).numpy() for i, table in enumerate(make()) for name in names}, {}
 
-    def __init__(self, out: Path | str | None) -> None:
-        self.store = Store(Path(out)) if out is not None else None
+    arrays, _ = finished.piece(lambda: {"cka of": [digest(cloud) for cloud in clouds], "version": 1}, made)
+    first, second = (AllPairs(**{name: torch.tensor(arrays[f"{name} {i}"]) for name in names}) for i in (0, 1))
+    return first, second
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self.store is not None:
-            self.store.close()
+def readings_of(
+    finished: Finished, a: Cloud, b: Cloud, asked: dict[str, Any], make: Callable[[], Readings]
+) -> Readings:
+    """Return the readings of a pair of clouds, made only where they are not kept for the same question."""
 
-    def kernels(
-        self, clouds: Sequence[Cloud], make: Callable[[], tuple[AllPairs, AllPairs]]
-    ) -> tuple[AllPairs, AllPairs]:
-        """Return the two tables of CKA between all ``clouds``, made only where they are not kept."""
-        if self.store is None:
-            return make()
-        identity = {"cka of": [digest(cloud) for cloud in clouds], "version": 1}
-        known = self.store.load(identity)
-        names = [field.name for field in fields(AllPairs)]
-        if known is not None:
-            found = [
-                AllPairs(**{name: torch.from_numpy(known[0][f"{name} {i}"].copy()) for name in names}) for i in (0, 1)
-            ]
-            return found[0], found[1]
-        made = make()
-        arrays = {f"{name} {i}": getattr(table, name).numpy() for i, table in enumerate(made) for name in names}
-        self.store.save(identity, arrays, {})
-        return made
+    def made() -> Piece:
+        found = make()
+        values = np.array([astuple(one) for one in found.values()], dtype=np.float64)
+        return {"readings": values}, {"measures": list(found)}
 
-    def pair(self, a: Cloud, b: Cloud, asked: dict[str, object], make: Callable[[], Readings]) -> Readings:
-        """Return the readings of a pair of clouds, made only where they are not kept for the same question."""
-        if self.store is None:
-            return make()
-        identity = {"a": digest(a), "b": digest(b), "version": 1, **asked}
-        known = self.store.load(identity)
-        if known is not None:
-            rows = zip(known[1]["measures"], known[0]["readings"].tolist(), strict=True)
-            return {name: _reading(row) for name, row in rows}
-        made = make()
-        readings = np.array([astuple(one) for one in made.values()], dtype=np.float64)
-        self.store.save(identity, {"readings": readings}, {"measures": list(made)})
-        return made
+    arrays, facts = finished.piece(lambda: {"a": digest(a), "b": digest(b), "version": 1, **asked}, made)
+    return dict(zip(facts["measures"], map(_reading, arrays["readings"].tolist()), strict=True))
 
 
 def _reading(row: list[float]) -> Reading:

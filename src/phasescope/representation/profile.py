@@ -20,7 +20,8 @@ from phasescope.representation.isotropy import measured
 from phasescope.representation.isotropy_spectrum import Spectrum
 from phasescope.representation.places import By, layers_of
 from phasescope.representation.profile_result import ISOTROPY, SOURCES, Profile
-from phasescope.store import Store
+from phasescope.store import Finished
+from phasescope.store.finished import Piece
 from phasescope.vocabulary import Array, BadInput
 
 Progress = Callable[[str, int, int], object]
@@ -55,9 +56,8 @@ def profile(
     tell = on_progress or (lambda what, done, total: None)
     tell("running the model", 0, 1)
     given = _clouds(module, batch, places, by, points)
-    store = Store(Path(out)) if out is not None else None
     names, read, notes, shapes = [], [], [], []
-    try:
+    with Finished(out) as finished:
         for i, (place, rows) in enumerate(given):
             tell(place, i, len(given))
             if len(rows) < FEWEST:
@@ -65,14 +65,11 @@ def profile(
                     f"{place} has {len(rows)} rows: the estimators need at least {FEWEST}, and some hundreds to say "
                     "much; give a larger batch, or by='token'."
                 )
-            numbers, note = _kept(store, rows)
+            numbers, note = _kept(finished, rows)
             names.append(place)
             read.append(numbers)
             shapes.append(rows.shape)
             notes += [f"{place}: {note}"] if note else []
-    finally:
-        if store is not None:
-            store.close()
     title = name or (type(module).__name__ if isinstance(module, nn.Module) else "arrays")
     return Profile(_dataset(title, names, read, shapes, by if isinstance(module, nn.Module) else "row"), tuple(notes))
 
@@ -104,21 +101,20 @@ def _thinned(rows: Any, most: int) -> Any:
     return kind if len(kind) <= most else kind[np.arange(most) * len(kind) // most]
 
 
-def _kept(store: Store | None, rows: Any) -> tuple[Numbers, str]:
-    """Return the readings of a place, from the store where it is done."""
-    if store is None:
-        return _read(rows)
-    held = np.ascontiguousarray(rows.detach().cpu().float() if isinstance(rows, Tensor) else rows)
-    identity = {
-        "profile": 1, "rows": hashlib.sha256(held.tobytes()).hexdigest(), "shape": list(held.shape),
-        "type": str(rows.dtype),
-    }  # fmt: skip
-    known = store.load(identity)
-    if known is not None:
-        return dict(known[1]["numbers"]), str(known[1]["note"])
-    numbers, note = _read(rows)
-    store.save(identity, {}, {"numbers": numbers, "note": note})
-    return numbers, note
+def _kept(finished: Finished, rows: Any) -> tuple[Numbers, str]:
+    """Return the readings of a place, from the folder where it is done."""
+
+    def identity() -> dict[str, Any]:
+        held = np.ascontiguousarray(rows.detach().cpu().float() if isinstance(rows, Tensor) else rows)
+        digest = hashlib.sha256(held.tobytes()).hexdigest()
+        return {"profile": 1, "rows": digest, "shape": list(held.shape), "type": str(rows.dtype)}
+
+    def made() -> Piece:
+        numbers, note = _read(rows)
+        return {}, {"numbers": numbers, "note": note}
+
+    _, facts = finished.piece(identity, made)
+    return dict(facts["numbers"]), str(facts["note"])
 
 
 def _read(rows: Any) -> tuple[Numbers, str]:

@@ -17,7 +17,8 @@ is written.
 
 from phasescope.store.atomic import append_line, make_folder
 from phasescope.store.canonical import address, canonical
+from phasescope.store.finished import Finished
 from phasescope.store.folder import FORMAT
 from phasescope.store.store import Store
 
-__all__ = ["FORMAT", "Store", "address", "append_line", "canonical", "make_folder"]
+__all__ = ["FORMAT", "Finished", "Store", "address", "append_line", "canonical", "make_folder"]
