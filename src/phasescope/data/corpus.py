@@ -6,10 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
-import numpy as np
-
+from phasescope.inspection.load import array_in
 from phasescope.layers.text import ENDINGS, read_texts
 from phasescope.vocabulary import Array, BadInput
 
@@ -82,11 +80,7 @@ def _text(path: Path, line: str, row: str) -> str:
 
 
 def _array(path: Path) -> Any:
-    try:
-        with path.open("rb") as file:
-            found = np.load(file, allow_pickle=False)
-    except (ValueError, OSError, TypeError, EOFError, BadZipFile) as error:
-        raise BadInput(f"{path} is no array of numbers: {error}. Save one with numpy.save.") from error
+    found = array_in(path)
     if getattr(found, "ndim", 0) != 2:
         raise BadInput(f"{path} has the shape {getattr(found, 'shape', '?')}: give embeddings (N, D).")
     return found

@@ -95,7 +95,7 @@ def load_batch(path: Path, module: nn.Module, model: str, *, rows: int = ROWS) -
     if not path.is_file():
         raise BadInput(f"there is no batch {path}: save one, for example with numpy.save('batch.npy', inputs).")
     if path.suffix == ".npy":
-        return _fitted(_array(path), module)
+        return _fitted(_tensor(path), module)
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -111,13 +111,25 @@ def load_batch(path: Path, module: nn.Module, model: str, *, rows: int = ROWS) -
     raise BadInput(f"{path} is no batch: give .npy, .safetensors, or .txt for a language model with a tokenizer.")
 
 
-def _array(path: Path) -> Tensor:
+def array_in(path: Path) -> Any:
+    """Return what an .npy file holds. Raises ``BadInput`` where that is no array without Python objects."""
     try:
         with path.open("rb") as file:
-            array = np.load(file, allow_pickle=False)
-        return torch.from_numpy(np.ascontiguousarray(array))
+            return np.load(file, allow_pickle=False)
     except (ValueError, OSError, TypeError, EOFError, BadZipFile) as error:
-        raise BadInput(f"{path} is no array of numbers: {error}. Save one with numpy.save.") from error
+        raise _no_array(path, error) from error
+
+
+def _tensor(path: Path) -> Tensor:
+    held = array_in(path)
+    try:
+        return torch.from_numpy(np.ascontiguousarray(held))
+    except (ValueError, TypeError) as error:
+        raise _no_array(path, error) from error
+
+
+def _no_array(path: Path, error: Exception) -> BadInput:
+    return BadInput(f"{path} is no array of numbers: {error}. Save one with numpy.save.")
 
 
 def _fitted(value: Tensor, module: nn.Module) -> Tensor:
