@@ -76,22 +76,13 @@ def dedup(
             vectors, k, seed, lambda done, total: tell("making clusters", done, total)
         ))  # fmt: skip
         rows = _ordered(labels, near, order, seed)
-        most, which = np.full(n, np.nan, np.float32), np.full(n, -1, np.int64)
         asked = {"part": "nearest", "k": k, "seed": seed, "order": order}
-        done = 0
-        for i, members in enumerate(rows):
-            for start, end in spans(vectors, len(members)):
-                tell("comparing rows", done, n)
-                most[members[start:end]], which[members[start:end]] = _kept(
-                    finished, vectors, {**asked, "cluster": i, "start": start, "end": end},
-                    partial(nearest_earlier, vectors, members, start, end),
-                )  # fmt: skip
-                done += end - start
-        limit = _limit(most, epsilon, keep)
-        leader = np.arange(n)
-        for i, members in enumerate(rows):
-            tell("looking for chains", i, len(rows))
-            leader[members] = leaders(vectors, members, most[members], which[members], limit)
+        most, which = _compared(finished, vectors, rows, asked, tell)
+    limit = _limit(most, epsilon, keep)
+    leader = np.arange(n)
+    for i, members in enumerate(rows):
+        tell("looking for chains", i, len(rows))
+        leader[members] = leaders(vectors, members, most[members], which[members], limit)
     gone = most.astype(np.float64) > limit
     tell("searching between clusters", 0, 1)
     lost = missed(
@@ -112,6 +103,24 @@ def dedup(
         attrs={"name": name, "rule": rule, "order": order, "epsilon": 1 - limit, "clusters": k, "seed": seed},
     )  # fmt: skip
     return Dedup(data, lost, tuple(texts) if texts is not None else None)
+
+
+def _compared(
+    finished: Finished, vectors: Vectors, rows: Sequence[Array], asked: dict[str, Any], tell: Progress
+) -> tuple[Array, Array]:
+    """Return the largest cosine of each row (N,) with an earlier one of its cluster, and which that is."""
+    n = len(vectors)
+    most, which = np.full(n, np.nan, np.float32), np.full(n, -1, np.int64)
+    done = 0
+    for i, members in enumerate(rows):
+        for start, end in spans(vectors, len(members)):
+            tell("comparing rows", done, n)
+            most[members[start:end]], which[members[start:end]] = _kept(
+                finished, vectors, {**asked, "cluster": i, "start": start, "end": end},
+                partial(nearest_earlier, vectors, members, start, end),
+            )  # fmt: skip
+            done += end - start
+    return most, which
 
 
 def _clusters(clusters: Any, n: int) -> int:
