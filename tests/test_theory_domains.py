@@ -162,6 +162,9 @@ CALLS: dict[str, dict[str, Any]] = {
               "weights": "gaussian"},
     "TransformerBlock": {"attention": 0.3, "mlp": 0.3, "weight_scale": 1.0, "score_scale": 1.0, "tokens": 100.0,
                          "readout_variance": 1.0, "activation": "tanh", "skip": "growing"},
+    "meeting_probability": {"dimension": 10, "plane": 4, "ratio": 0.5, "subspace": 2},
+    "meeting_dimension": {"dimension": 10, "ratio": 0.5, "subspace": 2},
+    "escape_dimension": {"dimension": 10, "squared_width": 4.0}, "cap_width": {"dimension": 10, "ratio": 0.5},
 }  # fmt: skip
 RESULTS = {"Activation", "CriticalPoint", "Estimate", "Form", "Learnability", "Moments", "SphereMixture"}
 NAN = float("nan")

@@ -70,6 +70,8 @@ def meeting_dimension(dimension: int, ratio: float, subspace: int = 0) -> float:
     tiny = 1e-9 * left
     if above(tiny) >= 0:
         return 0.0
+    if above(left - tiny) <= 0:  # the tube is so thin that its square is lost
+        return float(left)
     return float(optimize.brentq(above, tiny, left - tiny, xtol=1e-10 * left))
 
 

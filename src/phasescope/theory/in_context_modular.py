@@ -44,7 +44,7 @@ def ratio_coverage(p: int, shots: int, *, distinct: bool = True) -> float:
     question are missed by all examples with chance C(p^2 - p + 1, shots) / C(p^2 - 1, shots) (derived).
 
     >>> round(ratio_coverage(29, 13, distinct=False), 3), round(ratio_coverage(5, 11), 3)
-    (0.358, 0.864)
+    (0.357, 0.864)
     """
     _checked(p, shots, distinct)
     zero = Fraction(1, p * p)
@@ -108,7 +108,7 @@ def regression_accuracy(p: int, shots: int, *, distinct: bool = True, zero: bool
     them alike (derived): where all answers on the line are 0, the answer outside is not.
 
     >>> [round(regression_accuracy(29, k, distinct=False), 3) for k in (1, 2, 3)]
-    [0.068, 0.966, 0.999]
+    [0.068, 0.967, 0.999]
     """
     _checked(p, shots, distinct)
     known, chance = _spanned(p, shots, distinct), Fraction(1, p) if zero else Fraction(p, p * p - 1)
