@@ -14,7 +14,9 @@ from . import testing as testing
 from . import theory as theory
 from . import verdict as verdict
 from .data import Dedup as Dedup
+from .data import Scores as Scores
 from .data import dedup as dedup
+from .data import scores as scores
 from .ensemble import Feedback as Feedback
 from .ensemble import Quantity as Quantity
 from .ensemble import Simulation as Simulation

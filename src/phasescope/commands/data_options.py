@@ -1,4 +1,4 @@
-"""Options of the commands on a user's data: ``dedup``. Imports nothing that takes time."""
+"""Options of the commands on a user's data: ``dedup`` and ``scores``. Imports nothing that takes time."""
 
 from __future__ import annotations
 
@@ -47,3 +47,28 @@ def register(app: typer.Typer, finish: Finish) -> None:
         folder = out if out is not None else folder_of(path)
         asked = Asked(path, embed, epsilon, keep, clusters, rule, order, length, sample, seed, folder)
         finish(lambda tell: deduped(asked, tell), folder, as_json, open_)
+
+    @app.command("scores")
+    def scores_(
+        model: Annotated[str, typer.Argument(help="package.module:factory of a network; its code is run.")],
+        data: Annotated[
+            Path | None, typer.Option(help="Examples: .npz or .safetensors with the arrays X and y.")
+        ] = None,
+        seeds: Annotated[int, typer.Option(help="Of eight networks each; errors are over seeds.")] = 16,
+        steps: Annotated[int, typer.Option(help="Of AdamW, for each network.")] = 1000,
+        rate: Annotated[float, typer.Option(help="The learning rate.")] = 0.01,
+        batch: Annotated[int, typer.Option(help="Examples of a step.")] = 64,
+        suspects: Annotated[int, typer.Option(help="How many of the hardest examples are named.")] = 20,
+        by: Annotated[str, typer.Option(help="By which score: el2n, grand, accessibility, margin, ...")] = "el2n",
+        out: Annotated[
+            Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/scores-<model>.")
+        ] = None,
+        as_json: AsJson = False,
+        open_: Open = False,
+    ) -> None:
+        """Score examples by many networks: hard ones, suspect labels, what is memorized, with errors. Resumes."""
+        from phasescope.commands.scores import Asked, folder_of, scored
+
+        folder = out if out is not None else folder_of(model)
+        asked = Asked(model, data, seeds, steps, rate, batch, suspects, by, folder)
+        finish(lambda tell: scored(asked, tell), folder, as_json, open_)

@@ -4,6 +4,24 @@ from phasescope.data.corpus import Corpus, read_corpus
 from phasescope.data.dedup import dedup
 from phasescope.data.dedup_result import Dedup
 from phasescope.data.embed import pixels, shingles, states, tfidf
+from phasescope.data.gradients import row_gradients
 from phasescope.data.missed import Missed
+from phasescope.data.scores import scores
+from phasescope.data.scores_result import Scores, found_area, rank_agreement
 
-__all__ = ["Corpus", "Dedup", "Missed", "dedup", "pixels", "read_corpus", "shingles", "states", "tfidf"]
+__all__ = [
+    "Corpus",
+    "Dedup",
+    "Missed",
+    "Scores",
+    "dedup",
+    "found_area",
+    "pixels",
+    "rank_agreement",
+    "read_corpus",
+    "row_gradients",
+    "scores",
+    "shingles",
+    "states",
+    "tfidf",
+]

@@ -1,0 +1,105 @@
+"""What ``phasescope scores`` does, but for the terminal: load, train, score, and say what the page shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+
+from phasescope.checks import whole
+from phasescope.commands.inspect import Told, folder_name, page_of
+from phasescope.data import scores
+from phasescope.data.scores_result import SCORES, WORDS
+from phasescope.figures import Table
+from phasescope.inspection.batches import users_code
+from phasescope.inspection.load import load_model
+from phasescope.vocabulary import Array, BadInput, Recipe
+
+QUESTION = "Which examples are hard, which labels are suspect, and what is memorized?"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command is given."""
+
+    model: str
+    data: Path | None
+    seeds: int
+    steps: int
+    rate: float
+    batch: int
+    suspects: int
+    by: str
+    folder: Path
+
+
+def folder_of(model: str) -> Path:
+    """Return the folder of the scores of examples for ``model``."""
+    return Path("runs") / f"scores-{folder_name(Path(model).name or model)}"
+
+
+def read_examples(path: Path | None) -> tuple[Array, Array]:
+    """Return inputs (N, ...) and labels (N,) of a file .npz or .safetensors with "X" and "y". Raises ``BadInput``."""
+    if path is None:
+        raise BadInput(
+            "there is no --data: save examples, for example with numpy.savez('data.npz', X=inputs, y=labels)."
+        )
+    if not path.is_file():
+        raise BadInput(f"there is no {path}: give a file .npz or .safetensors with the arrays X and y.")
+    try:
+        found: dict[str, Any]
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import load_file
+
+            found = load_file(path)
+        else:
+            with np.load(path, allow_pickle=False) as arrays:
+                found = {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, TypeError, EOFError, BadZipFile, AttributeError, KeyError) as error:
+        raise BadInput(f"{path} has no arrays that can be read: {error}. Save X and y with numpy.savez.") from error
+    missing = [name for name in ("X", "y") if name not in found]
+    if missing:
+        raise BadInput(f"{path} has {', '.join(sorted(found)) or 'nothing'}, and no {missing[0]!r}: save both X and y.")
+    return found["X"], found["y"]
+
+
+def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
+    """Load the network and the examples by name and score; finished networks are kept in the folder.
+
+    Raises ``BadInput`` for what can not be used.
+    """
+    x, y = read_examples(asked.data)
+    seeds = whole(2, 10_000)("--seeds", asked.seeds)
+    recipe = Recipe(
+        lr=asked.rate, steps=asked.steps, batch=asked.batch, loss="cross_entropy", records=min(40, max(2, asked.steps))
+    )
+    module = load_model(asked.model)
+    name = asked.data.name if asked.data is not None else ""
+    with users_code(asked.model, always=False):
+        found = scores(
+            module, x, y, seeds=seeds, recipe=recipe, name=name, out=asked.folder,
+            on_progress=lambda what, done, total: tell(f"{name}: {what}, {done:,}/{total:,}"),
+        )  # fmt: skip
+    count = min(whole(1, 10**9)("--suspects", asked.suspects), len(y))
+    if asked.by not in SCORES:
+        raise BadInput(f"--by is {asked.by!r}: choose one of {', '.join(SCORES)}.")
+    rows = found.suspects(count, asked.by)
+    suspects = Table(
+        f"Suspects by {asked.by}, the hardest first", ("row", "label", *SCORES),
+        [[str(i), str(y[i]), *(f"{float(found.data[key].values[i]):.3g}" for key in SCORES)] for i in rows],
+    )  # fmt: skip
+    command = ["phasescope", "scores", asked.model, "--data", str(asked.data), "--seeds", str(seeds), "--steps"]
+    command += [str(asked.steps), "--rate", f"{asked.rate:g}", "--batch", str(asked.batch), "--by", asked.by]
+    notes = [f"{found.summary()}.", *WORDS, *(f"Coherence {line}." for line in found.coherence_lines()), *found.notes]
+    page = page_of(
+        "scores", f"{name}: scores of examples", QUESTION, notes, [found.figure()], Table("Scores", *found.table()),
+        {"model": asked.model, "data": str(asked.data), "seeds": seeds, **recipe.model_dump()}, shlex.join(command),
+    )  # fmt: skip
+    page = type(page)(**{**vars(page), "tables": [*page.tables, suspects]})
+    text = f"{found}\n\nSuspects by {asked.by}: {', '.join(map(str, rows))}"
+    return Told(asked.folder.name, "scores.json", text, {**found.to_json(), "suspects": rows.tolist()}, page)
