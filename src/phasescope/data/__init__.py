@@ -3,8 +3,11 @@
 from phasescope.data.corpus import Corpus, read_corpus
 from phasescope.data.dedup import dedup
 from phasescope.data.dedup_result import Dedup
+from phasescope.data.discoveries import chance_pairs, false_discovery
 from phasescope.data.embed import pixels, shingles, states, tfidf
+from phasescope.data.generated import Quality, quality
 from phasescope.data.gradients import row_gradients
+from phasescope.data.influence import Influence, influence
 from phasescope.data.missed import Missed
 from phasescope.data.scores import scores
 from phasescope.data.scores_result import Scores, found_area, rank_agreement
@@ -12,11 +15,17 @@ from phasescope.data.scores_result import Scores, found_area, rank_agreement
 __all__ = [
     "Corpus",
     "Dedup",
+    "Influence",
     "Missed",
+    "Quality",
     "Scores",
+    "chance_pairs",
     "dedup",
+    "false_discovery",
     "found_area",
+    "influence",
     "pixels",
+    "quality",
     "rank_agreement",
     "read_corpus",
     "row_gradients",

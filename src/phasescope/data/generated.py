@@ -1,0 +1,117 @@
+"""How near generated samples are to real ones: precision and recall of neighbourhoods, and whether to believe them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from phasescope.checks import as_points, number, whole
+from phasescope.ensemble import streams
+from phasescope.vocabulary import BadInput
+
+NUMBERS = 1 << 22  # distances held at once
+FOOLED = 0.2
+NAMES = ("precision", "recall", "density", "coverage", "symmetric_precision", "symmetric_recall")
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What ``quality`` returns: shares between 0 and 1 but ``density``, which is 1 where all is well and may exceed it.
+
+    ``precision``: of generated samples, those within the ball of a real one (its k-th neighbour's distance); ``recall``
+    with the roles turned; ``coverage``: of real samples, those with a generated one in their ball;
+    ``symmetric_precision`` and ``symmetric_recall``: the lesser of each and its complement. ``null`` is what half of
+    the real samples read against the other half. ``audit`` holds precision and recall of that half moved towards
+    its mean, and away from it, by the same share: an equal defect, which ``asymmetry`` says they judge differently.
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+    symmetric_precision: float
+    symmetric_recall: float
+    null: dict[str, float]
+    audit: dict[str, tuple[float, float]]
+    asymmetry: float
+
+    def __str__(self) -> str:
+        lines = [
+            f"{name.replace('_', ' '):20} {getattr(self, name):.3f}  (real halves: {self.null[name]:.3f})"
+            for name in NAMES
+        ]
+        inner, outer = self.audit["inner"], self.audit["outer"]
+        lines.append(
+            f"audit: real samples moved inwards read precision {inner[0]:.2f}, recall {inner[1]:.2f}; moved outwards "
+            f"{outer[0]:.2f}, {outer[1]:.2f}"
+        )
+        if self.asymmetry > FOOLED:
+            lines.append(
+                "Precision and recall judge equal defects differently in this many dimensions: read the symmetric "
+                "ones, or fewer dimensions."
+            )
+        return "\n".join(lines)
+
+
+def quality(real: Any, generated: Any, *, k: int = 5, moved: float = 0.3, seed: int = 0) -> Quality:
+    """Return how near ``generated`` (M, D) is to ``real`` (N, D), beside two nulls that say whether to believe it.
+
+    Precision and recall as Kynkäänniemi et al. 2019 (arXiv:1904.06991), density and coverage as Naeem et al. 2020
+    (arXiv:2002.09797), the symmetric pair as Khayatkhoei and AbdAlmageed 2023 (arXiv:2306.09618,
+    manifmetric/manifmetric.py); balls of the ``k``-th neighbour are open. ``moved`` is the share by which the audit
+    moves real samples. Costs (N + M)^2 D. Raises ``BadInput`` for fewer than 2 k + 4 real or k + 2 generated samples,
+    and for samples of other dimensions.
+    """
+    k, moved = whole(1, 10**6)("k", k), number(0, 1, open_low=True, open_high=True)("moved", moved)
+    x = as_points("real", real, fewest=2 * k + 4).detach().double().flatten(1)
+    y = as_points("generated", generated, fewest=k + 2).detach().double().flatten(1)
+    if x.shape[1] != y.shape[1]:
+        raise BadInput(f"real samples have {x.shape[1]} numbers, generated ones {y.shape[1]}: give the same.")
+    order = torch.from_numpy(streams(seed)("halves").permutation(len(x)))
+    one, other = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
+    middle = other.mean(0)
+    shifted = {"inner": middle + (1 - moved) * (other - middle), "outer": middle + (1 + moved) * (other - middle)}
+    audit = {name: _read(one, points, k) for name, points in shifted.items()}
+    pairs = {name: (found["precision"], found["recall"]) for name, found in audit.items()}
+    asymmetry = max(abs(pairs["inner"][i] - pairs["outer"][i]) for i in (0, 1))
+    return Quality(**_read(x, y, k), null=_read(one, other, k), audit=pairs, asymmetry=asymmetry)
+
+
+def _read(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
+    inside, around = _radii(real, k), _radii(generated, k)
+    shape = (len(real), len(generated))
+    real_balls = np.zeros(shape[1], np.int64)  # balls of real samples around each generated one
+    covered, recalled = np.zeros(shape[0], bool), np.zeros(shape[0], bool)
+    complement = np.zeros(shape[1], bool)
+    for rows, distances in _blocks(real, generated):
+        near, far = (distances < inside[rows, None]).numpy(), (distances < around[None]).numpy()
+        real_balls += near.sum(0)
+        covered[rows], recalled[rows] = near.any(1), far.any(1)
+        complement |= far.any(0)
+    precision, coverage = float((real_balls > 0).mean()), float(covered.mean())
+    recall = float(recalled.mean())
+    return {
+        "precision": precision,
+        "recall": recall,
+        "density": float(real_balls.mean() / k),
+        "coverage": coverage,
+        "symmetric_precision": min(precision, float(complement.mean())),
+        "symmetric_recall": min(recall, coverage),
+    }
+
+
+def _radii(points: Tensor, k: int) -> Tensor:
+    """Return the distance of each point's k-th neighbour (N,)."""
+    return torch.cat([found.kthvalue(k + 1, dim=1).values for _, found in _blocks(points, points)])
+
+
+def _blocks(points: Tensor, others: Tensor) -> Any:
+    """Yield rows of ``points`` and their distances from all ``others``, by differences where they are near."""
+    step = max(1, NUMBERS // len(others))
+    for start in range(0, len(points), step):
+        part = points[start : start + step]
+        yield slice(start, start + len(part)), torch.cdist(part, others, compute_mode="donot_use_mm_for_euclid_dist")
