@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phasescope.ensemble import streams
 from phasescope.instruments.logits import right
 from phasescope.tasks import Table
 from phasescope.vocabulary import Array, Draw, Generators, Instrument, Knob, Member, Subject, instrument
@@ -29,10 +30,13 @@ def groups_of(seed: Generators, rows: int) -> Array:
 class Parts:
     """A table of which a member trains on a ``part``: 0 all rows, 1 to 3 those without a group, 4 to 6 a group alone.
 
-    Part -1 trains on all rows with the labels in another order. The groups are the seed's own.
+    Part -1 trains on all rows with the labels in another order. The groups that are left out are the seed's own; those
+    that stand alone are those of the seed ``split`` for all: networks of one seed begin alike, so that two which share
+    no row and no beginning have two seeds.
     """
 
     table: Table
+    split: int
 
     @property
     def name(self) -> str:
@@ -53,7 +57,7 @@ class Parts:
         """Return rows, labels and what trains; every row is read."""
         part, labels = int(member.get("part", WHOLE)), self.table.labels
         n = len(labels)
-        group = groups_of(generators, n)
+        group = groups_of(streams(self.split) if part in ALONE else generators, n)
         inside = np.ones(n, bool)
         if part in WITHOUT:
             inside = group != WITHOUT.index(part)
@@ -67,7 +71,7 @@ class Parts:
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the task's numbers."""
-        return {**self.table.describe(), "scores": 1}
+        return {**self.table.describe(), "scores": 1, "split": self.split}
 
 
 def _right(s: Subject) -> Tensor:

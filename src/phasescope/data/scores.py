@@ -74,7 +74,7 @@ def scores(
     _check_memory(module, table, recipe, len(whole_grid) // 2)
     tell = on_progress or (lambda what, done, total: None)
     store = Store(Path(out)) if out is not None else None
-    task, found = Parts(table), {}
+    task, found = Parts(table, next(iter(whole_grid)).seed), {}
     try:
         with resumable(kept=store is not None):
             for what, grid in grids.items():
@@ -104,7 +104,7 @@ def scores(
     if lost:
         notes.append(f"{lost} networks diverged and are left out: lower the learning rate.")
     early_step = int(full.step.values[_early(full, recipe, early)])
-    return Scores(_dataset(rows, full, parts, coherent, levels, table, name, early_step), tuple(notes))
+    return Scores(_dataset(rows, full, parts, coherent, levels, table, name, early_step, task.split), tuple(notes))
 
 
 def _classes(y: Any) -> int:
@@ -161,27 +161,26 @@ def _memorized(parts: xr.Dataset) -> dict[str, Array]:
     return {"memorization": np.stack(found)}
 
 
-def _orders(full: xr.Dataset, parts: xr.Dataset) -> tuple[Array, Array]:
+def _orders(full: xr.Dataset, parts: xr.Dataset, split: int) -> tuple[Array, Array]:
     """Return the agreement of orders of learning: of pairs of seeds on all rows, and of disjoint sets, (S,) each.
 
-    The latter is on rows that neither network saw.
+    The latter is on rows that neither network saw, and of two seeds, which begin from other weights.
     """
-    whole = full.sel(part=WHOLE).row_right.isel(step=slice(1, None)).mean("step").transpose("seed", "row").values
+    whole = _accessible(full.sel(part=WHOLE))
     shared = [rank_agreement(a, b) for a, b in zip(whole, np.roll(whole, 1, 0), strict=True)]
+    group = groups_of(streams(split), whole.shape[1])
+    alone = [_accessible(parts.sel(part=part)) for part in ALONE]
     apart = []
-    for seed in parts.seed.values:
-        group = groups_of(streams(int(seed)), whole.shape[1])
-        own = parts.row_right.sel(seed=seed, part=list(ALONE)).isel(step=slice(1, None)).mean("step")
-        values = own.transpose("part", "row").values
-        apart.append(
-            np.mean(
-                [
-                    rank_agreement(values[(g + 1) % 3][group == g], values[(g + 2) % 3][group == g])
-                    for g in range(GROUPS)
-                ]
-            )
-        )
+    for i in range(len(whole)):
+        pairs = [(alone[(g + 1) % 3][i], alone[(g + 2) % 3][i - 1], group == g) for g in range(GROUPS)]
+        apart.append(np.mean([rank_agreement(a[rows], b[rows]) for a, b, rows in pairs]))
     return np.array(shared), np.array(apart)
+
+
+def _accessible(data: xr.Dataset) -> Array:
+    """Return the share of the records after the first at which each row is right (S, N)."""
+    found: Array = data.row_right.isel(step=slice(1, None)).mean("step").transpose("seed", "row").values
+    return found
 
 
 def _gradients(
@@ -236,9 +235,9 @@ def _at_levels(losses: Array, levels: Sequence[float], read: Callable[[int], Any
 
 def _dataset(
     rows: Mapping[str, Array], full: xr.Dataset, parts: xr.Dataset, coherent: Array, levels: Sequence[float],
-    table: Table, name: str, early_step: int,
+    table: Table, name: str, early_step: int, split: int,
 ) -> xr.Dataset:  # fmt: skip
-    shared, apart = _orders(full, parts)
+    shared, apart = _orders(full, parts, split)
     data = xr.Dataset(
         {f"{key}_each": (("seed", "row"), value) for key, value in rows.items()},
         coords={"seed": full.seed.values, "row": np.arange(len(table.labels)), "level": list(levels)},

@@ -16,7 +16,7 @@ from phasescope.verdict import Source
     "003-097",
     "The output of a regularized model is a sum over training rows, each with a weight and its product with the input",
     Source(
-        paper="Tsai et al. 2023, arXiv:2305.20002 (place not checked), for the squared norm",
+        paper="Tsai et al. 2023, arXiv:2305.20002, for the squared norm",
         derived="the representer theorem, alpha_i = -l'_i / (2 lambda N)",
         tolerance="the optimizer's last step",
     ),

@@ -16,7 +16,7 @@ from phasescope.verdict import Source
     "003-018",
     "In few dimensions a growing index holds, sooner or later, a row that is like the query by chance",
     Source(
-        paper="Reimers and Gurevych 2021, arXiv:2012.14210, abstract (place not checked)",
+        paper="Reimers and Gurevych 2021, arXiv:2012.14210, abstract",
         derived="1 - (1 - p)^N with p the share of a cap of the sphere",
         tolerance="four standard errors of 500 queries",
     ),
