@@ -13,7 +13,7 @@ from phasescope.ensemble import streams
 from phasescope.vocabulary import Array
 
 DENSE, SPARSE = 2e12, 5e10
-"""Multiplications up to which all pairs are compared, in one cluster: about a minute or two."""
+"""Multiplications up to which all pairs are compared, in one cluster: some minutes."""
 SKETCH = 256
 ROUNDS, SAMPLE, STILL = 25, 20_000, 1e-3
 BLOCK = 1 << 22

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasescope.data.missed import Missed
-from phasescope.errors import sentence, shortened
+from phasescope.errors import sentence
 from phasescope.figures import Axis, Curves, Figure, Histogram, Line
 from phasescope.vocabulary import Array
 
@@ -135,7 +135,8 @@ class Dedup:
         if self.texts is None:
             return f"row {row}"
         words = " ".join(self.texts[row].split())
-        return shortened("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words), most)
+        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
+        return plain if len(plain) <= most else f"{plain[: most - 4]} ..."
 
     def __str__(self) -> str:
         lines = [f"{sentence(self.summary())}.", *self.notes]

@@ -162,7 +162,7 @@ class Scores:
                 values = self.data[key].values[:, i]
                 values = values[np.isfinite(values)]
                 if len(values) > 1:
-                    said.append(f"{label} {values.mean():.1f} ± {values.std(ddof=1) / math.sqrt(len(values)):.1f}")
+                    said.append(f"{label} {values.mean():.3g} ± {values.std(ddof=1) / math.sqrt(len(values)):.1g}")
             found += [f"at loss {level:g}: {', '.join(said)}"] if said else []
         return found
 
