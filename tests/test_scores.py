@@ -196,3 +196,22 @@ def test_command_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, said in ((None, "no --data"), ("bad.npz", "no 'y'"), ("my_scored_net.py", "no arrays")):
         with pytest.raises(BadInput, match=said):
             read_examples(tmp_path / name if name else None)
+
+
+def test_orders_are_compared_between_two_seeds() -> None:
+    """Networks of one seed begin alike: were they compared with each other, these would agree by 1."""
+    import xarray as xr
+
+    from phasescope.data.scores import _orders
+
+    generator = np.random.default_rng(0)
+    own = np.repeat(generator.random((1, 2, 1, 900)), 2, 2)  # a seed's own order, the same in all its networks
+    data = {
+        name: xr.Dataset(
+            {"row_right": (("part", "seed", "step", "row"), np.repeat(own, len(parts), 0))},
+            {"part": list(parts), "seed": [0, 1], "step": [0, 1]},
+        )
+        for name, parts in (("full", (0, -1)), ("parts", (*WITHOUT, *ALONE)))
+    }
+    shared, apart = _orders(data["full"], data["parts"], 0)
+    assert np.abs(shared).max() < 0.2 and np.abs(apart).max() < 0.2
