@@ -21,7 +21,7 @@ def row_gradients(
 ) -> tuple[Tensor, float]:
     """Return the length of each row's gradient of the cross-entropy (N,), float64, and the m-coherence of all.
 
-    The lengths are GraNd (Paul et al. 2021, arXiv:2107.07075, Definition 2.1); coherence is N |mean g|^2 / mean |g|^2,
+    The lengths are GraNd (Paul et al. 2021, arXiv:2107.07075); coherence is N |mean g|^2 / mean |g|^2,
     1 for orthogonal gradients and N for equal ones (Chatterjee and Zielinski 2020, arXiv:2008.01217). ``inputs`` (N,
     ...), ``labels`` (N,) int64. Exact, some rows at a time. Raises ``BadInput`` where batch normalization couples rows.
     """

@@ -32,8 +32,8 @@ def influence(
 
     The model minimizes mean_i l(w . x_i, y_i) + ``penalty`` |w|^2, without an intercept (give a column of ones), with l
     = (f - y)^2 for "ridge" and log(1 + exp(-y f)) for "logistic", where ``y`` are -1 and 1. Its outputs are sum_i
-    alpha_i x_i . x with alpha_i = -l'_i / (2 penalty N), the representer theorem (Yeh et al. 2018, arXiv:1811.09720,
-    Theorem 3.1). ``at`` is by default X. Costs N D^2 and M N. Raises ``BadInput`` for shapes that do not fit, other
+    alpha_i x_i . x with alpha_i = -l'_i / (2 penalty N), the representer theorem (Yeh et al. 2018, arXiv:1811.09720).
+    ``at`` is by default X. Costs N D^2 and M N. Raises ``BadInput`` for shapes that do not fit, other
     labels, values that are not finite, and a penalty that is not above 0.
 
     >>> found = influence([[1.0], [2.0]], [1.0, 2.0], penalty=0.5)

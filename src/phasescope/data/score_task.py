@@ -102,7 +102,7 @@ def _reading(name: str, measure: Callable[[Subject], Tensor], unit: str, source:
 
 
 ROW_RIGHT = _reading("row_right", _right, "1", "1 where the largest output is that of the label")
-ROW_DISTANCE = _reading("row_distance", _distance, "1", "|p - y|, Paul et al. 2021, arXiv:2107.07075, Definition 2.2")
+ROW_DISTANCE = _reading("row_distance", _distance, "1", "|p - y|, Paul et al. 2021, arXiv:2107.07075")
 ROW_MARGIN = _reading("row_margin", _margin, "1", "output of the label less the largest other")
 ROW_LOSS = _reading("row_loss", _loss, "nats", "the loss of each row")
 READ = (ROW_RIGHT, ROW_DISTANCE, ROW_MARGIN, ROW_LOSS)
