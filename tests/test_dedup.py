@@ -212,6 +212,12 @@ def test_missed_pairs_are_within_their_interval() -> None:
     assert alone.missed.exact and alone.missed.pairs == 0
 
 
+def test_the_typical_cosine_is_that_of_two_rows() -> None:
+    found = ps.dedup(np.eye(3) + 0.1)  # each row is like itself, which says nothing
+    assert found.missed.typical == pytest.approx(0.23 / 1.23, rel=1e-5) and len(found.notes) == 2
+    assert len(ps.dedup(np.ones((9, 2)) + 0.01 * np.arange(18).reshape(9, 2)).notes) == 3  # all alike: it is said
+
+
 def test_no_missed_pair_in_a_sample_is_no_proof() -> None:
     x, _ = planted(8)
     found = ps.dedup(x, epsilon=0.05, clusters=5, sample=100)

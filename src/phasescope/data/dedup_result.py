@@ -103,7 +103,7 @@ class Dedup:
         n, m = self.data.sizes["row"], len(self.kept)
         return (
             f"{self.data.attrs['name']}: {m:,} of {n:,} rows stay ({m / n:.1%}) at epsilon {self.epsilon:.4g}, "
-            f"{self.exact_copies:,} are exact copies of an earlier one"
+            f"exact copies of an earlier row: {self.exact_copies:,}"
         )
 
     @property
@@ -139,7 +139,7 @@ class Dedup:
         return plain if len(plain) <= most else f"{plain[: most - 4]} ..."
 
     def __str__(self) -> str:
-        lines = [f"{sentence(self.summary())}.", *self.notes]
+        lines = [f"{self.summary()}.", *self.notes]
         for i, j, cosine, what in self.look_at(3):
             lines += ["", f"{cosine:.4f}  {what}: rows {i} and {j}"]
             lines += [f"  {self.said(row, WIDE)}" for row in (i, j)] if self.texts is not None else []
@@ -180,4 +180,4 @@ class Dedup:
                 marks=[(self.epsilon, "chosen")] if self.epsilon >= GRID[0] else [],
             ),
         ]  # fmt: skip
-        return Figure("dedup", f"Near copies in {self.data.attrs['name']}", f"{sentence(self.summary())}.", panels)
+        return Figure("dedup", f"Near copies in {self.data.attrs['name']}", f"{self.summary()}.", panels)

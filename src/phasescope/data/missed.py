@@ -68,12 +68,13 @@ def missed(
         above, same = found.astype(np.float64) > limit, labels[rows][:, None] == labels[None]
         above[np.arange(len(rows)), rows] = False
         between[here], within[here] = (above & ~same).sum(1), (above & same).sum(1)
+        found[np.arange(len(rows)), rows] = np.nan  # itself
         seen.append(found.ravel()[:: max(1, found.size // 4096)])
     pairs = between.sum() / 2 * n / m
     low, high = (pairs, pairs) if m == n or whole else _interval(between, n)
     total = between.sum() + within.sum()
     share = float(between.sum() / total) if total else math.nan
-    typical = float(np.median(np.concatenate(seen)))
+    typical = float(np.nanmedian(np.concatenate(seen)))
     return Missed(m, int((between > 0).sum()), float(pairs), low, high, share, typical, m == n or whole)
 
 

@@ -12,7 +12,6 @@ import numpy as np
 from scipy import stats
 
 from phasescope.checks import whole, word
-from phasescope.errors import sentence
 from phasescope.figures import Axis, Curves, Figure, Histogram, Line
 from phasescope.samples import rows_of
 from phasescope.vocabulary import Array
@@ -171,7 +170,7 @@ class Scores:
         widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
         lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in (header, *rows)]
         told = [f"Coherence of gradients {line}." for line in self.coherence_lines()]
-        return "\n".join([*WORDS, "", *lines, "", f"{sentence(self.summary())}.", *told, *self.notes])
+        return "\n".join([*WORDS, "", *lines, "", f"{self.summary()}.", *told, *self.notes])
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(str(self))}</pre>"
@@ -210,7 +209,7 @@ class Scores:
         ]
         if lines:
             panels.append(Curves("Coherence at matched loss", Axis("training loss"), Axis("m-coherence", "log"), lines))
-        return Figure("scores", f"Scores of {self.data.attrs['name']}", f"{sentence(self.summary())}.", panels)
+        return Figure("scores", f"Scores of {self.data.attrs['name']}", f"{self.summary()}.", panels)
 
 
 def _mean(values: Array) -> Array:
