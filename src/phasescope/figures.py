@@ -208,8 +208,9 @@ class Page:
 
     ``name`` is the study's, or empty; ``claims`` are as in ``--json``; ``provenance`` may be nested; paragraphs of
     ``notes`` are parted by empty lines. ``conduct`` says how the claims were judged, ``registered`` is the text
-    that was registered before. ``tables`` stand before the figures, ``diagrams`` are what readers can explore. A page
-    without ``paper`` and claims, of a user's own map or model, says nothing of them.
+    that was registered before; ``evidence`` has the seeds of each claim, as ``verdict.evidence`` gives them.
+    ``tables`` stand before the figures, ``diagrams`` are what readers can explore. A page without ``paper`` and
+    claims, of a user's own map or model, says nothing of them.
     """
 
     name: str
@@ -226,3 +227,4 @@ class Page:
     command: str = ""
     conduct: Sequence[str] = ()
     registered: str = ""
+    evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -38,7 +38,7 @@ from phasescope.lab.seeds import JUDGING, UNTIL, at_look, decidable, experiments
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
 from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
-from phasescope.verdict import Claim, Verdicts, judge, planned_looks
+from phasescope.verdict import Claim, Verdicts, evidence, judge, planned_looks
 from phasescope.vocabulary import Settings
 
 LIBRARIES = ("torch", "numpy", "scipy", "numba", "xarray", "safetensors", "phasescope")
@@ -111,8 +111,14 @@ class Results:
             study.name, study.title, study.question, self.figures(), self.verdicts.to_json(), study.paper,
             diagrams=self.diagrams(), notes=study.notes, settings=dict(self.settings), provenance=self.provenance,
             command=self.command, conduct=self.conduct(),
-            registered=self.provenance.get("registration", {}).get("text", ""),
+            registered=self.provenance.get("registration", {}).get("text", ""), evidence=self.evidence(),
         )  # fmt: skip
+
+    def evidence(self) -> Mapping[str, Any]:
+        """Return by claim what its verdict was read off, seed by seed: see ``verdict.evidence``."""
+        claims = kinds(self.study.claims(self.settings), self.study.experiments(self.settings))
+        planned = self.provenance.get("looks", {}).get("planned")
+        return evidence(claims, self.data, self.verdicts, looks=planned)
 
     def page(self, path: str | Path) -> Path:
         """Write the page of these results, one self-contained HTML file, as ``path``. Raises ``BadInput``."""

@@ -166,17 +166,21 @@ class Script:
 
 
 @cache
-def scripts() -> tuple[Script, ...]:
-    """Return the scripts of the page: the library that draws, then ours, and the one that lets them run."""
+def scripts(explored: bool = True, evidence: bool = True) -> tuple[Script, ...]:
+    """Return the scripts of a page with diagrams to explore, with evidence, or both; none without either.
+
+    They are the library that draws, then ours, and the one that lets them run.
+    """
     from plotly.offline import get_plotlyjs
 
     folder = resources.files("phasescope.report")
-    explorer, neurons, loader = (
-        folder.joinpath(name).read_text(encoding="utf-8") for name in ("explorer.js", "neurons.js", "loader.js")
-    )
-    library = get_plotlyjs()
-    ways = ((library, "compressed"), (explorer, "later"), (neurons, "later"), (loader, "now"))
-    return tuple(Script(compressed(text) if how == "compressed" else text, _hash(text), how) for text, how in ways)
+    ways = [("explorer.js", "later"), ("neurons.js", "later")] if explored else []
+    ways += [("verdicts.js", "later")] if evidence else []
+    ways += [("loader.js", "now")] if ways else []
+    texts = [(folder.joinpath(name).read_text(encoding="utf-8"), how) for name, how in ways]
+    if explored:
+        texts.insert(0, (get_plotlyjs(), "compressed"))
+    return tuple(Script(compressed(text) if how == "compressed" else text, _hash(text), how) for text, how in texts)
 
 
 def compressed(text: str) -> str:

@@ -6,6 +6,7 @@ It loads nothing, from nowhere: pictures are inside it, and its content security
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,7 +73,8 @@ def describe(figure: Figure) -> str:
 def page(told: Page, images: Sequence[bytes]) -> str:
     """Return a page as one self-contained HTML document; ``images`` are the PNG or SVG of its figures, in their order.
 
-    Without diagrams it has no script. Everything is escaped. Raises ``BadInput`` for figures that share an id.
+    Without diagrams and evidence it has no script. Everything is escaped. Raises ``BadInput`` for figures that share
+    an id.
     """
     cards, plates = arrange(told.claims, list(zip(told.figures, images, strict=True)), addresses(told.diagrams))
     # settings and map are told elsewhere
@@ -107,7 +109,8 @@ def page(told: Page, images: Sequence[bytes]) -> str:
             registered=told.registered,
             explored=compressed(packed(diagrams, room(plates))) if diagrams else "",
             opened=any(d.opened for d in diagrams),
-            scripts=scripts() if diagrams else (),
+            evidence=compressed(json.dumps(told.evidence, allow_nan=False)) if told.evidence else "",
+            scripts=scripts(bool(diagrams), bool(told.evidence)),
             tables=told.tables,
         )
     )

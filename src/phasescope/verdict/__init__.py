@@ -2,6 +2,7 @@
 
 from .claims import Claim, Control, Effect, Expectation, Statistic
 from .effects import Cell, Measure, Measured, NotPerSeed, at, axes_of, least, most
+from .evidence import evidence
 from .intervals import estimate, interval, intervals
 from .judge import decide, judge, planned_looks, rising
 from .power import power, seeds_likely, seeds_needed
@@ -30,6 +31,7 @@ __all__ = [
     "counted",
     "decide",
     "estimate",
+    "evidence",
     "interval",
     "intervals",
     "judge",

@@ -158,12 +158,16 @@ def _judge(claim: Claim, data: Data, level: float, look: int = 1, looks: int = 1
     )
 
 
+def measured_in(claim: Claim, role: str, data: Data) -> Array:
+    """Return the samples (n,), one for each seed, of a claim's "effect" or "control". Raises ``BadInput``."""
+    effect = claim.effect if role == "effect" else claim.control.effect
+    return _samples(f"claim {claim.id!r}, {role}", effect, data)  # type: ignore[arg-type]
+
+
 def _measure(claim: Claim, role: str, data: Data, level: float) -> tuple[Array, Interval]:
     """Return the samples (n,) of the effect or control, and their interval: NaN where a seed has no value."""
-    effect, deterministic = claim.effect, claim.deterministic
-    if role == "control":
-        effect, deterministic = claim.control.effect, claim.control.deterministic  # type: ignore[assignment]
-    samples = _samples(f"claim {claim.id!r}, {role}", effect, data)
+    deterministic = claim.deterministic if role == "effect" else claim.control.deterministic
+    samples = measured_in(claim, role, data)
     sizes = {1, *(one.sizes["seed"] for one in _datasets(data) if "seed" in one.dims)}
     if claim.counts == "seeds" and len(samples) not in sizes and len(sizes) > 1:
         raise BadInput(
