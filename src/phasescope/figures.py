@@ -175,11 +175,35 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Live:
+    """A two-layer network of a ``Diagram`` that a page trains again, f(n) = scale W phi(sum_s U_s[n_s]).
+
+    ``place`` (*axes, seeds) as indices; its first weights ``embed`` (S, p, H) and ``readout`` (K, H), float32; phi is
+    the power ``degree``, or relu for 0. ``inputs`` (N, S) and ``labels`` (N,) integers, ``train`` and ``test`` rows of
+    them. ``optimizer`` is "sgd", "adam" or "adamw", ``loss`` "mse" or "cross_entropy"; ``numbers`` are the recipe's.
+    """
+
+    place: tuple[int, ...]
+    embed: Array
+    readout: Array
+    degree: int
+    scale: float
+    inputs: Array
+    labels: Array
+    train: Array
+    test: Array
+    optimizer: str
+    loss: str
+    numbers: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Diagram:
     """What a grid of networks left, to be explored on a page: any two axes, any quantity, any cell.
 
     ``axes`` name -> values; ``fates`` (*axes, seeds) of words, where networks were trained; ``opened`` are those of the
-    networks whose neurons can be looked at; ``claims`` id -> the cell (indices along ``axes``) that a claim is about.
+    networks whose neurons can be looked at, ``live`` of those that the page can train; ``claims`` id -> the cell
+    (indices along ``axes``) that a claim is about.
     """
 
     title: str
@@ -188,6 +212,7 @@ class Diagram:
     quantities: Sequence[Recorded]
     fates: Array | None = None
     opened: Sequence[Opened] = ()
+    live: Sequence[Live] = ()
     claims: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 

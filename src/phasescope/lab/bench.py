@@ -29,6 +29,7 @@ from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
 from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.kept import refuse_own
+from phasescope.lab.live import live
 from phasescope.lab.neurons import opened
 from phasescope.lab.paged import paged
 from phasescope.lab.registration import code_of, judged_again, note_judged, standing, told
@@ -94,7 +95,7 @@ class Results:
         return replace(self, verdicts=found, provenance=facts)
 
     def diagrams(self) -> Sequence[Diagram]:
-        """Return what a page lets readers explore: every experiment's grid and curves, and the neurons inside."""
+        """Return what a page lets readers explore: grids and curves, the neurons inside, and what it can train."""
         experiments = self.experiments()
         titles = {name: e.title for name, e in experiments.items()}
         inside = {}
@@ -102,7 +103,12 @@ class Results:
             e = experiments[name]
             assert isinstance(e, Experiment), f"{name} trains no networks"
             inside[name] = opened(e, self.data[name], what) if name in self.data else ()
-        return diagrams(self.data, titles, inside, places(self.study.claims(self.settings)))
+        alive = {
+            name: live(e, self.data[name])
+            for name, e in experiments.items()
+            if isinstance(e, Experiment) and name in self.data
+        }
+        return diagrams(self.data, titles, inside, alive, places(self.study.claims(self.settings)))
 
     def told(self) -> Page:
         """Return what a page tells of these results."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from phasescope.figures import Diagram, Opened, Recorded
+from phasescope.figures import Diagram, Live, Opened, Recorded
 from phasescope.verdict import Cell, Claim, Measured, axes_of
 from phasescope.vocabulary import Array
 
@@ -20,11 +20,13 @@ def diagrams(
     parts: Mapping[str, xr.Dataset],
     titles: Mapping[str, str],
     opened: Mapping[str, Sequence[Opened]] | None = None,
+    live: Mapping[str, Sequence[Live]] | None = None,
     cells: Mapping[str, Cell] | None = None,
 ) -> Sequence[Diagram]:
     """Return one diagram per experiment that has something to explore: a grid of more than one cell, or curves.
 
-    ``opened`` experiment -> networks whose neurons can be looked at; ``cells`` claim id -> where it is to be seen.
+    ``opened`` experiment -> networks whose neurons can be looked at, ``live`` those that can be trained; ``cells``
+    claim id -> where it is to be seen.
     """
     found = []
     for name, data in parts.items():
@@ -32,7 +34,8 @@ def diagrams(
         if d.quantities and (_cells(d) > 1 or any(q.along for q in d.quantities)):
             at = {key: _index(d, cell) for key, cell in (cells or {}).items() if cell.experiment == name}
             claims = {key: place for key, place in at.items() if place is not None}
-            found.append(replace(d, opened=(opened or {}).get(name, ()), claims=claims))
+            inside, alive = (opened or {}).get(name, ()), (live or {}).get(name, ())
+            found.append(replace(d, opened=inside, live=alive, claims=claims))
     return found
 
 

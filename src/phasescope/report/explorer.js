@@ -244,7 +244,7 @@
       const least = q.places.find((p) => p > 0) ?? 1;
       const x = wide ? q.places.map((p) => (p > 0 ? p : least / 2)) : q.places; // step 0 stands left of the first step
       const all = q.places.map((_, place) => seeds(q, state.cell, place));
-      const traces = ribbon(x, all, colour("--measured"));
+      const traces = [...ribbon(x, all, colour("--measured")), ...(root.kit.live?.(q, x) ?? [])];
       const here = q.along === quantity().along && places(quantity()) === places(q) ? [{
         type: "line", x0: x[state.place], x1: x[state.place], yref: "paper", y0: 0, y1: 1, line: { color: colour("--control"), dash: "dot", width: 1 },
       }] : [];
@@ -336,7 +336,7 @@
   const cells = (d) => d.axes.reduce((n, one) => n * one.values.length, 1);
   open(book.diagrams.reduce((best, d, i) => (cells(d) > cells(book.diagrams[best]) ? i : best), 0));
   const asked = follow();
-  root.kit = { book, state, bytes, show, finite, plain, options, colour, axis, layout, config }; // for neurons.js
+  root.kit = { book, state, bytes, numbers, places, index, show, finite, plain, options, colour, axis, layout, config, render }; // for the others
   render();
   if (asked) root.scrollIntoView();
   new IntersectionObserver(([entry]) => { // the first time after the map is painted, so that the page opens sooner

@@ -18,13 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.figures import Diagram, Recorded
+from phasescope.figures import Diagram, Live, Recorded
 from phasescope.vocabulary import Array
 
 from . import opened
 from .palette import phase_colours
 
 BUDGET = 6_000_000  # bytes of numbers on a page: 8 MB in base64, beside the library's 5 MB
+WEIGHTS = 700_000  # bytes of first weights of networks that the page trains, which can hardly be compressed
 FEWEST = 12  # places along a dimension that thinning leaves
 
 
@@ -36,10 +37,15 @@ def packed(diagrams: Sequence[Diagram], budget: int = BUDGET) -> str:
     spare = max(budget // 3, budget - _bytes(diagrams))
     light, inside = opened.thinned(diagrams, min(opened.NEURONS, spare))
     thin, notes = thinned(light, budget - opened.weight(light))
-    pool = opened.Pool()
+    pool, seen = opened.Pool(), set[bytes]()
     document = {
         "diagrams": [
-            {**_document(d, note), "opened": [opened.document(one, pool) for one in d.opened], "inside": within}
+            {
+                **_document(d, note),
+                "opened": [opened.document(one, pool) for one in d.opened],
+                "inside": within,
+                "live": _alive(d.live, pool, seen),
+            }
             for d, note, within in zip(thin, notes, inside, strict=True)
         ],
         "arrays": pool.texts,
@@ -128,6 +134,27 @@ def _document(d: Diagram, note: str) -> dict[str, Any]:
     }
 
 
+def _alive(networks: Sequence[Live], pool: opened.Pool, seen: set[bytes]) -> list[dict[str, Any]]:
+    """Return the networks to train as plain data, as long as their first weights, shared or not, find room."""
+    found = []
+    for one in networks:
+        weights = np.concatenate([one.embed.ravel(), one.readout.ravel()]).astype("<f4")
+        if weights.tobytes() not in seen and 4 * weights.size * (len(seen) + 1) > WEIGHTS:
+            continue
+        seen.add(weights.tobytes())
+        arity, p, width = one.embed.shape
+        sizes = {"arity": arity, "p": p, "width": width, "outputs": len(one.readout)}
+        arrays = {
+            "weights": pool.once(weights, "<f4"),
+            **{name: pool.once(getattr(one, name), "<i4") for name in ("inputs", "labels", "train", "test")},
+        }
+        words = {"place": list(one.place), "degree": one.degree, "scale": one.scale}
+        found.append(
+            {**words, **sizes, **arrays, "optimizer": one.optimizer, "loss": one.loss, "numbers": dict(one.numbers)}
+        )
+    return found
+
+
 def _quantity(q: Recorded) -> dict[str, Any]:
     return {
         "name": _words(q.name),
@@ -174,7 +201,7 @@ def scripts(explored: bool = True, evidence: bool = True) -> tuple[Script, ...]:
     from plotly.offline import get_plotlyjs
 
     folder = resources.files("phasescope.report")
-    ways = [("explorer.js", "later"), ("neurons.js", "later")] if explored else []
+    ways = [("explorer.js", "later"), ("neurons.js", "later"), ("live.js", "later")] if explored else []
     ways += [("verdicts.js", "later")] if evidence else []
     ways += [("loader.js", "now")] if ways else []
     texts = [(folder.joinpath(name).read_text(encoding="utf-8"), how) for name, how in ways]

@@ -29,6 +29,16 @@ class Pool:
         self.texts: list[str] = []
         self._places: dict[int, int] = {}
         self._alive: list[Array] = []  # so that no id is given again
+        self._equal: dict[tuple[str, bytes], int] = {}
+
+    def once(self, values: Array, dtype: str) -> int:
+        """Return the number of ``values`` in the pool, those of equal bytes being one."""
+        raw = np.ascontiguousarray(values, dtype=dtype).tobytes()
+        key = (dtype, raw)
+        if key not in self._equal:
+            self._equal[key] = len(self.texts)
+            self.texts.append(base64.b64encode(raw).decode())
+        return self._equal[key]
 
     def put(self, values: Array, dtype: str = "<f4", scale: float = 1.0) -> int:
         """Return the number of ``values / scale`` in the pool."""

@@ -109,6 +109,7 @@ def page(told: Page, images: Sequence[bytes]) -> str:
             registered=told.registered,
             explored=compressed(packed(diagrams, room(plates))) if diagrams else "",
             opened=any(d.opened for d in diagrams),
+            alive=any(d.live for d in diagrams),
             evidence=compressed(json.dumps(told.evidence, allow_nan=False)) if told.evidence else "",
             scripts=scripts(bool(diagrams), bool(told.evidence)),
             tables=told.tables,
