@@ -26,7 +26,17 @@ from phasescope.studies.hard_examples.rows import (
     network,
     recipe_of,
 )
-from phasescope.studies.hard_examples.settings import AGAIN, EASY, EASY_MEAN, FULL, HARD, HARD_MEAN, RANDOM, SHUFFLED, TRUE
+from phasescope.studies.hard_examples.settings import (
+    AGAIN,
+    EASY,
+    EASY_MEAN,
+    FULL,
+    HARD,
+    HARD_MEAN,
+    RANDOM,
+    SHUFFLED,
+    TRUE,
+)
 from phasescope.vocabulary import Array, Generators, Grid, Member, Recipe
 
 Found = Mapping[str, Any]
