@@ -88,7 +88,8 @@ class Sets:
 
     def describe(self) -> dict[str, Any]:
         """Return everything that changes the task's numbers."""
-        return {"task": "sets of rows", "rows": digest(self.inputs, self.labels, *self.sets)}
+        test = () if self.test is None else (self.test,)
+        return {"task": "sets of rows", "rows": digest(self.inputs, self.labels, *self.sets, *test)}
 
 
 def network(inputs: int, width: int) -> nn.Sequential:

@@ -148,7 +148,7 @@ def pictures(images: str, side: int) -> tuple[Array, Array]:
     return np.asarray(table.inputs), np.asarray(table.labels)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _images(task: Images, name: str, seed: int) -> Pile:
     s, chance = task.settings, streams(seed)
     x, y = pictures(s.images, s.side)
@@ -214,7 +214,7 @@ def written(table: Array, count: int, length: int, chance: np.random.Generator) 
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _paragraphs(task: Paragraphs, name: str, seed: int) -> Pile:
     s, chance = task.settings, streams(seed)
     table = language(s.vocabulary, chance("language"))
