@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from phasescope.ensemble import streams
 from phasescope.lab import study_named
@@ -77,6 +78,24 @@ def test_what_disjoint_networks_are_compared_on() -> None:
     assert measures.apart(alone, group, 1) == pytest.approx(1)
     assert abs(measures.apart(alone, group, 0)) < 0.5
     assert measures.same_rows(np.tile(np.arange(5.0), (3, 1))) == pytest.approx(1)
+
+
+def test_networks_leave_the_global_generator_alone() -> None:
+    """Members are measured side by side in threads, which share it."""
+    before, m = torch.get_rng_state(), Member({**FIXED, "labels": TRUE}, 3)
+    one, two = (measures.measure_orders(m, streams(3))["agreement"] for _ in range(2))
+    assert torch.equal(before, torch.get_rng_state())
+    np.testing.assert_array_equal(one, two)
+
+
+def test_first_weights_are_those_of_linear_layers() -> None:
+    net = rows.Perceptron(64, 400)
+    net.initialize(streams(1)("init"))
+    for parameter, inputs in zip(net.parameters(), (64, 64, 400, 400), strict=True):
+        values = parameter.detach().numpy() * np.sqrt(inputs)
+        assert np.abs(values).max() <= 1
+        assert len(np.unique(values)) == values.size
+    assert net.inward.std().item() == pytest.approx(1 / np.sqrt(3 * 64), rel=0.02)
 
 
 def test_where_a_loss_falls_to_a_level() -> None:

@@ -42,7 +42,8 @@ def experiments(s: HardExampleSettings) -> dict[str, Simulation]:
         return Simulation(title, measure, Grid({axis: places}, seeds=s.seeds), quantities, fixed, kind="trained")
 
     by = {"score": SCORES}
-    sizes, given = {"drop": s.drops, "dropped": KINDS}, {"given": (TRUE, SHUFFLED)}
+    sizes: dict[str, Any] = {"drop": s.drops, "dropped": KINDS}
+    given: dict[str, Any] = {"given": (TRUE, SHUFFLED)}
     return {
         "scores": trained(
             "scores of rows, some of them with wrong labels", measure_scores, "labels", (FLIPPED, SHUFFLED),

@@ -17,14 +17,15 @@ from phasescope.ensemble import final, train
 from phasescope.instruments.logits import test_accuracy
 from phasescope.studies.hard_examples.rows import (
     CLASSES,
+    Perceptron,
     Rows,
     Sets,
     drawn,
     early_step,
     inner,
     learnt,
-    network,
     recipe_of,
+    several,
 )
 from phasescope.studies.hard_examples.settings import (
     AGAIN,
@@ -79,7 +80,7 @@ def halves(values: Array) -> float:
 
 def lengths(member: Member, data: xr.Dataset, step: int, rows: Rows) -> Array:
     """Return the mean length of each row's gradient (N,) over the first networks, at a kept step: GraNd."""
-    net = network(rows.x.shape[1], int(member["width"]))
+    net = Perceptron(rows.x.shape[1], int(member["width"]))
     x, y = torch.from_numpy(rows.x), torch.from_numpy(rows.labels).long()
     seeds = [int(seed) for seed in data.seed.values[:GRADIENTS]]
     found = [row_gradients(net, final(data, step=step, seed=seed), x, y)[0].numpy() for seed in seeds]
@@ -145,7 +146,7 @@ def measure_pruned(member: Member, generators: Generators) -> Found:
     task = Sets(rows.x, rows.labels, (np.arange(n),))
     scored = learnt(member, task, inner(member.seed, 0, count), early, [ROW_DISTANCE])
     el2n = rows_of(scored.row_distance.isel(step=-1, set=0, missing_dims="ignore")).mean(0)
-    sets, drops = [], list(member["drops"])
+    sets, drops = [], several(member, "drops")
     for drop in drops:
         sets += list(selections(rows, el2n, drop, generators).values())
     x = np.concatenate([rows.x, rows.test_x])
@@ -178,8 +179,8 @@ def measure_coherence(member: Member, generators: Generators) -> Found:
 
     Means of logarithms over networks; missing where one of them never falls so far.
     """
-    levels, count = list(member["levels"]), int(member["coherent_networks"])
-    at = np.log(np.asarray(list(member["equal"]), float))
+    levels, count = several(member, "levels"), int(member["coherent_networks"])
+    at = np.log(several(member, "equal"))
     matched, equal, losses = [], [], []
     for labels in (TRUE, SHUFFLED):
         rows, n = drawn(member, labels, generators), int(member["coherent"])
@@ -198,7 +199,7 @@ def along(member: Member, x: Array, y: Array, seed: int) -> tuple[Array, Array, 
         batch=None if member["batches"] == FULL else int(member["batch"]),
         records=min(int(member["descent_records"]), steps),
     )  # fmt: skip
-    net = network(x.shape[1], int(member["wide"]))
+    net = Perceptron(x.shape[1], int(member["wide"]))
     data = train(net, Sets(x, y, (np.arange(len(x)),)), Grid({"set": [0]}, seeds=[seed]), recipe, [ROW_LOSS],
                  keep="all", workers=1, device="cpu")  # fmt: skip
     rows, labels = torch.from_numpy(x), torch.from_numpy(y).long()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from phasescope.ensemble import train
 from phasescope.ensemble.schedule import record_steps
@@ -92,9 +95,37 @@ class Sets:
         return {"task": "sets of rows", "rows": digest(self.inputs, self.labels, *self.sets, *test)}
 
 
-def network(inputs: int, width: int) -> nn.Sequential:
-    """Return a perceptron with one hidden layer of ReLU."""
-    return nn.Sequential(nn.Linear(inputs, width), nn.ReLU(), nn.Linear(width, CLASSES))
+def several(member: Member, name: str) -> list[float]:
+    """Return the numbers that a member has under one name."""
+    found: Any = member[name]
+    return list(found)
+
+
+class Perceptron(nn.Module):
+    """One hidden layer of ReLU: (N, D) -> logits (N, 10); weights and biases uniform within 1 / sqrt(inputs).
+
+    It draws from a generator that is given alone: networks of several seeds are made side by side, and torch's global
+    generator is one for all.
+    """
+
+    def __init__(self, inputs: int, width: int) -> None:
+        super().__init__()
+        self.inputs, self.width = inputs, width
+        self.inward, self.inward_bias = nn.Parameter(torch.zeros(width, inputs)), nn.Parameter(torch.zeros(width))
+        self.outward, self.outward_bias = nn.Parameter(torch.zeros(CLASSES, width)), nn.Parameter(torch.zeros(CLASSES))
+
+    def initialize(self, generator: np.random.Generator) -> None:
+        """Draw fresh weights in place, as torch's Linear does."""
+        with torch.no_grad():
+            for parameter, inputs in zip(self.parameters(), (self.inputs, self.inputs, self.width, self.width),
+                                         strict=True):  # fmt: skip
+                drawn = generator.uniform(-1, 1, tuple(parameter.shape)) / math.sqrt(inputs)
+                parameter.copy_(torch.from_numpy(drawn))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the logits (N, 10)."""
+        hidden = torch.relu(functional.linear(x, self.inward, self.inward_bias))
+        return functional.linear(hidden, self.outward, self.outward_bias)
 
 
 def inner(seed: int, first: int, count: int) -> list[int]:
@@ -114,7 +145,7 @@ def learnt(
     recipe = recipe_of(member, steps)
     keep = [early_step(member, recipe)] if early else ()
     grid = Grid({"set": range(len(task.sets))}, seeds=seeds)
-    net = network(task.inputs.shape[1], int(member["width"]))
+    net = Perceptron(task.inputs.shape[1], int(member["width"]))
     return train(net, task, grid, recipe, list(watch), keep=keep, workers=1, device="cpu")
 
 

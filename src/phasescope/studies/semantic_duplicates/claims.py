@@ -43,7 +43,7 @@ def furthest(reading: str, words: str) -> Measure:
     """Return the largest distance of a reading from 1, over clusters and epsilons."""
 
     def read(cell: xr.Dataset) -> Array:
-        off = np.abs(cell[reading] - 1)
+        off = abs(cell[reading] - 1)
         return np.asarray(off.max([dim for dim in off.dims if dim != "seed"]).values)
 
     return Measure(read, words)

@@ -65,8 +65,8 @@ class Selected:
         pile_name = str(member.get("pile", COPIES))
         pile = self.pile(pile_name, member.seed)
         own = np.sort(pile.train[self.selected(str(member.get("stays", ALL)), pile_name, member.seed)])
-        rows = (part.astype(np.int32) for part in (own, pile.test))
-        return Draw(pile.inputs, pile.labels, pile.labels, *rows, np.ones(len(pile.labels)))
+        train, test = (part.astype(np.int32) for part in (own, pile.test))
+        return Draw(pile.inputs, pile.labels, pile.labels, train, test, np.ones(len(pile.labels)))
 
     @property
     def epsilon(self) -> float:

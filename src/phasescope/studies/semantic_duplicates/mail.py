@@ -51,7 +51,7 @@ def measure_texts(member: Member, generators: Generators) -> Mapping[str, Any]:
     every, count = bodies(str(member["folder"])), int(member["texts"])
     rows = np.sort(generators("texts").permutation(len(every))[:count])
     texts = [every[i] for i in rows]
-    near = (jaccard(texts) >= JACCARD).any(1)
+    near = np.asarray((jaccard(texts) >= JACCARD).any(1))
     kept = dedup(tfidf(texts), epsilon=NEAR, clusters=1, sample=2).kept
     gone = np.setdiff1d(np.arange(len(texts)), kept)
     random = generators("random").permutation(len(texts))[: len(gone)]

@@ -33,6 +33,12 @@ def groups(rows: int, count: int, chance: np.random.Generator) -> tuple[Array, A
     return np.cos(angle) * middle + np.sin(angle) * away, owner
 
 
+def several(member: Member, name: str) -> list[Any]:
+    """Return what a member has under one name, several of a kind."""
+    found: Any = member[name]
+    return list(found)
+
+
 def unit(rows: Array) -> Array:
     """Return rows (N, D) of length one."""
     found: Array = rows / np.linalg.norm(rows, axis=1, keepdims=True)
@@ -50,7 +56,7 @@ def measure_groups(member: Member, generators: Generators) -> Found:
     x, owner = groups(int(member["rows"]), count, generators("groups"))
     seed = int(generators("clusters").integers(2**31))
     kept, anew = [], []
-    for i, epsilon in enumerate(member["epsilons"]):
+    for i, epsilon in enumerate(several(member, "epsilons")):
         kept.append(dedup(x, epsilon=epsilon, clusters=clusters, sample=2, seed=seed).kept)
         anew.append(dedup(x, epsilon=epsilon, clusters=clusters, order="random", sample=2, seed=seed + i).kept)
     exact = dedup(x, epsilon=1e-6, clusters=clusters, sample=2, seed=seed).kept
@@ -72,13 +78,13 @@ def measure_orders(member: Member, generators: Generators) -> Found:
     x, _ = groups(int(member["rows"]), int(member["groups"]), generators("groups"))
     seed = int(generators("clusters").integers(2**31))
     found = []
-    for order in member["orders"]:
+    for order in several(member, "orders"):
         word = str(order).removesuffix(" again")
         kept = dedup(x, epsilon=0.1, clusters=int(member["parts"]), order=word, sample=2, seed=seed)  # type: ignore[arg-type]
         rows = kept.kept
         if order != word:  # the same clusters, taken in another order
             key = generators("another order").permutation(len(x))
-            first = {}
+            first: dict[int, int] = {}
             for row in key:
                 first.setdefault(int(kept.group[row]), int(row))
             rows = np.array(sorted(first.values()))
