@@ -16,9 +16,9 @@ from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("hard-examples")
 SMALL = {
-    "seeds": 2, "samples": 120, "tests": 80, "networks": 4, "pair": 3, "fresh": 1, "width": 8, "steps": 30,
-    "order_steps": 20, "pruned_steps": 30, "records": 8, "coherent": 40, "coherent_networks": 1, "wide": 8,
-    "descent": 30, "descent_records": 6, "equal": (5, 20), "levels": (2.0, 1.5),
+    "seeds": 2, "samples": 120, "tests": 80, "networks": 4, "pair": 3, "fresh": 1, "width": 8, "steps": 20,
+    "order_steps": 20, "pruned_steps": 20, "records": 5, "coherent": 40, "coherent_networks": 1, "wide": 8,
+    "descent": 20, "descent_records": 5, "equal": (5, 20), "levels": (2.0, 1.5),
 }  # fmt: skip
 FIXED = STUDY.scales["pocket"].model_copy(update=SMALL).model_dump()
 
@@ -93,8 +93,7 @@ def test_first_weights_are_those_of_linear_layers() -> None:
     net.initialize(streams(1)("init"))
     for parameter, inputs in zip(net.parameters(), (64, 64, 400, 400), strict=True):
         values = parameter.detach().numpy() * np.sqrt(inputs)
-        assert np.abs(values).max() <= 1
-        assert len(np.unique(values)) == values.size
+        assert np.abs(values).max() <= 1 and values.std() > 0.4
     assert net.inward.std().item() == pytest.approx(1 / np.sqrt(3 * 64), rel=0.02)
 
 
@@ -104,6 +103,7 @@ def test_where_a_loss_falls_to_a_level() -> None:
     assert np.isnan(measures.where(values, loss, 0.1)) and np.isnan(measures.where(values, loss, 2.5))
 
 
+@pytest.mark.slow
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
     from phasescope.testing import check_study
 

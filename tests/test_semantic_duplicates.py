@@ -11,7 +11,7 @@ from phasescope.ensemble import streams
 from phasescope.lab import study_named
 from phasescope.studies.semantic_duplicates import learning, mail, planted, truth
 from phasescope.studies.semantic_duplicates.learning import Images, Paragraphs
-from phasescope.studies.semantic_duplicates.settings import ALL, COPIES, EXACT, HARD, NONE, RANDOM
+from phasescope.studies.semantic_duplicates.settings import ALL, COPIES, EXACT, HARD, NONE, ORDERS, RANDOM
 from phasescope.vocabulary import BadInput, Member
 
 STUDY = study_named("semantic-duplicates")
@@ -30,6 +30,21 @@ def test_groups_are_alike_within_and_not_between() -> None:
     np.fill_diagonal(same, False)
     assert len(np.unique(owner)) == 90 and cosine[same].min() >= 0.99
     assert cosine[(owner[:, None] != owner[None])].max() < 0.8
+
+
+def test_what_is_known_of_made_up_rows() -> None:
+    fixed = {**SETTINGS.model_dump(), "parts": 2, "near": 0.2, "orders": ORDERS}
+    found = truth.measure_groups(Member({**fixed, "clusters": 1}, 4), streams(4))
+    np.testing.assert_array_equal(found["kept"], 1)
+    np.testing.assert_array_equal(found["lost"], 0)
+    assert found["exact"] == 2 and found["unnested"] == 0 and (found["lost_random"] > 0).all()
+    chains = truth.measure_chains(Member({**fixed, "chains": 400}, 4), streams(4))
+    np.testing.assert_allclose(chains["stay"], [4 / 3, 5 / 3], atol=0.1)
+    assert chains["doubled"] == 1 and chains["nearly"] == 2
+    hard, random, easy, again = truth.measure_orders(Member(fixed, 4), streams(4))["similarity"]
+    assert hard < min(random, again) <= max(random, again) < easy
+    missed = truth.measure_missed(Member({**fixed, "crowd": 400, "sample": 200}, 4), streams(4))
+    assert missed["covered"] == 1 and 0 < missed["share"] < 1
 
 
 def test_pairs_are_counted_by_hand() -> None:
@@ -114,6 +129,7 @@ def test_more_claims_where_there_is_mail(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
     from phasescope.testing import check_study
 
