@@ -57,14 +57,10 @@ def profile(
     tell("running the model", 0, 1)
     given = _clouds(module, batch, places, by, points)
     names, read, notes, shapes = [], [], [], []
+    _enough(given, isinstance(module, nn.Module))
     with Finished(out) as finished:
         for i, (place, rows) in enumerate(given):
             tell(place, i, len(given))
-            if len(rows) < FEWEST:
-                raise BadInput(
-                    f"{place} has {len(rows)} rows: the estimators need at least {FEWEST}, and some hundreds to say "
-                    "much; give a larger batch, or by='token'."
-                )
             numbers, note = _kept(finished, rows)
             names.append(place)
             read.append(numbers)
@@ -72,6 +68,16 @@ def profile(
             notes += [f"{place}: {note}"] if note else []
     title = name or (type(module).__name__ if isinstance(module, nn.Module) else "arrays")
     return Profile(_dataset(title, names, read, shapes, by if isinstance(module, nn.Module) else "row"), tuple(notes))
+
+
+def _enough(given: Sequence[tuple[str, Any]], of_module: bool) -> None:
+    mend = "give a larger batch, or by='token'" if of_module else "give more points"
+    for place, rows in given:
+        if len(rows) < FEWEST:
+            raise BadInput(
+                f"{place} has {len(rows)} row{'s' * (len(rows) != 1)}: the estimators need at least {FEWEST}, and some "
+                f"hundreds to say much; {mend}."
+            )
 
 
 def _clouds(
@@ -105,9 +111,9 @@ def _kept(finished: Finished, rows: Any) -> tuple[Numbers, str]:
     """Return the readings of a place, from the folder where it is done."""
 
     def identity() -> dict[str, Any]:
-        held = np.ascontiguousarray(rows.detach().cpu().float() if isinstance(rows, Tensor) else rows)
+        held = np.ascontiguousarray(rows.detach().cpu().double() if isinstance(rows, Tensor) else rows)
         digest = hashlib.sha256(held.tobytes()).hexdigest()
-        return {"profile": 1, "rows": digest, "shape": list(held.shape), "type": str(rows.dtype)}
+        return {"profile": 2, "rows": digest, "shape": list(held.shape), "type": str(rows.dtype)}
 
     def made() -> Piece:
         numbers, note = _read(rows)
