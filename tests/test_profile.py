@@ -177,8 +177,10 @@ def test_bounds_and_constant_columns() -> None:
 def test_refusals_name_the_mend() -> None:
     with pytest.raises(BadInput, match="18 different"):
         room.dimension(noise(0, 12, 3), "twonn")
-    with pytest.raises(BadInput, match=r"at least 18, .* by='token'"):
+    with pytest.raises(BadInput, match=r"at least 18, .* more points"):
         ps.profile(noise(0, 12, 3))
+    with pytest.raises(BadInput, match=r"at least 18, .* by='token'"):
+        ps.profile(network(), torch.ones(12, 8))
     with pytest.raises(BadInput, match="rows that differ"):
         room.isotropy(np.ones((30, 4)))
     with pytest.raises(BadInput, match="no batch"):
@@ -207,6 +209,37 @@ def test_profile_of_a_model_is_kept_and_resumed(tmp_path: Path, monkeypatch: pyt
     assert all(found.data[key].attrs.keys() == {"units", "source"} for key in found.data.data_vars)
     monkeypatch.setattr(room_profile.__globals__["Spectrum"], "of", None)  # nothing is read again
     assert ps.profile(model, batch, out=tmp_path / "run").data.equals(found.data)
+
+
+def test_float64_points_that_float32_does_not_tell_apart_are_not_each_others(tmp_path: Path) -> None:
+    """What is kept of one cloud is not given for another, and a refusal leaves no folder."""
+    first = torch.from_numpy(noise(0, 40, 4)) + 1e9
+    second = torch.from_numpy(noise(1, 40, 4)) + 1e9
+    assert torch.equal(first.float(), second.float()) or (first.float() == second.float()).float().mean() > 0.9
+    kept = [ps.profile(cloud, out=tmp_path / "run").data for cloud in (first, second)]
+    assert kept[1].equals(ps.profile(second).data) and not kept[0].equals(kept[1])
+    with pytest.raises(BadInput, match="at least 18"):
+        ps.profile({"many": noise(0, 40, 3), "few": noise(0, 12, 3)}, out=tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+
+
+def test_places_that_differ_by_rounding_alone_are_one_point() -> None:
+    """A matrix product rounds equal rows each a little otherwise: no shape of such rows is told."""
+    same = (np.full((40, 6), 0.1) * (1 + 1.2e-7 * (np.arange(40) % 3)[:, None])).astype(np.float32)
+    assert len(np.unique(same)) > 1
+    found = ps.profile({"same": same})
+    assert "are the same" in found.notes[0] and math.isnan(found.data.participation.item())
+    with pytest.raises(BadInput, match="are the same"):
+        ps.compare(same, noise(0, 40, 3), draws=2)
+    near = np.full((40, 6), 1e6) + noise(0, 40, 6)  # float64 holds these
+    assert ps.profile(near).data.participation.item() == pytest.approx(ps.profile(noise(0, 40, 6)).data.participation)
+
+
+def test_points_far_from_the_origin_have_one_direction_and_no_warning() -> None:
+    found = ps.profile(noise(0, 60, 6) + 1e12).data
+    assert found.uniformity.item() == pytest.approx(math.sqrt(2), abs=1e-5) and math.isnan(
+        found.uniformity_error.item()
+    )
 
 
 def test_places_that_can_not_be_read_say_why() -> None:

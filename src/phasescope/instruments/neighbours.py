@@ -24,9 +24,25 @@ def rows_of(points: Points, fewest: int) -> Tensor:
     Points whose squares would leave float64 are divided by their largest entry: nothing here depends on it. Raises
     ``BadInput`` for fewer than ``fewest`` rows, other shapes, and values that are not finite.
     """
-    rows = as_points("points", points, fewest=fewest).detach().double()
-    scale = rows.abs().max()
-    return rows / scale if bool((scale > 1e100) | ((scale < 1e-100) & (scale > 0))) else rows
+    return moderate(as_points("points", points, fewest=fewest).detach().double())[0]
+
+
+def moderate(rows: Tensor) -> tuple[Tensor, float]:
+    """Return ``rows`` over a scale, and that scale: their largest entry where squares would leave float64, else 1."""
+    scale = float(rows.abs().max())
+    return (rows, 1.0) if scale == 0 or 1e-100 <= scale <= 1e100 else (rows / scale, scale)
+
+
+def all_same(points: Points) -> bool:
+    """Say whether all rows of ``points`` (N, D) are one point, but for what rounding in their type makes of it.
+
+    Then none is farther from the mean than four spacings of floats: a matrix product rounds each row a little
+    otherwise, depending on where in the batch it stands.
+    """
+    rows = rows_of(points, 1)
+    far = float((rows - rows.mean(0)).norm(dim=1).max())
+    least = max(4 * spacing(points), torch.finfo(torch.float64).eps * len(rows))
+    return far <= least * float(rows.norm(dim=1).max())
 
 
 def spacing(points: Points) -> float:

@@ -11,6 +11,7 @@ from torch import nn
 
 from phasescope.checks import sequence, whole
 from phasescope.ensemble import streams
+from phasescope.instruments.neighbours import all_same
 from phasescope.representation.compare_kept import Readings, kernels_of, readings_of
 from phasescope.representation.compare_result import Comparison, Pair, compared
 from phasescope.representation.places import layers_of
@@ -119,7 +120,7 @@ def _layers(
         empty: list[str] = []
         for place, rows in layers_of(given, batch, places=places, by=by, most=points):
             tell(f"reading {name}", len(found), 0)
-            if len(rows) >= FEWEST and bool((np.asarray(rows) == np.asarray(rows[:1])).all()):
+            if len(rows) >= FEWEST and all_same(rows):
                 empty.append(place)
             else:
                 found[place] = Cloud.of(rows, f"{place} of {name}")

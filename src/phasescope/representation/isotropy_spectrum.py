@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasescope.instruments.neighbours import Points, rows_of
+from phasescope.instruments.neighbours import Points, all_same, rows_of
 from phasescope.vocabulary import Array, BadInput
 
 FEWEST, RUNS = 8, 20
@@ -39,7 +39,7 @@ class Spectrum:
         rows = given - given.mean(0) if centred else given
         largest = float(rows.abs().max())
         # what is left of equal rows after centring is rounding
-        if largest <= torch.finfo(torch.float64).eps * len(rows) * float(given.abs().max()):
+        if largest == 0 or (centred and all_same(points)):
             raise BadInput(f"all {len(rows)} rows of points are the same: a shape needs rows that differ.")
         rows = rows / largest
         wide = rows.shape[1] > len(rows)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from phasescope.instruments.neighbours import nearest, rows_of, spacing
+from phasescope.instruments.neighbours import all_same, nearest, rows_of, spacing
 from phasescope.vocabulary import BadInput
 
 FEWEST = 8
@@ -40,12 +40,11 @@ class Cloud:
             rows = rows_of(points, FEWEST)
         except BadInput as error:
             raise BadInput(str(error).replace("points", name, 1)) from None
+        if all_same(points):
+            raise BadInput(f"all {len(rows)} rows of {name} are the same: a representation needs stimuli that differ.")
         rows = rows - rows.mean(0)
         u, s, _ = torch.linalg.svd(rows, full_matrices=False)
         held = s > 2 * spacing(points) * s[0]
-        largest = rows_of(points, FEWEST).abs().max()
-        if s[0] <= torch.finfo(torch.float64).eps * len(rows) * largest:
-            raise BadInput(f"all {len(rows)} rows of {name} are the same: a representation needs stimuli that differ.")
         return cls(u[:, held].contiguous(), s[held] / s[0])
 
     def __len__(self) -> int:
