@@ -64,6 +64,18 @@ def shortened(sentence: str, longest: int = LONGEST) -> str:
     return f"{sentence[: kept // 3].rstrip()} ... {sentence[-(kept - kept // 3) :].lstrip()}"
 
 
+def unread(error: Exception) -> str:
+    """Return why numpy could not read a file, without its advice to open what may run code.
+
+    >>> unread(ValueError("Object arrays cannot be loaded when allow_pickle=False"))
+    'it holds Python objects, or no array, and such are never opened'
+    """
+    words = str(error).strip()
+    if "pickle" in words:
+        return "it holds Python objects, or no array, and such are never opened"
+    return shortened(words.splitlines()[0] if words else type(error).__name__, LONGEST_VALUE).rstrip(". ")
+
+
 def some(words: Sequence[str], most: int = 3) -> str:
     """Return the first of some words, and how many more there are.
 

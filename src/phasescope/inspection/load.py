@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasescope.errors import unread
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.folder import PICKLED, load_folder, load_tokenizer
 from phasescope.vocabulary import BadInput, nearest
@@ -122,6 +123,9 @@ def array_in(path: Path) -> Any:
 
 def _tensor(path: Path) -> Tensor:
     held = array_in(path)
+    if not isinstance(held, np.ndarray) or held.dtype.kind not in "biuf":
+        kind = held.dtype if isinstance(held, np.ndarray) else "an .npz file"
+        raise BadInput(f"{path} holds {kind}, not real numbers: save an array of those with numpy.save.")
     try:
         return torch.from_numpy(np.ascontiguousarray(held))
     except (ValueError, TypeError) as error:
@@ -129,7 +133,7 @@ def _tensor(path: Path) -> Tensor:
 
 
 def _no_array(path: Path, error: Exception) -> BadInput:
-    return BadInput(f"{path} is no array of numbers: {error}. Save one with numpy.save.")
+    return BadInput(f"{path} is no array of numbers: {unread(error)}. Save one with numpy.save.")
 
 
 def _fitted(value: Tensor, module: nn.Module) -> Tensor:

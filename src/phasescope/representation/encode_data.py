@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -9,6 +10,7 @@ from zipfile import BadZipFile
 import numpy as np
 
 from phasescope.checks import shown
+from phasescope.errors import unread
 from phasescope.vocabulary import Array, BadInput
 
 STIMULUS = "stimulus"
@@ -58,7 +60,7 @@ def _arrays(path: Path, name: str) -> dict[str, Any]:
             held: Any = np.load(file, allow_pickle=False)
             return {key: held[key] for key in held.files} if path.suffix == ".npz" else {name: held}
     except (ValueError, OSError, EOFError, BadZipFile, AttributeError) as error:
-        raise BadInput(f"{path} can not be read as arrays of numbers: {str(error)[:100]}.") from error
+        raise BadInput(f"{path} can not be read as arrays of numbers: {unread(error)}.") from error
 
 
 def _from_csv(path: Path) -> Array:
@@ -68,6 +70,7 @@ def _from_csv(path: Path) -> Array:
         table = pd.read_csv(path)
     except (ValueError, OSError) as error:  # pandas' parser errors are ValueErrors
         raise BadInput(f"{path} is no table: {str(error).strip().splitlines()[0][:100]}.") from error
+    _named_columns(path, [str(column) for column in table])
     which = table.pop(STIMULUS).to_numpy() if STIMULUS in table else None
     words = [str(column) for column in table if table[column].dtype.kind not in "iuf"]
     if words or not table.shape[1] or not len(table):
@@ -75,6 +78,30 @@ def _from_csv(path: Path) -> Array:
         raise BadInput(f"{path} {said}: give a header, and numbers, one column per unit.")
     rows: Array = table.to_numpy(dtype=np.float64)
     return rows if which is None else _by_stimulus(rows, which, path)
+
+
+def _named_columns(path: Path, names: Sequence[str]) -> None:
+    """Raise ``BadInput`` for a first row that is data, an index without a name, and a misspelt ``stimulus``."""
+    if names and all(map(_is_number, names)):
+        raise BadInput(
+            f"{path} has no header, its first row is numbers: begin with a row of names, such as unit1, one per column."
+        )
+    for name in names:
+        if name.startswith("Unnamed: "):
+            raise BadInput(
+                f"column {int(name.split()[1]) + 1} of {path} has no name: name it, or leave it out where it counts "
+                "the rows, as to_csv(index=False) does."
+            )
+        if name != STIMULUS and name.strip().lower().split(".")[0] == STIMULUS:
+            raise BadInput(f"{path} has a column {shown(name)}: call one column {STIMULUS!r}, and no unit so.")
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _by_stimulus(rows: Array, which: Any, path: Path) -> Array:
