@@ -258,3 +258,47 @@ def test_a_file_of_presentations_is_no_layer(tmp_path: Any) -> None:
     found = encode(tmp_path / "layers.npz", RESPONSES, draws=0).data
     assert found.layer.values.tolist() == ["one", "two"]
     np.testing.assert_allclose(found.predictivity, encode(INPUTS, RESPONSES, draws=0).data.predictivity.item())
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200, 1e-310, 1e307])
+def test_any_unit_of_features_and_of_each_response_reads_the_same(size: float) -> None:
+    plain = encode(INPUTS, RESPONSES, draws=0).data
+    sizes = np.where(np.arange(RESPONSES.shape[-1]) % 2, 1.0, size)
+    within = 1e-9 if size > 1e-300 else 1e-3  # subnormal numbers have few digits
+    for found in (encode(INPUTS * size, RESPONSES, draws=0), encode(INPUTS, RESPONSES * sizes, draws=0)):
+        np.testing.assert_allclose(found.data.r, plain.r, atol=within)
+        np.testing.assert_allclose(found.data.ceiling, plain.ceiling, atol=within)
+
+
+def test_features_that_are_the_same_for_all_stimuli_explain_nothing() -> None:
+    rounded = (np.full((240, 3), 0.1) * (1 + 1e-7 * (np.arange(240) % 2)[:, None])).astype(np.float32)
+    for same in (np.full((240, 3), 0.1), rounded):
+        np.testing.assert_allclose(encode(same, RESPONSES, draws=0).data.r, 0, atol=1e-12)
+
+
+def test_places_of_a_module_can_be_named() -> None:
+    module = torch.nn.Sequential(torch.nn.Linear(INPUTS.shape[1], 8), torch.nn.ReLU(), torch.nn.Linear(8, 6))
+    batch = torch.from_numpy(INPUTS).float()
+    found = encode(module, RESPONSES, batch, places=["0", "2"], draws=0)
+    assert found.data.layer.values.tolist() == ["input", "0", "2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("1,2\n" + "3,4\n" * 240, "no header"),
+        (",a\n" + "0,1\n" * 240, "column 1 of .* has no name"),
+        ("Stimulus,a\n" + "0,1\n" * 240, "column 'Stimulus': call one column 'stimulus'"),
+        ("stimulus,stimulus\n" + "0,1\n" * 240, "call one column 'stimulus'"),
+    ],
+)
+def test_tables_that_would_be_read_otherwise_than_meant(words: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text(words)
+    with pytest.raises(BadInput, match=said):
+        encode(INPUTS, tmp_path / "table.csv", draws=0)
+
+
+def test_no_file_is_advised_to_be_opened_unsafely(tmp_path: Path) -> None:
+    (tmp_path / "junk.npy").write_bytes(b"junk" * 40)
+    with pytest.raises(BadInput, match=r"never opened\.$"):
+        encode(INPUTS, tmp_path / "junk.npy")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from phasescope.checks import as_points, whole
 from phasescope.ensemble import streams
+from phasescope.instruments.neighbours import all_same, moderate
 from phasescope.representation.encode_ceiling import Measured, correlations, measured
 from phasescope.representation.encode_data import arrays_of, read_responses
 from phasescope.representation.encode_result import Encoding, encoded
@@ -32,6 +33,7 @@ def encode(
     batch: Any = None,
     *,
     baseline: Any = None,
+    places: Sequence[str] | None = None,
     by: By = "sample",
     groups: Any = None,
     folds: int = 5,
@@ -42,11 +44,11 @@ def encode(
     """Return how well ``features`` predict ``responses`` to stimuli that were held out, layer by layer.
 
     ``features`` (N, D) is one representation of N stimuli; a list of arrays or a mapping of names to arrays are layers,
-    and those of a module are its places over ``batch``, as ``ps.compare`` reads them (``by``). ``responses`` (N, Q), or
-    (R, N, Q) with R repeats, are measured in Q units. Features and responses may be paths (``read_responses``
-    for responses; an .npy or .npz of features, one array per layer). Each unit is predicted by ridge regression with
-    ``folds``-fold cross-validation, its penalty chosen on the training stimuli alone. ``groups`` (N,) are whole
-    numbers: stimuli of one group, such as a film's frames, are held out together.
+    and those of a module are its places over ``batch``, as ``ps.compare`` reads them (``places``, ``by``).
+    ``responses`` (N, Q), or (R, N, Q) with R repeats, are measured in Q units. Features and responses may be paths
+    (``read_responses`` for responses; an .npy or .npz of features, one array per layer). Each unit is predicted by
+    ridge regression with ``folds``-fold cross-validation, its penalty chosen on the training stimuli alone. ``groups``
+    (N,) are whole numbers: stimuli of one group, such as a film's frames, are held out together.
 
     For each layer and unit: ``r``, the correlation of predicted and mean response within folds; its ``ceiling`` from
     the repeats, NaN without; and ``normalized`` = r / ceiling. For each layer the medians over units, with standard
@@ -59,14 +61,11 @@ def encode(
 
     Raises ``BadInput`` for fewer than 20 stimuli, numbers of rows that differ, and units that are constant.
     """
-    folds, draws, seed = (
-        whole(2, 100)("folds", folds),
-        whole(0, 10**5)("draws", draws),
-        whole(0, 2**63 - 1)("seed", seed),
-    )
-    layers = _layers(features, "features", batch, by)
+    folds, draws = whole(2, 100)("folds", folds), whole(0, 10**5)("draws", draws)
+    seed = whole(0, 2**63 - 1)("seed", seed)
+    layers = _layers(features, "features", batch, places, by)
     answers = _answers(responses)
-    others = {} if baseline is None else _layers(baseline, "baseline", batch, by)
+    others = {} if baseline is None else _layers(baseline, "baseline", batch, places, by)
     count = len(answers.mean)
     for what, arrays in (("features", layers), ("baseline", others)):
         for layer, rows in arrays.items():
@@ -146,11 +145,11 @@ def _folds(count: int, groups: Any, folds: int, seed: int) -> list[Tensor]:
     return [torch.from_numpy(np.flatnonzero(fold[place] == k)) for k in range(folds)]
 
 
-def _layers(given: Any, name: str, batch: Any, by: By) -> dict[str, Tensor]:
+def _layers(given: Any, name: str, batch: Any, places: Sequence[str] | None, by: By) -> dict[str, Tensor]:
     if isinstance(given, nn.Module):
         if batch is None:
             raise BadInput(f"{name} are a module, and there is no batch: give its inputs, or arrays (N, D).")
-        given = dict(layers_of(given, batch, by=by))
+        given = dict(layers_of(given, batch, places=places, by=by))
     if isinstance(given, str | Path):
         given = _file_of_layers(Path(given))
     if isinstance(given, Mapping):
@@ -161,7 +160,13 @@ def _layers(given: Any, name: str, batch: Any, by: By) -> dict[str, Tensor]:
         arrays = {"0": given}
     if not arrays:
         raise BadInput(f"{name} have no layers: give at least one array (N, D).")
-    return {key: as_points(f"{name} {key}", rows, fewest=FEWEST).detach().double() for key, rows in arrays.items()}
+    return {key: _features(f"{name} {key}", rows) for key, rows in arrays.items()}
+
+
+def _features(name: str, rows: Any) -> Tensor:
+    """Return features in float64, in a unit in which squares stay there; zeros where all rows are the same."""
+    found = moderate(as_points(name, rows, fewest=FEWEST).detach().double())[0]
+    return torch.zeros_like(found) if all_same(rows) else found
 
 
 def _file_of_layers(path: Path) -> Array | dict[str, Array]:
@@ -176,4 +181,7 @@ def _answers(given: Any) -> Measured:
     if found.ndim == 2 and not bool(torch.isfinite(found).all()):
         row = int(torch.nonzero(~torch.isfinite(found))[0, 0])
         raise BadInput(f"responses have a value that is not finite in row {row}: leave that stimulus out.")
-    return measured(found)
+    sizes = (
+        found.abs().nan_to_num().flatten(0, -2).amax(0)
+    )  # each unit in its own measure, if squares would leave float64
+    return measured(found / torch.where((sizes > 1e-100) & (sizes < 1e100) | (sizes == 0), 1.0, sizes))
