@@ -11,7 +11,7 @@ from torch import Tensor
 
 from phasescope.checks import as_points, whole
 from phasescope.ensemble import streams
-from phasescope.instruments.neighbours import Points
+from phasescope.instruments.neighbours import Points, moderate
 from phasescope.representation.readings import Measured, left_out, table
 from phasescope.vocabulary import Array, BadInput
 
@@ -55,8 +55,8 @@ def causal_cosine(first: Points, second: Points, unembedding: Points) -> Tensor:
     unrelated directions mean 0, variance 1 / D. Invariant to one invertible linear map of all three, shifts of the
     unembedding and the size of each direction. Raises ``BadInput`` where the covariance has no inverse.
     """
-    white = _whitening(unembedding)
-    rows = [_rows(name, value, len(white)) for name, value in (("first", first), ("second", second))]
+    white, _ = _whitening(unembedding)
+    rows = [moderate(_rows(name, value, len(white)))[0] for name, value in (("first", first), ("second", second))]
     a, b = (_unit(part @ white) for part in rows)
     return a @ b.T
 
@@ -73,13 +73,14 @@ def linear_concept(base: Points, target: Points, unembedding: Points, *, draws: 
     without inverse.
     """
     draws, seed = whole(2, 10**6)("draws", draws), whole(0, 2**63 - 1)("seed", seed)
-    white = _whitening(unembedding)
+    white, unit = _whitening(unembedding)
     sides = [_rows(name, value, len(white)) for name, value in (("base", base), ("target", target))]
     if len(sides[0]) != len(sides[1]) or len(sides[0]) < FEWEST:
         raise BadInput(
             f"base and target have {len(sides[0])} and {len(sides[1])} rows: give {FEWEST} or more pairs, one a row."
         )
-    difference = sides[1] - sides[0]
+    size = max(moderate(side)[1] for side in sides)  # squares and sums stay in float64, whatever the unit
+    difference = sides[1] / size - sides[0] / size
     if not bool((difference.norm(dim=1) > 0).all()):
         row = int(torch.nonzero(difference.norm(dim=1) == 0)[0])
         raise BadInput(f"base and target are the same in row {row}: leave out pairs of equal words.")
@@ -89,7 +90,7 @@ def linear_concept(base: Points, target: Points, unembedding: Points, *, draws: 
     middle = difference.mean(0)
     direction = middle / (middle @ white).norm()
     return Concept(
-        direction.numpy(), (white @ (white.T @ direction)).numpy(), _read(causal), _read(plain),
+        (direction * unit).numpy(), (white @ (white.T @ direction) / unit).numpy(), _read(causal), _read(plain),
         float(np.std(drawn)), len(causal),
     )  # fmt: skip
 
@@ -113,9 +114,9 @@ def _rows(name: str, value: Points, width: int) -> Tensor:
     return rows
 
 
-def _whitening(unembedding: Points) -> Tensor:
-    """Return W (D, D) with W W' = Cov(U)^-1, symmetric."""
-    words = as_points("unembedding", unembedding, fewest=2).detach().double().cpu()
+def _whitening(unembedding: Points) -> tuple[Tensor, float]:
+    """Return W (D, D) with W W' = Cov(U)^-1, symmetric, for U in a unit that keeps squares in float64, and the unit."""
+    words, unit = moderate(as_points("unembedding", unembedding, fewest=2).detach().double().cpu())
     centred = words - words.mean(0)
     values, vectors = torch.linalg.eigh(centred.T @ centred / (len(words) - 1))
     least = torch.finfo(torch.float64).eps * len(words) * values[-1]
@@ -125,8 +126,7 @@ def _whitening(unembedding: Points) -> Tensor:
             f"the covariance of {len(words)} words in {words.shape[1]} dimensions has rank {used}, and no inverse: "
             "give all words, more than dimensions, and leave out dimensions that no word uses."
         )
-    found: Tensor = vectors / values.sqrt() @ vectors.T
-    return found
+    return vectors / values.sqrt() @ vectors.T, unit
 
 
 def _unit(rows: Tensor) -> Tensor:

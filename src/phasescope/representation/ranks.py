@@ -17,12 +17,13 @@ from phasescope.ensemble import streams
 from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import blocks_of
 from phasescope.instruments.calls import usable
-from phasescope.instruments.forward_pass import INPUT, passage
-from phasescope.instruments.given_back import module_of
-from phasescope.instruments.neighbours import Points, rows_of
+from phasescope.instruments.forward_pass import passage
+from phasescope.instruments.given_back import BATCH_NORMS, module_of
+from phasescope.instruments.neighbours import Points, moderate, rows_of
 from phasescope.instruments.partial_jacobian import exact_partial_jacobian
 from phasescope.representation.dimension import components
 from phasescope.representation.isotropy_spectrum import FEWEST, Spectrum, jackknife
+from phasescope.representation.places import no_samples
 from phasescope.representation.readings import Measured, table
 from phasescope.vocabulary import Array, BadInput
 
@@ -41,19 +42,21 @@ def local_rank(
     """Return the local rank of each place of ``module``: the mean rank of its Jacobian by the first block's input.
 
     Patel and Shwartz-Ziv 2024, arXiv:2410.07687: E_x of the number of singular values of dh(x)/dx above a threshold,
-    here ``tolerance`` times the largest, so that it does not depend on the scale. At most ``samples`` of ``batch``,
+    here ``tolerance`` times the largest, so that it does not depend on the scale. Where the first block is given no
+    floats, as an embedding is, the Jacobian is by what it answers. At most ``samples`` of ``batch``,
     evenly spaced, one at a time. ``places`` are names of modules, found as ``ps.inspect`` finds blocks if None. A
     Dataset (place): "rank", dimensionless, its standard "error" over samples, "null", the rank of a layer that loses
     nothing, min(width, width of the input), and "width". Bounds: [0, null]. Invariant to rotations and scale of input
-    and place. The module is given back bit for bit. Raises ``BadInput`` for places of more than 4,096 entries per
-    sample, and what ``ps.inspect`` raises.
+    and place. The module is given back bit for bit. Raises ``BadInput`` for batch normalization that is training,
+    places of more than 4,096 entries per sample, and what ``ps.inspect`` raises.
     """
     tolerance = number(0, 1, open_low=True, open_high=True)("tolerance", tolerance)
     most = whole(1, 10**6)("samples", samples)
     given = fitted(usable(batch), module_of(module))
     first = _first(given)
     chosen = range(len(first)) if len(first) <= most else [i * len(first) // most for i in range(most)]
-    names = list(places) if places is not None else list(blocks_of(module, given))
+    _one_by_one(module_of(module))
+    names = list(places) if places is not None else _blocks(module, given)
     ranks: dict[str, list[float]] = {}
     widths: dict[str, int] = {}
     for row in chosen:
@@ -61,14 +64,15 @@ def local_rank(
             for name in found.names:
                 widths[name] = found.values[name].numel()
             _small(widths)
-            for name in (name for name in found.names if name != INPUT):
-                values = torch.linalg.svdvals(exact_partial_jacobian(found, INPUT, name).double())
+            begin, *later = found.names
+            for name in later:
+                values = torch.linalg.svdvals(exact_partial_jacobian(found, begin, name).double())
                 ranks.setdefault(name, []).append(float((values > tolerance * values[0]).sum()))
     read = {name: np.array(values) for name, values in ranks.items()}
     columns = {
         "rank": [values.mean() for values in read.values()],
         "error": [_error(values) for values in read.values()],
-        "null": [float(min(widths[INPUT], widths[name])) for name in read],
+        "null": [float(min(widths[begin], widths[name])) for name in read],
         "width": [float(widths[name]) for name in read],
     }
     data = xr.Dataset({key: ("place", values) for key, values in columns.items()}, coords={"place": list(read)})
@@ -76,6 +80,22 @@ def local_rank(
         data[key].attrs = {"units": "1", "source": "representation.local_rank, arXiv:2410.07687"}
     data.attrs = {"tolerance": tolerance, "samples": len(chosen)}
     return data
+
+
+def _one_by_one(module: nn.Module) -> None:
+    for name, part in module.named_modules():
+        if isinstance(part, BATCH_NORMS) and part.training:
+            raise BadInput(
+                f"the batch normalization {name or type(part).__name__!r} is in training mode, where a sample has no "
+                "Jacobian of its own: call module.eval() first."
+            )
+
+
+def _blocks(module: nn.Module, batch: Any) -> list[str]:
+    try:
+        return list(blocks_of(module, batch))
+    except BadInput as error:
+        raise BadInput(str(error).replace("blocks=...", "places=...")) from error
 
 
 def _error(values: Array) -> float:
@@ -86,7 +106,7 @@ def _first(batch: Any) -> Tensor:
     parts = batch.values() if isinstance(batch, Mapping) else batch if isinstance(batch, tuple) else (batch,)
     found = next((part for part in parts if isinstance(part, Tensor) and part.dim() > 0 and len(part)), None)
     if found is None:
-        raise BadInput("the batch holds no samples: give a tensor or an array whose first axis is that of the samples.")
+        raise no_samples(batch)
     return found
 
 
@@ -141,7 +161,7 @@ def utilized_rank(weights: Points, inputs: Points, *, share: float = 0.999, seed
     """
     share = number(0, 1, open_low=True, open_high=True)("share", share)
     seed = whole(0, 2**63 - 1)("seed", seed)
-    w = as_points("weights", weights).detach().double().cpu()
+    w, unit = moderate(as_points("weights", weights).detach().double().cpu())
     x = rows_of(inputs, FEWEST).cpu()
     if w.shape[1] != x.shape[1]:
         raise BadInput(
@@ -166,4 +186,4 @@ def utilized_rank(weights: Points, inputs: Points, *, share: float = 0.999, seed
     most = min(w.shape)
     rank = Measured(float(k[side]), counts[side][1], float(null))
     part = Measured(k[side] / most, counts[side][1] / most, null / most)
-    return Utilization(rank, part, own, change, used.numpy())
+    return Utilization(rank, part, own, change, (used * unit).numpy())

@@ -11,7 +11,7 @@ import torch
 
 from phasescope.checks import array, as_points, number, whole
 from phasescope.ensemble import streams
-from phasescope.instruments.neighbours import Points, spacing
+from phasescope.instruments.neighbours import Points, moderate, spacing
 from phasescope.representation.readings import Measured, left_out, table
 from phasescope.vocabulary import Array, BadInput
 
@@ -51,7 +51,7 @@ def label_sharpness(
     """
     quantile = number(0, 1, open_high=True)("quantile", quantile)
     draws, seed = whole(1, 10**4)("draws", draws), whole(0, 2**63 - 1)("seed", seed)
-    rows = as_points("points", points, fewest=FEWEST).detach().double().cpu()
+    rows, unit = moderate(as_points("points", points, fewest=FEWEST).detach().double().cpu())
     values = array(1)("labels", labels)
     if len(values) != len(rows):
         raise BadInput(f"there are {len(rows)} points and {len(values)} labels: give one for each.")
@@ -76,11 +76,11 @@ def label_sharpness(
     shuffled = [slopes(streams(seed)("labels", i).permutation(values)) for i in range(draws)]
     differ = np.triu(values[:, None] != values, 1)
     return Sharpness(
-        Measured(float(whole_.max()), math.nan, float(np.mean([one.max() for one in shuffled]))),
+        Measured(float(whole_.max()) / unit, math.nan, float(np.mean([one.max() for one in shuffled])) / unit),
         Measured(
-            upper(whole_),
-            left_out(len(rows), RUNS, lambda kept: upper(whole_[np.ix_(kept, kept)])),
-            float(np.mean([upper(one) for one in shuffled])),
+            upper(whole_) / unit,
+            left_out(len(rows), RUNS, lambda kept: upper(whole_[np.ix_(kept, kept)])) / unit,
+            float(np.mean([upper(one) for one in shuffled])) / unit,
         ),
         int((differ & ~same).sum()),
         int((differ & same).sum()),
