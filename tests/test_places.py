@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from phasescope.inspection.load import load_batch
 from phasescope.representation.places import layers_of
 from phasescope.vocabulary import BadInput
 
@@ -116,3 +118,35 @@ def test_refusals_name_the_mend() -> None:
     with pytest.raises(BadInput, match="first axis is that of the samples"):
         layers_of(Turned(), torch.ones(3, 5, 4))
     assert dict(layers_of(model, IDS, places=["blocks.1"]))["blocks.1"].shape == (5, 6)
+
+
+def test_batches_that_are_none_are_named_and_hidden_samples_refused() -> None:
+    module = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    for batch, said in (("inputs.npy", "'inputs.npy'"), ([[1.0] * 4] * 3, r"\[\["), (None, "None")):
+        with pytest.raises(BadInput, match=f"the batch is {said}"):
+            layers_of(module, batch, places=["0", "2"])
+    mask = torch.ones(3, 5, dtype=torch.int64)
+    mask[1] = 0
+    with pytest.raises(BadInput, match="hides all tokens of sample 1"):
+        layers_of(
+            Masked(), {"ids": torch.ones(3, 5, dtype=torch.int64), "attention_mask": mask}, places=["embed", "out"]
+        )
+
+
+class Masked(nn.Module):
+    """Reads tokens, and takes a mask."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.out = nn.Embedding(11, 4), nn.Linear(4, 3)
+
+    def forward(self, ids: Any, attention_mask: Any) -> Any:
+        """Return (B, T, 3)."""
+        return self.out(self.embed(ids))
+
+
+@pytest.mark.parametrize("held", [np.ones((4, 3)) + 1j, np.array([["a", "b"]]), np.zeros(4, dtype="f4,i4")])
+def test_a_file_without_real_numbers_is_no_batch(held: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "batch.npy", held)
+    with pytest.raises(BadInput, match=r"^[^\n]*batch.npy holds .*, not real numbers: save[^\n]*[^.]\.$"):
+        load_batch(tmp_path / "batch.npy", nn.Linear(3, 2), "m:f")

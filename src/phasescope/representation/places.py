@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from phasescope.checks import optional, whole, word
+from phasescope.checks import optional, shown, whole, word
 from phasescope.inspection.batches import fitted
 from phasescope.inspection.blocks import find
 from phasescope.instruments.calls import call, floats, refusing, usable
@@ -57,6 +57,9 @@ def layers_of(
     step = at_once or (samples if alone else _step(batch, samples))
     taps = _found(module, batch, samples, samples if alone else 1, places)
     rows = _Rows(taps, by, most, samples, _seen(batch))
+    hidden = _hidden(batch) if by == "sample" else None
+    if hidden is not None:
+        raise BadInput(f"{MASK} hides all tokens of sample {hidden}: leave that sample out, or show it.")
     if by == "token" and rows.seen is not None and not bool(rows.seen.any()):
         raise BadInput("no token is left without each sequence's first and the hidden ones: give longer sequences.")
     with untouched(module, batch), torch.no_grad(), refusing(module):
@@ -106,8 +109,16 @@ def _tensors(batch: Any) -> list[Tensor]:
 def _samples(batch: Any) -> int:
     first = next(iter(_tensors(batch)), None)
     if first is None or len(first) == 0:
-        raise BadInput("the batch holds no samples: give a tensor or an array whose first axis is that of the samples.")
+        raise no_samples(batch)
     return len(first)
+
+
+def no_samples(batch: Any) -> BadInput:
+    """Return what is said of a batch without a tensor that has samples."""
+    mend = "give a tensor or an array whose first axis is that of the samples, a tuple of arguments, or keywords."
+    if isinstance(batch, Tensor | Mapping | tuple):
+        return BadInput(f"the batch holds no samples: {mend}")
+    return BadInput(f"the batch is {shown(batch)}: {mend}")
 
 
 def _step(batch: Any, samples: int) -> int:
@@ -129,6 +140,15 @@ def _part(batch: Any, samples: int, start: int, end: int) -> Any:
     if isinstance(batch, Mapping):
         return {name: cut(part) for name, part in batch.items()}
     return tuple(map(cut, batch)) if isinstance(batch, tuple) else cut(batch)
+
+
+def _hidden(batch: Any) -> int | None:
+    """Return the first sample of which a mask hides all tokens."""
+    mask = batch.get(MASK) if isinstance(batch, Mapping) else None
+    if not isinstance(mask, Tensor) or mask.dim() != 2:
+        return None
+    empty = torch.nonzero(~mask.bool().any(1))
+    return int(empty[0]) if len(empty) else None
 
 
 def _seen(batch: Any) -> Tensor | None:
