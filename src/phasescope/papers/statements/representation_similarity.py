@@ -9,7 +9,15 @@ import numpy as np
 
 from phasescope.ensemble import streams
 from phasescope.papers.statement import Compared, at_least, exactly, near, statement
-from phasescope.representation import canonical_correlations, compare, relative_codes, shape_distance, stitch
+from phasescope.representation import (
+    canonical_correlations,
+    compare,
+    dimension,
+    isotropy,
+    relative_codes,
+    shape_distance,
+    stitch,
+)
 from phasescope.verdict import Source
 from phasescope.vocabulary import Array
 
@@ -130,3 +138,30 @@ def products_of_invariances() -> Iterator[Compared]:
         else:
             yield at_least(f"{distance}: largest change by a rotation", change, 0.1)
         yield near(f"{distance}: largest change by an order of the axes", (again - codes).abs().max(), 0, 1e-12)
+
+
+@statement(
+    "003-177",
+    "Probabilistic models that differ in one number are a curve, however many predictions they make",
+    Source(
+        paper="Ramesh et al. 2022, arXiv:2210.17011, abstract: a manifold of effectively low dimension",
+        derived="k numbers make k dimensions; of roots of probabilities, whose products are Bhattacharyya's",
+        tolerance="0.15 for one number, 0.3 for two: the estimators' errors at 1,000 models, and edges",
+        checked=True,
+    ),
+)
+def models_of_few_numbers() -> Iterator[Compared]:
+    """Logistic models on 200 inputs, along one line of their weights and in a plane of them."""
+    inputs, first, second = cloud("inputs of models", 200, 10), *cloud("weights of models", 2, 10)
+    for numbers, within in ((1, 0.15), (2, 0.3)):
+        at = streams(1)("models", numbers).uniform(-1, 1, (1000, numbers))
+        chance = 1 / (1 + np.exp(-(at @ np.stack([first, second])[:numbers]) @ inputs.T / 2))
+        models = np.concatenate([np.sqrt(chance), np.sqrt(1 - chance)], 1)
+        for estimator in ("twonn", "mle"):
+            found = dimension(models, estimator).value
+            yield near(f"{numbers} in 400 probabilities: {estimator}", found, numbers, within)
+        if numbers == 1:
+            yield at_least("share of the first axis", isotropy(models)["top_share"].value, 0.9)
+            order = np.argsort(at[:, 0])
+            axis = np.linalg.svd(models - models.mean(0), full_matrices=False)[0][order, 0]
+            yield exactly("the first axis has the models in order", abs(np.sign(np.diff(axis)).sum()) == 999, 1)
