@@ -151,15 +151,15 @@ def products_of_invariances() -> Iterator[Compared]:
     ),
 )
 def models_of_few_numbers() -> Iterator[Compared]:
-    """Logistic models on 200 inputs, along one line of their weights and in a plane of them."""
-    inputs, first, second = cloud("inputs of models", 200, 10), *cloud("weights of models", 2, 10)
+    """Logistic models on 50 inputs, along one line of their weights and in a plane of them."""
+    inputs, first, second = cloud("inputs of models", 50, 10), *cloud("weights of models", 2, 10)
     for numbers, within in ((1, 0.15), (2, 0.3)):
         at = streams(1)("models", numbers).uniform(-1, 1, (1000, numbers))
         chance = 1 / (1 + np.exp(-(at @ np.stack([first, second])[:numbers]) @ inputs.T / 2))
         models = np.concatenate([np.sqrt(chance), np.sqrt(1 - chance)], 1)
         for estimator in ("twonn", "mle"):
             found = dimension(models, estimator).value
-            yield near(f"{numbers} in 400 probabilities: {estimator}", found, numbers, within)
+            yield near(f"{numbers} in 100 probabilities: {estimator}", found, numbers, within)
         if numbers == 1:
             yield at_least("share of the first axis", isotropy(models)["top_share"].value, 0.9)
             order = np.argsort(at[:, 0])
