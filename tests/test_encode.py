@@ -76,6 +76,18 @@ def test_noise_alone_has_no_ceiling() -> None:
     assert "gain" not in lone.data
 
 
+@pytest.mark.parametrize(("repeats", "stimuli"), [(2, 40), (2, 100), (5, 60)])
+def test_of_units_of_noise_one_in_forty_has_a_ceiling(repeats: int, stimuli: int) -> None:
+    """The spread of a reliability of few stimuli is large: a fixed bound lets a third of them through."""
+    noise = torch.from_numpy(np.random.default_rng(5).standard_normal((repeats, stimuli, 4000)))
+    found = measured(noise)
+    assert float(torch.isfinite(found.ceiling).double().mean()) == pytest.approx(0.025, abs=0.01)
+    assert float((found.reliability > 0.1).double().mean()) > 0.15
+    clear = measured(noise + 2 * torch.from_numpy(np.random.default_rng(6).standard_normal((stimuli, 4000))))
+    assert float(torch.isfinite(clear.ceiling).double().mean()) > 0.99
+    assert float(clear.reliability.mean()) == pytest.approx(4 / (4 + 1 / repeats), abs=0.02)
+
+
 def test_missing_repeats_count_for_nothing() -> None:
     some = RESPONSES.copy()
     some[4:, ::2] = np.nan

@@ -5,29 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+from scipy import stats
 from torch import Tensor
 
 from phasescope.vocabulary import BadInput
 
 LEAST_RELIABLE = 0.1
 """Reliability of the mean response below which a unit is not divided by its ceiling: it would be by noise."""
+ABOVE_NOISE = 0.975
+"""Share of the units of noise alone that have no ceiling."""
 
 
 @dataclass(frozen=True)
 class Measured:
     """Responses of Q units to N stimuli: their ``mean`` (N, Q) over repeats and its ``reliability`` (Q,).
 
-    The reliability is the share of the variance of the mean that is of the stimuli, NaN without repeats.
+    The reliability is the share of the variance of the mean that is of the stimuli, NaN without repeats. ``least`` (Q,)
+    is what it must be above: 0.1, and what noise alone reads once in 40 times, by the law of F.
     """
 
     mean: Tensor
     reliability: Tensor
+    least: Tensor
     repeats: int
 
     @property
     def ceiling(self) -> Tensor:
         """The highest correlation (Q,) that a model of the stimuli can have with the mean: NaN where there is none."""
-        return torch.where(self.reliability > LEAST_RELIABLE, self.reliability, torch.nan).sqrt()
+        return torch.where(self.reliability > self.least, self.reliability, torch.nan).sqrt()
 
 
 def measured(responses: Tensor) -> Measured:
@@ -54,7 +59,9 @@ def measured(responses: Tensor) -> Measured:
     freedom = (many - 1).sum(0)
     inside = (torch.where(there, responses - mean, 0.0).square().sum((0, 1)) / freedom).where(freedom > 0, torch.nan)
     reliability = 1 - inside * (1 / many).mean(0) / between
-    return Measured(mean, reliability, len(responses))
+    chance = 1 - 1 / stats.f.ppf(ABOVE_NOISE, len(mean) - 1, freedom.clamp(min=1).cpu().numpy())
+    least = torch.from_numpy(chance).to(reliability).clamp(min=LEAST_RELIABLE)
+    return Measured(mean, reliability, least, len(responses))
 
 
 def split_half(responses: Tensor, order: Tensor) -> Tensor:

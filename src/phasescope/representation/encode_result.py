@@ -15,7 +15,7 @@ from torch import Tensor
 from phasescope.errors import sentence
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.representation.compare_result import SURE, aligned
-from phasescope.representation.encode_ceiling import LEAST_RELIABLE, Measured
+from phasescope.representation.encode_ceiling import Measured
 from phasescope.representation.similarity_clouds import jackknife_error
 from phasescope.verdict.numbers import pack
 
@@ -156,7 +156,8 @@ def encoded(found: Sequence[Found], answers: Measured, seed: int, folds: int, dr
         coords={"layer": names, "unit": np.arange(r.shape[1])},
         attrs={
             "best": best, "lead": lead, "lead_error": lead_error, "stimuli": len(answers.mean),
-            "repeats": answers.repeats, "reliable": int(torch.isfinite(top).sum()), "least_reliable": LEAST_RELIABLE,
+            "repeats": answers.repeats, "reliable": int(torch.isfinite(top).sum()),
+            "least_reliable": float(answers.least.median()),
             "folds": folds, "draws": draws, "seed": seed,
         },
     )  # fmt: skip
