@@ -175,3 +175,10 @@ def test_the_command_tells_the_same(tmp_path: Any, monkeypatch: Any, capsys: Any
 def test_refusals(call: Callable[[], object], said: str) -> None:
     with pytest.raises(BadInput, match=said):
         call()
+
+
+def test_a_null_that_is_rounding_alone_has_no_z() -> None:
+    """Stimuli that are all equally far apart are as like to any others in each order: the spread is of rounding."""
+    found = ps.compare(np.eye(40), np.random.default_rng(0).standard_normal((40, 6)), draws=20).data
+    exact = found.sel(measure=["cka_biased", "cca", "procrustes"])
+    assert (exact.null_sd < 1e-6).all() and exact.z.isnull().all()

@@ -20,7 +20,8 @@ from phasescope.representation.similarity_nulls import PairSums, kernel_moments,
 from phasescope.vocabulary import Array
 
 NOTHING = math.nan
-SMALLEST = 1e-12  # a spread below it is rounding
+SMALLEST = 1e-12  # a difference below it is rounding
+RESOLVED = 1e-7  # a spread below it is: roots of singular values that are 0 but for rounding
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Reading:
     @property
     def z(self) -> float:
         """How many standard deviations of the null lie between value and null; NaN where the null has no spread."""
-        return (self.value - self.null_mean) / self.null_sd if self.null_sd > SMALLEST else NOTHING
+        return (self.value - self.null_mean) / self.null_sd if self.null_sd > RESOLVED else NOTHING
 
     @property
     def corrected(self) -> float:
