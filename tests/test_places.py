@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import phasescope as ps
 from phasescope.inspection.load import load_batch
 from phasescope.representation.places import layers_of
 from phasescope.vocabulary import BadInput
@@ -150,3 +152,29 @@ def test_a_file_without_real_numbers_is_no_batch(held: Any, tmp_path: Path) -> N
     np.save(tmp_path / "batch.npy", held)
     with pytest.raises(BadInput, match=r"^[^\n]*batch.npy holds .*, not real numbers: save[^\n]*[^.]\.$"):
         load_batch(tmp_path / "batch.npy", nn.Linear(3, 2), "m:f")
+
+
+@pytest.mark.parametrize("places", [[], "0", ()])
+def test_places_that_name_none_are_refused(places: Any) -> None:
+    module = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 3))
+    for read in (lambda: layers_of(module, torch.ones(30, 4), places=places),
+                 lambda: ps.local_rank(module, torch.ones(30, 4), places=places)):  # fmt: skip
+        with pytest.raises(BadInput, match=r"^places is .*: give a list of names of modules"):
+            read()
+
+
+def test_names_do_not_steer_a_terminal() -> None:
+    """A module's name may hold an escape or a new line: tables stay tables, and sentences one line."""
+    module = nn.Sequential()
+    for name in ("a\x1b[31m", "b\nc", "d\u202e"):
+        module.add_module(name, nn.Linear(4, 4))
+    batch = torch.randn(30, 4, generator=torch.Generator().manual_seed(0))
+    names = list(dict(module.named_children()))
+    found = ps.profile(module, batch, places=names)
+    assert found.data.place.values.tolist() == ["input", *names]  # the names themselves are the module's
+    alike = ps.compare(module, module, batch, places=names, measures=["cka"], draws=2)
+    for told in (str(found), str(alike)):
+        assert not set(told) & {"\x1b", "\u202e"} and "b c" in told and "a\\x1b[31m" in told
+    with pytest.raises(BadInput) as refused:
+        ps.profile(module, torch.ones(30, 4) * math.nan, places=["e\n\x1b"])
+    assert str(refused.value).isprintable()

@@ -31,11 +31,12 @@ _MENDS = {
 class BadInput(ValueError):
     """A value that a user gave and can mend: one clear sentence with the value, the range allowed and the mend.
 
-    A sentence of more than 400 characters is cut in its middle, where long values stand, not at its mend.
+    A sentence of more than 400 characters is cut in its middle, where long values stand, not at its mend. What would
+    steer a terminal, in names that others chose, is written as an escape.
     """
 
     def __init__(self, sentence: str) -> None:
-        super().__init__(shortened(sentence))
+        super().__init__(shortened(one_line(sentence)))
 
 
 class Interrupted(RuntimeError):
@@ -50,6 +51,22 @@ def resumable(*, kept: bool = True) -> Iterator[None]:
     except KeyboardInterrupt:
         some = "what was finished is kept, and the same call resumes" if kept else "nothing is kept without a store"
         raise Interrupted(f"interrupted; {some}.") from None
+
+
+def one_line(words: str) -> str:
+    """Return ``words`` on one line, in which no letter steers a terminal or turns the text about.
+
+    >>> one_line("a" + chr(27) + "[31m, b" + chr(10) + "c")
+    'a\\x1b[31m, b c'
+    """
+    if words.isprintable():
+        return words
+    return "".join(" " if c in "\n\r\t" else repr(c)[1:-1] if _steers(c) else c for c in words)
+
+
+def _steers(letter: str) -> bool:
+    code = ord(letter)
+    return code < 32 or 127 <= code < 160 or 0x2028 <= code <= 0x202E or 0x2066 <= code <= 0x2069
 
 
 def shortened(sentence: str, longest: int = LONGEST) -> str:

@@ -20,6 +20,7 @@ from phasescope.commands.options import register as layer_commands
 from phasescope.commands.papers import register as paper_commands
 from phasescope.commands.telling import carry_out, console, report_of, tell
 from phasescope.door import ended
+from phasescope.errors import one_line
 
 if TYPE_CHECKING:
     from phasescope.commands.inspect import Told
@@ -356,7 +357,7 @@ def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as
     with console(stderr=True).status("loading") as status:
         told = work(lambda words: status.update(Text(words)))
     page, text = written(told, out, time.monotonic() - started, as_json)
-    print(text)
+    print("\n".join(map(one_line, text.split("\n"))))
     if open_:
         webbrowser.open(page.resolve().as_uri())
 

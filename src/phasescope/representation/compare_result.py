@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasescope.ensemble import streams
+from phasescope.errors import one_line
 from phasescope.figures import Figure
 from phasescope.representation.compare_figure import figure_of
 from phasescope.representation.similarity_kernels import AllPairs
@@ -195,9 +196,10 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     >>> aligned(["a", "n"], [["one", "10"]])
     ['a     n', 'one  10']
     """
-    widths = [max(len(cell) for cell in column) for column in zip(header, *rows, strict=True)]
+    cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     lines = []
-    for row in (header, *rows):
+    for row in cells:
         first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
         lines.append("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
     return lines

@@ -77,7 +77,7 @@ def layers_of(
 
 def _found(module: nn.Module, batch: Any, samples: int, few: int, names: Sequence[str] | None) -> dict[str, Tap]:
     """Return where the places are read, by their names, found on the first ``few`` samples if the model takes them."""
-    chosen = None if names is None else checked_names(module, names)
+    chosen = None if names is None else chosen_names(module, names)
     try:
         try:
             found = find(module, _part(batch, samples, 0, few), chosen)
@@ -92,6 +92,13 @@ def _found(module: nn.Module, batch: Any, samples: int, few: int, names: Sequenc
         for tap in _taps(part):
             taps[f"{tap.name} of part {number + 1}" if number else tap.name] = tap
     return taps
+
+
+def chosen_names(module: nn.Module, names: Any) -> Sequence[str]:
+    """Return the modules that ``places`` names; raise ``BadInput`` where it names none."""
+    if isinstance(names, str) or (isinstance(names, tuple | list) and not names):
+        raise BadInput(f"places is {shown(names)}: give a list of names of modules, or None for those that are found.")
+    return checked_names(module, names)
 
 
 def _taps(part: Sequence[Block]) -> Iterator[Tap]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasescope.errors import sentence
+from phasescope.errors import one_line, sentence
 from phasescope.figures import Axis, Curves, Figure, Line
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Profile:
         if not np.isfinite(value).any():
             return f"{self.data.attrs['model']}: no place has a dimension"
         top = int(np.nanargmax(value))
-        place, error = str(self.data.place.values[top]), float(self.data.twonn_error.values[top])
+        place, error = one_line(str(self.data.place.values[top])), float(self.data.twonn_error.values[top])
         where = "at its one place" if len(value) == 1 else f"highest at {place}"
         least = float(np.nanmin(value))
         span = "" if len(value) == 1 else f", lowest {least:.1f}"
@@ -76,7 +76,7 @@ class Profile:
         for i, place in enumerate(self.data.place.values):
             one = self.data.isel(place=i)
             got = {str(key): float(one[key]) for key in one.data_vars}
-            cells = [str(place), str(int(got["points"])), str(int(got["width"]))]
+            cells = [one_line(str(place)), str(int(got["points"])), str(int(got["width"]))]
             cells += [_dimension(got, key) for key, _ in LOCAL] + [_whole(got["pca90"])]
             cells += [_number(got[key]) for key in ISOTROPY[:-1]] + [_whole(got["outliers"])]
             rows.append(cells)

@@ -23,7 +23,7 @@ from phasescope.instruments.neighbours import Points, moderate, rows_of
 from phasescope.instruments.partial_jacobian import exact_partial_jacobian
 from phasescope.representation.dimension import components
 from phasescope.representation.isotropy_spectrum import FEWEST, Spectrum, jackknife
-from phasescope.representation.places import no_samples
+from phasescope.representation.places import chosen_names, no_samples
 from phasescope.representation.readings import Measured, table
 from phasescope.vocabulary import Array, BadInput
 
@@ -56,7 +56,7 @@ def local_rank(
     first = _first(given)
     chosen = range(len(first)) if len(first) <= most else [i * len(first) // most for i in range(most)]
     _one_by_one(module_of(module))
-    names = list(places) if places is not None else _blocks(module, given)
+    names = chosen_names(module_of(module), places) if places is not None else _blocks(module, given)
     ranks: dict[str, list[float]] = {}
     widths: dict[str, int] = {}
     for row in chosen:
