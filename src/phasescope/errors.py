@@ -57,7 +57,7 @@ def one_line(words: str) -> str:
     """Return ``words`` on one line, in which no letter steers a terminal or turns the text about.
 
     >>> one_line("a" + chr(27) + "[31m, b" + chr(10) + "c")
-    'a\\x1b[31m, b c'
+    'a\\\\x1b[31m, b c'
     """
     if words.isprintable():
         return words
