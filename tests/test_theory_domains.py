@@ -12,7 +12,7 @@ import pytest
 
 from phasescope import BadInput
 from phasescope.subjects import public
-from phasescope.theory import criticality, transformer_signal
+from phasescope.theory import criticality, parametrizations, transformer_signal
 from phasescope.vocabulary import Law
 
 THEORY = public("phasescope.theory")
@@ -22,6 +22,7 @@ RELU = criticality.Block("relu", 1.2, 0.1)
 TOKENS = transformer_signal.TransformerBlock(0.3, 0.3, 1.5)
 ADD = (np.arange(5)[:, None] + np.arange(5)) % 5
 SUM = {(1, 0): 1, (0, 1): 1}
+MUP = parametrizations.named_parametrization("mup", 2)
 LAW = Law("a sum", 5, 2, 0.5, 0.0, ADD)
 POINTS, MORE, ONE = RNG.normal(size=(4, 3)), RNG.normal(size=(2, 3)), np.array([1.0, 0.5, 0.2])
 UNIT = np.array([1.0, 0.0, 0.0])
@@ -165,6 +166,14 @@ CALLS: dict[str, dict[str, Any]] = {
     "meeting_probability": {"dimension": 10, "plane": 4, "ratio": 0.5, "subspace": 2},
     "meeting_dimension": {"dimension": 10, "ratio": 0.5, "subspace": 2},
     "escape_dimension": {"dimension": 10, "squared_width": 4.0}, "cap_width": {"dimension": 10, "ratio": 0.5},
+    "Parametrization": {"a": [0.0, 0.5], "b": [0.0, 0.0], "c": 0.5},
+    "named_parametrization": {"name": "mup", "hidden": 2, "c": 0.5},
+    **{name: {"parametrization": MUP} for name in ("feature_exponent", "regime", "update_exponents")},
+    "four_point_vertex": {"widths": [30, 30], "negative_slope": 0.1},
+    "guessing_bias": {"block": RELU, "depth": 2, "kernel": 1.0, "correlation": 0.5, "samples": 9},
+    "residual_limit": {"phi": "erf", "weight_variance": 1.0, "kernel": 1.0, "correlation": 0.5},
+    "nngp": {"block": RELU, "inputs": POINTS, "depth": 2}, "student_limit": {"shape": 3.0, "scale": 2.0},
+    "singular_orders": {"at_zero": 0.5, "at_one": 2.0},
 }  # fmt: skip
 RESULTS = {"Activation", "CriticalPoint", "Estimate", "Form", "Learnability", "Moments", "SphereMixture"}
 NAN = float("nan")

@@ -13,6 +13,7 @@ from . import tasks as tasks
 from . import testing as testing
 from . import theory as theory
 from . import verdict as verdict
+from . import width as width
 from .data import Dedup as Dedup
 from .data import Scores as Scores
 from .data import dedup as dedup
@@ -86,5 +87,9 @@ from .vocabulary import Scatter as Scatter
 from .vocabulary import Settings as Settings
 from .vocabulary import Subject as Subject
 from .vocabulary import instrument as instrument
+from .width import CoordinateCheck as CoordinateCheck
+from .width import RateTransfer as RateTransfer
+from .width import coordinate_check as coordinate_check
+from .width import transfer as transfer
 
 __version__: str

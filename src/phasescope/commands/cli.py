@@ -19,6 +19,7 @@ from phasescope.commands.options import PAGE, AsJson, Open, names_of, place, sec
 from phasescope.commands.options import register as layer_commands
 from phasescope.commands.papers import register as paper_commands
 from phasescope.commands.telling import carry_out, console, report_of, tell
+from phasescope.commands.width_options import register as width_commands
 from phasescope.door import ended
 from phasescope.errors import one_line
 
@@ -364,6 +365,7 @@ def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as
 
 layer_commands(app, _tell_of)
 data_commands(app, _tell_of)
+width_commands(app, _tell_of)
 paper_commands(app)
 
 

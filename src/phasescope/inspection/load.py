@@ -10,15 +10,16 @@ import importlib
 import inspect as signatures
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from phasescope.checks import takes
 from phasescope.errors import unread
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.folder import PICKLED, load_folder, load_tokenizer
@@ -47,14 +48,39 @@ def load_model(text: str) -> nn.Module:
     raise BadInput(f"{text!r} is no folder and not package.module:factory: name one of them.")
 
 
-def _from_factory(module: str, name: str) -> nn.Module:
+def load_builder(text: str) -> Callable[[int], Any]:
+    """Return the function of one number that ``text``, package.module:builder, names. The module's code is run.
+
+    The current folder is searched too. Raises ``BadInput`` for what can not be imported, and for what is no function
+    of one number.
+    """
+    if not FACTORY.fullmatch(text):
+        raise BadInput(f"{text!r} is not package.module:builder: name a function of the width that returns a module.")
+    module, name = text.split(":")
+    found = _found(_home(module, name), module, name)
+    if isinstance(found, nn.Module):
+        raise BadInput(f"{text} is a module of one width: name a function of the width that returns one.")
+    return cast("Callable[[int], Any]", takes(text, found, "width"))
+
+
+def _home(module: str, name: str) -> Any:
     sys.path.insert(0, str(Path.cwd()))  # a console script does not search the current folder
     try:
         with users_code(f"{module}, when it is imported,"):
-            home = _imported(module, name)
+            return _imported(module, name)
     finally:
         sys.path.remove(str(Path.cwd()))
-    return _made(home, module, name)
+
+
+def _from_factory(module: str, name: str) -> nn.Module:
+    return _made(_home(module, name), module, name)
+
+
+def _found(home: Any, module: str, name: str) -> Any:
+    found = getattr(home, name, None)
+    if found is None:
+        raise BadInput(f"{module} has no {name!r}{nearest(name, [word for word in vars(home) if word[0] != '_'])}")
+    return found
 
 
 def _imported(module: str, name: str) -> Any:
@@ -65,9 +91,7 @@ def _imported(module: str, name: str) -> Any:
 
 
 def _made(home: Any, module: str, name: str) -> nn.Module:
-    found = getattr(home, name, None)
-    if found is None:
-        raise BadInput(f"{module} has no {name!r}{nearest(name, [word for word in vars(home) if word[0] != '_'])}")
+    found = _found(home, module, name)
     if isinstance(found, nn.Module):
         return found
     if not callable(found):

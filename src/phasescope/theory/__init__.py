@@ -22,6 +22,7 @@ The names stand in subjects, such as ``ps.theory.modular_addition.unit_logit_sca
 - ``memory_limits``: how many patterns a Gaussian kernel density estimator remembers
 - ``model_collapse``: models that are fitted to their own samples: errors and variances by generation
 - ``modular_addition``: exact weights for modular addition, and how well they must work
+- ``parametrizations``: abc-parametrizations: which are stable, which learn features as networks grow wide
 - ``polynomial_forms``: which tables modulo p are h(g_1 + g_2) or h(g_1 g_2), and what twins give away
 - ``polynomial_weights``: exact weights for sums of many terms and for products modulo p, and their errors
 - ``residues``: residues modulo a prime: primitive roots, discrete logarithms
@@ -29,6 +30,7 @@ The names stand in subjects, such as ``ps.theory.modular_addition.unit_logit_sca
 - ``rich_lazy_wide``: wide and deep linear networks between the rich and the lazy regime
 - ``stochastic_collapse``: noise that vanishes on an invariant set and draws training into it
 - ``transformer_signal``: tokens and gradients through a transformer at initialization
+- ``width_limits``: exact fluctuations at finite width, guessing bias, limits of width and depth
 """
 
 from phasescope.subjects import attach

@@ -18,6 +18,7 @@ from . import memory_creation as memory_creation
 from . import memory_limits as memory_limits
 from . import model_collapse as model_collapse
 from . import modular_addition as modular_addition
+from . import parametrizations as parametrizations
 from . import polynomial_forms as polynomial_forms
 from . import polynomial_weights as polynomial_weights
 from . import residues as residues
@@ -25,3 +26,4 @@ from . import rich_lazy as rich_lazy
 from . import rich_lazy_wide as rich_lazy_wide
 from . import stochastic_collapse as stochastic_collapse
 from . import transformer_signal as transformer_signal
+from . import width_limits as width_limits

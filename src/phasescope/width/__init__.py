@@ -1,0 +1,9 @@
+"""What changes with width: coordinate checks, whether the learning rate of a small network is that of a large one."""
+
+from phasescope.width.coordinates import coordinate_check
+from phasescope.width.coordinates_result import CoordinateCheck, Slope
+from phasescope.width.rates import transfer
+from phasescope.width.rates_result import RateTransfer
+from phasescope.width.scaling import Scaling, scalings
+
+__all__ = ["CoordinateCheck", "RateTransfer", "Scaling", "Slope", "coordinate_check", "scalings", "transfer"]
