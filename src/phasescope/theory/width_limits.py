@@ -71,7 +71,7 @@ def residual_limit(
 
     W has variance ``weight_variance`` / width; width and depth may grow in any order (Hayou and Yang 2023,
     arXiv:2302.00453). K and C = c K follow dK/dt = sigma_w^2 A(K) and dC/dt = sigma_w^2 E[phi phi], t from 0 to 1; for
-    ReLU, K grows by exp(sigma_w^2 / 2). Integrated to 1e-10. Raises ``BadInput`` where the kernel passes 1e12.
+    ReLU, K grows by exp(sigma_w^2 / 2). Integrated to 1e-9. Raises ``BadInput`` where the kernel passes 1e12.
 
     >>> round(residual_limit("relu", 1.0)[0], 6) == round(math.exp(0.5), 6)
     True
@@ -87,7 +87,7 @@ def residual_limit(
         return 1e12 - float(state[0])
 
     beyond.terminal = True  # type: ignore[attr-defined]
-    solved = solve_ivp(flow, (0, 1), [kernel, correlation * kernel], "DOP853", rtol=1e-11, atol=0.0, events=beyond)
+    solved = solve_ivp(flow, (0, 1), [kernel, correlation * kernel], "DOP853", rtol=1e-9, atol=1e-12, events=beyond)
     if solved.status != 0:
         raise BadInput(f"the kernel passes 1e12 from {kernel:g}: give a smaller weight_variance or kernel.")
     last = float(solved.y[0, -1])
