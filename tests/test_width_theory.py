@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ def first_step(law: p.Parametrization, width: int, seed: int) -> np.ndarray:
     """Root mean squares of the changes of preactivations by the first step of a linear network, on one other input."""
     rng, sizes = np.random.default_rng([seed, width]), [4, *[width] * law.hidden, 1]
     n = float(width)
-    small = [rng.standard_normal((b, a)) * n ** -law.b[i] for i, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False))]
+    small = [rng.standard_normal((b, a)) * n ** -law.b[i] for i, (a, b) in enumerate(pairwise(sizes))]
     ways = [n**-a for a in law.a]
     x, other = np.array([1.0, -0.5, 0.3, 0.8]), np.array([0.7, 0.2, 0.9, 0.4])
 

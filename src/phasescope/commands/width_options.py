@@ -15,7 +15,9 @@ def register(app: typer.Typer, finish: Finish) -> None:
 
     @app.command("width")
     def width_(
-        builder: Annotated[str, typer.Argument(help="package.module:builder, a function of the width; its code is run.")],
+        builder: Annotated[
+            str, typer.Argument(help="package.module:builder, a function of the width; its code is run.")
+        ],
         data: Annotated[
             Path | None, typer.Option(help="Examples: .npz or .safetensors with the arrays X and y.")
         ] = None,

@@ -51,7 +51,10 @@ class Parametrization:
 
 
 def _a_parametrization(name: str, value: Any) -> Parametrization:
-    return kind(Parametrization, say="a Parametrization, such as named_parametrization('mup', 2)")(name, value)
+    found: Parametrization = kind(Parametrization, say="a Parametrization, such as named_parametrization('mup', 2)")(
+        name, value
+    )
+    return found
 
 
 @checked(name=word(*NAMES), hidden=whole(1, 1000), c=number(-100, 100))

@@ -13,7 +13,16 @@ from phasescope.theory.activations import Activation, a_phi
 from phasescope.theory.correlation_map import correlation_trajectory, covariance_step
 from phasescope.theory.criticality import Block, a_block
 from phasescope.theory.domains import (
-    array, checked, depth, integers, number, open_share, positive, real, scale, whole,
+    array,
+    checked,
+    depth,
+    integers,
+    number,
+    open_share,
+    positive,
+    real,
+    scale,
+    whole,
 )  # fmt: skip
 from phasescope.vocabulary import Array, BadInput
 
@@ -42,16 +51,14 @@ def four_point_vertex(widths: Sequence[int], negative_slope: float = 0.0) -> Arr
 
 
 @checked(block=a_block, depth=depth, kernel=scale, correlation=number(0, 1), samples=whole(0, 10**15))
-def guessing_bias(
-    block: Block, depth: int, kernel: float = 1.0, correlation: float = 0.0, samples: int = 0
-) -> float:
+def guessing_bias(block: Block, depth: int, kernel: float = 1.0, correlation: float = 0.0, samples: int = 0) -> float:
     """Return the standard deviation, over wide random networks, of the fraction of inputs put into class 0 of two.
 
     Two inputs whose preactivations begin at ``kernel`` with ``correlation`` (0: of random inputs in many dimensions)
     have correlation c after ``depth`` blocks, and the difference of the two outputs, Gaussian, has one sign on both
     with probability 1/2 + arcsin(c) / pi; so the variance of the fraction is arcsin(c) / (2 pi). With ``samples`` N
-    inputs (0: all of them), (1/4 - arcsin(c) / (2 pi)) / N is added. Francazi, Lucchi and Baity-Jesi 2023, arXiv:2306.00809, name the
-    effect; the formula is derived.
+    inputs (0: all of them), (1/4 - arcsin(c) / (2 pi)) / N is added. Francazi, Lucchi and Baity-Jesi 2023,
+    arXiv:2306.00809, name the effect; the formula is derived.
 
     >>> [round(guessing_bias(Block("relu", 2.0), depth), 3) for depth in (1, 2, 5, 10)]
     [0.227, 0.287, 0.363, 0.41]
@@ -151,4 +158,3 @@ def singular_orders(at_zero: float, at_one: float) -> tuple[float, float]:
     """
     order = -2 * math.log(at_zero) / math.log(at_one)
     return order, order + 2
-

@@ -43,8 +43,9 @@ def coordinate_check(
     since, on up to 256 samples. Of each, log size over log width has one slope per seed, and these a mean with
     Student's interval over seeds, all intervals together at ``confidence``. Dimensionless; 0 is flat. A slope is "flat"
     within ``tolerance`` of 0, "grows" or "vanishes" beyond it: exponents of parametrizations are multiples of 1/2, so
-    0.25 lies half-way; of five widths or more the wider half has the word if it decides. A network whose layers all change alike at every width learns features at any width, and is
-    what mu-P makes (Yang and Hu 2021, arXiv:2011.14522). Only the output may vanish at the start, as it does in mu-P.
+    0.25 lies half-way; of five widths or more the wider half has the word if it decides. A network whose layers all
+    change alike at every width learns features at any width, and is what mu-P makes (Yang and Hu 2021,
+    arXiv:2011.14522). Only the output may vanish at the start, as it does in mu-P.
 
     ``builder`` is any function of the width that returns a module; it is left as it is. ``parametrization``: "given",
     or "mup" or "ntk", which rescale its first weights and the rates of its weights by their shapes at each width and at

@@ -81,18 +81,18 @@ class CoordinateCheck:
             return "undecided"
         for word in ("grows", "vanishes", "undecided"):
             if word in words:
-                return word  # type: ignore[return-value]
+                return word
         return "flat"
 
     @property
     def verdict(self) -> Word:
-        """"flat" if every layer is, else what is worst; "undecided" where the control is flat too."""
+        """ "flat" if every layer is, else what is worst; "undecided" where the control is flat too."""
         passes = self.own == "flat" and self.control is not None and self.control.own == "flat"
         return "undecided" if passes else self.own
 
     @property
     def regime(self) -> str:
-        """"feature learning", "kernel", "trivial", "unstable" or "undecided", as Yang and Hu 2021 part them.
+        """ "feature learning", "kernel", "trivial", "unstable" or "undecided", as Yang and Hu 2021 part them.
 
         By the slopes at the last step: all layers change alike; only the output does; nothing does; something grows.
         """
@@ -120,7 +120,9 @@ class CoordinateCheck:
             rival = self.control
             passes = self.own == "flat" and rival.own == "flat"
             told = "so this check tells nothing" if passes else f"regime: {rival.regime}"
-            said += f"; the control, {rival.data.attrs['name']} as {rival.data.attrs['parametrization']}, is {rival.own}"
+            said += (
+                f"; the control, {rival.data.attrs['name']} as {rival.data.attrs['parametrization']}, is {rival.own}"
+            )
             said += f" ({told})"
         return (
             f"{self.verdict}: {a['name']} ({a['parametrization']}, {a['optimizer']}) over widths {widths[0]} to "

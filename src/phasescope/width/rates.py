@@ -42,13 +42,13 @@ def transfer(
 
     At every size, each of ``rates`` (three or more, rising, in equal ratios) and seed a network of ``builder(size)``
     learns ``recipe.steps`` steps, 100 of Adam by default, and its loss is read at the end, on all of ``data``, or on
-    ``test``, a pair like it. A seed's best rate is the lowest of its losses, between rates by a parabola through three
-    of them in log2 of the rate; a size's is the mean over seeds with Student's interval, in octaves (log2). Where the
-    loss next to the lowest is not finite, nothing is drawn between, and half a distance of the grid is added to the
-    interval. ``spread``: the largest difference of two sizes, with an interval that holds for all pairs of sizes
-    together at ``confidence``. "transfers": the spread is at most ``tolerance`` octaves, 1 being a factor of 2;
-    "does not": it is more; "undecided": the seeds, the grid (its distance is more than ``tolerance``) or its ends
-    (where a best rate is the first or the last) do not tell.
+    ``test``, a pair like it. A seed's best rate is where its loss is lowest, between rates by a parabola through three;
+    a size's is the mean over seeds with Student's interval, in octaves (log2). What the grid leaves open is added to
+    the interval: half the difference between parabolas over the rate and over its log2, or, where the loss next to the
+    lowest is not finite, half a distance of the grid. ``spread``: the largest difference of two sizes, with an interval
+    that holds for all pairs of sizes together at ``confidence``. "transfers": the spread is at most ``tolerance``
+    octaves, 1 being a factor of 2; "does not": it is more; "undecided": the seeds, the grid (its distance is more than
+    ``tolerance``) or its ends (where a best rate is the first or the last) do not tell.
 
     ``parametrization``, ``base`` are those of ``coordinate_check``; with ``depths`` give a parametrization of your own.
 
@@ -145,9 +145,13 @@ def _judged(
     data = xr.Dataset(
         {
             "loss": ((along, "rate", "seed"), losses, {"units": "nats or squared units of the targets"}),
-            "best": ((along, "seed"), np.array([[b.octave for b in row] for row in best]), {"units": "log2 of the rate"}),
+            "best": (
+                (along, "seed"),
+                np.array([[b.octave for b in row] for row in best]),
+                {"units": "log2 of the rate"},
+            ),
             "edge": ((along, "seed"), np.array([[b.edge for b in row] for row in best]), {"units": "-1, 0 or 1"}),
-            "between": ((along, "seed"), np.array([[b.between for b in row] for row in best])),
+            "doubt": ((along, "seed"), np.array([[b.doubt for b in row] for row in best]), {"units": "octaves"}),
         },
         coords={along: list(sizes), "rate": list(grid), "seed": np.arange(seeds)},
         attrs=words,

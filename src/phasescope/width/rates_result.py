@@ -24,28 +24,38 @@ TRANSFERS, DOES_NOT, UNDECIDED = "transfers", "does not", "undecided"
 
 
 class Best(NamedTuple):
-    """The best rate of one seed: log2 of it, whether it is the first (-1) or the last (1), and between rates."""
+    """The best rate of one seed: log2 of it, whether it is the first (-1) or the last (1), and what the grid leaves."""
 
     octave: float
     edge: int
-    between: bool
+    doubt: float
 
 
 def best_of(losses: Array, octaves: Array) -> Best:
     """Return where ``losses`` (R,), some infinite, are lowest over ``octaves`` (R,), equally far apart.
 
-    >>> best_of(np.array([4.0, 1.0, 0.0, 1.0]), np.array([0.0, 1.0, 2.0, 3.0]))
-    Best(octave=2.0, edge=0, between=True)
+    By the parabola through three of them over the rate, which is exact for gradient descent on a quadratic; the doubt
+    is half the distance to that over log2 of the rate, or half a distance of the grid where there is no parabola.
+
+    >>> best_of(np.array([16.0, 1.0, 0.0, 4.0]), np.array([0.0, 1.0, 2.0, 3.0])).octave
+    2.0
     """
     values = np.where(np.isfinite(losses), losses, np.inf)
-    k = int(np.argmin(values))
+    k, step = int(np.argmin(values)), float(octaves[1] - octaves[0])
     if k in (0, len(values) - 1):
-        return Best(float(octaves[k]), -1 if k == 0 else 1, False)
-    left, middle, right = values[k - 1 : k + 2]
-    bend = left - 2 * middle + right
-    if not math.isfinite(bend) or bend <= 0:
-        return Best(float(octaves[k]), 0, False)
-    return Best(float(octaves[k] + 0.5 * (left - right) / bend * (octaves[1] - octaves[0])), 0, True)
+        return Best(float(octaves[k]), -1 if k == 0 else 1, step / 2)
+    three = values[k - 1 : k + 2]
+    if not np.isfinite(three).all() or max(three) == min(three):
+        return Best(float(octaves[k]), 0, step / 2)
+    over_log = _vertex(octaves[k - 1 : k + 2], three)
+    over_rate = octaves[k] + math.log2(_vertex(2.0 ** (octaves[k - 1 : k + 2] - octaves[k]), three))
+    return Best(float(over_rate), 0, abs(over_rate - over_log) / 2)
+
+
+def _vertex(x: Array, y: Array) -> float:
+    """Return where the parabola through three points, the middle one the lowest, is lowest: between the others."""
+    right, left = (x[1] - x[0]) * (y[2] - y[1]), (x[2] - x[1]) * (y[0] - y[1])
+    return float((left * (x[1] + x[2]) + right * (x[0] + x[1])) / (2 * (left + right)))
 
 
 class Spread(NamedTuple):
@@ -61,14 +71,15 @@ class RateTransfer:
     """What ``ps.transfer`` returns; prints as a table.
 
     ``data``: ``loss`` (size, rate, seed), infinite where a network diverged; ``best`` (size, seed), log2 of the rate;
-    ``edge`` says where that is the first (-1) or the last (1) of the grid, ``between`` where it lies between rates.
+    ``edge`` says where that is the first (-1) or the last (1) of the grid, ``doubt`` what the grid leaves open, in
+    octaves.
     """
 
     data: xr.Dataset
 
     @property
     def along(self) -> str:
-        """"width" or "depth"."""
+        """ "width" or "depth"."""
         return str(self.data.attrs["along"])
 
     @property
@@ -82,7 +93,7 @@ class RateTransfer:
         return tuple(int(size) for size in self.data[self.along].values)
 
     def _doubt(self, i: int) -> float:
-        return 0.0 if self.data.between.values[i].all() else self.step / 2
+        return float(self.data.doubt.values[i].mean())
 
     def best(self, i: int, tail: float | None = None) -> tuple[float, float, float]:
         """Return the best rate of size number ``i``, with its interval; in log2 units: as in ``data.best``."""
@@ -112,7 +123,7 @@ class RateTransfer:
 
     @property
     def verdict(self) -> str:
-        """"transfers", "does not" or "undecided"."""
+        """ "transfers", "does not" or "undecided"."""
         if self.spread.low > self.data.attrs["tolerance"]:
             return DOES_NOT
         return TRANSFERS if self.spread.high <= self.data.attrs["tolerance"] and not self.coarse else UNDECIDED
@@ -120,7 +131,7 @@ class RateTransfer:
     @property
     def coarse(self) -> bool:
         """Whether the grid is too coarse for the tolerance."""
-        return self.step > self.data.attrs["tolerance"] * (1 + 1e-9)
+        return bool(self.step > self.data.attrs["tolerance"] * (1 + 1e-9))
 
     @property
     def reason(self) -> str:
@@ -195,7 +206,8 @@ class RateTransfer:
             mean, half = values[there].mean(1), values[there].std(1, ddof=1) / math.sqrt(values.shape[1])
             lines.append(Line(f"{self.along} {size}", rates[there], mean, mean - half, mean + half))
         ends = np.array([self.best(i) for i in range(len(self.sizes))])
-        best = Line("best rate", np.array(self.sizes, float), *(2.0 ** ends[:, k] for k in (0, 1, 2)))
+        at, low, high = (2.0 ** ends[:, k] for k in (0, 1, 2))
+        best = Line("best rate", np.array(self.sizes, float), at, low, high)
         a = self.data.attrs
         axis = Axis(f"{a['loss']} loss", "log" if (self.data.loss.values > 0).all() else "linear")
         panels = [

@@ -10,10 +10,10 @@ A parameter has a *role* by its axes that grow with the width, m being the width
 
 Maximal update (mu-P): Yang et al. 2022, arXiv:2203.03466, as the authors' package ``mup`` scales it (``mup/optim.py``,
 with the readout's multiplier 1 / m written into weights and rates). As there, biases of linear layers and convolutions,
-which torch begins within 1 / sqrt(fan_in), begin sqrt(m) larger, m that of the inputs; so in NTK too. For Muon the spectral condition of Yang, Simon and
-Bernstein 2023, arXiv:2310.17813, on top of its factor sqrt(max(1, rows / columns)); an embedding, of which a sample
-takes one row, has sqrt m. NTK: weights w / sqrt(fan_in) with w of variance 1 and one rate for w, written as rates for
-the weights themselves. At the base width each is the builder as it is.
+which torch begins within 1 / sqrt(fan_in), begin sqrt(m) larger, m that of the inputs; so in NTK too. For Muon the
+spectral condition of Yang, Simon and Bernstein 2023, arXiv:2310.17813, on top of its factor sqrt(max(1, rows /
+columns)); an embedding, of which a sample takes one row, has sqrt m. NTK: weights w / sqrt(fan_in) with w of variance 1
+and one rate for w, written as rates for the weights themselves. At the base width each is the builder as it is.
 """
 
 from __future__ import annotations
@@ -53,23 +53,23 @@ def scalings(
     do not tell whether they are an input's or an output's.
     """
     known = {name: tuple(p.shape) for name, p in base.named_parameters()}
-    found = {}
+    found: dict[str, Scaling] = {}
     owners = dict(module.named_modules())
     if parametrization != "given":
         _refuse_tied(module)
     for name, p in module.named_parameters():
         if len(known.get(name, ())) != p.ndim or name not in known:
             raise BadInput(f"the builder's networks differ in {name!r}: let it return one network at every width.")
+        if parametrization == "given":
+            found[name] = Scaling("fixed", 1.0)
+            continue
         owner = owners[name.rpartition(".")[0]]
-        role, multiple = (
-            ("fixed", 1.0) if parametrization == "given" else role_of(name, known[name], tuple(p.shape), owner)
-        )
-        found[name] = _scaled(role, multiple, parametrization, optimizer, owner, p.ndim)
-        if parametrization != "given" and name.endswith("bias") and isinstance(owner, nn.Linear | nn.modules.conv._ConvNd):
-            weight = name.removesuffix("bias") + "weight"
-            if weight in known:
-                grown = owner.weight.shape[1] / known[weight][1]
-                found[name] = replace(found[name], initial=math.sqrt(grown))
+        role, multiple = role_of(name, known[name], tuple(p.shape), owner)
+        scaling = _scaled(role, multiple, parametrization, optimizer, owner, p.ndim)
+        weight = name.removesuffix("bias") + "weight"
+        if isinstance(owner, nn.Linear | nn.modules.conv._ConvNd) and name.endswith("bias") and weight in known:
+            scaling = replace(scaling, initial=math.sqrt(owner.weight.shape[1] / known[weight][1]))
+        found[name] = scaling
     return found
 
 
@@ -107,14 +107,13 @@ def role_of(name: str, narrow: tuple[int, ...], wide: tuple[int, ...], owner: nn
     )
 
 
-def _scaled(
-    role: Role, m: float, parametrization: str, optimizer: str, owner: nn.Module, axes: int
-) -> Scaling:
+def _scaled(role: Role, m: float, parametrization: str, optimizer: str, owner: nn.Module, axes: int) -> Scaling:
+    """Return the factors of the table above."""
     if parametrization == "ntk":
         narrow = {"hidden", "output"}
         power = 1.0 if optimizer in PLAIN else 0.5
         return Scaling(role, m, 1.0, m**-power if role in narrow else 1.0)
-    if parametrization == "given" or role == "fixed":
+    if role == "fixed":
         return Scaling(role, m)
     if optimizer in PLAIN:
         rates = {"input": m, "hidden": 1.0, "output": 1 / m}

@@ -100,4 +100,3 @@ def word_of(low: float, high: float, tolerance: float) -> Word:
     if low > tolerance:
         return "grows"
     return "vanishes" if high < -tolerance else "undecided"
-

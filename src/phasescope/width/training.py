@@ -174,13 +174,16 @@ class Steps:
             inputs, targets = part_of(inputs, rows, self.plan.samples), targets[rows]
         if self.own is not None:
             self.own.zero_grad()
-            self.loss_on(inputs, targets).backward()
+            self.loss_on(inputs, targets).backward()  # type: ignore[no-untyped-call]
             self.own.step()
             return
         loss = self.loss_on(inputs, targets)
         found = torch.autograd.grad(loss, list(self.learnt.values()), allow_unused=True)
-        full = [(g if g is not None else torch.zeros_like(p))[None] for g, p in zip(found, self.learnt.values(), strict=True)]
-        gradients = dict(zip(self.learnt, clipped(full, self.limits[0], self.limits[1], []), strict=True))
+        whole = [
+            (g if g is not None else torch.zeros_like(p))[None]
+            for g, p in zip(found, self.learnt.values(), strict=True)
+        ]
+        gradients = dict(zip(self.learnt, clipped(whole, self.limits[0], self.limits[1], []), strict=True))
         for optimizer, stacked in self.groups:
             optimizer.step(stacked, [gradients[name] for name in stacked], step)
 
@@ -233,7 +236,7 @@ def places_of(module: nn.Module) -> dict[str, nn.Module]:
 
 
 def _own_parameters(part: nn.Module) -> list[Tensor]:
-    weights = list(part.parameters(recurse=False))
+    weights: list[Tensor] = list(part.parameters(recurse=False))
     held = getattr(part, "parametrizations", None)  # weight_norm and the like keep the weight one level down
     return weights + (list(held.parameters()) if isinstance(held, nn.ModuleDict) else [])
 

@@ -1,0 +1,130 @@
+"""The numbers and pictures of docs/width.md.
+
+python benchmarks/width_pages.py [--only check,optimizers,transfer,depth] [--out docs/images]
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.datasets import load_digits
+from torch import Tensor, nn
+
+import phasescope as ps
+from phasescope.report import png
+
+DIGITS = load_digits()
+ROWS = ps.streams(0)("rows").permutation(len(DIGITS.data))
+DATA = (DIGITS.data[ROWS] / 8 - 1, DIGITS.target[ROWS])
+
+
+def layers(width: int, depth: int = 6) -> nn.Module:
+    """A plain network with torch's own first weights: ``depth`` hidden layers of ReLU."""
+    parts: list[nn.Module] = [nn.Linear(64, width), nn.ReLU()]
+    for _ in range(depth - 1):
+        parts += [nn.Linear(width, width), nn.ReLU()]
+    return nn.Sequential(*parts, nn.Linear(width, 10))
+
+
+def small(width: int) -> nn.Module:
+    """The same with two hidden layers."""
+    return layers(width, 2)
+
+
+class Residual(nn.Module):
+    """``depth`` blocks h + scale * W relu(h) of width 64 between two linear layers."""
+
+    def __init__(self, depth: int, scale: float) -> None:
+        super().__init__()
+        self.first, self.last, self.scale = nn.Linear(64, 64), nn.Linear(64, 10), scale
+        self.blocks = nn.ModuleList(nn.Linear(64, 64, bias=False) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return outputs (N, 10)."""
+        h = self.first(x)
+        for block in self.blocks:
+            h = h + self.scale * block(h.relu())
+        return self.last(h)  # type: ignore[no-any-return]
+
+
+def few(count: int) -> tuple[Any, Any]:
+    """Return the first ``count`` samples."""
+    return DATA[0][:count], DATA[1][:count]
+
+
+def check(out: Path) -> None:
+    """Six layers, five widths, Adam: standard beside mu-P."""
+    begun = time.perf_counter()
+    found = ps.coordinate_check(layers, few(256), parametrization="mup", name="six layers")
+    print(f"{time.perf_counter() - begun:.1f} s\n{found}\n", flush=True)
+    (out / "width.png").write_bytes(png(found.figure(), 100))
+
+
+def optimizers() -> None:
+    """Two layers, four optimizers, three parametrizations: verdicts."""
+    rates = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001, "muon": 0.02}
+    for name, lr in rates.items():
+        recipe = ps.Recipe(optimizer=name, lr=lr, steps=3, loss="cross_entropy", records=2)  # type: ignore[arg-type]
+        for parametrization in ("mup", "ntk"):
+            found = ps.coordinate_check(
+                small, few(128), widths=(64, 128, 256, 512, 1024), parametrization=parametrization, recipe=recipe
+            )
+            assert found.control is not None
+            for one in [found.control, found] if parametrization == "mup" else [found]:
+                slopes = "  ".join(f"{row.layer} {row.change.value:+.2f} {row.verdict}" for row in one.rows)
+                print(f"{name:6} {one.data.attrs['parametrization']:6} {one.own:10} {one.regime:17} {slopes}", flush=True)
+
+
+def transfer(out: Path) -> None:
+    """Two layers, four widths, Adam, 60 steps: the best rate moves in the standard parametrization, not in mu-P."""
+    rates = [2.0**k for k in np.arange(-12, -2.5, 0.5)]
+    recipe = ps.Recipe(optimizer="adam", lr=0.001, steps=60, loss="cross_entropy", records=2)
+    figures = []
+    for parametrization in ("given", "mup"):
+        begun = time.perf_counter()
+        found = ps.transfer(
+            small, few(256), widths=(32, 64, 128, 256, 512), rates=rates, recipe=recipe, seeds=6,
+            parametrization=parametrization, name="two layers",
+        )  # fmt: skip
+        print(f"{time.perf_counter() - begun:.1f} s\n{found}\n", flush=True)
+        figures.append(found.figure())
+    panels = [figure.panels[0] for figure in figures] + [figures[0].panels[1], figures[1].panels[1]]
+    joint = ps.Figure("transfer", "Does the rate transfer?", "Two layers, Adam, 60 steps, 6 seeds.", panels)
+    (out / "transfer.png").write_bytes(png(joint, 100))
+
+
+def depth() -> None:
+    """Residual networks of depths 2 to 32: blocks as they are, and divided by sqrt(depth) with rates that fall so."""
+    rates = [2.0**k for k in np.arange(-12, -2.5, 0.5)]
+    recipe = ps.Recipe(optimizer="adam", lr=0.001, steps=60, loss="cross_entropy", records=2)
+    for name, scale in (("plain", lambda d: 1.0), ("divided by sqrt(depth)", lambda d: d**-0.5)):
+        found = ps.transfer(
+            lambda d, scale=scale: Residual(d, scale(d)), few(256), depths=(2, 4, 8, 16, 32), rates=rates,
+            recipe=recipe, seeds=6, name=name,
+        )  # fmt: skip
+        print(f"{found}\n", flush=True)
+
+
+def main() -> None:
+    """Make what is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="check,optimizers,transfer,depth")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
+    asked = parser.parse_args()
+    only = asked.only.split(",")
+    if "check" in only:
+        check(asked.out)
+    if "optimizers" in only:
+        optimizers()
+    if "transfer" in only:
+        transfer(asked.out)
+    if "depth" in only:
+        depth()
+
+
+if __name__ == "__main__":
+    main()
