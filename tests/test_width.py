@@ -164,6 +164,8 @@ def test_roles_and_factors() -> None:
     assert [rates["muon"][n] for n in ("embed.weight", "inner.weight", "head.weight")] == [2, 1, 0.5]
     assert found["adam"]["head.weight"].initial == 0.5 and found["adam"]["inner.bias"].initial == 2
     assert {one.rate for one in scalings(Tokens(4), Tokens(16), "ntk", "sgd").values()} == {1.0, 0.25}
+    turned = scalings(nn.ConvTranspose1d(4, 3, 2), nn.ConvTranspose1d(8, 3, 2), "mup", "adam")
+    assert turned["weight"].role == "output" and turned["bias"].role == "fixed"
     with pytest.raises(BadInput, match="are one weight"):
         scalings(Tokens(4, tied=True), Tokens(16, tied=True), "mup", "adam")
     with pytest.raises(BadInput, match=r"'scores'.*can not be told"):

@@ -1,9 +1,9 @@
 """How parametrizations of multilayer networks behave as they grow wide: the abc-parametrizations of Yang and Hu 2021.
 
-arXiv:2011.14522. With L hidden layers of n units, W^l = n^(-a_l) w^l with w^l drawn from N(0, n^(-2 b_l)), l = 1 ... L +
-1, and gradient descent on w at the rate eta n^(-c); W^1 is (n, inputs), W^(L+1) (1, n). Everything below is an
-exponent of n, or a word that follows from exponents. Entries of preactivations stay of order 1 at the start where a_1 +
-b_1 = 0 and a_l + b_l = 1/2 in between.
+arXiv:2011.14522. With L hidden layers of n units, W^l = n^(-a_l) w^l with w^l drawn from N(0, n^(-2 b_l)), l = 1 ... L
++ 1, and gradient descent on w at the rate eta n^(-c); W^1 is (n, inputs), W^(L+1) (1, n). Everything below is an
+exponent of n, or a word that follows from exponents. Entries of preactivations stay of order 1 at the start where a_1
++ b_1 = 0 and a_l + b_l = 1/2 in between.
 """
 
 from __future__ import annotations

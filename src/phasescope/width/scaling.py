@@ -89,7 +89,8 @@ def role_of(name: str, narrow: tuple[int, ...], wide: tuple[int, ...], owner: nn
     grown = [i for i, (a, b) in enumerate(zip(narrow, wide, strict=True)) if a != b]
     if not grown:
         return "fixed", 1.0
-    turned = type(owner).__name__ == "Conv1D"  # of transformers: (in, out)
+    kind = type(owner).__name__
+    turned = kind == "Conv1D" or "ConvTranspose" in kind  # of transformers, and torch's own: (in, out, ...)
     out, into = (1, 0) if turned else (0, 1)
     matrix = isinstance(owner, MATRICES) or turned
     looked_up = isinstance(owner, nn.Embedding | nn.EmbeddingBag) or (wide[0] == 1 and 0 not in grown and not matrix)

@@ -9,10 +9,10 @@ import numpy as np
 
 from phasescope.ensemble import streams
 from phasescope.papers.statement import Compared, at_least, at_most, near, statement
-from phasescope.theory.correlation_map import correlation_trajectory
 from phasescope.theory.critical_initialization import critical_points
 from phasescope.theory.criticality import Block, kernel_trajectory
 from phasescope.theory.finite_width import kernel_variance
+from phasescope.theory.width_limits import four_point_vertex, guessing_bias
 from phasescope.verdict import Source
 from phasescope.vocabulary import Array
 
@@ -54,16 +54,18 @@ def relu(h: Array) -> Array:
     "At criticality, correlations between neurons grow as depth over width: for ReLU by 5 / n for each layer",
     Source(
         paper=f"{PDLT}, the four-point vertex",
-        derived="theory.finite_width.kernel_variance; (1 + 5 / n)^(l - 1) - 1 beyond first order",
+        derived="theory.finite_width.kernel_variance; theory.width_limits.four_point_vertex beyond first order",
         tolerance="the scatter of the draws",
     ),
 )
-def four_point_vertex() -> Iterator[Compared]:
+def depth_over_width() -> Iterator[Compared]:
     """The vertex at layer 5: to first order in theory, and in networks of widths 100 and 30."""
     theory = kernel_variance(Block("relu", 2.0), 1.0, 4)[-1] - 2.0
     yield near("n times the vertex at layer 5, first order", theory, 20, 1e-9)
     yield near("vertex of networks of width 100", vertex(signals(relu, 2.0, 100, 5, 600)), 1.05**4 - 1, 0.05)
-    yield near("vertex of networks of width 30", vertex(signals(relu, 2.0, 30, 5, 5000)), (7 / 6) ** 4 - 1, 0.1)
+    exact = four_point_vertex([30] * 4)[-1]
+    yield near("vertex at layer 5 of width 30, exact", exact, 0.853, 5e-4)
+    yield near("vertex of networks of width 30", vertex(signals(relu, 2.0, 30, 5, 5000)), exact, 0.1)
 
 
 @statement(
@@ -124,17 +126,17 @@ def class_fractions(phi: Function, variance: float, depth: int) -> Array:
     "An untrained ReLU network favours a class, the more the deeper it is; one with tanh does not",
     Source(
         paper="Francazi, Lucchi and Baity-Jesi 2023, arXiv:2306.00809, abstract",
-        derived="Var = arcsin(c_L) / (2 pi), c_L from theory.correlation_map.correlation_trajectory",
+        derived="theory.width_limits.guessing_bias: Var = arcsin(c_L) / (2 pi)",
         tolerance="three standard errors of 200 networks of width 64, and their finite width",
         checked=True,
     ),
 )
-def guessing_bias() -> Iterator[Compared]:
+def favoured_class() -> Iterator[Compared]:
     """The spread over networks of the fraction of inputs put into one of two classes."""
-    for depth in (1, 2, 5, 10):
-        correlation = correlation_trajectory(Block("relu", 2.0), 1.0, 0.0, depth)[1][-1]
-        variance = math.asin(correlation) / (2 * math.pi)
-        expected = math.sqrt(variance + (0.25 - variance) / 200)
+    for depth, spread in ((1, 0.227), (2, 0.287), (5, 0.363), (10, 0.410)):
+        theory = guessing_bias(Block("relu", 2.0), depth)
+        yield near(f"ReLU, hidden layers: {depth}, in closed form", theory, spread, 5e-4)
+        expected = guessing_bias(Block("relu", 2.0), depth, samples=200)
         found = class_fractions(relu, 2.0, depth).std()
         yield near(f"ReLU, hidden layers: {depth}", found, expected, 0.15 * expected + 0.01)
     yield at_most("tanh, 5 hidden layers", class_fractions(np.tanh, 1.0, 5).std(), 0.1)
