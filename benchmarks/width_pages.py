@@ -1,6 +1,6 @@
 """The numbers and pictures of docs/width.md.
 
-python benchmarks/width_pages.py [--only check,optimizers,transfer,depth] [--out docs/images]
+python benchmarks/width_pages.py [--only check,first,optimizers,transfer,depth] [--out docs/images]
 """
 
 from __future__ import annotations
@@ -64,6 +64,21 @@ def check(out: Path) -> None:
     (out / "width.png").write_bytes(png(found.figure(), 100))
 
 
+def first_step() -> None:
+    """One step of SGD at a constant rate, one hidden layer without biases, noise: slopes of three parametrizations."""
+    generator = ps.streams(0)("noise")
+    data = (generator.standard_normal((32, 8)), generator.standard_normal((32, 1)))
+
+    def one(width: int) -> nn.Module:
+        return nn.Sequential(nn.Linear(8, width, bias=False), nn.ReLU(), nn.Linear(width, 1, bias=False))
+
+    recipe = ps.Recipe(optimizer="sgd", lr=0.1, steps=1, loss="mse", records=2)
+    for parametrization in ("mup", "ntk"):
+        print(
+            ps.coordinate_check(one, data, parametrization=parametrization, recipe=recipe, seeds=16), "\n", flush=True
+        )
+
+
 def optimizers() -> None:
     """Two layers, four optimizers, three parametrizations: verdicts."""
     rates = {"sgd": 0.1, "adam": 0.001, "adamw": 0.001, "muon": 0.02}
@@ -113,12 +128,14 @@ def depth() -> None:
 def main() -> None:
     """Make what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="check,optimizers,transfer,depth")
+    parser.add_argument("--only", default="check,first,optimizers,transfer,depth")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
     asked = parser.parse_args()
     only = asked.only.split(",")
     if "check" in only:
         check(asked.out)
+    if "first" in only:
+        first_step()
     if "optimizers" in only:
         optimizers()
     if "transfer" in only:
