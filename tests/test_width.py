@@ -228,6 +228,30 @@ def test_a_rate_that_transfers_and_one_that_moves_by_an_octave_per_doubling() ->
     assert json.dumps(moves.to_json(), allow_nan=False) and "does not" in str(moves) and moves.figure().panels
 
 
+def test_losses_on_held_out_data_mini_batches_and_an_optimizer_of_ones_own() -> None:
+    """The best rate of held-out data is theirs; an optimizer that halves its rate has twice the best one."""
+    step, widths = recipe("sgd", 1.0, 1), (8, 16)
+    common: dict[str, Any] = {"widths": widths, "rates": RATES, "recipe": step}
+    held = ps.transfer(lambda width: Curved(2.0), CONSTANT, test=(CONSTANT[0], CONSTANT[1] * 2), **common)
+    assert held.data.attrs["loss"] == "test" and held.best(0)[0] > -3  # farther on the way than for its own targets
+    half = ps.transfer(
+        lambda width: Curved(2.0), CONSTANT, optimizer=lambda m, w, rate: torch.optim.SGD(m.parameters(), lr=rate / 2),
+        **common,
+    )  # fmt: skip
+    assert 2 ** half.best(0)[0] == pytest.approx(1 / 4, rel=0.01)
+    small = recipe("sgd", 0.1, 2, batch=8)
+    found = [ps.coordinate_check(one, (X, Y), widths=(8, 16, 32), seeds=2, recipe=r).data.change for r in (small, step)]
+    assert not np.allclose(found[0].isel(step=1), found[1].isel(step=1))
+
+
+def test_a_control_of_ones_own() -> None:
+    def still(width: int) -> nn.Module:
+        return one(32)
+
+    found = ps.coordinate_check(still, (X, Y), widths=(64, 256, 1024), seeds=8, recipe=recipe(), control=one)
+    assert found.verdict == "flat" and found.control is not None and found.control.own == "grows"
+
+
 def test_what_can_not_be_decided_says_why() -> None:
     step = recipe("sgd", 1.0, 1)
     call = lambda rates, **more: ps.transfer(  # noqa: E731
@@ -269,6 +293,7 @@ def test_the_lowest_loss_between_rates() -> None:
         ({"parametrization": "mup", "optimizer": lambda m, w: 3}, "the optimizer is your own"),
         ({"control": "builder"}, "give another builder"),
         ({"recipe": recipe(sam=0.1)}, "sam or average"),
+        ({"builder": lambda width: torch.manual_seed(0) and one(width)}, "the same to the last bit"),
         ({"builder": lambda width: nn.Sequential(*one(8), *[nn.Linear(1, 1)] * (width > 8))}, "layers at width 16"),
     ],
 )

@@ -13,7 +13,7 @@ from phasescope.checks import number, sequence, whole
 from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.coordinates_result import CoordinateCheck, Row
 from phasescope.width.slopes import slope_of
-from phasescope.width.training import OUTPUT, Plan, Trained, planned, trained
+from phasescope.width.training import OUTPUT, SAME, Plan, Trained, planned, trained
 
 Progress = Callable[[str, int, int], object]
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -57,7 +57,8 @@ def coordinate_check(
     ``control``: a builder that ought to fail; "builder" is the builder without the parametrization, and the default
     where there is one. If the control passes too, the check tells nothing, and the verdict is "undecided".
 
-    Raises ``BadInput`` for fewer than three widths or two seeds, layers that are not there at every width, and what
+    Raises ``BadInput`` for fewer than three widths or two seeds, a builder that draws the same weights for every seed,
+    layers that are not there at every width, and what
     the parts raise.
     """
     sizes = widths_of(widths)
@@ -129,6 +130,8 @@ def _judged(
             )
     sizes = np.array([[one.sizes for one in row] for row in runs])  # (W, S, T + 1, layers)
     changes = np.array([[one.changes for one in row] for row in runs])
+    if (sizes == sizes[:, :1]).all() and (changes == changes[:, :1]).all():
+        raise BadInput(SAME)
     finite = np.isfinite(sizes).all((0, 1, 3)) & np.isfinite(changes).all((0, 1, 3))
     step = int(np.argmin(finite)) - 1 if not finite.all() else len(finite) - 1
     tail = (1 - confidence) / 2 / (4 * len(names))  # start and change, over all widths and over the wider half

@@ -102,9 +102,9 @@ class CoordinateCheck:
             return "unstable" if self.own == "grows" else "undecided"
         changed = [row for row in self.rows if not row.still]
         inner, last = [row.change.word for row in changed if not row.output], self.rows[-1].change.word
-        if all(word == "vanishes" for word in inner):
+        if inner and all(word == "vanishes" for word in inner):
             return {"flat": "kernel", "vanishes": "trivial"}.get(last, "undecided")
-        return "feature learning" if last == "flat" else "undecided"
+        return "feature learning" if inner and inner[-1] == last == "flat" else "undecided"
 
     def slope(self, layer: str) -> Slope:
         """Return the slope of the change of a layer by name. Raises ``KeyError`` for a name that is not there."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import nn
 
-from phasescope.checks import number, sequence, whole
+from phasescope.checks import number, sequence, takes, whole
 from phasescope.ensemble.streams import drawing
 from phasescope.inspection.batches import fitted
 from phasescope.samples import as_array
 from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.rates_result import Best, RateTransfer, best_of
-from phasescope.width.training import Plan, Steps, built, planned, scaled, with_rate
+from phasescope.width.training import SAME, Plan, Steps, built, planned, scaled, with_rate
 
 Progress = Callable[[str, int, int], object]
 
@@ -30,6 +32,7 @@ def transfer(
     rates: Sequence[float],
     parametrization: Literal["given", "mup", "ntk"] = "given",
     recipe: Recipe | None = None,
+    optimizer: Callable[[nn.Module, int, float], Any] | None = None,
     test: tuple[Any, Any] | None = None,
     seeds: int = 4,
     base: int | None = None,
@@ -51,6 +54,7 @@ def transfer(
     ``tolerance``) or its ends (where a best rate is the first or the last) do not tell.
 
     ``parametrization``, ``base`` are those of ``coordinate_check``; with ``depths`` give a parametrization of your own.
+    ``optimizer(module, size, rate)`` returns one of torch's, in place of ``recipe``'s.
 
     Raises ``BadInput`` for fewer than two sizes, three rates or two seeds, both widths and depths or neither, rates in
     unequal ratios, and what the parts raise.
@@ -61,7 +65,10 @@ def transfer(
     tolerance = number(0, 20, open_low=True)("tolerance", tolerance)
     confidence = number(0, 1, open_low=True, open_high=True)("confidence", confidence)
     base = sizes[0] if base is None else whole(1, 10**7)("base", base)
-    plan = planned(builder, data, recipe, parametrization, base, None, None, _usual)
+    if optimizer is not None:
+        takes("optimizer", optimizer, "module", along, "rate")
+    first = None if optimizer is None else partial(_at, optimizer, grid[0])
+    plan = planned(builder, data, recipe, parametrization, base, first, None, _usual)
     held = _held(test)
     losses = np.full((len(sizes), len(grid), seeds), math.nan)
     done = 0
@@ -70,12 +77,21 @@ def transfer(
             for seed in range(seeds):
                 if on_progress is not None:
                     on_progress(f"{along} {size}, rate {rate:.3g}", done, losses.size)
-                losses[i, j, seed] = _final(with_rate(plan, rate), size, seed, held)
+                here = with_rate(plan, rate)
+                if optimizer is not None:
+                    here = replace(here, make=partial(_at, optimizer, rate))
+                losses[i, j, seed] = _final(here, size, seed, held)
                 done += 1
     lost = [size for size, values in zip(sizes, losses, strict=True) if not np.isfinite(values).any(0).all()]
     if lost:
         raise BadInput(f"at {along} {lost[0]} no rate gives a finite loss: give smaller rates.")
+    if (losses == losses[..., :1]).all():
+        raise BadInput(SAME)
     return _judged(losses, along, sizes, grid, plan, seeds, tolerance, confidence, name, test is not None)
+
+
+def _at(optimizer: Callable[[nn.Module, int, float], Any], rate: float, module: nn.Module, size: int) -> Any:
+    return optimizer(module, size, rate)
 
 
 def _usual(loss: str) -> Recipe:
@@ -136,11 +152,12 @@ def _judged(
 
     octaves = np.log2(np.array(grid))
     best: list[list[Best]] = [[best_of(values[:, s], octaves) for s in range(seeds)] for values in losses]
+    learns = "own optimizer" if plan.make else str(plan.recipe.model_dump(mode="json")["optimizer"])
     words = {
         "name": name or getattr(plan.builder, "__qualname__", type(plan.builder).__name__),
-        "parametrization": plan.parametrization, "optimizer": str(plan.recipe.model_dump(mode="json")["optimizer"]),
-        "steps": plan.recipe.steps, "tolerance": tolerance, "confidence": confidence, "base": plan.base,
-        "loss": "test" if held else "training", "along": along, "samples": plan.samples,
+        "parametrization": plan.parametrization, "optimizer": learns, "steps": plan.recipe.steps,
+        "tolerance": tolerance, "confidence": confidence, "base": plan.base, "loss": "test" if held else "training",
+        "along": along, "samples": plan.samples,
     }  # fmt: skip
     data = xr.Dataset(
         {

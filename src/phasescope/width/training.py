@@ -22,6 +22,10 @@ from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.scaling import PARAMETRIZATIONS, Scaling, scalings
 
 OUTPUT = "output"
+SAME = (
+    "the networks of all seeds are the same to the last bit, so nothing is known of their scatter: let the builder "
+    "draw its weights from torch's or numpy's shared generator, and set no seed in it."
+)
 READ = 256  # samples on which activations are read, at most
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -108,9 +109,9 @@ def drawn(rows: int) -> tuple[Array, Array]:
 def feature_learning() -> Iterator[Compared]:
     """How the first step's change of a hidden layer goes with width: exponents, and slopes of networks."""
     recipe = Recipe(optimizer="sgd", lr=0.1, steps=1, loss="mse", records=2)
-    common = {"widths": (64, 128, 256, 512), "seeds": 8, "recipe": recipe}
-    learnt = coordinate_check(one_layer, drawn(32), parametrization="mup", **common)  # type: ignore[arg-type]
-    lazy = coordinate_check(one_layer, drawn(32), parametrization="ntk", **common)  # type: ignore[arg-type]
+    common: dict[str, Any] = {"widths": (64, 128, 256, 512), "seeds": 8, "recipe": recipe}
+    learnt = coordinate_check(one_layer, drawn(32), parametrization="mup", **common)
+    lazy = coordinate_check(one_layer, drawn(32), parametrization="ntk", **common)
     assert learnt.control is not None
     for name, said, found in (("standard", -0.5, learnt.control), ("ntk", -0.5, lazy), ("mup", 0.0, learnt)):
         yield near(f"{name}: exponent", update_exponents(named_parametrization(name, 1))[0], said, 1e-12)
@@ -177,12 +178,12 @@ def falling(module: nn.Module, depth: int) -> torch.optim.Optimizer:
 )
 def depthwise() -> Iterator[Compared]:
     """Slope of the output's change over depths 4 to 32 after two steps of Adam, three seeds."""
-    common = {"widths": (4, 8, 16, 32), "seeds": 3, "layers": ("last",)}
+    common: dict[str, Any] = {"widths": (4, 8, 16, 32), "seeds": 3, "layers": ("last",)}
     recipe = Recipe(optimizer="adam", lr=0.002, steps=2, loss="mse", records=2)
     scaled = coordinate_check(
         lambda depth: Tower(depth, depth**-0.5), drawn(32), optimizer=falling, recipe=recipe, **common
-    )  # type: ignore[arg-type]
-    plain = coordinate_check(lambda depth: Tower(depth, 1.0), drawn(32), recipe=recipe, **common)  # type: ignore[arg-type]
+    )
+    plain = coordinate_check(lambda depth: Tower(depth, 1.0), drawn(32), recipe=recipe, **common)
     slope = round(scaled.slope("output").value, 2)
     yield at_least("divided: slope, from below", slope, -0.25, trained=True)
     yield at_most("divided: slope, from above", slope, 0.25, trained=True)
