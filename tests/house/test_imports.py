@@ -69,7 +69,19 @@ MAY_IMPORT = {
         *ROOMS,
         *NOUNS,
     },
-    "__init__": {"papers", "report", "lab", "width", "data", "representation", "layers", "inspection", "losses", *ROOMS, *NOUNS},
+    "__init__": {
+        "papers",
+        "report",
+        "lab",
+        "width",
+        "data",
+        "representation",
+        "layers",
+        "inspection",
+        "losses",
+        *ROOMS,
+        *NOUNS,
+    },
     "__main__": {"commands", "door"},
 }
 STUDIES = {path.parent.name for path in (HOUSE / "studies").glob("*/__init__.py")}
