@@ -114,6 +114,19 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Choice:
+    """Tables with one ``header``, of which a reader chooses one: by the name of a group, then by its own.
+
+    ``groups`` name -> tables, each its name and its rows of text. Without a script a page shows the first.
+    """
+
+    title: str
+    caption: str
+    header: Sequence[str]
+    groups: Mapping[str, Sequence[tuple[str, Sequence[Sequence[str]]]]]
+
+
+@dataclass(frozen=True)
 class Figure:
     """One figure: panels side by side, a caption that says what to see, and the ids of the claims it shows."""
 
@@ -234,8 +247,8 @@ class Page:
     ``name`` is the study's, or empty; ``claims`` are as in ``--json``; ``provenance`` may be nested; paragraphs of
     ``notes`` are parted by empty lines. ``conduct`` says how the claims were judged, ``registered`` is the text
     that was registered before; ``evidence`` has the seeds of each claim, as ``verdict.evidence`` gives them.
-    ``tables`` stand before the figures, ``diagrams`` are what readers can explore. A page without ``paper`` and
-    claims, of a user's own map or model, says nothing of them.
+    ``tables`` and ``choices`` stand before the figures, ``diagrams`` are what readers can explore. A page without
+    ``paper`` and claims, of a user's own map or model, says nothing of them.
     """
 
     name: str
@@ -253,3 +266,4 @@ class Page:
     conduct: Sequence[str] = ()
     registered: str = ""
     evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    choices: Sequence[Choice] = ()

@@ -118,6 +118,7 @@ class Results:
             diagrams=self.diagrams(), notes=study.notes, settings=dict(self.settings), provenance=self.provenance,
             command=self.command, conduct=self.conduct(),
             registered=self.provenance.get("registration", {}).get("text", ""), evidence=self.evidence(),
+            choices=study.choices(self.data, self.settings),
         )  # fmt: skip
 
     def evidence(self) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from phasescope.ensemble.measure import measured, to_measure
 from phasescope.ensemble.results import only_at_end
 from phasescope.ensemble.schedule import record_steps
 from phasescope.ensemble.train import planned, trained
-from phasescope.figures import Figure
+from phasescope.figures import Choice, Figure
 from phasescope.figures import Paper as Paper
 from phasescope.notebooks import facts
 from phasescope.verdict import Claim, rising
@@ -241,6 +241,11 @@ def nothing_inside(s: Any) -> Mapping[str, Inside]:
     return {}
 
 
+def nothing_to_choose(data: Mapping[str, xr.Dataset], s: Any) -> Sequence[Choice]:
+    """Return that a page has no tables to choose from."""
+    return ()
+
+
 @dataclass(frozen=True)
 class Study:
     """A paper's question, asked again.
@@ -251,7 +256,8 @@ class Study:
     ``figures(data, s)``, see ``data`` name -> dataset, one for each experiment. ``mapped(s)`` is the experiment whose
     knobs a phase map may vary (its grid holds the others, one value each), and ``orders`` are the order parameters that
     it can be drawn by, the first by default. For the page, ``inside(s)`` experiment -> Inside names those whose
-    networks are opened. ``looks`` are the numbers of seeds at which claims are looked at until they are decided.
+    networks are opened, and ``choices(data, s)`` are tables of which a reader chooses one. ``looks`` are the numbers of
+    seeds at which claims are looked at until they are decided.
     """
 
     name: str
@@ -267,6 +273,7 @@ class Study:
     orders: Sequence[OrderParameter] = ()
     inside: Callable[[Any], Mapping[str, Inside]] = nothing_inside
     looks: Sequence[int] = (16, 32, 64, 128)
+    choices: Callable[[Mapping[str, xr.Dataset], Any], Sequence[Choice]] = nothing_to_choose
 
     def _repr_html_(self) -> str:
         settings = next(iter(self.scales.values()))
@@ -287,7 +294,8 @@ class Study:
         object.__setattr__(self, "looks", tuple(rising(f"the looks of {self.name!r}", self.looks)))
         for part in ("experiments", "claims", "inside", *(["mapped"] if self.mapped is not None else [])):
             takes(f"{part} of the study {self.name!r}", getattr(self, part), "settings")
-        takes(f"figures of the study {self.name!r}", self.figures, "data", "settings")
+        for part in ("figures", "choices"):
+            takes(f"{part} of the study {self.name!r}", getattr(self, part), "data", "settings")
 
 
 def join(parts: Mapping[str, xr.Dataset]) -> xr.Dataset:

@@ -207,7 +207,9 @@ def scripts(explored: bool = True, evidence: bool = True) -> tuple[Script, ...]:
     texts = [(folder.joinpath(name).read_text(encoding="utf-8"), how) for name, how in ways]
     if explored:
         texts.insert(0, (get_plotlyjs(), "compressed"))
-    return tuple(Script(compressed(text) if how == "compressed" else text, _hash(text), how) for text, how in texts)
+    return tuple(
+        Script(compressed(text) if how == "compressed" else text, script_hash(text), how) for text, how in texts
+    )
 
 
 def compressed(text: str) -> str:
@@ -215,6 +217,7 @@ def compressed(text: str) -> str:
     return base64.b64encode(gzip.compress(text.encode(), mtime=0)).decode()
 
 
-def _hash(text: str) -> str:
+def script_hash(text: str) -> str:
+    """Return the hash of a script as a content security policy names it."""
     assert "</script" not in text, "it would end there"
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -18,6 +18,7 @@ from phasescope.figures import Figure, Page, PhaseMap
 from phasescope.verdict import counted
 from phasescope.vocabulary import BadInput
 
+from .choices import CHOOSER, chosen
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval
 from .explorer import BUDGET, addresses, compressed, packed, scripts
 from .figures import columns
@@ -73,8 +74,8 @@ def describe(figure: Figure) -> str:
 def page(told: Page, images: Sequence[bytes]) -> str:
     """Return a page as one self-contained HTML document; ``images`` are the PNG or SVG of its figures, in their order.
 
-    Without diagrams and evidence it has no script. Everything is escaped. Raises ``BadInput`` for figures that share
-    an id.
+    Without diagrams, evidence and choices it has no script. Everything is escaped. Raises ``BadInput`` for figures that
+    share an id.
     """
     cards, plates = arrange(told.claims, list(zip(told.figures, images, strict=True)), addresses(told.diagrams))
     # settings and map are told elsewhere
@@ -111,8 +112,9 @@ def page(told: Page, images: Sequence[bytes]) -> str:
             opened=any(d.opened for d in diagrams),
             alive=any(d.live for d in diagrams),
             evidence=compressed(json.dumps(told.evidence, allow_nan=False)) if told.evidence else "",
-            scripts=scripts(bool(diagrams), bool(told.evidence)),
+            scripts=(*scripts(bool(diagrams), bool(told.evidence)), *((CHOOSER,) if told.choices else ())),
             tables=told.tables,
+            choices=chosen(told.choices),
         )
     )
 
@@ -124,6 +126,7 @@ def _parts(told: Page, plates: Sequence[Plate]) -> list[tuple[str, str]]:
         "notes": ("Notes", told.notes.strip()), "again": ("Run it again", True), "cite": ("Cite the paper", told.paper),
     }  # fmt: skip
     tables = [(f"table-{n}", part.title) for n, part in enumerate(told.tables, 1)]
+    tables += [(f"choice-{n}", part.title) for n, part in enumerate(chosen(told.choices), 1)]
     found = [(anchor, name) for anchor, (name, is_there) in there.items() if is_there]
     at = sum(anchor in ("explore", "claims") for anchor, _ in found)
     return [*found[:at], *tables, *found[at:]]

@@ -13,7 +13,7 @@ which the scales "middle" and "paper" keep but for the repeats.
 from __future__ import annotations
 
 from phasescope.lab.study import Paper, Study
-from phasescope.studies.in_context_modular import claims, experiments, figures, settings
+from phasescope.studies.in_context_modular import claims, experiments, figures, sequences, settings
 
 STUDY = Study(
     name="in-context-modular",
@@ -34,6 +34,7 @@ STUDY = Study(
     experiments=experiments.experiments,
     claims=claims.claims,
     figures=figures.figures,
+    choices=sequences.choices,
     mapped=experiments.mapped,
     orders=experiments.ORDERS,
     notes=(

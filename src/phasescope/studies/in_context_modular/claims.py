@@ -22,7 +22,7 @@ HALFWAY = 0.6  # between chance and all of it
 
 def claims(s: ModularContextSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
-    return (*_exact(s), *_transition(s), *_rivals(s), *_held(s))
+    return (*_exact(s), *_transition(s), *_rivals(s), *_held(s), *_transient(s))
 
 
 def final(which: str) -> Measure:
@@ -35,6 +35,16 @@ def final(which: str) -> Measure:
 def beyond(which: str) -> Measure:
     """Return the accuracy over those of the last questions that no ratio answers."""
     return value("beyond_ratio", set=which)
+
+
+def decay(which: str) -> Measure:
+    """Return by how much the largest accuracy on one set at any record is above that at the end."""
+
+    def read(cell: xr.Dataset) -> xr.DataArray:
+        found = cell["last_accuracy"].sel(set=which)
+        return found.max("step") - last(found)
+
+    return Measure(read, f"largest accuracy over training less that at the end, {which} tasks")
 
 
 def copied(which: str, question: str) -> Measure:
@@ -187,4 +197,18 @@ def _held(s: ModularContextSettings) -> Sequence[Claim]:
                 tolerance="the smallest effect that matters"),
             (final("new") - final("new, held-out inputs"))(many), at_least(0.2),
             Control("networks of few tasks, which answer new ones on no inputs", few), range=GAP),
+    )  # fmt: skip
+
+
+def _transient(s: ModularContextSettings) -> Sequence[Claim]:
+    if not s.deep:
+        return ()
+    return (
+        Claim("transience",
+            f"Networks of {s.deep} blocks and {s.between} tasks answer new tasks better along the way than at the end",
+            Source(paper=f"{PAPER}, Fig. 3: o.o.d. generalization decays with training in deep networks",
+                ours="by how much", tolerance="the smallest effect that matters"),
+            decay("new")(at("deep", n_tasks=s.between)), at_least(0.1),
+            Control("tasks of the pool, where the largest of as many records is as biased",
+                decay("pool")(at("deep", n_tasks=s.between))), range=SHARE),
     )  # fmt: skip

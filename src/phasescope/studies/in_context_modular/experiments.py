@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,10 @@ from phasescope.instruments.logits import LEARNING
 from phasescope.lab.readings import at_the_end
 from phasescope.lab.study import Experiment, OrderParameter
 from phasescope.learners import Decoder, ModularRegression, PoolBayes, RatioMatcher
+from phasescope.studies.in_context_modular.attention import patterns
+from phasescope.studies.in_context_modular.circles import circles
 from phasescope.studies.in_context_modular.readings import beyond_ratio, copied, last_accuracy, shot_accuracy
+from phasescope.studies.in_context_modular.sequences import answers, beside, quantities
 from phasescope.studies.in_context_modular.settings import ModularContextSettings
 from phasescope.tasks import InContextLinear
 from phasescope.tasks.in_context import SETS
@@ -63,18 +67,32 @@ def experiments(s: ModularContextSettings) -> dict[str, Experiment | Simulation]
     repeats, ends = task_of(s, distinct=False), (s.few, s.many)
 
     def trained(
-        title: str, task: InContextLinear, axes: Mapping[str, Any], layers: int, *more: Instrument
+        title: str, task: InContextLinear, axes: Mapping[str, Any], layers: int, *more: Instrument, seeds: int = s.seeds
     ) -> Experiment:
         watch = (*LEARNING, last_accuracy(task))
         at_end = (shot_accuracy(task), beyond_ratio(task), *more)
-        return Experiment(title, learner(s, layers), task, Grid(axes, seeds=s.seeds), recipe(s), watch, at_end)
+        return Experiment(title, learner(s, layers), task, Grid(axes, seeds=seeds), recipe(s), watch, at_end)
 
+    looks = (*patterns(linear, partial(learner, s, s.layers)), circles(s.p, s.tokens))
+    corners = "random" if s.rule == "rectangular" else "rectangular"
+    named, beyond = {"n_tasks": (s.many,)}, {}
+    if s.corners:
+        other = task_of(s, rule=corners, n_tasks=s.corners[0])
+        beyond["rectangles"] = trained(f"{corners} pools of tasks", other, {"n_tasks": s.corners}, s.layers)
+    if s.deep:
+        beyond["deep"] = trained(f"{s.deep} blocks", linear, {"n_tasks": (s.between, s.many)}, s.deep)
     return {
-        "sizes": trained("linear functions, pools of several sizes", linear, {"n_tasks": s.sizes}, s.layers),
-        "tables": trained("control: random tables", tables, {"n_tasks": (s.many,)}, s.layers),
+        "sizes": trained("linear functions, pools of several sizes", linear, {"n_tasks": s.sizes}, s.layers, *looks),
+        "tables": trained("control: random tables", tables, named, s.layers),
         "repeats": trained("control: inputs may repeat", repeats, {"n_tasks": (s.between,)}, s.layers, copied(repeats)),
         "shallow": trained("one block", linear, {"n_tasks": ends}, 1),
         "held": trained("some inputs held out", linear, {"n_tasks": ends, "alpha": (s.alpha,)}, s.layers),
+        **beyond,
+        "shown": trained("one network, sequence by sequence", linear, named, s.layers, answers(linear), seeds=1),
+        "beside": Simulation(
+            "exact competitors on these sequences", beside, Grid(named, seeds=1), quantities(s.shots, s.readout),
+            {"p": s.p, "shots": s.shots, "asked": s.asked, "readout": s.readout, "rule": s.rule},
+        ),
         "competitors": Simulation(
             "exact competitors on the networks' sequences", compete, Grid({"n_tasks": s.sizes}, seeds=s.seeds),
             (_by("accuracy", "set", "competitor", "shot"), _by("last", "set", "competitor"),

@@ -15,7 +15,9 @@ class ModularContextSettings(Settings):
     """Sizes of the study. ``sizes`` are the pools; claims look at ``few``, ``between`` and ``many`` tasks, which are
     among them.
 
-    ``alpha`` of the inputs is trained on where some are held out. ``draws`` sequences measure the exact competitors.
+    ``alpha`` of the inputs is trained on where some are held out. ``corners`` are pools of the other ``rule``, whose
+    sizes are among ``sizes``. Networks of ``deep`` blocks are followed for transience, none for 0. ``draws`` sequences
+    measure the exact competitors.
     """
 
     p: Count = 5
@@ -28,6 +30,8 @@ class ModularContextSettings(Settings):
     many: Count = 18
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.72
     rule: Literal["random", "rectangular"] = "random"
+    corners: tuple[Count, ...] = ()
+    deep: Annotated[int, Field(ge=0)] = 0
     tokens: Literal["bound", "three"] = "bound"
     width: Count = 64
     heads: Count = 4
@@ -45,17 +49,19 @@ class ModularContextSettings(Settings):
 
 SCALES = {
     "pocket": ModularContextSettings(),
-    # three tokens for each example, so that the head that binds them must be learnt; rectangular pools
+    # three tokens for each example, so that the head that binds them must be learnt; more rectangles than four do not
+    # always fit modulo 7, so most pools are random
     "middle": ModularContextSettings(
         p=7,
         shots=16,
         seeds=1,
-        sizes=(4, 12, 24, 36),
+        sizes=(4, 12, 16, 24, 36),
         few=4,
         between=12,
         many=36,
         alpha=0.8,
-        rule="rectangular",
+        corners=(12, 16),
+        deep=6,
         tokens="three",
         width=128,
         layers=4,
@@ -75,6 +81,8 @@ SCALES = {
         many=512,
         alpha=0.6,
         rule="rectangular",
+        corners=(64, 512),
+        deep=6,
         tokens="three",
         width=512,
         layers=4,
