@@ -12,7 +12,7 @@ enough; the paper has two tokens for each example, eight dimensions, and finds t
 from __future__ import annotations
 
 from phasescope.lab.study import Paper, Study
-from phasescope.studies.in_context_regression import claims, experiments, figures, settings
+from phasescope.studies.in_context_regression import claims, experiments, figures, sequences, settings
 
 STUDY = Study(
     name="in-context-regression",
@@ -33,6 +33,7 @@ STUDY = Study(
     experiments=experiments.experiments,
     claims=claims.claims,
     figures=figures.figures,
+    choices=sequences.choices,
     mapped=experiments.mapped,
     orders=experiments.ORDERS,
     notes=(

@@ -21,7 +21,7 @@ REALS = (-math.inf, math.inf)
 
 def claims(s: RegressionContextSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
-    return (*_rules(s), *_sides(s), *_threshold(s))
+    return (*_rules(s), *_sides(s), *_threshold(s), *_prior(s))
 
 
 def end(reading: str, which: str = "new") -> Measure:
@@ -139,4 +139,22 @@ def _threshold(s: RegressionContextSettings) -> Sequence[Claim]:
             weight(few, largest), at_least(0.5),
             Control("twice the steps instead of more tasks",
                 weight(at("sizes", n_tasks=s.middle), at("longer", n_tasks=s.middle))), range=REALS),
+    )  # fmt: skip
+
+
+def _prior(s: RegressionContextSettings) -> Sequence[Claim]:
+    if not s.priors:
+        return ()
+
+    def read(cell: xr.Dataset) -> xr.DataArray:
+        return last(cell["ridge_weight"].mean("set"))
+
+    weight = Measure(read, "weight of ridge, less of the Laplace prior's rule, in answers to Laplace tasks")
+    return (
+        Claim("learns-the-prior",
+            "Networks of ever new Laplace tasks are nearer to that prior's Bayes rule than to ridge (weight of ridge)",
+            Source(paper=f"{PAPER}, appendix: the same holds for a Laplace prior", value="half",
+                ours="the measure", tolerance="half of the way between the two rules"),
+            weight(at("laplace")), at_most(0.5),
+            Control("networks of ever new Gaussian tasks, on the same Laplace ones", at("gaussian")), range=REALS),
     )  # fmt: skip

@@ -15,10 +15,12 @@ from phasescope.ensemble import Quantity, Simulation, last
 from phasescope.instruments.logits import test_loss, train_loss
 from phasescope.lab.study import Experiment, OrderParameter
 from phasescope.learners import Decoder, DiscreteMMSE, Ridge
+from phasescope.studies.in_context_regression.laplace import PriorRegression
 from phasescope.studies.in_context_regression.readings import RULES, SETS, readings
+from phasescope.studies.in_context_regression.sequences import answers, beside, quantities
 from phasescope.studies.in_context_regression.settings import RegressionContextSettings
 from phasescope.tasks import InContextRegression
-from phasescope.vocabulary import Array, BadInput, Draw, Generators, Grid, Member, Recipe
+from phasescope.vocabulary import Array, BadInput, Draw, Generators, Grid, Instrument, Member, Recipe
 
 HALF = 0.5  # the weight of ridge at which a network changes sides
 
@@ -50,6 +52,19 @@ def task_of(s: RegressionContextSettings) -> PooledRegression:
     )
 
 
+def prior_task(s: RegressionContextSettings, learnt: str) -> PriorRegression:
+    """Return the task of networks that learn from one prior and are read on tasks of the Laplace prior."""
+    return PriorRegression(
+        s.dimension,
+        n_tasks=float("inf"),
+        shots=s.shots,
+        noise=s.noise,
+        tokens=s.tokens,
+        readout=s.priors,
+        learnt=learnt,
+    )
+
+
 def learner(s: RegressionContextSettings) -> Answering:
     """Return the network: without positions on bound tokens, and GPT-2's as the authors' on two."""
     three = s.tokens == "three"
@@ -72,13 +87,36 @@ def experiments(s: RegressionContextSettings) -> dict[str, Experiment | Simulati
     """Return the study's experiments by name: trained networks, then the two rules alone."""
     task, watch = task_of(s), (train_loss, test_loss, *readings(task_of(s)))
 
-    def trained(title: str, sizes: tuple[int, ...], steps: int) -> Experiment:
-        grid = Grid({"n_tasks": sizes}, seeds=s.seeds)
-        return Experiment(title, learner(s), task, grid, recipe(s, steps), watch)
+    def trained(
+        title: str, sizes: tuple[int, ...], steps: int, *at_end: Instrument, seeds: int = s.seeds
+    ) -> Experiment:
+        grid = Grid({"n_tasks": sizes}, seeds=seeds)
+        return Experiment(title, learner(s), task, grid, recipe(s, steps), watch, at_end)
+
+    def of_prior(title: str, learnt: str) -> Experiment:
+        prior = prior_task(s, learnt)
+        reads = (train_loss, *readings(prior, "Laplace"))
+        return Experiment(title, learner(s), prior, Grid(seeds=s.seeds), recipe(s, s.steps), reads)
+
+    priors = (
+        {
+            "laplace": of_prior("ever new tasks of a Laplace prior", "laplace"),
+            "gaussian": of_prior("control: ever new Gaussian tasks, read on Laplace ones", "gaussian"),
+        }
+        if s.priors
+        else {}
+    )
 
     return {
         "sizes": trained("networks of pools of several sizes", s.sizes, s.steps),
         "longer": trained("control: twice the steps", (s.middle,), 2 * s.steps),
+        **priors,
+        "shown": trained("one network, sequence by sequence", (s.middle,), s.steps, answers(task), seeds=1),
+        "beside": Simulation(
+            "the Bayes rules on these sequences", beside, Grid({"n_tasks": (s.middle,)}, seeds=1),
+            quantities(s.shots, s.readout),
+            {"dimension": s.dimension, "shots": s.shots, "noise": s.noise, "prior": s.prior, "readout": s.readout},
+        ),
         "rules": Simulation(
             "the two Bayes rules alone", rules, Grid({"n_tasks": s.rule_sizes}, seeds=s.seeds),
             (Quantity("error", "squared error / D", "theory.in_context_regression", ("set", "rule"),

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from phasescope.figures import Axis, Figure
+from phasescope.figures import Axis, Figure, HeatMap
 from phasescope.lab.drawing import BANDS, Data, curves, over
 from phasescope.lab.measures import Measure, at
 from phasescope.studies.in_context_regression.claims import end, of_rule
 from phasescope.studies.in_context_regression.settings import RegressionContextSettings
 
+DISTANCES = {"ridge": "ridge_distance", "dMMSE": "dmmse_distance", "the nearest mix of both": "mix_distance"}
 ERROR, TASKS = Axis("squared error / D"), Axis("tasks in the pool", "log")
 
 
 def figures(data: Data, s: RegressionContextSettings) -> Sequence[Figure]:
     """Return the study's figures."""
-    return tuple(draw(data, s) for draw in (_sides, _weights, _rules))
+    return tuple(draw(data, s) for draw in (_sides, _weights, _steps, *((_priors,) if s.priors else ()), _rules))
 
 
 def _sides(data: Data, s: RegressionContextSettings) -> Figure:
@@ -51,8 +52,62 @@ def _weights(data: Data, s: RegressionContextSettings) -> Figure:
                 levels={"ridge": 1.0, "dMMSE": 0.0}),
             curves("over training, new tasks", data, weight, cells, x=Axis("step"),
                 control={f"{s.middle} tasks, twice the steps": (along("new"), at("longer"))}),
+            over("how far from the rules, new tasks", data, TASKS, s.sizes, Axis("squared distance / D"),
+                {name: (end(reading), at("sizes")) for name, reading in DISTANCES.items()}),
         ],
         ("few-tasks-memorize", "between-the-rules", "not-undertraining"),
+    )  # fmt: skip
+
+
+def _steps(data: Data, s: RegressionContextSettings) -> Figure:
+    found = at("sizes").of(data)["ridge_weight"]
+    panels = []
+    for which in ("new", "pool"):
+        values = found.sel(set=which).median("seed").transpose("n_tasks", "step").isel(step=slice(1, None))
+        steps, tasks = (values[name].values.astype(float) for name in ("step", "n_tasks"))
+        panels.append(
+            HeatMap(
+                f"{which} tasks" if which == "new" else "tasks of the pool",
+                Axis("step"),
+                TASKS,
+                steps,
+                tasks,
+                values.values,
+                "weight of ridge",
+                0.5,
+                (0.0, 1.0),
+            )
+        )
+    return Figure(
+        "steps", "Between the two rules, over tasks and steps",
+        "Median over seeds of the weight of ridge at each record of one schedule; white: where it is one half. A phase "
+        "map with --y steps trains each place by a schedule of its own.",
+        panels, ("between-the-rules", "not-undertraining"),
+    )  # fmt: skip
+
+
+def _priors(data: Data, s: RegressionContextSettings) -> Figure:
+    learnt, control = at("laplace"), at("gaussian")
+
+    def mean(reading: str) -> Measure:
+        return Measure(lambda cell: cell[reading].mean("set"))
+
+    def of(rule: str) -> Measure:
+        return Measure(lambda cell: cell["of_rules"].sel(rule=rule).mean("set"))
+
+    return Figure(
+        "priors", "Networks of Laplace and of Gaussian tasks, on Laplace tasks",
+        f"{BANDS} Ever new tasks. Left: w where an answer is nearest to w ridge + (1 - w) Bayes of the Laplace prior.",
+        [
+            curves("between ridge and the Laplace prior's rule", data, Axis("weight of ridge"),
+                {"Laplace tasks learnt": (mean("ridge_weight"), learnt)}, x=Axis("step"),
+                control={"Gaussian tasks learnt": (mean("ridge_weight"), control)},
+                levels={"ridge": 1.0, "Laplace prior": 0.0}),
+            curves("errors", data, ERROR,
+                {"Laplace tasks learnt": (mean("error"), learnt), "Gaussian tasks learnt": (mean("error"), control)},
+                x=Axis("step"), control={"ridge": (of("ridge"), learnt), "Laplace rule": (of("Laplace"), learnt)}),
+        ],
+        ("learns-the-prior",),
     )  # fmt: skip
 
 

@@ -26,10 +26,11 @@ def by_set(values: Tensor) -> Tensor:
     return values.double().view(len(values), 2, -1, values.shape[-1]).mean((2, 3))
 
 
-def readings(task: InContextRegression) -> tuple[Instrument, ...]:
-    """Return the instruments of networks on this task, whose ``truth`` is the answer of the pool's Bayes rule.
+def readings(task: InContextRegression, rule: str = "dMMSE") -> tuple[Instrument, ...]:
+    """Return the instruments of networks on this task, whose ``truth`` is the answer of a Bayes rule, the pool's.
 
-    ``error`` (B, 2), ``of_rules`` (B, 2, 2), ``ridge_distance``, ``dmmse_distance`` and ``ridge_weight`` (B, 2).
+    ``error`` (B, 2), ``of_rules`` (B, 2, 2), ``ridge_distance``, ``dmmse_distance`` (of another ``rule`` by its name),
+    ``mix_distance`` and ``ridge_weight`` (B, 2).
     """
     scale, noise = task.dimension, task.noise
 
@@ -43,7 +44,12 @@ def readings(task: InContextRegression) -> tuple[Instrument, ...]:
     def ridge_distance(s: Subject) -> Tensor:
         return by_set((s.logits() - ridge(task, s)).double().square()) / scale
 
-    def dmmse_distance(s: Subject) -> Tensor:
+    def mix_distance(s: Subject) -> Tensor:
+        own, across = (s.logits() - s.truth).double(), (ridge(task, s) - s.truth).double()
+        along = by_set(own * across)
+        return (by_set(own.square()) - along.square() / by_set(across.square())) / scale
+
+    def rule_distance(s: Subject) -> Tensor:
         return by_set((s.logits() - s.truth).double().square()) / scale
 
     def ridge_weight(s: Subject) -> Tensor:
@@ -53,10 +59,10 @@ def readings(task: InContextRegression) -> tuple[Instrument, ...]:
     unit = "squared error / D"
 
     def reading(read: Callable[[Subject], Tensor], unit: str, source: str, null: str, *more: str) -> Instrument:
-        bounds, places = (-float("inf"), float("inf")), {"set": SETS, "rule": RULES}
+        bounds, places = (-float("inf"), float("inf")), {"set": SETS, "rule": (RULES[0], rule)}
         dims = ("set", *more)
         return Instrument(
-            read.__name__,
+            read.__name__ if read is not rule_distance else f"{rule.lower()}_distance",
             lambda s: Reading(read(s)),
             unit,
             source,
@@ -70,9 +76,10 @@ def readings(task: InContextRegression) -> tuple[Instrument, ...]:
 
     return (
         reading(error, unit, "mean (answer - y)^2 / D less the noise's own, over all shots", "1 for answers of 0"),
-        reading(of_rules, unit, "the same of ridge and of the pool's dMMSE, on the same sequences", "none", "rule"),
+        reading(of_rules, unit, f"the same of ridge and of the {rule} rule, on the same sequences", "none", "rule"),
         reading(ridge_distance, unit, "mean (answer - ridge's)^2 / D over all shots", "none"),
-        reading(dmmse_distance, unit, "mean (answer - dMMSE's)^2 / D over all shots", "none"),
-        reading(ridge_weight, "1", "least-squares weight of ridge where an answer is w ridge + (1 - w) dMMSE",
-            "0 for dMMSE, 1 for ridge"),
+        reading(rule_distance, unit, f"mean (answer - that of the {rule} rule)^2 / D over all shots", "none"),
+        reading(mix_distance, unit, "the same to the nearest mix w ridge + (1 - w) dMMSE", "none"),
+        reading(ridge_weight, "1", f"least-squares weight of ridge where an answer is w ridge + (1 - w) {rule}",
+            f"0 for {rule}, 1 for ridge"),
     )  # fmt: skip

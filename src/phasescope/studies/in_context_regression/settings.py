@@ -17,7 +17,8 @@ class RegressionContextSettings(Settings):
     ``matters`` is the smallest difference of errors that matters. New tasks are served where the error is at most
     ``excess`` above ridge's, which is expected from a number of tasks within ``threshold`` on. ``noise`` is a variance.
     ``draws`` sequences measure the two Bayes rules alone, for pools of ``rule_sizes`` in
-    ``rule_dimension`` dimensions, the paper's.
+    ``rule_dimension`` dimensions, the paper's. Networks of Laplace and of Gaussian tasks are read on twice ``priors``
+    sequences of Laplace tasks, none for 0.
     """
 
     dimension: Count = 4
@@ -39,12 +40,13 @@ class RegressionContextSettings(Settings):
     batch: Count = 64
     rate: Positive = 3e-3
     clip: Annotated[float, Field(gt=0)] = 1.0
-    records: Annotated[int, Field(ge=2)] = 4
+    records: Annotated[int, Field(ge=2)] = 8
     readout: Count = 512
     rule_dimension: Count = 8
     rule_shots: Annotated[int, Field(ge=2)] = 16
     rule_sizes: Annotated[tuple[Count, ...], Field(min_length=2)] = (2, 32, 1024)
     draws: Annotated[int, Field(ge=8)] = 512
+    priors: Annotated[int, Field(ge=0)] = 0
 
 
 SCALES = {
@@ -65,6 +67,7 @@ SCALES = {
         batch=128,
         rate=1e-3,
         records=20,
+        priors=128,
     ),
     "paper": RegressionContextSettings(
         dimension=8,
@@ -85,5 +88,6 @@ SCALES = {
         clip=1e9,
         records=40,
         readout=4096,
+        priors=128,
     ),
 }
