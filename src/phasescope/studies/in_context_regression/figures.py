@@ -80,8 +80,7 @@ def _steps(data: Data, s: RegressionContextSettings) -> Figure:
         )
     return Figure(
         "steps", "Between the two rules, over tasks and steps",
-        "Median over seeds of the weight of ridge at each record of one schedule; white: where it is one half. A phase "
-        "map with --y steps trains each place by a schedule of its own.",
+        "Median over seeds of the weight of ridge at each record, all along one schedule; white: where it is one half.",
         panels, ("between-the-rules", "not-undertraining"),
     )  # fmt: skip
 
