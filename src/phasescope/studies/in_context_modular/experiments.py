@@ -83,7 +83,7 @@ def experiments(s: ModularContextSettings) -> dict[str, Experiment | Simulation]
         beyond["deep"] = trained(f"{s.deep} blocks", linear, {"n_tasks": (s.between, s.many)}, s.deep)
     return {
         "sizes": trained("linear functions, pools of several sizes", linear, {"n_tasks": s.sizes}, s.layers, *looks),
-        "tables": trained("control: random tables", tables, named, s.layers),
+        "tables": trained("control: random tables", tables, named, s.layers, *looks[:2]),
         "repeats": trained("control: inputs may repeat", repeats, {"n_tasks": (s.between,)}, s.layers, copied(repeats)),
         "shallow": trained("one block", linear, {"n_tasks": ends}, 1),
         "held": trained("some inputs held out", linear, {"n_tasks": ends, "alpha": (s.alpha,)}, s.layers),

@@ -116,6 +116,7 @@ def _attention(data: Data, s: ModularContextSettings) -> Figure:
             over("by how many shots back", data, Axis("shots before the question"), offsets, times,
                 {f"block {block}": (back(block), cell) for block in range(1, s.layers + 1)}, levels={"uniform": 1.0}),
         ],
+        ("a-head-finds-multiples",) if s.tokens == "bound" else (),
     )  # fmt: skip
 
 
