@@ -91,7 +91,7 @@ def choices(data: Mapping[str, xr.Dataset], s: ModularContextSettings) -> Sequen
     network, rules = data.get("shown"), data.get("beside")
     if network is None or rules is None or "answers" not in network or not {*SHOWN, *RIVALS, "task"} <= set(rules):
         return ()
-    one, other = network["answers"].squeeze(), rules.squeeze()
+    one, other = (part.squeeze([d for d in ("n_tasks", "seed") if d in part.dims]) for part in (network, rules))
     caption = (
         f"One network of {s.many} tasks, seed {int(network['seed'].values[0])}. A row is a question; the rows above it "
         "are the examples that it follows. Beside the network: ratio matching, and Bayes' rule over all tasks and over "
@@ -99,7 +99,8 @@ def choices(data: Mapping[str, xr.Dataset], s: ModularContextSettings) -> Sequen
     )
     groups = {
         "task of the pool" if of == OWN[0] else "new task": [
-            _sequence(one.sel(of=of, sequence=i), other.sel(of=of, sequence=i), s.p) for i in one.sequence.values
+            _sequence(one["answers"].sel(of=of, sequence=i), other.sel(of=of, sequence=i), s.p)
+            for i in one.sequence.values
         ]
         for of in OWN
     }

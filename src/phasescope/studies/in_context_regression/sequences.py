@@ -73,7 +73,7 @@ def choices(data: Mapping[str, xr.Dataset], s: RegressionContextSettings) -> Seq
     network, rules = data.get("shown"), data.get("beside")
     if network is None or rules is None or "answers" not in network or not set(KEPT) <= set(rules):
         return ()
-    one, other = network["answers"].squeeze(), rules.squeeze()
+    one, other = (part.squeeze([d for d in ("n_tasks", "seed") if d in part.dims]) for part in (network, rules))
     caption = (
         f"One network of {s.middle} tasks, seed {int(network['seed'].values[0])}. A row is a question x, in "
         f"{s.dimension} dimensions; the rows above it are the examples that it follows. y has the noise that examples "
@@ -81,7 +81,7 @@ def choices(data: Mapping[str, xr.Dataset], s: RegressionContextSettings) -> Seq
     )
     groups = {
         "task of the pool" if of == SETS[0] else "new task": [
-            (str(int(i) + 1), _rows(one.sel(of=of, sequence=i), other.sel(of=of, sequence=i)))
+            (str(int(i) + 1), _rows(one["answers"].sel(of=of, sequence=i), other.sel(of=of, sequence=i)))
             for i in one.sequence.values
         ]
         for of in SETS
