@@ -1,6 +1,6 @@
 """The numbers and pictures of docs/width.md.
 
-python benchmarks/width_pages.py [--only check,first,optimizers,transfer,depth] [--out docs/images]
+python benchmarks/width_pages.py [--only check,first,optimizers,transfer] [--out docs/images]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import nn
 
 import phasescope as ps
 from phasescope.report import png
@@ -33,22 +33,6 @@ def layers(width: int, depth: int = 6) -> nn.Module:
 def small(width: int) -> nn.Module:
     """The same with two hidden layers."""
     return layers(width, 2)
-
-
-class Residual(nn.Module):
-    """``depth`` blocks h + scale * W relu(h) of width 64 between two linear layers."""
-
-    def __init__(self, depth: int, scale: float) -> None:
-        super().__init__()
-        self.first, self.last, self.scale = nn.Linear(64, 64), nn.Linear(64, 10), scale
-        self.blocks = nn.ModuleList(nn.Linear(64, 64, bias=False) for _ in range(depth))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return outputs (N, 10)."""
-        h = self.first(x)
-        for block in self.blocks:
-            h = h + self.scale * block(h.relu())
-        return self.last(h)  # type: ignore[no-any-return]
 
 
 def few(count: int) -> tuple[Any, Any]:
@@ -110,22 +94,10 @@ def transfer(out: Path) -> None:
     (out / "transfer.png").write_bytes(png(joint, 100))
 
 
-def depth() -> None:
-    """Residual networks of depths 2 to 32: blocks as they are, and divided by sqrt(depth) with rates that fall so."""
-    rates = [2.0**k for k in np.arange(-12, -2.5, 0.5)]
-    recipe = ps.Recipe(optimizer="adam", lr=0.001, steps=60, loss="cross_entropy", records=2)
-    for name, scale in (("plain", lambda d: 1.0), ("divided by sqrt(depth)", lambda d: d**-0.5)):
-        found = ps.transfer(
-            lambda d, scale=scale: Residual(d, scale(d)), few(256), depths=(2, 4, 8, 16, 32), rates=rates,
-            recipe=recipe, seeds=6, name=name,
-        )  # fmt: skip
-        print(f"{found}\n", flush=True)
-
-
 def main() -> None:
     """Make what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="check,first,optimizers,transfer,depth")
+    parser.add_argument("--only", default="check,first,optimizers,transfer")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
     asked = parser.parse_args()
     only = asked.only.split(",")
@@ -137,8 +109,6 @@ def main() -> None:
         optimizers()
     if "transfer" in only:
         transfer(asked.out)
-    if "depth" in only:
-        depth()
 
 
 if __name__ == "__main__":
