@@ -39,7 +39,7 @@ def four_point_vertex(widths: Sequence[int], negative_slope: float = 0.0) -> Arr
     / E[phi^2]^2 = 6 (1 + a^4) / (1 + a^2)^2 - 1: 5 for ReLU, 2 for linear networks. To first order it is the four-point
     vertex of Roberts, Yaida and Hanin 2022, arXiv:2106.10165: depth / width times v. Derived.
 
-    >>> four_point_vertex([30] * 4)[-1].round(3)
+    >>> round(float(four_point_vertex([30] * 4)[-1]), 3)
     0.853
     """
     a = negative_slope
