@@ -277,6 +277,23 @@ except SystemExit: print(time.process_time(), 'torch' in sys.modules, 'numpy' in
 """
 
 
+def test_quiet_shows_no_progress_and_still_says_what_is_wrong(tmp_path: Path, tiny: dict[str, Any]) -> None:
+    words = ["run", "associative-memory", "--set", "p=3", "--quiet"]
+    wrong = call(*words, cwd=tmp_path)
+    assert wrong.returncode == 2 and "p" in wrong.stderr
+    lines = [call(*more, "papers", "000-08", cwd=tmp_path) for more in ([], ["--quiet"])]
+    assert lines[0].stdout == lines[1].stdout and lines[1].stderr == ""
+
+
+def test_shells_complete_commands_and_names_of_studies(tmp_path: Path) -> None:
+    env = {**ENV, "_PHASESCOPE_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
+    for words, wanted in (("phasescope run grok", "grokking"), ("phasescope prun", "prune")):
+        env |= {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
+        code = "import sys; sys.argv[0] = 'phasescope'; from phasescope.__main__ import main; main()"
+        found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=tmp_path)
+        assert found.stdout.split() == [wanted], found.stderr
+
+
 def test_help_is_quick(tmp_path: Path) -> None:
     """At most 1.5 times the processor time of a bare typer command, the quickest of five, taken in turn.
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phasescope.commands.data_options import register as data_commands
-from phasescope.commands.options import PAGE, AsJson, Open, names_of, place, seconds_of, workers_of
+from phasescope.commands.options import PAGE, AsJson, Open, Study, changes_of, names_of, place, seconds_of, workers_of
 from phasescope.commands.options import register as layer_commands
 from phasescope.commands.papers import register as paper_commands
-from phasescope.commands.telling import carry_out, console, report_of, tell
+from phasescope.commands.telling import QUIET, carry_out, console, report_of, tell
 from phasescope.commands.width_options import register as width_commands
 from phasescope.door import ended
 from phasescope.errors import one_line
@@ -27,13 +27,11 @@ if TYPE_CHECKING:
     from phasescope.commands.inspect import Told
 
 app = typer.Typer(
-    add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="A laboratory for the science of deep learning: phase diagrams of small networks, exact theory, verdicts.",
 )
 CTRL_C = 130
-MOST_CHARACTERS, MOST_BRACKETS = 20_000, 200  # of a setting
 
 Scale = Annotated[str, typer.Option(help="pocket: a minute or two on two cores; paper: the paper's own sizes.")]
 Changes = Annotated[
@@ -56,37 +54,6 @@ Out = Annotated[
 ]
 
 
-def _changes(pairs: list[str] | None) -> dict[str, Any]:
-    from phasescope.vocabulary import BadInput
-
-    changes: dict[str, Any] = {}
-    for pair in pairs or []:
-        name, equals, text = pair.partition("=")
-        if not equals or not name.isidentifier():
-            raise BadInput(f"--set {pair!r} is not NAME=VALUE: write, for example, --set p=31.")
-        if name in changes:
-            raise BadInput(f"--set {name}= is there more than once: give each setting one value.")
-        changes[name] = _value(name, text)
-    return changes
-
-
-def _value(name: str, text: str) -> Any:
-    """Return the value that JSON writes, or the text itself where it is no JSON. Raises ``BadInput``."""
-    from phasescope.vocabulary import BadInput
-
-    if len(text) > MOST_CHARACTERS or sum(map(text.count, "[{")) > MOST_BRACKETS:
-        raise BadInput(
-            f"--set {name}={text[:40]}... has {len(text):,} characters: at most {MOST_CHARACTERS:,}, and "
-            f"{MOST_BRACKETS} brackets, are read."
-        )
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError:
-        return text
-    except ValueError:  # Python reads no whole number of so many digits
-        raise BadInput(f"--set {name}={text[:40]}... has too many digits: give a smaller number.") from None
-
-
 def _version(asked: bool) -> None:
     if asked:
         print(f"phasescope {version('phasescope')}")
@@ -98,13 +65,17 @@ def _root(
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="Show no progress; what went wrong is told all the same.")
+    ] = False,
 ) -> None:
-    pass
+    if quiet:
+        os.environ[QUIET] = "1"
 
 
 @app.command()
 def run(
-    study: Annotated[str, typer.Argument(help="The study's name; see phasescope list.")],
+    study: Study,
     scale: Scale = "pocket",
     set_: Changes = None,
     seeds: Seeds = None,
@@ -124,14 +95,20 @@ def run(
     """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
     from phasescope import lab
 
-    common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
+    common: dict[str, Any] = {
+        "scale": scale,
+        "seeds": seeds,
+        "settings": changes_of(set_),
+        "device": device,
+        "out": out,
+    }
     common |= {"until": until, "budget": seconds_of(budget), **workers_of(workers)}
     carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_, details=details)
 
 
 @app.command("register")
 def register_(
-    study: Annotated[str, typer.Argument(help="The study's name; see phasescope list.")],
+    study: Study,
     again: Annotated[
         str, typer.Option(metavar="REASON", help="Why claims are changed whose verdicts were seen; readers are told.")
     ] = "",
@@ -166,7 +143,13 @@ def map_(
     """Draw a phase map: which phase reigns where over two knobs, with networks trained only where phases meet."""
     from phasescope import lab
 
-    common: dict[str, Any] = {"scale": scale, "seeds": seeds, "settings": _changes(set_), "device": device, "out": out}
+    common: dict[str, Any] = {
+        "scale": scale,
+        "seeds": seeds,
+        "settings": changes_of(set_),
+        "device": device,
+        "out": out,
+    }
     asked: dict[str, Any] = {"x": x, "y": y, "by": by, "tolerance": tolerance, "cells": cells, "confidence": confidence}
     common |= workers_of(workers)
     carry_out(lambda display: lab.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
@@ -198,7 +181,7 @@ def list_(as_json: AsJson = False) -> None:
 
 
 @app.command()
-def show(study: str, estimate: Estimate = False, details: Details = False, as_json: AsJson = False) -> None:
+def show(study: Study, estimate: Estimate = False, details: Details = False, as_json: AsJson = False) -> None:
     """Show a study: question, paper, settings of each scale, claims, and what it costs on this machine."""
     from phasescope.commands.show import document, shown
 
@@ -256,7 +239,7 @@ def data(
     from phasescope.store.data import SETS, data_home, fetch
 
     if name is not None:
-        print(fetch(name, lambda words: print(words, file=sys.stderr)))
+        print(fetch(name, console(stderr=True).print))
         return
     table = Table(Column("data set", no_wrap=True), "what", "licence", "in the cache", box=None)
     for known in SETS.values():
@@ -389,7 +372,10 @@ def polynomial(
 
 def called() -> int:
     """Do what the words of the command line say; return the exit code. Raises what the work raises."""
-    code = int(app(standalone_mode=False) or 0)
+    words = sys.argv[1:]
+    if "--quiet" in words:  # wherever it stands
+        words = ["--quiet", *(word for word in words if word != "--quiet")]
+    code = int(app(words, standalone_mode=False) or 0)
     if code == CTRL_C:  # typer keeps the KeyboardInterrupt to itself
         raise KeyboardInterrupt
     return code

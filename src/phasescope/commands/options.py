@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+MOST_CHARACTERS, MOST_BRACKETS = 20_000, 200  # of a setting
 
 
 def place(text: str) -> Path:
@@ -47,6 +51,44 @@ def workers_of(text: str | None) -> dict[str, int | str]:
     return {"executor": text}
 
 
+def changes_of(pairs: list[str] | None) -> dict[str, Any]:
+    """Return the settings that ``--set`` changes, by name. Raises ``BadInput`` for what is not NAME=VALUE."""
+    from phasescope.errors import BadInput
+
+    changes: dict[str, Any] = {}
+    for pair in pairs or []:
+        name, equals, text = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise BadInput(f"--set {pair!r} is not NAME=VALUE: write, for example, --set p=31.")
+        if name in changes:
+            raise BadInput(f"--set {name}= is there more than once: give each setting one value.")
+        changes[name] = _value(name, text)
+    return changes
+
+
+def _value(name: str, text: str) -> Any:
+    """Return the value that JSON writes, or the text itself where it is no JSON. Raises ``BadInput``."""
+    from phasescope.errors import BadInput
+
+    if len(text) > MOST_CHARACTERS or sum(map(text.count, "[{")) > MOST_BRACKETS:
+        raise BadInput(
+            f"--set {name}={text[:40]}... has {len(text):,} characters: at most {MOST_CHARACTERS:,}, and "
+            f"{MOST_BRACKETS} brackets, are read."
+        )
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+    except ValueError:  # Python reads no whole number of so many digits
+        raise BadInput(f"--set {name}={text[:40]}... has too many digits: give a smaller number.") from None
+
+
+def studies(begun: str = "") -> list[str]:
+    """Return the names of studies that begin so, for shells that complete words; imports none of them."""
+    return sorted(name for name in entry_points(group="phasescope.studies").names if name.startswith(begun))
+
+
+Study = Annotated[str, typer.Argument(help="The study's name; see phasescope list.", autocompletion=studies)]
 Folder = Annotated[Path, typer.Argument(metavar="MODEL_DIR", help="A local Hugging Face folder of a decoder.")]
 Text = Annotated[Path | None, typer.Option(help="A text file, or a folder with some.")]
 Length = Annotated[int, typer.Option(help="Tokens of a sample.")]

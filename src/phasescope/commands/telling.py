@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 import webbrowser
 from collections.abc import Callable
@@ -18,11 +19,15 @@ if TYPE_CHECKING:
     from phasescope.lab import MapResults, Results, Stage
 
 
+QUIET = "PHASESCOPE_QUIET"  # set by --quiet: what tells of progress says nothing
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return where the command line prints: what users write is text, no markup."""
+    """Return where the command line prints, or on ``stderr`` tells of progress: what users write is text, no markup."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, markup=False, emoji=False)
+    quiet = stderr and bool(os.environ.get(QUIET))
+    return Console(stderr=stderr, highlight=False, markup=False, emoji=False, quiet=quiet)
 
 
 def carry_out(

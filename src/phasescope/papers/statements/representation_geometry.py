@@ -148,10 +148,11 @@ def eigenvalues_of_dictionaries() -> Iterator[Compared]:
 )
 def steps_of_alterations() -> Iterator[Compared]:
     """Twelve equal steps of one white noise on 200 inputs: a linear layer, and a saturating one behind it."""
-    module = nn.Sequential(nn.Linear(10, 16), nn.Tanh()).double()
+    linear = nn.Linear(10, 16)
+    module = nn.Sequential(linear, nn.Tanh()).double()
     with torch.no_grad():
-        module[0].weight.copy_(torch.from_numpy(drawn("weights of steps", 16, 10)))
-        module[0].bias.zero_()
+        linear.weight.copy_(torch.from_numpy(drawn("weights of steps", 16, 10)))
+        linear.bias.zero_()
     points, noise = drawn("inputs of steps", 200, 10) / 4, drawn("alterations", 200, 10) / 4
     places = ["0", "1"]
     read = [dict(layers_of(module, torch.from_numpy(points + t * noise), places=places)) for t in range(13)]
