@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
 import os
 import re
 from dataclasses import dataclass, replace
@@ -14,9 +17,10 @@ import numpy as np
 import pytest
 
 import phasescope.report
-from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line, Page, Paper
+from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line, Page, Paper, PhaseMap
 from phasescope.report import draw, page, render, write_report
 from phasescope.report.claims import bar
+from phasescope.report.numbers import numbers_of
 from phasescope.report.palette import COLOURS, contrast, lightness, styles
 from phasescope.report.scales import edges, fit, log_ticks, tick_names
 from phasescope.report.writer import HEAVY, lighter, write_page
@@ -289,7 +293,35 @@ def test_the_page_has_every_claim_and_figure_and_its_links_lead_there():
     inner = [link[1:] for link in reader.links if link.startswith("#")]
     assert set(inner) <= set(reader.ids)
     assert "figure-loss" in inner
-    assert [link for link in reader.links if not link.startswith("#")] == ["https://example.org/a?b=1&c=2"]
+    outer = [link for link in reader.links if not link.startswith("#")]
+    assert outer[:1] == ["https://example.org/a?b=1&c=2"]
+    assert [link.partition(",")[0] for link in outer[1:]] == ["data:text/csv;base64"]
+    assert base64.b64decode(outer[1].partition(",")[2]).decode() == numbers_of(FIGURE)
+
+
+def test_numbers_of_a_figure_are_those_that_are_drawn():
+    line = Line("=1+1", numbers(1, 2), numbers(NAN, INF), numbers(0, 0), numbers(3, 4), "control")
+    cells = numbers(1, 2, 3, 4).reshape(2, 2)
+    panels = [
+        Curves("a, b", X, Axis("loss"), [line]),
+        HeatMap("heat", X, Axis("y"), numbers(0, 1), numbers(5, 6), cells, "v", lines=[line]),
+        PhaseMap("phases", X, Axis("y"), numbers(0, 1), numbers(5, 6), cells.astype(int) - 3, ("solid", "liquid")),
+        Histogram("counted", Axis("v"), [("one", numbers(7, 8))]),
+    ]
+    rows = list(csv.DictReader(io.StringIO(numbers_of(Figure("f", "F", "", panels)))))
+    assert len(rows) == 2 + 4 + 2 + 4 + 2
+    assert list(rows[1].values()) == ["a, b (loss over step)", "'=1+1", "control", "2.0", "inf", "0.0", "4.0", ""]
+    assert [(r["x"], r["y"], r["value"]) for r in rows[2:6]] == [
+        ("0.0", "5.0", "1.0"), ("1.0", "5.0", "2.0"), ("0.0", "6.0", "3.0"), ("1.0", "6.0", "4.0"),
+    ]  # fmt: skip
+    assert [r["value"] for r in rows[8:]] == ["unknown", "unknown", "solid", "liquid", "7.0", "8.0"]
+
+
+@pytest.mark.parametrize("name", ODD_CURVES)
+def test_numbers_of_whatever_comes_are_rows(name):
+    panel = ODD_CURVES[name]
+    found = numbers_of(Figure("f", "F", "", [panel])).splitlines()
+    assert len(found) == 1 + sum(len(line.x) for line in panel.lines)
 
 
 def test_the_page_counts_verdicts_and_says_each_in_a_word():
@@ -341,7 +373,7 @@ def test_figures_that_share_an_id_are_refused():
 
 
 def palettes():
-    text = (Path(phasescope.report.__file__).parent / "page.html.j2").read_text()
+    text = (Path(phasescope.report.__file__).parent / "page.css.j2").read_text()
     blocks = re.findall(r":root \{(.*?)\}", text, re.S)
     return [dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block)) for block in blocks[:2]]
 
@@ -390,7 +422,8 @@ class Folder:
 def test_write_report_writes_figures_and_page(tmp_path):
     paths = write_report(Folder(tmp_path), Page("x", "t", "q", [FIGURE], CLAIMS, PAPER, command="c"))
     assert paths["report"] == tmp_path / "report.html"
-    assert paths["figures"]["loss"] == {k: tmp_path / "figures" / f"loss.{k}" for k in ("png", "svg")}
+    assert paths["figures"]["loss"] == {k: tmp_path / "figures" / f"loss.{k}" for k in ("png", "svg", "csv")}
+    assert (tmp_path / "figures" / "loss.csv").read_text(encoding="utf-8") == numbers_of(FIGURE)
     assert (tmp_path / "figures" / "loss.svg").read_bytes() == render(FIGURE)["svg"]
     assert paths["report"].stat().st_size < 15_000_000
 

@@ -22,11 +22,13 @@ from .choices import CHOOSER, chosen
 from .claims import SYMBOLS, Bar, bar, in_words, readable, show, show_interval
 from .explorer import BUDGET, addresses, compressed, packed, scripts
 from .figures import columns
+from .numbers import numbers_of
 from .phases import in_words as map_in_words
 
 ORDER = ("fails", "undecided", "holds")
 LEVEL = "All claims of a study share a chance of 5 % that one verdict is wrong: so each interval is of more than 95 %."
 LIGHT = 800_000  # bytes of a picture that may stand on the page twice: at its top, and among the figures
+NUMBERS = 100_000  # bytes of a figure's numbers on the page; in the run's folder all have theirs
 LIMIT = 14_500_000  # bytes of a page, of which numbers may take what scripts and pictures leave
 PNG = b"\x89PNG\r\n"
 
@@ -50,7 +52,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure on the page: its block, anchor, number, image as a data URI, and the claims it shows."""
+    """A figure on the page: its block, anchor, number, image and numbers as data URIs, the claims it shows."""
 
     figure: Figure
     anchor: str
@@ -58,6 +60,7 @@ class Plate:
     image: str
     columns: int
     claims: tuple[Card, ...]
+    numbers: str = ""
 
     @property
     def alt(self) -> str:
@@ -160,10 +163,24 @@ def arrange(
     shown, found = [figure for figure, _ in figures], cells or {}
     cards = [_card(claim, n, shown, found.get(claim["id"], "")) for n, claim in enumerate(claims, 1)]
     plates = [
-        Plate(figure, f"figure-{slug(figure.id)}", n, data_uri(image), columns(figure), _shown(figure, cards))
+        Plate(
+            figure,
+            f"figure-{slug(figure.id)}",
+            n,
+            data_uri(image),
+            columns(figure),
+            _shown(figure, cards),
+            _csv(figure),
+        )
         for n, (figure, image) in enumerate(figures, 1)
     ]
     return cards, plates
+
+
+def _csv(figure: Figure) -> str:
+    """Return a figure's numbers as a data URI; empty where they would make the page heavy."""
+    text = numbers_of(figure).encode("utf-8", "backslashreplace")
+    return f"data:text/csv;base64,{base64.b64encode(text).decode('ascii')}" if len(text) <= NUMBERS else ""
 
 
 def _card(claim: Mapping[str, Any], number: int, figures: Sequence[Figure], cell: str) -> Card:

@@ -12,6 +12,7 @@ from phasescope.store.atomic import write_atomic
 from phasescope.store.folder import owned
 
 from .figures import render
+from .numbers import numbers_of
 from .page import page, slug
 
 PAGE = "report.html"
@@ -27,21 +28,21 @@ class Shelf(Protocol):
 
 
 def write_report(store: Shelf, told: Page) -> dict[str, Any]:
-    """Write ``figures/<id>.png``, ``figures/<id>.svg`` and ``report.html``, and return where they are.
+    """Write ``figures/<id>.png``, ``.svg`` and, its numbers, ``.csv``, and ``report.html``; return where they are.
 
-    The answer is ``{"report": Path, "figures": {id: {"png": Path, "svg": Path}}}``. The page comes last, so
-    where it is, all of it is. Raises ``BadInput`` for figures that share an id.
+    The answer is ``{"report": Path, "figures": {id: {"png": Path, "svg": Path, "csv": Path}}}``. The page comes last,
+    so where it is, all of it is. Raises ``BadInput`` for figures that share an id.
     """
     rendered = [render(figure) for figure in told.figures]
     text = page(told, [lighter(files) for files in rendered])
     paths = {
-        figure.id: _put(store, f"figures/{slug(figure.id)}", files)
+        figure.id: _put(store, f"figures/{slug(figure.id)}", {**files, "csv": numbers_of(figure)})
         for figure, files in zip(told.figures, rendered, strict=True)
     }
     return {"report": store.write(PAGE, text), "figures": paths}
 
 
-def _put(store: Shelf, name: str, files: Mapping[str, bytes]) -> dict[str, Path]:
+def _put(store: Shelf, name: str, files: Mapping[str, bytes | str]) -> dict[str, Path]:
     return {kind: store.write(f"{name}.{kind}", data) for kind, data in files.items()}
 
 
