@@ -190,6 +190,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     models.capitals.cache_clear()
 
 
+@pytest.mark.slow  # 48 s beside test_it_runs
 @pytest.mark.skipif(importlib.util.find_spec("peft") is None, reason="the extra llm is not installed")
 def test_the_real_half_runs(stand_in: None, tmp_path: Path) -> None:
     small = {"real_length": 32, "real_samples": 6, "real_heal_steps": 2, "questions": 4, "rank": 2, "seeds": 2}

@@ -87,7 +87,8 @@ for key, value in expected.items():
 """
 
 
-@pytest.mark.parametrize("engine", ["fused", pytest.param("stacked", marks=pytest.mark.slow)])
+@pytest.mark.slow  # 40 s; tests/test_crash.py kills a study's run by default
+@pytest.mark.parametrize("engine", ["fused", "stacked"])
 def test_two_kills_of_one_map(tmp_path: Path, engine: str) -> None:
     """Which places are asked for follows from the networks alone, and each of them is kept whole or not at all."""
     done = subprocess.run(
