@@ -173,7 +173,7 @@ def steps_of_alterations() -> Iterator[Compared]:
     "A tree lies in a subspace much smaller than the representation, which a linear probe finds again",
     Source(
         paper="Hernandez Lopez et al. 2022, arXiv:2206.11719, abstract: a syntactic subspace, of much lower dimension",
-        ours="positions of a tree's nodes, whose squared distances are steps along the tree; six of them planted in 64",
+        ours="positions of a tree's nodes, whose squared distances are paths along the tree; six of them planted in 64",
         tolerance="held-out nodes; the scatter of 255 of them",
         checked=True,
     ),
@@ -184,7 +184,9 @@ def subspace_of_a_tree() -> Iterator[Compared]:
     for path in above:
         while path[-1]:
             path.append((path[-1] - 1) // 2)
-    steps = np.array([[len(set(a) ^ set(b)) for b in above] for a in above], dtype=float)
+    # edges of unequal lengths: of equal ones, axes come in groups whose basis is another on each machine
+    length = 1 + 0.3 * np.abs(drawn("lengths of edges", 255)).clip(0, 2)
+    steps = np.array([[length[list(set(a) ^ set(b))].sum() for b in above] for a in above])
     middle = np.eye(255) - 1 / 255
     values, vectors = np.linalg.eigh(-middle @ steps @ middle / 2)
     axes = (vectors * np.sqrt(values.clip(0)))[:, ::-1][:, :9]
