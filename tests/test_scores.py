@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +216,20 @@ def test_orders_are_compared_between_two_seeds() -> None:
     }
     shared, apart = _orders(data["full"], data["parts"], 0)
     assert np.abs(shared).max() < 0.2 and np.abs(apart).max() < 0.2
+
+
+def test_command_looks_at_its_words_before_it_trains_and_passes_on_no_advice_on_pickles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phasescope.commands import scores as command
+
+    monkeypatch.setattr(command, "load_model", lambda name: pytest.fail("it went on to the model"))
+    np.savez(tmp_path / "data.npz", X=np.zeros((9, 2)), y=np.arange(9) % 3)
+    np.savez(tmp_path / "objects.npz", X=np.array([{}], dtype=object), y=np.arange(1))
+    asked = command.Asked("a:b", tmp_path / "data.npz", 2, 20, 0.01, 64, 20, "el2n", tmp_path)
+    for change, said in (({"by": "hardness"}, "--by is 'hardness'"), ({"suspects": 0}, "--suspects")):
+        with pytest.raises(BadInput, match=said):
+            command.scored(replace(asked, **change), print)
+    with pytest.raises(BadInput, match="Python objects") as refused:
+        command.read_examples(tmp_path / "objects.npz")
+    assert "allow_pickle" not in str(refused.value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -15,6 +15,7 @@ from phasescope.checks import whole
 from phasescope.commands.inspect import Told, folder_name, page_of
 from phasescope.data import scores
 from phasescope.data.scores_result import SCORES, WORDS
+from phasescope.errors import unread
 from phasescope.figures import Table
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_model
@@ -61,7 +62,9 @@ def read_examples(path: Path | None) -> tuple[Array, Array]:
             with np.load(path, allow_pickle=False) as arrays:
                 found = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, TypeError, EOFError, BadZipFile, AttributeError, KeyError) as error:
-        raise BadInput(f"{path} has no arrays that can be read: {error}. Save X and y with numpy.savez.") from error
+        raise BadInput(
+            f"{path} has no arrays that can be read: {unread(error)}. Save X and y with numpy.savez."
+        ) from error
     missing = [name for name in ("X", "y") if name not in found]
     if missing:
         raise BadInput(f"{path} has {', '.join(sorted(found)) or 'nothing'}, and no {missing[0]!r}: save both X and y.")
@@ -75,6 +78,9 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
     """
     x, y = read_examples(asked.data)
     seeds = whole(2, 10_000)("--seeds", asked.seeds)
+    count = min(whole(1, 10**9)("--suspects", asked.suspects), len(y))
+    if asked.by not in SCORES:
+        raise BadInput(f"--by is {asked.by!r}: choose one of {', '.join(SCORES)}.")
     recipe = Recipe(
         lr=asked.rate, steps=asked.steps, batch=asked.batch, loss="cross_entropy", records=min(40, max(2, asked.steps))
     )
@@ -85,9 +91,6 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
             module, x, y, seeds=seeds, recipe=recipe, name=name, out=asked.folder,
             on_progress=lambda what, done, total: tell(f"{name}: {what}, {done:,}/{total:,}"),
         )  # fmt: skip
-    count = min(whole(1, 10**9)("--suspects", asked.suspects), len(y))
-    if asked.by not in SCORES:
-        raise BadInput(f"--by is {asked.by!r}: choose one of {', '.join(SCORES)}.")
     rows = found.suspects(count, asked.by)
     suspects = Table(
         f"Suspects by {asked.by}, the hardest first", ("row", "label", *SCORES),
@@ -100,6 +103,6 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
         "scores", f"{name}: scores of examples", QUESTION, notes, [found.figure()], Table("Scores", *found.table()),
         {"model": asked.model, "data": str(asked.data), "seeds": seeds, **recipe.model_dump()}, shlex.join(command),
     )  # fmt: skip
-    page = type(page)(**{**vars(page), "tables": [*page.tables, suspects]})
+    page = replace(page, tables=[*page.tables, suspects])
     text = f"{found}\n\nSuspects by {asked.by}: {', '.join(map(str, rows))}"
     return Told(asked.folder.name, "scores.json", text, {**found.to_json(), "suspects": rows.tolist()}, page)
