@@ -68,14 +68,18 @@ def _chosen(e: Experiment) -> Iterator[tuple[tuple[int, ...], Job]]:
         *(np.linspace(0, n - 1, k).round().astype(int).tolist() for n, k in zip(lengths, kept, strict=True))
     )
     places = [(*cell, seed) for cell in cells for seed in range(count)]
-    values = list(e.grid.axes.values())
-    members = [
-        Member({name: values[i][at] for i, (name, at) in enumerate(zip(e.grid.axes, place, strict=False))},
-               e.grid.seed_values[place[-1]])
-        for place in places
-    ]  # fmt: skip
-    for place, job in zip(places, jobs(e.learner, e.task, Scatter(members), e.recipe or Recipe()), strict=True):
+    for place, job in zip(places, jobs_at(e, places), strict=True):
         yield place, replace(job, module=copy.deepcopy(job.module))  # called with other weights, one thread each
+
+
+def jobs_at(e: Experiment, places: Sequence[tuple[int, ...]]) -> list[Job]:
+    """Return the jobs of the networks of ``e`` at ``places`` (*axes, seed), as indices."""
+    axes = e.grid.axes.items()
+    members = [
+        Member({name: values[i] for (name, values), i in zip(axes, cell, strict=True)}, e.grid.seed_values[seed])
+        for *cell, seed in places
+    ]
+    return list(jobs(e.learner, e.task, Scatter(members), e.recipe or Recipe()))
 
 
 def _exact(inside: Inside, job: Job, draw: Draw, known: Written) -> Neurons | None:

@@ -139,9 +139,10 @@ def _alive(networks: Sequence[Live], pool: opened.Pool, seen: set[bytes]) -> lis
     found = []
     for one in networks:
         weights = np.concatenate([one.embed.ravel(), one.readout.ravel()]).astype("<f4")
-        if weights.tobytes() not in seen and 4 * weights.size * (len(seen) + 1) > WEIGHTS:
+        raw = weights.tobytes()
+        if raw not in seen and len(raw) * (len(seen) + 1) > WEIGHTS:
             continue
-        seen.add(weights.tobytes())
+        seen.add(raw)
         arity, p, width = one.embed.shape
         sizes = {"arity": arity, "p": p, "width": width, "outputs": len(one.readout)}
         arrays = {
@@ -198,14 +199,14 @@ def scripts(explored: bool = True, evidence: bool = True) -> tuple[Script, ...]:
 
     They are the library that draws, then ours, and the one that lets them run.
     """
-    from plotly.offline import get_plotlyjs
-
     folder = resources.files("phasescope.report")
     ways = [("explorer.js", "later"), ("neurons.js", "later"), ("live.js", "later")] if explored else []
     ways += [("verdicts.js", "later")] if evidence else []
     ways += [("loader.js", "now")] if ways else []
     texts = [(folder.joinpath(name).read_text(encoding="utf-8"), how) for name, how in ways]
     if explored:
+        from plotly.offline import get_plotlyjs
+
         texts.insert(0, (get_plotlyjs(), "compressed"))
     return tuple(
         Script(compressed(text) if how == "compressed" else text, script_hash(text), how) for text, how in texts
