@@ -102,6 +102,21 @@ def some(words: Sequence[str], most: int = 3) -> str:
     return ", ".join(words[:most]) + (f" and {len(words) - most} more" if len(words) > most else "")
 
 
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = True) -> list[str]:
+    """Return the lines of a table for terminals, its first column to the ``left``, all others to the right.
+
+    >>> aligned(["a", "n"], [["one", "10"]]), aligned(["a", "n"], [["one", "10"]], left=False)
+    (['a     n', 'one  10'], ['  a   n', 'one  10'])
+    """
+    cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = []
+    for row in cells:
+        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        lines.append("  ".join([first.strip().ljust(widths[0]) if left else first, *others]).rstrip())
+    return lines
+
+
 def sentence(words: str) -> str:
     """Return words with a large first letter, and nothing else changed."""
     return words[:1].upper() + words[1:]

@@ -54,6 +54,14 @@ Out = Annotated[
 ]
 
 
+def _common(
+    scale: str, set_: list[str] | None, seeds: int | None, device: str, workers: str | None, out: Path | None
+) -> dict[str, Any]:
+    """Return what runs and maps take alike."""
+    settings = changes_of(set_)
+    return {"scale": scale, "seeds": seeds, "settings": settings, "device": device, "out": out, **workers_of(workers)}
+
+
 def _version(asked: bool) -> None:
     if asked:
         print(f"phasescope {version('phasescope')}")
@@ -95,14 +103,7 @@ def run(
     """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
     from phasescope import lab
 
-    common: dict[str, Any] = {
-        "scale": scale,
-        "seeds": seeds,
-        "settings": changes_of(set_),
-        "device": device,
-        "out": out,
-    }
-    common |= {"until": until, "budget": seconds_of(budget), **workers_of(workers)}
+    common = _common(scale, set_, seeds, device, workers, out) | {"until": until, "budget": seconds_of(budget)}
     carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_, details=details)
 
 
@@ -143,15 +144,8 @@ def map_(
     """Draw a phase map: which phase reigns where over two knobs, with networks trained only where phases meet."""
     from phasescope import lab
 
-    common: dict[str, Any] = {
-        "scale": scale,
-        "seeds": seeds,
-        "settings": changes_of(set_),
-        "device": device,
-        "out": out,
-    }
+    common = _common(scale, set_, seeds, device, workers, out)
     asked: dict[str, Any] = {"x": x, "y": y, "by": by, "tolerance": tolerance, "cells": cells, "confidence": confidence}
-    common |= workers_of(workers)
     carry_out(lambda display: lab.phase_map(study, on_progress=display, **asked, **common), as_json, open_)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from phasescope.checks import whole, word
+from phasescope.errors import aligned
 from phasescope.figures import Axis, Curves, Figure, Histogram, Line
 from phasescope.samples import rows_of
 from phasescope.vocabulary import Array
@@ -166,9 +167,7 @@ class Scores:
         return found
 
     def __str__(self) -> str:
-        header, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in (header, *rows)]
+        lines = aligned(*self.table(), left=False)
         told = [f"Coherence of gradients {line}." for line in self.coherence_lines()]
         return "\n".join([*WORDS, "", *lines, "", f"{self.summary()}.", *told, *self.notes])
 

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasescope.errors import sentence
+from phasescope.errors import aligned, sentence
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.representation.class_curves import Found, logistic
 from phasescope.representation.class_planes import Planes, Target
-from phasescope.representation.compare_result import aligned
 from phasescope.verdict.numbers import pack
 from phasescope.vocabulary import Array
 

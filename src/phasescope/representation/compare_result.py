@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from phasescope.ensemble import streams
-from phasescope.errors import one_line
+from phasescope.errors import aligned
 from phasescope.figures import Figure
 from phasescope.representation.compare_figure import figure_of
 from phasescope.representation.similarity_kernels import AllPairs
@@ -188,21 +188,6 @@ def compared(
         attrs=whole,
     )  # fmt: skip
     return Comparison(data, (*_notes(data), *notes))
-
-
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return the lines of a table for terminals, its first column to the left.
-
-    >>> aligned(["a", "n"], [["one", "10"]])
-    ['a     n', 'one  10']
-    """
-    cells = [[one_line(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = []
-    for row in cells:
-        first, *others = (cell.rjust(width) for cell, width in zip(row, widths, strict=True))
-        lines.append("  ".join([first.strip().ljust(widths[0]), *others]).rstrip())
-    return lines
 
 
 def _identified(table: Array, seed: int) -> dict[str, float]:

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasescope.errors import sentence
+from phasescope.errors import aligned, sentence
 from phasescope.figures import Axis, Curves, Figure, Line
-from phasescope.representation.compare_result import SURE, aligned
+from phasescope.representation.compare_result import SURE
 from phasescope.representation.encode_ceiling import Measured
 from phasescope.representation.similarity_clouds import jackknife_error
 from phasescope.verdict.numbers import pack

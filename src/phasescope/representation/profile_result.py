@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from phasescope.errors import one_line, sentence
+from phasescope.errors import aligned, one_line, sentence
 from phasescope.figures import Axis, Curves, Figure, Line
 
 if TYPE_CHECKING:
@@ -83,9 +83,7 @@ class Profile:
         return HEADER, rows
 
     def __str__(self) -> str:
-        header, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in (header, *rows)]
+        lines = aligned(*self.table(), left=False)
         return "\n".join([*WORDS, "", *lines, "", f"{self.summary()}.", *self.notes])
 
     def _repr_html_(self) -> str:

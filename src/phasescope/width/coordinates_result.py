@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from phasescope.errors import aligned
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.vocabulary import Array
 from phasescope.width.slopes import Slope, Word
@@ -140,12 +141,7 @@ class CoordinateCheck:
         ]  # fmt: skip
 
     def _lines(self) -> list[str]:
-        header, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        return [
-            "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-            for row in (header, *rows)
-        ]
+        return aligned(*self.table())
 
     def __str__(self) -> str:
         control = ["", f"Control: {self.control.data.attrs['name']}", *self.control._lines()] if self.control else []

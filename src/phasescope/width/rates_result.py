@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from phasescope.errors import aligned
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.vocabulary import Array
 from phasescope.width.slopes import student
@@ -172,9 +173,7 @@ class RateTransfer:
         return (self.along, *HEADER), rows
 
     def __str__(self) -> str:
-        header, rows = self.table()
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        lines = ["  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)) for row in (header, *rows)]
+        lines = aligned(*self.table(), left=False)
         return "\n".join([*lines, "", f"{self.summary()}."])
 
     def _repr_html_(self) -> str:

@@ -16,6 +16,7 @@ from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.optimizers import Optimizer, clipped
 from phasescope.ensemble.streams import batch_order, drawing, replaced_order
 from phasescope.inspection.batches import fitted, users_code
+from phasescope.instruments.calls import call
 from phasescope.instruments.given_back import untouched
 from phasescope.samples import as_array
 from phasescope.vocabulary import Array, BadInput, Recipe
@@ -153,7 +154,7 @@ class Steps:
     def loss_on(self, inputs: Any, targets: Tensor) -> Tensor:
         """Return the mean loss of ``inputs``; of outputs in several parts the first, or ``logits``, is taken."""
         with users_code("the network, on the inputs,"):
-            outputs = called(self.module, inputs)
+            outputs = call(self.module, inputs)
         outputs = first_tensor(getattr(outputs, "logits", outputs))
         if not isinstance(outputs, Tensor):
             raise BadInput("the network returns no tensor: let it return one, (N, K).")
@@ -195,13 +196,6 @@ class Steps:
         """Return the loss on ``inputs``, in evaluation mode, without a trace."""
         with untouched(self.module, inputs), torch.no_grad():
             return float(self.loss_on(inputs, targets))
-
-
-def called(module: nn.Module, inputs: Any) -> Any:
-    """Return what ``module`` makes of a tensor, a tuple of arguments, or keywords."""
-    if isinstance(inputs, tuple):
-        return module(*inputs)
-    return module(**inputs) if isinstance(inputs, Mapping) else module(inputs)
 
 
 def part_of(inputs: Any, rows: Tensor, count: int) -> Any:
@@ -266,7 +260,7 @@ def read(module: nn.Module, inputs: Any, names: Sequence[str] | None) -> dict[st
         handles = [parts[name].register_forward_hook(hook(name)) for name in wanted]
         try:
             with users_code("the network, on the inputs,"):
-                output = first_tensor(called(module, inputs))
+                output = first_tensor(call(module, inputs))
         finally:
             for handle in handles:
                 handle.remove()
