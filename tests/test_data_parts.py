@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -122,6 +125,47 @@ def test_equal_defects_are_judged_differently_in_many_dimensions() -> None:
     assert inner.asymmetry > 0.9 and "judge equal defects differently" in str(inner)
     flat = quality(sphere(0, 600, 2), sphere(1, 600, 2))
     assert flat.asymmetry < 0.2 and flat.precision > 0.9 and flat.null["precision"] > 0.9
+
+
+def test_copies_and_nearest_samples() -> None:
+    """Each generated sample's nearest real one by loops; five of them are real samples."""
+    real, made, told = sphere(0, 60, 3), sphere(1, 45, 3), []
+    made[:5] = real[:5]
+    found = quality(real, made, k=3, on_progress=lambda *said: told.append(said))
+    assert found.copies == 5 and "5 generated samples are copies" in str(found)
+    far = np.linalg.norm(np.asarray(made)[:, None] - np.asarray(real)[None], axis=-1)
+    np.testing.assert_allclose(found.nearest["generated"], far.min(1), atol=1e-12)
+    apart = np.linalg.norm(np.asarray(real)[:, None] - np.asarray(real)[None], axis=-1) + np.diag([np.inf] * 60)
+    np.testing.assert_allclose(found.nearest["real"], apart.min(1), atol=1e-12)
+    assert [said[1:] for said in told] == [(0, 4), (1, 4), (2, 4), (3, 4)]
+    assert quality(real, sphere(2, 45, 3), k=3).copies == 0
+
+
+def test_the_command_quality(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its numbers are those of ``ps.data.quality``, as text, JSON and page; texts and other files are refused."""
+    from phasescope.commands.cli import main
+
+    def call(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["phasescope", *words])
+        with pytest.raises(SystemExit) as left:
+            main()
+        return int(left.value.code or 0), *capsys.readouterr()
+
+    real, made = np.asarray(sphere(0, 60, 3)), np.asarray(sphere(1, 45, 3))
+    for name, rows in (("real", real), ("made", made)):
+        np.save(tmp_path / f"{name}.npy", rows)
+    (tmp_path / "texts.txt").write_text("one\ntwo\n")
+    places = [str(tmp_path / name) for name in ("real.npy", "made.npy")]
+    code, out, _ = call("quality", *places, "--k", "3", "--json", "--out", str(tmp_path / "out"))
+    assert code == 0
+    assert json.loads(out)["precision"] == quality(real, made, k=3).precision
+    assert (tmp_path / "out" / "report.html").is_file() and (tmp_path / "out" / "quality.json").is_file()
+    for words, said in (([str(tmp_path / "texts.txt"), places[1]], "has texts"), ([*places, "--k", "0"], "k is 0")):
+        code, _, err = call("quality", *words, "--out", str(tmp_path / "none"))
+        assert (code, err.count("\n")) == (2, 1) and said in err
+    assert not (tmp_path / "none").exists()
 
 
 def test_refusals_of_quality() -> None:

@@ -1,4 +1,4 @@
-"""Options of the commands on a user's data: ``dedup`` and ``scores``. Imports nothing that takes time."""
+"""Options of the commands on a user's data: ``dedup``, ``scores`` and ``quality``. Imports nothing that takes time."""
 
 from __future__ import annotations
 
@@ -72,3 +72,20 @@ def register(app: typer.Typer, finish: Finish) -> None:
         folder = out if out is not None else folder_of(model)
         asked = Asked(model, data, seeds, steps, rate, batch, suspects, by, folder)
         finish(lambda tell: scored(asked, tell), folder, as_json, open_)
+
+    @app.command("quality")
+    def quality_(
+        real: Annotated[Path, typer.Argument(metavar="REAL", help="Real samples: .npy (N, D), or a folder of images.")],
+        generated: Annotated[Path, typer.Argument(metavar="GENERATED", help="Generated samples, of the same kind.")],
+        k: Annotated[int, typer.Option("--k", help="A sample's ball reaches to its k-th neighbour.")] = 5,
+        seed: Annotated[int, typer.Option(help="Of how real samples are halved.")] = 0,
+        out: Annotated[
+            Path | None, typer.Option(parser=place, metavar="PATH", help=f"{PAGE}; default runs/quality-<name>.")
+        ] = None,
+        as_json: AsJson = False,
+        open_: Open = False,
+    ) -> None:
+        """Compare generated samples with real ones: precision, recall, copies, and whether to believe these numbers."""
+        from phasescope.commands.quality import Asked, compared
+
+        finish(lambda tell: compared(Asked(real, generated, k, seed), tell), out, as_json, open_)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from phasescope.checks import as_points, number, whole
 from phasescope.ensemble import streams
-from phasescope.vocabulary import BadInput
+from phasescope.figures import Axis, Figure, Histogram
+from phasescope.vocabulary import Array, BadInput
 
+Tell = Callable[[str, int, int], object]
 NUMBERS = 1 << 22  # distances held at once
 FOOLED = 0.2
 NAMES = ("precision", "recall", "density", "coverage", "symmetric_precision", "symmetric_recall")
@@ -27,6 +30,8 @@ class Quality:
     ``symmetric_precision`` and ``symmetric_recall``: the lesser of each and its complement. ``null`` is what half of
     the real samples read against the other half. ``audit`` holds precision and recall of that half moved towards
     its mean, and away from it, by the same share: an equal defect, which ``asymmetry`` says they judge differently.
+    ``nearest``: distances of generated samples from the nearest real one (M,), and of real ones from another (N,);
+    ``copies``: generated samples at distance 0.
     """
 
     precision: float
@@ -38,17 +43,21 @@ class Quality:
     null: dict[str, float]
     audit: dict[str, tuple[float, float]]
     asymmetry: float
+    nearest: dict[str, Array]
+    copies: int
 
     def __str__(self) -> str:
         lines = [
             f"{name.replace('_', ' '):20} {getattr(self, name):.3f}  (real halves: {self.null[name]:.3f})"
             for name in NAMES
         ]
-        inner, outer = self.audit["inner"], self.audit["outer"]
+        inner, outer = self.audit["inwards"], self.audit["outwards"]
         lines.append(
             f"audit: real samples moved inwards read precision {inner[0]:.2f}, recall {inner[1]:.2f}; moved outwards "
             f"{outer[0]:.2f}, {outer[1]:.2f}"
         )
+        if self.copies:
+            lines.append(f"{self.copies:,} generated samples are copies of real ones.")
         if self.asymmetry > FOOLED:
             lines.append(
                 "Precision and recall judge equal defects differently in this many dimensions: read the symmetric "
@@ -56,15 +65,35 @@ class Quality:
             )
         return "\n".join(lines)
 
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Return a header and a row for each number: its name, value, and what real halves read."""
+        rows = [[name.replace("_", " "), f"{getattr(self, name):.3f}", f"{self.null[name]:.3f}"] for name in NAMES]
+        return ["number", "generated", "real halves"], rows
 
-def quality(real: Any, generated: Any, *, k: int = 5, moved: float = 0.3, seed: int = 0) -> Quality:
+    def figure(self) -> Figure:
+        """Return a histogram of the distances to the nearest real sample, of generated and of other real samples."""
+        series = [("generated", self.nearest["generated"]), ("real", self.nearest["real"])]
+        panel = Histogram("Nearest real sample", Axis("distance from the nearest real sample"), series)
+        caption = "Generated samples that are nearer than real ones are to each other repeat them; farther ones stray."
+        return Figure("nearest", "How near the samples are", caption, [panel])
+
+    def to_json(self) -> dict[str, Any]:
+        """Return all numbers as a plain dictionary, of distances the quartiles."""
+        numbers = {name: getattr(self, name) for name in (*NAMES, "null", "audit", "asymmetry", "copies")}
+        quartiles = {name: np.quantile(found, (0.25, 0.5, 0.75)).tolist() for name, found in self.nearest.items()}
+        return {**numbers, "nearest_quartiles": quartiles}
+
+
+def quality(
+    real: Any, generated: Any, *, k: int = 5, moved: float = 0.3, seed: int = 0, on_progress: Tell | None = None
+) -> Quality:
     """Return how near ``generated`` (M, D) is to ``real`` (N, D), beside two nulls that say whether to believe it.
 
     Precision and recall as Kynkäänniemi et al. 2019 (arXiv:1904.06991), density and coverage as Naeem et al. 2020
     (arXiv:2002.09797), the symmetric pair as Khayatkhoei and AbdAlmageed 2023 (arXiv:2306.09618,
     manifmetric/manifmetric.py); balls of the ``k``-th neighbour are open. ``moved`` is the share by which the audit
-    moves real samples. Costs (N + M)^2 D. Raises ``BadInput`` for fewer than 2 k + 4 real or k + 2 generated samples,
-    and for samples of other dimensions.
+    moves real samples. Costs (N + M)^2 D; ``on_progress`` is told of each comparison before it. Raises
+    ``BadInput`` for fewer than 2 k + 4 real or k + 2 generated samples, and for samples of other dimensions.
     """
     k, moved = whole(1, 10**6)("k", k), number(0, 1, open_low=True, open_high=True)("moved", moved)
     x = as_points("real", real, fewest=2 * k + 4).detach().double().flatten(1)
@@ -74,11 +103,24 @@ def quality(real: Any, generated: Any, *, k: int = 5, moved: float = 0.3, seed: 
     order = torch.from_numpy(streams(seed)("halves").permutation(len(x)))
     one, other = x[order[: len(x) // 2]], x[order[len(x) // 2 :]]
     middle = other.mean(0)
-    shifted = {"inner": middle + (1 - moved) * (other - middle), "outer": middle + (1 + moved) * (other - middle)}
-    audit = {name: _read(one, points, k) for name, points in shifted.items()}
-    pairs = {name: (found["precision"], found["recall"]) for name, found in audit.items()}
-    asymmetry = max(abs(pairs["inner"][i] - pairs["outer"][i]) for i in (0, 1))
-    return Quality(**_read(x, y, k), null=_read(one, other, k), audit=pairs, asymmetry=asymmetry)
+    shifted = {"inwards": middle + (1 - moved) * (other - middle), "outwards": middle + (1 + moved) * (other - middle)}
+    sets = {"generated": (x, y), "real halves": (one, other)} | {
+        f"halves moved {name}": (one, points) for name, points in shifted.items()
+    }
+    found = {}
+    for i, (name, (reals, others)) in enumerate(sets.items()):
+        if on_progress is not None:
+            on_progress(name, i, len(sets))
+        found[name] = _read(reals, others, k)
+    audit = {name: found[f"halves moved {name}"] for name in shifted}
+    pairs = {name: (read["precision"], read["recall"]) for name, read in audit.items()}
+    asymmetry = max(abs(pairs["inwards"][i] - pairs["outwards"][i]) for i in (0, 1))
+    generated_from = torch.cat([distances.min(1).values for _, distances in _blocks(y, x)]).numpy()
+    nearest = {"generated": generated_from, "real": _radii(x, 1).numpy()}
+    return Quality(
+        **found["generated"], null=found["real halves"], audit=pairs, asymmetry=asymmetry, nearest=nearest,
+        copies=int((generated_from == 0).sum()),
+    )  # fmt: skip
 
 
 def _read(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
