@@ -12,7 +12,7 @@ from scipy import optimize
 
 from phasescope.ensemble import streams
 from phasescope.instruments.collapse import neural_collapse
-from phasescope.lab import load, study_named
+from phasescope.lab import load, run, study_named
 from phasescope.studies.asymmetric_margin.figures import figures
 from phasescope.studies.asymmetric_margin.training import (
     MODELS,
@@ -27,7 +27,7 @@ from phasescope.studies.asymmetric_margin.training import (
     soft_margin,
     worst_fall,
 )
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.theory import asymmetric_margin
 from phasescope.vocabulary import BadInput, Member
 
@@ -334,7 +334,8 @@ TINY: dict[str, Any] = {
 
 
 def test_the_study_runs_and_every_claim_is_judged(tmp_path: Any) -> None:
-    results = check_study(study_named("asymmetric-margin"), tmp_path / "run", settings=TINY)
+    results = run(study_named("asymmetric-margin"), out=tmp_path / "run", settings=TINY)
+    check_results(results)
     assert all(np.isfinite(claim["measured"]) for claim in results.verdicts.to_json())
 
 

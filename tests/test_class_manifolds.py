@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from phasescope.ensemble import streams
-from phasescope.lab import study_named
+from phasescope.lab import run, study_named
 from phasescope.studies.class_manifolds import networks
 from phasescope.studies.class_manifolds.experiments import dims_of, experiments
 from phasescope.studies.class_manifolds.networks import World, answer, networks_of, plan_of, spread, trained
 from phasescope.studies.class_manifolds.settings import AS_LOUD, PAIRS, SHUFFLED, TRAINED, UNTRAINED
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.theory.class_manifolds import meeting_dimension
 from phasescope.vocabulary import BadInput, Member
 
@@ -122,4 +122,4 @@ def test_bodies_are_met_as_the_law_says() -> None:
 
 
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
-    check_study(STUDY, tmp_path, settings=SMALL)
+    check_results(run(STUDY, out=tmp_path, settings=SMALL))

@@ -105,6 +105,7 @@ def test_where_a_loss_falls_to_a_level() -> None:
 
 @pytest.mark.slow
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
-    from phasescope.testing import check_study
+    from phasescope.lab import run
+    from phasescope.testing import check_results
 
-    check_study(STUDY, tmp_path, settings=SMALL)
+    check_results(run(STUDY, out=tmp_path, settings=SMALL))

@@ -12,7 +12,7 @@ import xarray as xr
 
 import phasescope as ps
 from phasescope.ensemble.streams import initialized, streams
-from phasescope.lab import study_named
+from phasescope.lab import run, study_named
 from phasescope.learners import DiscreteMMSE, RatioMatcher, Ridge
 from phasescope.studies.in_context_modular import experiments as modular
 from phasescope.studies.in_context_modular import readings
@@ -20,7 +20,7 @@ from phasescope.studies.in_context_modular.settings import ModularContextSetting
 from phasescope.studies.in_context_regression import experiments as regression
 from phasescope.studies.in_context_regression.claims import reaches
 from phasescope.studies.in_context_regression.settings import RegressionContextSettings
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput, Grid, Member
 
 SMALL = {"seeds": 2, "steps": 4, "batch": 4, "records": 2, "readout": 8, "draws": 16, "width": 8, "heads": 2}
@@ -39,7 +39,7 @@ def read(net: Any, task: Any, grid: Grid, instruments: Any, loss: str = "cross_e
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_study_laws(name: str, tmp_path: Path) -> None:
-    check_study(study_named(name), tmp_path / "run", settings=TINY[name])
+    check_results(run(study_named(name), out=tmp_path / "run", settings=TINY[name]))
 
 
 @pytest.mark.parametrize("tokens", ["bound", "three"])

@@ -16,12 +16,13 @@ from torch import nn
 import phasescope as ps
 from phasescope import layers
 from phasescope.ensemble import streams
+from phasescope.lab import run
 from phasescope.studies.layer_pruning import STUDY, claims, readings
 from phasescope.studies.layer_pruning import model as models
 from phasescope.studies.layer_pruning import small as smalls
 from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT, train, windows
 from phasescope.studies.layer_pruning.settings import LayerSettings
-from phasescope.testing import check_results, check_study
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput
 
 TINY = {
@@ -161,7 +162,8 @@ def test_no_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_it_runs(tmp_path: Path) -> None:
-    results = check_study(STUDY, tmp_path, settings=TINY)
+    results = run(STUDY, out=tmp_path, settings=TINY)
+    check_results(results)
     assert {f.id for f in results.figures()} == {"small-losses", "small-scatter", "small-distances", "small-geometry"}
     small = results["small"]
     assert small.untrained_loss.shape == (2, 6) and small.loss.shape == (2, 3, 6)

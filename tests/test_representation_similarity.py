@@ -11,6 +11,7 @@ import torch
 
 from phasescope.ensemble import streams
 from phasescope.instruments.similarity import linear_cka
+from phasescope.lab import run
 from phasescope.representation import canonical_correlations
 from phasescope.studies.representation_similarity import STUDY
 from phasescope.studies.representation_similarity.brain import (
@@ -33,7 +34,7 @@ from phasescope.studies.representation_similarity.networks import (
     network,
     split,
 )
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput, Member
 
 TINY: dict[str, Any] = {
@@ -156,5 +157,6 @@ def test_a_recording_is_encoded() -> None:
 
 @pytest.mark.slow
 def test_the_study_obeys_the_laws(tmp_path: Path) -> None:
-    results: Any = check_study(STUDY, tmp_path / "run", settings=TINY)
+    results: Any = run(STUDY, out=tmp_path / "run", settings=TINY)
+    check_results(results)
     assert len(results.verdicts) == 21

@@ -16,11 +16,11 @@ from scipy.optimize import minimize
 
 from phasescope.ensemble import streams
 from phasescope.ensemble.streams import initialized
-from phasescope.lab import study_named
+from phasescope.lab import run, study_named
 from phasescope.learners import PowerMLP
 from phasescope.studies.rich_and_lazy import neurons, products, relu
 from phasescope.studies.rich_and_lazy.neurons import fitting_time, foreseen
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.theory import rich_lazy, rich_lazy_wide
 from phasescope.vocabulary import Array, BadInput, Member
 
@@ -323,7 +323,8 @@ TINY: dict[str, Any] = {
 
 
 def test_the_study_runs_and_every_claim_is_judged(tmp_path: Path) -> None:
-    results = check_study(STUDY, tmp_path / "run", settings=TINY)
+    results = run(STUDY, out=tmp_path / "run", settings=TINY)
+    check_results(results)
     found = {claim["id"]: claim for claim in results.verdicts.to_json()}
     assert found["published-ends"]["measured"] < 1e-3
 

@@ -14,10 +14,10 @@ from torch import nn
 
 from phasescope.ensemble import simulate, streams
 from phasescope.instruments.neuron_independence import independent_neurons
-from phasescope.lab import study_named
+from phasescope.lab import run, study_named
 from phasescope.studies.stochastic_collapse import networks, walks
 from phasescope.studies.stochastic_collapse.claims import slope, slope_error, threshold
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.theory import stochastic_collapse
 from phasescope.vocabulary import Member
 
@@ -219,7 +219,8 @@ def test_records_end_at_the_end() -> None:
 
 def test_the_study_runs(tmp_path: Any) -> None:
     """At the smallest sizes; and every claim is shown by a figure."""
-    results = check_study(STUDY, tmp_path / "run", settings=SMALL)
+    results = run(STUDY, out=tmp_path / "run", settings=SMALL)
+    check_results(results)
     shown = {name for figure in results.figures() for name in figure.claims}
     assert shown == {verdict.id for verdict in results.verdicts}
 

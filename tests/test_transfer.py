@@ -15,12 +15,12 @@ import torch
 from phasescope.ensemble import streams, train
 from phasescope.ensemble.streams import initialized
 from phasescope.instruments.logits import test_loss as loss_on_test
-from phasescope.lab import study_named
+from phasescope.lab import run, study_named
 from phasescope.learners import DeepLinear
 from phasescope.learners.linear import descend
 from phasescope.studies.transfer_phase_diagram import draws, relu
 from phasescope.tasks import LinearTarget
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.theory import linear_transfer
 from phasescope.vocabulary import Array, BadInput, Grid, Member, Recipe
 
@@ -303,4 +303,4 @@ def test_relu_population_against_samples_and_finite_differences() -> None:
 
 
 def test_the_study_runs_at_the_smallest_settings(tmp_path: Path) -> None:
-    check_study(STUDY, tmp_path / "run", settings=TINY)
+    check_results(run(STUDY, out=tmp_path / "run", settings=TINY))

@@ -4,7 +4,7 @@
 each this writes ``images/<name>-<figure>.png``, a section of ``README.md``, and the verdicts that a page of
 ``docs/studies`` shows between its markers ``<!-- verdicts: <name> -->`` and ``<!-- end of verdicts -->``; and of all
 studies the table that ``phasescope claims`` searches, ``src/phasescope/papers/claims.json``. The same stored results
-give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores a run under a name;
+give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores runs under names;
 ``python docs/gallery/make.py --judge`` first judges all that is stored again, by the claims of today.
 """
 
@@ -260,8 +260,9 @@ def claims_table() -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--judge"]:
         judge_again()
-    elif len(sys.argv) == 3:
-        keep(Path(sys.argv[1]), sys.argv[2])
+    else:
+        for run, name in zip(sys.argv[1::2], sys.argv[2::2], strict=True):
+            keep(Path(run), name)
     for path in [*make(), *write_pages()]:
         print(path)
     CLAIMS.write_text(claims_table(), encoding="utf-8")
