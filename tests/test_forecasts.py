@@ -105,6 +105,7 @@ def test_scores_by_hand() -> None:
     y, group = np.array([1.0, 2, 3, 1, 1, 2]), np.array([0, 0, 0, 1, 1, 1])
     assert concordance(y, np.array([1.0, 3, 2, 5, 5, 5]), group) == pytest.approx((2 + 2 * 0.5) / 5)
     assert concordance(y, group.astype(float), group) == 0.5  # what is one for a group
+    assert concordance(y, group + 1e-15 * y, group) == 0.5  # equal but for rounding
     assert np.isnan(concordance(np.ones(3), np.arange(3.0), np.zeros(3)))
     assert miscalibration(truth, np.full(4, 0.75)) == 0
     assert miscalibration(np.array([0.0, 1]), np.array([1.0, 0.25])) == pytest.approx((1 + 0.75) / 2)

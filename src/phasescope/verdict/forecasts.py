@@ -22,6 +22,7 @@ from phasescope.vocabulary import Array, BadInput
 Fitted = Callable[[Array], Array]
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 MOST_INNER = 10  # folds among which a penalty is chosen
+TINY = 1e-9  # of the largest forecast: equal
 
 
 class Model(Protocol):
@@ -230,18 +231,20 @@ def balanced_accuracy(truth: Array, chance: Array, level: float = 0.5) -> float:
 def concordance(target: Array, forecast: Array, groups: Array) -> float:
     """Return the share of pairs of rows of one group that are forecast in their order; equal forecasts count 1/2.
 
+    Forecasts are equal up to 1e-9 of the largest: two rows with the same inputs may differ by rounding.
     Pairs with equal targets are left out; NaN where no pair is left. 1/2 for all that is one for a group.
     """
     y, f = _pair(target, forecast)
     names = np.asarray(groups)
     if names.shape != y.shape:
         raise BadInput(f"target and groups have shapes {y.shape} and {names.shape}: give as many of each.")
-    order = np.argsort(names, kind="stable")
+    order, rounding = np.argsort(names, kind="stable"), TINY * float(np.abs(f).max())
     y, f, names = y[order], f[order], names[order]
     right, pairs = 0.0, 0
     for k in range(1, int(np.unique(names, return_counts=True)[1].max())):  # rows of one group that stand k apart
         apart = np.where(names[k:] == names[:-k], np.sign(y[k:] - y[:-k]), 0)
-        right += float(np.sum((1 + apart * np.sign(f[k:] - f[:-k]))[apart != 0] / 2))
+        told = f[k:] - f[:-k]
+        right += float(np.sum((1 + apart * np.sign(np.where(np.abs(told) > rounding, told, 0)))[apart != 0] / 2))
         pairs += int(np.count_nonzero(apart))
     return right / pairs if pairs else float("nan")
 
