@@ -21,7 +21,7 @@ from phasescope.instruments.given_back import BATCH_NORMS, module_of
 from phasescope.instruments.neighbours import Points
 from phasescope.vocabulary import BadInput
 
-__all__ = ["kernel_distance", "pattern_distance", "tangent_kernel"]
+__all__ = ["kernel_distance", "parameter_jacobian", "pattern_distance", "tangent_kernel"]
 
 BUDGET = 2**28  # bytes of one group's Jacobians
 
@@ -55,6 +55,24 @@ def tangent_kernel(
             kernel = kernel + (jacobian @ jacobian.T if full else _mean(jacobian, len(inputs)))
     assert isinstance(kernel, Tensor)
     return kernel
+
+
+def parameter_jacobian(module: nn.Module, inputs: Points) -> Tensor:
+    """Return d f(x_i)_k / d theta (N K, P) float64 of ``module`` at ``inputs`` (N, ...), over its learnt parameters.
+
+    Reckoned with parameters in float64, which are given back as they were; rows are the outputs of an input side by
+    side, columns the parameters in their order. What ``tangent_kernel`` refuses is refused.
+    """
+    module, inputs = module_of(module), batch_of(module, inputs)
+    _alone(module, inputs)
+    now = {name: p.detach().double() for name, p in module.named_parameters()}
+    learnt = [name for name, p in module.named_parameters() if p.requires_grad]
+    if not learnt:
+        raise BadInput("no parameter of this module requires gradients: its Jacobian is by its parameters.")
+    exact = inputs.double() if inputs.is_floating_point() else inputs
+    with refusing(module):
+        parts = [part for name in learnt for part in _jacobians(module, now, [name], exact)]
+    return torch.cat(parts, 1)
 
 
 def _alone(module: nn.Module, inputs: Tensor) -> None:

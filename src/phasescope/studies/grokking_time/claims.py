@@ -114,7 +114,8 @@ def _boundary(s: GrokkingTimeSettings) -> Sequence[Claim]:
             by_p, between(-1.1, -0.7), no_p, range=REAL),
         Claim("boundary-by-decay",
             "The critical fraction falls with weight decay, as a power of -0.05 or less",
-            Source(pilot=PILOT, value="-0.12, -0.12, -0.14", tolerance="ours: a factor of ten takes a tenth of the data"),
+            Source(pilot=PILOT, value="-0.12, -0.12, -0.14",
+                tolerance="ours: a factor of ten takes a tenth of the data"),
             by_decay, at_most(-0.05), no_decay, range=REAL),
         Claim("boundary-by-corruption",
             "Each hundredth of wrong labels raises the critical fraction by two hundredths or more (difference of "
