@@ -22,7 +22,14 @@ from phasescope.checks import function, kind, number, sequence, shown, whole, wo
 from phasescope.instruments.neighbours import Points
 from phasescope.vocabulary import Array, BadInput
 
-__all__ = ["ObjectiveDimension", "learnt_in_subspaces", "objective_dimension", "projection"]
+__all__ = [
+    "ObjectiveDimension",
+    "flat_objective",
+    "learnt_in_subspaces",
+    "objective_dimension",
+    "projection",
+    "reached",
+]
 
 Projection = Literal["dense", "fastfood"]
 Method = Literal["adam", "newton"]
@@ -162,11 +169,18 @@ def objective_dimension(
     if not bool(scores.isfinite().all()):
         raise BadInput(f"scores are {shown(scores.tolist())}: learning diverged; give a smaller rate than {rate:g}.")
     values = scores.cpu().numpy()
-    short = np.flatnonzero(values < level)
+    return ObjectiveDimension(reached(several, values, level), np.array(several), values, level)
+
+
+def reached(dims: Sequence[int], scores: Array, level: float) -> float:
+    """Return the least of ``dims`` from which ``scores`` (dims,) are at the ``level`` or above; inf where none is.
+
+    >>> reached([2, 4, 8, 16], np.array([0.1, 0.9, 0.8, 0.95]), 0.9)
+    16.0
+    """
+    short = np.flatnonzero(np.asarray(scores) < level)
     first = int(short[-1]) + 1 if len(short) else 0
-    return ObjectiveDimension(
-        float(several[first]) if first < len(several) else math.inf, np.array(several), values, level
-    )
+    return float(dims[first]) if first < len(dims) else math.inf
 
 
 def flat_objective(
