@@ -12,11 +12,11 @@ from scipy.linalg import hadamard as written
 from torch import nn
 from torch.nn import functional
 
-from phasescope.instruments.decision_regions import betti, decision_regions
-from phasescope.instruments.forgetting import forgetting
-from phasescope.instruments.functional_dimension import functional_dimension
+from phasescope.instruments.forgetting import forgotten
 from phasescope.instruments.neural_tangent_kernel import parameter_jacobian, tangent_kernel
-from phasescope.instruments.objective_dimension import (
+from phasescope.instruments.parameter_rank import functional_dimension
+from phasescope.instruments.regions import betti, decision_regions
+from phasescope.instruments.subspaces import (
     flat_objective,
     hadamard,
     learnt_in_subspaces,
@@ -258,11 +258,11 @@ def test_holes_are_pieces_of_what_is_outside() -> None:
 
 def test_forgetting_is_from_the_best() -> None:
     table = np.array([[0.9, np.nan, np.nan], [0.95, 0.8, np.nan], [0.7, 0.85, 0.9]])
-    np.testing.assert_allclose(forgetting(table), [0.25, -0.05])
+    np.testing.assert_allclose(forgotten(table), [0.25, -0.05])
     with pytest.raises(BadInput, match="is missing"):
-        forgetting(np.full((2, 2), np.nan))
+        forgotten(np.full((2, 2), np.nan))
     with pytest.raises(BadInput, match="two or more"):
-        forgetting(np.ones((1, 1)))
+        forgotten(np.ones((1, 1)))
     with pytest.raises(BadInput, match="a grid"):
         betti(np.zeros(3))
     with pytest.raises(BadInput, match="class numbers"):

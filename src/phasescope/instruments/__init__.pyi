@@ -1,12 +1,10 @@
 from . import collapse as collapse
 from . import corruption as corruption
 from . import curvature as curvature
-from . import decision_regions as decision_regions
 from . import forgetting as forgetting
 from . import forward_jacobian as forward_jacobian
 from . import forward_pass as forward_pass
 from . import fourier as fourier
-from . import functional_dimension as functional_dimension
 from . import intrinsic_dimension as intrinsic_dimension
 from . import isotropy as isotropy
 from . import logits as logits
@@ -15,10 +13,12 @@ from . import neural_tangent_kernel as neural_tangent_kernel
 from . import neuron_independence as neuron_independence
 from . import neuron_pruning as neuron_pruning
 from . import norms as norms
-from . import objective_dimension as objective_dimension
+from . import parameter_rank as parameter_rank
 from . import partial_jacobian as partial_jacobian
+from . import regions as regions
 from . import signal as signal
 from . import similarity as similarity
+from . import subspaces as subspaces
 from . import twins as twins
 from . import weight_pruning as weight_pruning
 from .collection import ALL as ALL

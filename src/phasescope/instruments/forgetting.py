@@ -7,10 +7,10 @@ import numpy as np
 from phasescope.checks import numbers
 from phasescope.vocabulary import Array, BadInput
 
-__all__ = ["forgetting"]
+__all__ = ["forgotten"]
 
 
-def forgetting(accuracies: Array) -> Array:
+def forgotten(accuracies: Array) -> Array:
     """Return the loss of each earlier task (T - 1,) from ``accuracies`` (T, T) of task j (column) after task i (row).
 
     The best accuracy on j while or after it was learnt and before the last task, less that after the last. In the unit
@@ -18,7 +18,7 @@ def forgetting(accuracies: Array) -> Array:
     above the diagonal, of tasks not yet learnt, do not count and may be NaN. Raises ``BadInput`` for anything but a
     square table of two tasks or more, and for accuracies that are missing.
 
-    >>> forgetting(np.array([[0.9, 0.1], [0.6, 0.8]])).round(2).tolist()
+    >>> forgotten(np.array([[0.9, 0.1], [0.6, 0.8]])).round(2).tolist()
     [0.3]
     """
     found = np.asarray(numbers("accuracies", accuracies), dtype=float)

@@ -57,7 +57,9 @@ def _strongest(data: xr.Dataset) -> Figure:
     def points(name: str, given: str, label: str, shift: float, role: str = "measured") -> Line:
         return band(label, data[name].sel(given=given), places + shift, role=role, joined=False)
 
-    lines = [points("strongest", given, f"beyond {given}", shift) for given, shift in zip(GIVEN, (-0.1, 0.1), strict=True)]
+    lines = [
+        points("strongest", given, f"beyond {given}", shift) for given, shift in zip(GIVEN, (-0.1, 0.1), strict=True)
+    ]
     lines.append(points("strongest_permuted", GIVEN[0], "outcomes of other networks", 0.0, "control"))
     named = "; ".join(f"{i + 1}: {name}" for i, name in enumerate(OUTCOMES))
     return Figure(

@@ -70,8 +70,13 @@ class Network:
     test_accuracy: float
 
     def rows(self, test: bool = False, most: int | None = None) -> tuple[Tensor, Tensor]:
-        """Return inputs (N, 16) and labels (N,): those that trained, or those held out, which are true."""
-        chosen = (self.draw.test if test else self.draw.train)[:most]
+        """Return inputs (N, 16) and labels (N,): those that trained, or those held out, which are true.
+
+        With ``most``, so many of them at equal distances: the table goes from writer to writer.
+        """
+        chosen = self.draw.test if test else self.draw.train
+        if most is not None and most < len(chosen):
+            chosen = chosen[np.linspace(0, len(chosen) - 1, most).round().astype(int)]
         labels = self.draw.truth if test else self.draw.labels
         return torch.from_numpy(self.draw.inputs[chosen]).float(), torch.from_numpy(labels[chosen]).long()
 

@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.func import vmap
 from torch.nn import functional
 
-from phasescope.instruments.decision_regions import decision_regions
-from phasescope.instruments.forgetting import forgetting
-from phasescope.instruments.functional_dimension import functional_dimension
+from phasescope.instruments.forgetting import forgotten
 from phasescope.instruments.intrinsic_dimension import two_nn
 from phasescope.instruments.isotropy import participation_ratio
-from phasescope.instruments.objective_dimension import flat_objective, learnt_in_subspaces, projection
+from phasescope.instruments.parameter_rank import functional_dimension
+from phasescope.instruments.regions import decision_regions
+from phasescope.instruments.subspaces import flat_objective, learnt_in_subspaces, projection
 from phasescope.instruments.weight_pruning import prunability
 from phasescope.studies.dimensions.networks import CLASSES, Network, accuracy, continued, several
 from phasescope.vocabulary import Array, BadInput, Generators, Member
@@ -113,4 +113,4 @@ def outcomes_of(network: Network, member: Member, order: Array) -> list[float]:
     before = accuracy(network.net, test, truth)
     table = np.array([[before, np.nan], [accuracy(after, test, truth), accuracy(after, test[:, pixels], truth)]])
     kept = prunability(network.net, test, truth.numpy(), within=float(member["within"]))
-    return [before, kept.value, float(forgetting(table)[0])]
+    return [before, kept.value, float(forgotten(table)[0])]
