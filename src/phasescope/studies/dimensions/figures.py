@@ -48,6 +48,8 @@ def _partial(data: xr.Dataset) -> Figure:
     return Figure(
         "partial", "What each dimension tells beyond what is given",
         f"Points: medians over seeds, bars from the least to the largest. {NAMED}.", panels,
+        ("pieces-and-generalization", "objective-and-generalization", "objective-beyond-the-cell",
+         "pieces-and-forgetting", "layers-and-generalization"),
     )  # fmt: skip
 
 
@@ -67,6 +69,7 @@ def _strongest(data: xr.Dataset) -> Figure:
         f"Points: medians over seeds, bars from the least to the largest. {named}.",
         [Curves("strongest", Axis("outcome", limits=(0.5, len(OUTCOMES) + 0.5)),
                 Axis("largest size of a rank correlation", limits=(0, 1)), lines)],
+        tuple(f"some-dimension-tells-{of}" for of in OUTCOMES),
     )  # fmt: skip
 
 
@@ -92,5 +95,5 @@ def _objective(data: xr.Dataset) -> Figure:
                    [Line("networks", x, y, joined=False), Line("equal", ends, ends, role="theory")])  # fmt: skip
     return Figure(
         "objective", "Dense directions and Fastfood's give one dimension of the objective",
-        "One point for each network of all seeds.", [panel],
+        "One point for each network of all seeds.", [panel], ("fastfood-is-dense",),
     )  # fmt: skip

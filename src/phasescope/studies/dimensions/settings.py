@@ -37,7 +37,7 @@ class DimensionSettings(Settings):
     ``planes`` of ``grid`` x ``grid`` answers each. ``permutations`` give the chance of the strongest dimension.
     """
 
-    seeds: Annotated[int, Field(ge=2)] = 12
+    seeds: Annotated[int, Field(ge=2)] = 16
     widths: Annotated[tuple[Count, ...], Field(min_length=2)] = (8, 12, 20)
     rows: Annotated[tuple[Annotated[int, Field(ge=40, le=1500)], ...], Field(min_length=2)] = (150, 300, 600)
     corruptions: Annotated[tuple[Corruption, ...], Field(min_length=2)] = (0.0, 0.2)
