@@ -72,7 +72,7 @@ def test_subspaces_are_those_of_least_squares() -> None:
             np.zeros(1000),
             frame[None],
             [3, 9],
-            steps=800 if method == "adam" else 1,
+            steps=300 if method == "adam" else 1,
             rate=1.0,
             method=method,
         )
@@ -104,8 +104,8 @@ def test_a_network_is_learnt_in_all_of_its_parameters_and_not_in_one() -> None:
     right, _, _ = flat_objective(net, lambda f: (f(x).argmax(-1) == y).double().mean())
     assert list(shapes) == ["0.weight", "0.bias", "2.weight", "2.bias"] and len(start) == 38
     torch.testing.assert_close(loss(start), functional.cross_entropy(net(x), y))
-    found = objective_dimension(loss, start, right, 0.9, [1, 38], draw(), steps=300)
-    assert found.value == 38 and found.scores[1] > 0.9
+    found = objective_dimension(loss, start, right, 0.9, [1, 38], draw(), steps=120, rate=0.1)
+    assert found.value == 38 and found.scores[0] < 0.8
     assert objective_dimension(loss, start, right, 1.1, [1, 2], draw(), steps=5).value == math.inf
 
 

@@ -30,6 +30,7 @@ def trained() -> list[networks.Network]:
     return list(networks.networks(Member(FIXED, 3)))
 
 
+@pytest.mark.slow
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
     check_study(STUDY, tmp_path / "run", settings=SMALL)
 
@@ -97,7 +98,7 @@ def test_forgetting_is_what_the_second_task_takes(trained: list[networks.Network
 
 
 def test_what_is_planted_is_found_beyond_size_and_loss() -> None:
-    member, draw = Member(POCKET.model_dump(), 5), np.random.default_rng(0)
+    member, draw = Member({**POCKET.model_dump(), "permutations": 29}, 5), np.random.default_rng(0)
     n, cells = 36, np.array(networks.cells(Member(POCKET.model_dump(), 5)), dtype=float)
     sizes, losses, cause = cells[:, 0] ** 2, draw.random(n), draw.normal(size=n)
     dimensions = draw.normal(size=(n, len(DIMENSIONS)))
@@ -108,7 +109,7 @@ def test_what_is_planted_is_found_beyond_size_and_loss() -> None:
     partial = found["partial"][GIVEN.index(SIZE), 0]
     assert partial[3] > 0.8 and abs(partial[0]) < 0.5
     assert found["strongest"].shape == (2, 3) and found["strongest"][0, 0] == pytest.approx(np.abs(partial).max())
-    assert found["chance"][0, 0] == 1 / 200 and found["chance"][0, 2] > 0.02
+    assert found["chance"][0, 0] == 1 / 30 and found["chance"][0, 2] > 0.02
     assert np.abs(found["permuted"][0, 0, 3]) < 0.5
     assert found["partial"][GIVEN.index(CELL), 0, 3] > 0.7
     assert found["partial"].shape == (len(GIVEN), len(OUTCOMES), len(DIMENSIONS))
