@@ -118,6 +118,7 @@ def test_a_network_is_learnt_in_all_of_its_parameters_and_not_in_one() -> None:
         ({"start": np.full(1000, np.nan)}, "start is"),
         ({"level": float("nan")}, "level is nan"),
         ({"rate": 1e6, "steps": 60, "dims": [900]}, "learning diverged"),
+        ({"repeats": 9000, "dims": [900]}, "fewer repeats"),
         ({"method": "luck"}, "adam, newton"),
         ({"kind_of": "sparse"}, "dense, fastfood"),
         ({"generator": 3}, "numpy generator"),
@@ -177,6 +178,8 @@ def test_functions_without_a_dimension_are_refused() -> None:
         functional_dimension(perceptron(2, 2, 1), np.zeros((3, 2)), tolerance=0)
     with pytest.raises(BadInput, match="at least one sample"):
         functional_dimension(perceptron(2, 2, 1), np.zeros((0, 2)))
+    with pytest.raises(BadInput, match="inputs or fewer"):
+        functional_dimension(nn.Linear(1000, 1000), np.zeros((200, 1000)))
     with pytest.raises(BadInput, match="is not finite"):
         functional_dimension(perceptron(2, 2, 1), np.full((3, 2), np.inf))
     with pytest.raises(BadInput, match="in training"):
@@ -225,6 +228,12 @@ def test_pruning_that_can_not_be_done_is_refused() -> None:
         prunability(net, np.zeros((2, 2)), np.zeros(2, int), shares=[0.5, 0.2])
     with pytest.raises(BadInput, match="one class number for each"):
         prunability(net, np.zeros((2, 2)), np.zeros(3, int))
+    with pytest.raises(BadInput, match="from 0 to K - 1"):
+        prunability(net, np.zeros((2, 2)), np.array([0, 2]))
+    with pytest.raises(BadInput, match="outputs \\(N, K\\)"):
+        prunability(nn.Sequential(net, nn.Flatten(0)), np.zeros((2, 2)), np.array([0, 1]))
+    with pytest.raises(BadInput, match="finite numbers"):
+        prunability(net, np.full((2, 2), np.nan), np.array([0, 1]))
     with pytest.raises(BadInput, match="none is pruned"):
         without_smallest({"b": torch.zeros(3)}, 0.5)
 
@@ -263,6 +272,8 @@ def test_forgetting_is_from_the_best() -> None:
         forgotten(np.full((2, 2), np.nan))
     with pytest.raises(BadInput, match="two or more"):
         forgotten(np.ones((1, 1)))
+    with pytest.raises(BadInput, match="shares from 0 to 1"):
+        forgotten(np.array([[90.0, 0], [60, 80]]))
     with pytest.raises(BadInput, match="a grid"):
         betti(np.zeros(3))
     with pytest.raises(BadInput, match="class numbers"):

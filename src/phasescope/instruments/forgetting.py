@@ -26,4 +26,6 @@ def forgotten(accuracies: Array) -> Array:
         raise BadInput(f"accuracies have shape {found.shape}: give (T, T), of each task after each, two or more.")
     if not np.isfinite(found[np.tril_indices(len(found))]).all():
         raise BadInput("an accuracy on a task that was learnt is missing: give all on and below the diagonal.")
+    if not ((found >= 0) & (found <= 1) | np.isnan(found)).all():
+        raise BadInput(f"accuracies go from {np.nanmin(found):g} to {np.nanmax(found):g}: give shares from 0 to 1.")
     return np.array([found[j:-1, j].max() - found[-1, j] for j in range(len(found) - 1)])

@@ -20,6 +20,8 @@ from phasescope.vocabulary import BadInput
 
 __all__ = ["FunctionalDimension", "functional_dimension"]
 
+LARGEST = 1 << 27  # numbers of a Jacobian, a gigabyte
+
 
 @dataclass(frozen=True)
 class FunctionalDimension:
@@ -47,7 +49,14 @@ def functional_dimension(module: nn.Module, inputs: Points, *, tolerance: float 
     """
     tolerance = number(0, 1, open_low=True, open_high=True)("tolerance", tolerance)
     module = module_of(module)
-    jacobian = parameter_jacobian(module, batch_of(module, inputs))
+    batch = batch_of(module, inputs)
+    size = sum(p.numel() for p in module.parameters() if p.requires_grad)
+    if batch.ndim and len(batch) * size > LARGEST:
+        raise BadInput(
+            f"{len(batch):,} inputs and {size:,} parameters make a Jacobian of {len(batch) * size:,} numbers or more: "
+            f"give {max(1, LARGEST // size):,} inputs or fewer, or a smaller network."
+        )
+    jacobian = parameter_jacobian(module, batch)
     if not bool(jacobian.isfinite().all()):
         raise BadInput("the Jacobian of this module is not finite at these inputs: its rank is that of finite numbers.")
     values = torch.linalg.svdvals(jacobian)

@@ -161,6 +161,11 @@ def objective_dimension(
         raise BadInput(f"dims are {shown(dims)}: give numbers that rise.")
     kind(np.random.Generator, say="a numpy generator, such as ps.streams(seed)('subspaces')")("generator", generator)
     steps, repeats = whole(1, 10**7)("steps", steps), whole(1, 10_000)("repeats", repeats)
+    if repeats * len(origin) * max(several[-1], len(several)) > LARGEST:
+        raise BadInput(
+            f"{repeats:,} projections of {several[-1]:,} to {len(origin):,} numbers: the most are {LARGEST:,}; give "
+            "fewer repeats or smaller dims."
+        )
     frames = [projection(kind_of, len(origin), several[-1], generator) for _ in range(repeats)]
     directions = torch.stack(frames).to(origin.dtype)
     found = learnt_in_subspaces(objective, origin, directions, several, steps=steps, rate=rate, method=method)

@@ -72,8 +72,16 @@ def prunability(
     x, y = batch_of(module, inputs), torch.as_tensor(np.asarray(labels))
     if len(x) == 0 or y.shape != (len(x),) or y.is_floating_point():
         raise BadInput(f"inputs {tuple(x.shape)} and labels {tuple(y.shape)}: give one class number for each input.")
+    if x.is_floating_point() and not bool(x.isfinite().all()):
+        raise BadInput(f"inputs are {shown(inputs)}: give finite numbers.")
     own = {name: p.detach() for name, p in module.named_parameters()}
     with refusing(module), torch.no_grad():
+        answers = functional_call(module, own, (x,))
+        if answers.ndim != 2 or not 0 <= int(y.min()) <= int(y.max()) < answers.shape[1]:
+            raise BadInput(
+                f"outputs have shape {tuple(answers.shape)} and labels go from {int(y.min())} to {int(y.max())}: give "
+                "outputs (N, K) and class numbers from 0 to K - 1."
+            )
         found = [
             float((functional_call(module, without_smallest(own, share), (x,)).argmax(-1) == y).double().mean())
             for share in several
