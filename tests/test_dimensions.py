@@ -11,9 +11,10 @@ import torch
 from torch.nn import functional
 
 from phasescope.ensemble import streams
+from phasescope.lab import run
 from phasescope.studies.dimensions import STUDY, measured, networks, readings
 from phasescope.studies.dimensions.settings import CELL, DIMENSIONS, GIVEN, OUTCOMES, SIZE
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput, Member
 
 SMALL = {
@@ -32,7 +33,7 @@ def trained() -> list[networks.Network]:
 
 @pytest.mark.slow
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
-    check_study(STUDY, tmp_path / "run", settings=SMALL)
+    check_results(run(STUDY, out=tmp_path / "run", settings=SMALL))
 
 
 def test_networks_are_those_of_their_cells(trained: list[networks.Network]) -> None:

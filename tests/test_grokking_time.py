@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from phasescope.ensemble import streams
+from phasescope.lab import run
 from phasescope.studies.grokking_time import STUDY, networks, predicted, scores
 from phasescope.studies.grokking_time.settings import (
     AXES,
@@ -26,7 +27,7 @@ from phasescope.studies.grokking_time.settings import (
     TREES,
     TWIN,
 )
-from phasescope.testing import check_study
+from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput, Member
 
 SMALL = {
@@ -46,7 +47,7 @@ def trained() -> networks.Trained:
 
 @pytest.mark.slow
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
-    check_study(STUDY, tmp_path / "run", settings=SMALL)
+    check_results(run(STUDY, out=tmp_path / "run", settings=SMALL))
 
 
 def test_networks_stand_in_the_order_of_their_cells(trained: networks.Trained) -> None:
