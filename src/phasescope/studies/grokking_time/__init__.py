@@ -33,7 +33,7 @@ STUDY = Study(
     claims=claims.claims,
     figures=figures.figures,
     notes=(
-        "The question is ours; the paper gives the network. Curvature is not read: twice it costs what training does. "
+        "The question is ours; the paper gives the network. Curvature is not read: it costs more than the networks. "
         "Nothing is said of other tasks, losses or optimizers."
     ),
 )
