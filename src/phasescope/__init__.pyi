@@ -1,5 +1,6 @@
 from . import data as data
 from . import ensemble as ensemble
+from . import evaluation as evaluation
 from . import figures as figures
 from . import instruments as instruments
 from . import layers as layers
@@ -29,6 +30,10 @@ from .ensemble import last as last
 from .ensemble import measure as measure
 from .ensemble import stages as stages
 from .ensemble import streams as streams
+from .evaluation import Evaluation as Evaluation
+from .evaluation import Paired as Paired
+from .evaluation import evaluate as evaluate
+from .evaluation import paired as paired
 from .figures import Figure as Figure
 from .figures import Paper as Paper
 from .inspection import AutoInit as AutoInit

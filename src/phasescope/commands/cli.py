@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from phasescope.commands.data_options import register as data_commands
+from phasescope.commands.evaluate_options import register as evaluate_commands
 from phasescope.commands.options import PAGE, AsJson, Open, Study, changes_of, names_of, place, seconds_of, workers_of
 from phasescope.commands.options import register as layer_commands
 from phasescope.commands.papers import register as paper_commands
@@ -343,6 +344,7 @@ def _tell_of(work: Callable[[Callable[[str], None]], Told], out: Path | None, as
 layer_commands(app, _tell_of)
 data_commands(app, _tell_of)
 width_commands(app, _tell_of)
+evaluate_commands(app, _tell_of)
 paper_commands(app)
 
 
