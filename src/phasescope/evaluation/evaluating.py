@@ -164,8 +164,7 @@ def _collected(
                 for d in range(shape[3]):
                     value[i, j, k, d], error[i, j, k, d] = _read(metric, got, d, costs[name], generators)
             if one.asks:
-                right = np.array([item.answer for item in one.items])
-                extra["null"][i, j] = read.null_accuracy(got.predicted[0], right, generators)[0]
+                extra["null"][i, j] = read.null_accuracy(got.predicted[0], one.items, generators)[0]
                 extra["floor"][i, j] = read.calibration_floor(got.confidence[0], generators("calibration floor"))
                 extra["lowest"][i, j] = _lowest(got.correct.mean(0))
     dims = ("model", "scenario", "metric", "draw")

@@ -106,8 +106,9 @@ def read_task(path: Path | str) -> Scenario:
 
     ``.jsonl`` has one item a line, ``.json`` a list of items, each ``{"question": ..., "choices": [...], "answer": i}``
     with ``answer`` the place of the right choice from 0 or the choice itself, or ``{"text": ...}`` for passages.
-    ``.csv`` has a header with ``question``, ``answer`` and ``choice_0``, ``choice_1``, ...; cells left empty are no
-    choice. Raises ``BadInput`` with file and row for anything else.
+    ``.csv`` has a header with ``question``, ``choice_0``, ``choice_1``, ..., of which cells left empty are no choice,
+    and either ``answer``, the right choice itself, or ``place``, its place from 0. Raises ``BadInput`` with file and
+    row for anything else.
     """
     path = Path(path)
     rows = _rows(path)
@@ -149,15 +150,16 @@ def _rows(path: Path) -> list[Any]:
 
 
 def _from_csv(row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a row of a table as JSON would have it; an answer of digits that is no choice is a place."""
+    """Return a row of a table as JSON would have it: ``answer`` is a choice, and ``place`` a number."""
     names = sorted((k for k in row if k and k.startswith("choice_") and k[7:].isdigit()), key=lambda k: int(k[7:]))
     if not names:
         return {"text": row["text"]} if row.get("text") else {"question": row.get("question"), "answer": None}
     choices = [row[name] for name in names if row[name]]
-    answer: Any = row.get("answer")
-    if answer not in choices and isinstance(answer, str) and answer.strip().isdigit():
-        answer = int(answer)
-    return {"question": row.get("question"), "choices": choices, "answer": answer}
+    found: dict[str, Any] = {"question": row.get("question"), "choices": choices}
+    if row.get("place") is not None and row.get("answer") is None:
+        place = str(row["place"]).strip()
+        return found | {"answer": int(place) if place.isascii() and place.isdigit() else place}
+    return found | ({"answer": row["answer"]} if row.get("place") is None and row.get("answer") is not None else {})
 
 
 def _item(row: Any) -> Item:

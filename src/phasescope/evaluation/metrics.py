@@ -8,11 +8,13 @@ where the model is most confident. All functions take arrays over items.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from phasescope.checks import array
+from phasescope.evaluation.items import Item
 from phasescope.vocabulary import Array, BadInput, Generators
 
 BINS = 10
@@ -120,8 +122,17 @@ def resampled(read: object, columns: tuple[Array, ...], generators: Generators, 
     return float(np.std([read(*(column[row] for column in columns)) for row in rows], ddof=1))
 
 
-def null_accuracy(predicted: Array, answers: Array, generators: Generators) -> tuple[float, float]:
-    """Return mean and spread of the accuracy of ``predicted`` (n,) over shuffles of ``answers`` (n,) among items."""
-    shuffle = generators("shuffled answers")
-    found = [float((predicted == shuffle.permutation(answers)).mean()) for _ in range(RESAMPLES // 2)]
+def null_accuracy(predicted: Array, items: Sequence[Item], generators: Generators) -> tuple[float, float]:
+    """Return mean and spread over shuffles of the accuracy of ``predicted`` (n,) with shuffled answers.
+
+    Where all items choose from one list, such as yes and no, answers are shuffled among items; else each item's answer
+    is drawn from its own choices, for a place in the list is nothing that a model is shown.
+    """
+    shuffle, answers = generators("shuffled answers"), np.array([item.answer for item in items])
+    counts = np.array([len(item.choices) for item in items])
+    one_list = len({item.choices for item in items}) == 1
+    found = []
+    for _ in range(RESAMPLES // 2):
+        dealt = shuffle.permutation(answers) if one_list else shuffle.integers(counts)
+        found.append(float((predicted == dealt).mean()))
     return float(np.mean(found)), float(np.std(found))
