@@ -47,9 +47,11 @@ def calibration_error(confidence: Array, correct: Array, bins: int = BINS) -> fl
     0.3
     """
     confidence, correct = _pair(confidence, correct)
+    return math.nan if len(confidence) < bins else _error_of(confidence, correct, bins)
+
+
+def _error_of(confidence: Array, correct: Array, bins: int) -> float:
     n = len(confidence)
-    if n < bins:
-        return math.nan
     order = np.argsort(confidence, kind="stable")
     ranked, right = confidence[order], correct[order]
     place = np.repeat(np.arange(bins), [len(part) for part in np.array_split(np.arange(n), bins)])
@@ -64,7 +66,7 @@ def calibration_floor(confidence: Array, generator: np.random.Generator, bins: i
     if len(confidence) < bins:
         return math.nan
     drawn = generator.random((100, len(confidence))) < confidence
-    return float(np.mean([calibration_error(confidence, row, bins) for row in drawn]))
+    return float(np.mean([_error_of(confidence, row.astype(float), bins) for row in drawn]))
 
 
 def _ranked(confidence: Array, correct: Array) -> Array:

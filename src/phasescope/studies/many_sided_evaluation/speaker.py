@@ -40,10 +40,6 @@ class SpeakerConfig:
         return cls(**facts)
 
 
-import os
-INIT = os.environ.get("INIT", "gpt2")
-
-
 class Base(Decoder):
     """A ``Decoder`` that is called as the base of transformers' models is."""
 
@@ -67,7 +63,7 @@ class Speaker(nn.Module):
         self.config = config
         self.base_model = Base(
             config.vocab_size, width=config.width, layers=config.num_hidden_layers, heads=config.heads,
-            positions="learned", length=config.max_position_embeddings, read="all", init=INIT,
+            positions="learned", length=config.max_position_embeddings, read="all",
         )  # fmt: skip
 
     def forward(self, ids: Tensor, use_cache: bool = False) -> Answer:
