@@ -97,7 +97,7 @@ def _pruning(s: EvaluationSettings) -> Sequence[Claim]:
 
 def along(first: str, second: str, s: EvaluationSettings) -> Measure:
     """Return the rank correlation over the models without a block of two readings; larger is better in both."""
-    names = blocks_of(s.depth)
+    names = blocks_of(s.depth, s.gone)
 
     def read_one(one: xr.Dataset, name: str) -> Array:
         if name == "bits":
@@ -118,7 +118,7 @@ def along(first: str, second: str, s: EvaluationSettings) -> Measure:
 
 
 def _metrics(s: EvaluationSettings) -> Sequence[Claim]:
-    many = len(blocks_of(s.depth))
+    many = len(blocks_of(s.depth, s.gone))
     return (
         Claim("robust-as-accurate",
             f"Over the {many} decoders without a block, worst cases are ordered as accuracies are (rank correlation)",

@@ -19,7 +19,7 @@ def experiments(s: EvaluationSettings) -> dict[str, Simulation]:
         "depth", "width", "heads", "length", "batch", "steps", "rate", "statements", "items", "passages", "gone",
         "heal_steps", "heal_rate",
     )  # fmt: skip
-    models, cells = {"model": names_of(s.depth)}, {"model": names_of(s.depth), "kind": list(KINDS)}
+    models, cells = {"model": names_of(s.depth, s.gone)}, {"model": names_of(s.depth, s.gone), "kind": list(KINDS)}
     by_kind = ("model", "kind")
     found = (
         Quantity("training", "nats", "mean loss of a twentieth of the steps", ("twentieth",)),
@@ -29,7 +29,7 @@ def experiments(s: EvaluationSettings) -> dict[str, Simulation]:
         Quantity("bits", "bits/byte", "evaluation.bits_per_byte", ("model",), models),
         Quantity("counts", "1", "whether the whole model is above chance by its interval", ("kind",),
                  {"kind": list(KINDS)}),
-        Quantity("distance", "pi", "arXiv:2403.17887, Eq. 7", ("block",), {"block": blocks_of(s.depth)}),
+        Quantity("distance", "pi", "arXiv:2403.17887, Eq. 7", ("block",), {"block": blocks_of(s.depth, s.gone)}),
         Quantity("nearest", "layer", "arXiv:2403.17887, Sec. 3.2"),
         Quantity("drawn", "layer", "a start of the seed's"),
         Quantity("told_apart", "1", "evaluation.paired, whole less nearest"),

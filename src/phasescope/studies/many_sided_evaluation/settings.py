@@ -19,7 +19,7 @@ class EvaluationSettings(Settings):
     """
 
     seeds: Count = 12
-    depth: Annotated[int, Field(ge=4)] = 6
+    depth: Annotated[int, Field(ge=4)] = 4
     width: Annotated[int, Field(ge=8)] = 48
     heads: Count = 4
     length: Annotated[int, Field(ge=24)] = 32

@@ -21,7 +21,7 @@ METRICS = ("accuracy", "robustness", "ece", "bits_per_byte")
 
 
 def speakers(member: Member, generators: Generators) -> Mapping[str, Any]:
-    """Train a decoder, leave out every block of one or two layers, heal the nearest, and ask all of them the same."""
+    """Train a decoder, leave out every block of at most so many layers as may go, heal the nearest, and ask all of them the same."""
     world = World(generators)
     words = world.words()
     known = tokens_of(world.text("training", int(member["statements"])), words)
@@ -45,10 +45,10 @@ def speakers(member: Member, generators: Generators) -> Mapping[str, Any]:
         return healed
 
     models: dict[str, nn.Module] = {WHOLE: model, HEALED: more(layers.without(model, nearest, n)), LONGER: more(model)}
-    models |= {block(*one): layers.without(model, *one) for one in all_blocks(depth)}
+    models |= {block(*one): layers.without(model, *one) for one in all_blocks(depth, n)}
     text = Scenario("text", texts=tuple(world.text("passages", int(member["passages"]))))
     found = evaluate(
-        {name: (models[name], words) for name in names_of(depth)},
+        {name: (models[name], words) for name in names_of(depth, n)},
         [*(world.scenario(kind, int(member["items"])) for kind in KINDS), text],
         METRICS, limit=None, seed=0,
     )  # fmt: skip
@@ -59,7 +59,7 @@ def speakers(member: Member, generators: Generators) -> Mapping[str, Any]:
         **{name: _of(value, name) for name in ("accuracy", "robustness", "ece")},
         "bits": value.sel(metric="bits_per_byte", scenario="text").values,
         "counts": np.array([float(kind in found.counted()) for kind in KINDS]),
-        "distance": np.array([far.across(size)[0][start] for start, size in all_blocks(depth)]),
+        "distance": np.array([far.across(size)[0][start] for start, size in all_blocks(depth, n)]),
         "nearest": float(nearest),
         "drawn": float(drawn),
         "told_apart": float("nan") if pair is None else float(pair.differs),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 WHOLE, HEALED, LONGER = "whole", "healed", "whole, same steps"
-MOST = 2  # layers of a block that is left out
 
 
 def block(start: int, n: int) -> str:
@@ -15,16 +14,16 @@ def block(start: int, n: int) -> str:
     return f"without {start}-{start + n - 1}" if n > 1 else f"without {start}"
 
 
-def all_blocks(depth: int) -> list[tuple[int, int]]:
-    """Return start and size of every block of one or two layers."""
-    return [(start, n) for n in range(1, MOST + 1) for start in range(depth - n + 1)]
+def all_blocks(depth: int, most: int) -> list[tuple[int, int]]:
+    """Return start and size of every block of one to ``most`` layers."""
+    return [(start, n) for n in range(1, most + 1) for start in range(depth - n + 1)]
 
 
-def blocks_of(depth: int) -> list[str]:
+def blocks_of(depth: int, most: int) -> list[str]:
     """Return the names of the models without each block."""
-    return [block(*one) for one in all_blocks(depth)]
+    return [block(*one) for one in all_blocks(depth, most)]
 
 
-def names_of(depth: int) -> list[str]:
+def names_of(depth: int, most: int) -> list[str]:
     """Return the names of all models."""
-    return [WHOLE, HEALED, LONGER, *blocks_of(depth)]
+    return [WHOLE, HEALED, LONGER, *blocks_of(depth, most)]
