@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -243,11 +244,12 @@ def test_the_scores_are_those_of_the_harness(folders: Path, tmp_path: Path) -> N
         "test_split: test\noutput_type: multiple_choice\ndoc_to_text: question\ndoc_to_choice: choices\n"
         "doc_to_target: answer\nmetric_list:\n  - metric: acc\n  - metric: acc_norm\n"
     )
-    manager = lm_eval.tasks.TaskManager(include_path=str(tmp_path), include_defaults=False)
+    tasks, models = (importlib.import_module(f"lm_eval.{part}") for part in ("tasks", "models.huggingface"))
+    manager = tasks.TaskManager(include_path=str(tmp_path), include_defaults=False)
     mine = ps.evaluate({"full": folders / "full"}, [str(tmp_path / "quiz.jsonl")], ["accuracy", "acc_norm"], limit=None)
     for model in (
         ps.evaluation.harness_model(folders / "full"),
-        lm_eval.models.huggingface.HFLM(str(folders / "full"), device="cpu", dtype="float32"),
+        models.HFLM(str(folders / "full"), device="cpu", dtype="float32"),
     ):
         theirs = lm_eval.simple_evaluate(model=model, tasks=["quiz"], task_manager=manager)["results"]["quiz"]
         for ours, name in (("accuracy", "acc"), ("acc_norm", "acc_norm")):

