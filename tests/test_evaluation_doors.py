@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_evaluation import LETTERS, QUIZ, Letters, Oracle, decoder
 
 import phasescope as ps
 from phasescope.evaluation import Item, Scenario, harness_items, items_needed, read_task, scenario
@@ -19,6 +18,7 @@ from phasescope.evaluation.likelihoods import likelihoods
 from phasescope.evaluation.packaged import puzzles
 from phasescope.evaluation.subject import Evaluated, Request
 from phasescope.vocabulary import BadInput
+from test_evaluation import LETTERS, QUIZ, Letters, Oracle, decoder
 
 ONE: dict[str, Any] = {"a": (decoder(), Letters())}
 FEW = Scenario("few", items=QUIZ.items[:3])
@@ -90,7 +90,7 @@ TASKS = {
 def test_a_task_file_is_refused_with_its_row(tmp_path: Path, name: str) -> None:
     text, words = TASKS[name]
     (tmp_path / name).write_text(text)
-    with pytest.raises(BadInput, match="task|give|item") as refused:
+    with pytest.raises(BadInput, match=r"task|give|item") as refused:
         read_task(tmp_path / name)
     assert words in str(refused.value)
 
@@ -128,7 +128,7 @@ def test_data_that_were_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_two_at_once_in_one_folder(tmp_path: Path) -> None:
-    with ps.Store(tmp_path / "kept"), pytest.raises(BadInput, match="already open|in use"):
+    with ps.Store(tmp_path / "kept"), pytest.raises(BadInput, match=r"already open|in use"):
         ps.evaluate(ONE, [QUIZ], cache=tmp_path / "kept", limit=3)
 
 

@@ -21,7 +21,9 @@ def register(app: typer.Typer, finish: Finish) -> None:
         ] = None,
         scenario: Annotated[
             list[str] | None,
-            typer.Option(help="A scenario's name, a text, or lm-eval:TASK; again for more. Without: what needs no data."),
+            typer.Option(
+                help="A scenario's name, a text, or lm-eval:TASK; again for more. Without: what needs no data."
+            ),
         ] = None,
         metric: Annotated[
             list[str] | None, typer.Option(help="A metric, calibration or efficiency; again for more. Without: all.")
@@ -42,12 +44,14 @@ def register(app: typer.Typer, finish: Finish) -> None:
         device: Device = "auto",
         out: Annotated[
             Path | None,
-            typer.Option(parser=place, metavar="PATH", help=f"{PAGE}, and what is done; default runs/evaluate-<model>."),
+            typer.Option(
+                parser=place, metavar="PATH", help=f"{PAGE}, and what is done; default runs/evaluate-<model>."
+            ),
         ] = None,
         as_json: AsJson = False,
         open_: Open = False,
     ) -> None:
-        """Evaluate language models: many metrics on many scenarios, compared on the same items. Resumes where stopped."""
+        """Evaluate language models: many metrics and scenarios, compared on the same items. Resumes where stopped."""
         from phasescope.commands.evaluate import Asked, evaluated, folder_of, given, listed
 
         if names:

@@ -71,7 +71,8 @@ def _predicted(subject: Evaluated, asked: Scenario, how: Asking, kept: Kept, tel
         return np.broadcast_to(np.asarray(row, dtype=float), nothing.shape).copy()
 
     bits = same(-found.value / np.log(2))
-    return Answers(*[nothing] * 5, bits, same(np.array(sizes)), same(found.seconds), same(found.tokens))
+    none = (nothing, nothing, nothing, nothing, nothing)
+    return Answers(*none, bits, same(np.array(sizes)), same(found.seconds), same(found.tokens))
 
 
 def _draw(
@@ -97,14 +98,14 @@ def _draw(
     return predicted.astype(float), correct, same, confidence, worst, nothing, nothing, *spent
 
 
-def _perturbed(
-    subject: Evaluated, asked: Scenario, before: str, how: Asking, kept: Kept, tell: Passed
-) -> list[Array]:
+def _perturbed(subject: Evaluated, asked: Scenario, before: str, how: Asking, kept: Kept, tell: Passed) -> list[Array]:
     """Return ``correct`` (n,) for each perturbation of the questions; choices and examples stay as they are."""
     generators, found = streams(how.seed), []
     right = np.array([item.answer for item in asked.items])
     for k in range(how.perturbations):
-        items = [replace(item, question=mild_mix(item.question, generators, i, k)) for i, item in enumerate(asked.items)]
+        items = [
+            replace(item, question=mild_mix(item.question, generators, i, k)) for i, item in enumerate(asked.items)
+        ]
         said = _likelihoods(subject, items, before, how, kept, tell).value
         parts = np.split(said, np.cumsum([len(item.choices) for item in items])[:-1])
         found.append((np.array([int(part.argmax()) for part in parts]) == right).astype(float))

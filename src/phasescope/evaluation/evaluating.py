@@ -210,12 +210,10 @@ def _lowest(scores: Array) -> float:
     return interval(scores, "mean", 0.95, (0.0, 1.0))[0]
 
 
-def _read(
-    metric: str, got: Answers, draw: int, cost: tuple[float, float], generators: Any
-) -> tuple[float, float]:
+def _read(metric: str, got: Answers, draw: int, cost: tuple[float, float], generators: Any) -> tuple[float, float]:
     """Return a metric of one draw with its standard error over items; NaN where it is not defined."""
     asks = not np.isnan(got.correct).all()
-    if metric in CHOICES and not asks or metric == "bits_per_byte" and asks:
+    if (metric in CHOICES and not asks) or (metric == "bits_per_byte" and asks):
         return math.nan, math.nan
     if metric in ("accuracy", "acc_norm", "robustness"):
         scores = {"accuracy": got.correct, "acc_norm": got.correct_norm, "robustness": got.worst}[metric][draw]

@@ -32,7 +32,8 @@ def placed(question: str, right: str, wrong: list[str], generator: np.random.Gen
 
 def arithmetic(count: int, seed: int) -> list[Item]:
     """Return ``count`` different sums of two numbers up to 99, four choices each; a wrong one is off by 1, 2 or 10."""
-    generators, found = streams(seed), {}
+    generators = streams(seed)
+    found: dict[tuple[int, int], Item] = {}
     index = 0
     while len(found) < min(count, 9801):
         draw = generators("arithmetic", index)

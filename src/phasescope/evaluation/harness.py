@@ -47,7 +47,9 @@ def harness_items(task: str) -> list[Item]:
         docs = list(one.eval_docs)
     except (ValueError, KeyError, TypeError, OSError, ImportError, AttributeError, RuntimeError) as error:
         said = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
-        raise BadInput(f"lm-evaluation-harness can not read the task {task!r} ({said}): see its `lm-eval ls tasks`.") from error
+        raise BadInput(
+            f"lm-evaluation-harness can not read the task {task!r} ({said}): see its `lm-eval ls tasks`."
+        ) from error
     if getattr(one, "OUTPUT_TYPE", None) != "multiple_choice" or one.multiple_input or one.multiple_target:
         raise BadInput(
             f"the task {task!r} has no single right choice of several: give a multiple-choice task, or run it there "
@@ -106,7 +108,9 @@ def _generated(subject: Evaluated, context: str, options: dict[str, Any]) -> str
     """Return what the model says after ``context``, greedily, up to the first of the texts that end an answer."""
     generate: Any = getattr(subject.model, "generate", None)
     if generate is None:
-        raise BadInput(f"{type(subject.model).__name__} has no generate(): tasks that generate need one of transformers.")
+        raise BadInput(
+            f"{type(subject.model).__name__} has no generate(): tasks that generate need one of transformers."
+        )
     until = options.get("until") or []
     until = [until] if isinstance(until, str) else list(until)
     ids = torch.tensor([subject.beginning(context)], device=device_of(subject.model))

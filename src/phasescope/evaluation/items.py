@@ -34,7 +34,9 @@ class Item:
             raise BadInput(f"a question is {shown(self.question)}: give a text that is not empty.")
         choices = self.choices
         if not isinstance(choices, tuple | list) or not all(isinstance(c, str) and c.strip() for c in choices):
-            raise BadInput(f"the choices of {shown(self.question)} are {shown(choices)}: give texts, none of them empty.")
+            raise BadInput(
+                f"the choices of {shown(self.question)} are {shown(choices)}: give texts, none of them empty."
+            )
         object.__setattr__(self, "choices", tuple(choices))
         if len(choices) < 2:
             raise BadInput(f"{shown(self.question)} has {len(choices)} choices: give two or more.")

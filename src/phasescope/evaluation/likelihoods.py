@@ -136,7 +136,7 @@ def _answered(
     each = [(i, key, request) for i, some in enumerate(asked) for key, request in some.items()]
     values = [_sum(subject, logs[i], best[i], request, first) for i, _, request in each]
     seconds, tokens = time.perf_counter() - began, sum(map(len, rows))
-    found = []
+    found: list[tuple[bytes, tuple[float, ...]]] = []
     for (i, key, _), (value, greedy) in zip(each, values, strict=True):
         share = len(rows[i]) / len(asked[i])
         found.append((key, (value, greedy, seconds * share / tokens, share)))
@@ -149,7 +149,7 @@ def _sum(subject: Evaluated, logs: Tensor, best: Tensor, request: Request, first
     value = float(logs[places].gather(1, answer[:, None]).double().sum())
     if not math.isfinite(value):
         raise BadInput(
-            f"{subject.name!r} gives a request the log-likelihood {value}: look for weights that are not finite, or for "
-            "overflow in a type of 16 bits."
+            f"{subject.name!r} gives a request the log-likelihood {value}: look for weights that are not finite, or "
+            "for overflow in a type of 16 bits."
         )
     return value, float(bool((best[places] == answer).all()))

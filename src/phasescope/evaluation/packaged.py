@@ -42,7 +42,7 @@ def capitals(seed: int) -> list[Item]:
 
 
 def glosses(seed: int) -> list[Item]:
-    """Return items of WordNet 3.0: which noun does a gloss define? 2,000, drawn by the seed; wrong choices are others."""
+    """Return items of WordNet 3.0: which noun does a gloss define? 2,000, drawn by the seed; wrong ones are others."""
     found: dict[str, str] = {}
     for line in (data_folder("wordnet") / "data.noun").read_text(encoding="utf-8").splitlines():
         if line.startswith("  "):

@@ -69,8 +69,9 @@ class Paired:
             return said
         many = f"more than {MOST:,}" if math.isinf(needed) else f"{int(needed):,}"
         enough = ", and there are enough" if needed <= self.n else ""
-        return f"{said}; they disagree on {int(self.only_first + self.only_second)}. To see {ask:.2f} with a power of " \
-            f"{POWER:g}, {many} items are needed{enough}"  # fmt: skip
+        split = int(self.only_first + self.only_second)
+        asked = f"To see {ask:.2f} with a power of {POWER:g}, {many} items are needed{enough}"
+        return f"{said}; they disagree on {split}. {asked}"
 
 
 def paired(first: Array, second: Array) -> Paired:

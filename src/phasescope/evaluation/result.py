@@ -1,4 +1,4 @@
-"""What ``ps.evaluate`` found: a table of models, scenarios and metrics, win rates, and comparisons on the same items."""
+"""What ``ps.evaluate`` found: a table of models, scenarios and metrics, win rates, and pairs on the same items."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ def _cells(found: Paired, *, counts: bool) -> list[str]:
     if not counts:
         return ["at chance", str(found.n), "", "", ""]
     split = found.only_first + found.only_second
-    needed = found.needed(0.05)
+    needed, p = found.needed(0.05), found.p_value
     said = "-" if math.isnan(needed) else f"{needed:,.0f}"
     return [
         f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]", str(found.n),
-        "-" if math.isnan(split) else f"{split:.0f}", "-" if math.isnan(found.p_value) else f"{found.p_value:.2g}", said,
+        "-" if math.isnan(split) else f"{split:.0f}", "-" if math.isnan(p) else f"{p:.2g}", said,
     ]  # fmt: skip
 
 
@@ -157,7 +157,9 @@ class Evaluation:
             n = self.scores[name].sizes["item"]
             rows = np.concatenate([np.arange(n)[None], some.integers(n, size=(RESAMPLES, n))])
             each = scores[ITEMWISE[metric]].values[:, rows]  # (models, 1 + resamples, items)
-            means = -each.sum(-1) / scores["sizes"].values[:, rows].sum(-1) if metric == "bits_per_byte" else each.mean(-1)
+            means = (
+                -each.sum(-1) / scores["sizes"].values[:, rows].sum(-1) if metric == "bits_per_byte" else each.mean(-1)
+            )
             wins = [sum((a > b) + 0.5 * (a == b) for k, b in enumerate(means) if k != i) for i, a in enumerate(means)]
             rates.append(np.array(wins)[:, 0] / (count - 1))
             drawn.append(np.array(wins)[:, 1:] / (count - 1))
@@ -226,7 +228,9 @@ class Evaluation:
         lines += aligned(header, rows) if len(header) > 1 else []
         if header[-1].startswith("mean win"):
             many = len(self.counted())
-            lines.append(f"win rates: accuracy, over {many} scenario{'s' * (many != 1)} that count, bootstrap over items")
+            lines.append(
+                f"win rates: accuracy, over {many} scenario{'s' * (many != 1)} that count, bootstrap over items"
+            )
         return "\n".join(lines).rstrip()
 
     def _repr_html_(self) -> str:

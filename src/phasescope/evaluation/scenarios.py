@@ -90,6 +90,6 @@ def chosen(whole: Scenario, *, limit: int | None, shots: int, seed: int) -> tupl
 
 
 def prompts(asked: Scenario, pool: list[Item], shots: int, seed: int, draw: int) -> str:
-    """Return what stands before each question: ``shots`` answered examples of ``pool``, drawn anew for each ``draw``."""
+    """Return what stands before each question: ``shots`` answered examples of ``pool``, anew for each ``draw``."""
     some = streams(seed)(f"examples of {asked.name}", draw).permutation(len(pool))[:shots]
     return "".join(f"{pool[i].question} {pool[i].choices[pool[i].answer]}\n\n" for i in some)

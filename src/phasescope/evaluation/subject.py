@@ -1,4 +1,4 @@
-"""A model and its tokenizer as this room takes them, and how texts become requests: tokens, and where scoring begins."""
+"""A model and its tokenizer as this room takes them, and how texts become requests: tokens, and from where on."""
 
 from __future__ import annotations
 

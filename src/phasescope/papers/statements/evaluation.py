@@ -59,7 +59,7 @@ def worst_cases() -> Iterator[Compared]:
 
 @statement(
     "002-07",
-    "The mild mix writes a question in lower case, with contractions, slips and spaces, and leaves its words as they are",
+    "The mild mix writes a question in lower case, with contractions, slips and spaces, and leaves its letters",
     Source(
         code="stanford-crfm/helm, src/helm/benchmark/augmentations/mild_mix_perturbation.py",
         tolerance="none: letters are counted",
@@ -72,7 +72,9 @@ def mild_mixes() -> Iterator[Compared]:
     mixed = {mild_mix(text, streams(3), item) for item in range(50)}
     same = [sorted(said.replace(" ", "")) == sorted(text.lower().replace(" ", "")) for said in mixed]
     yield exactly("of 50 mixes, other letters than the question's", len(same) - sum(same), 0)
-    yield exactly("the same stream writes another one", mild_mix(text, streams(3), 0) != mild_mix(text, streams(3), 0), 0)
+    yield exactly(
+        "the same stream writes another one", mild_mix(text, streams(3), 0) != mild_mix(text, streams(3), 0), 0
+    )
 
 
 @statement(

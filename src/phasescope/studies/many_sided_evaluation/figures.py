@@ -38,7 +38,9 @@ def _sides(data: Data, s: EvaluationSettings) -> Figure:
                           for row in rows.values()])  # fmt: skip
         return Curves(title, axis, Axis(title), [_spread("median over seeds", places, found)])
 
-    bits = np.array([[float(one.bits.sel(model=m)) for one, m in zip(seeds, row, strict=True)] for row in rows.values()])
+    bits = np.array(
+        [[float(one.bits.sel(model=m)) for one, m in zip(seeds, row, strict=True)] for row in rows.values()]
+    )
     steps = (np.arange(run.sizes["twentieth"]) + 0.5) * s.steps / run.sizes["twentieth"]
     training = lines(data, {"training": ("training", at("speakers"))}, steps)
     return Figure(
@@ -47,7 +49,7 @@ def _sides(data: Data, s: EvaluationSettings) -> Figure:
         [Curves("training", Axis("step"), Axis("nats per word"), training),
          *(panel(name, title) for name, title in READINGS.items()),
          Curves("bits per byte", axis, Axis("bits per byte"), [_spread("median over seeds", places, bits)])],
-        ("nearest-answers", "healing-answers", "calibration-stays", "robustness-falls"),
+        ("answers-stay", "worst-cases-stay", "calibration-stays", "healing-bits", "healing-answers"),
     )  # fmt: skip
 
 
@@ -67,11 +69,11 @@ def _along(data: Data, s: EvaluationSettings) -> Figure:
         return Curves(title, Axis("accuracy"), Axis(title), [line])
 
     return Figure(
-        "along", "What goes with accuracy, over decoders without a block of one or two layers",
+        "along", "What goes with accuracy, over decoders without a block of layers",
         "Each point is a decoder of a seed without a block.",
         [panel(title, np.concatenate([mean_of(one, name, names) for one in seeds]))
          for name, title in READINGS.items() if name != "accuracy"]
         + [panel("bits per byte", np.concatenate([one.bits.sel(model=names).values for one in seeds])),
            panel("distance over pi", np.concatenate([one.distance.values for one in seeds]))],
-        ("robust-as-accurate", "bits-tell-answers"),
+        ("robust-as-accurate",),
     )  # fmt: skip

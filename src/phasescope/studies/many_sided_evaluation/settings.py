@@ -41,8 +41,8 @@ class EvaluationSettings(Settings):
         if self.gone > self.depth - 2 or self.width % self.heads or not 0 < self.difference <= self.disagree:
             raise BadInput(
                 f"gone is {self.gone} of {self.depth} layers, width {self.width}, heads {self.heads}, difference "
-                f"{self.difference}, disagree {self.disagree}: leave two layers, let heads divide the width, and models "
-                "disagree at least as often as they differ."
+                f"{self.difference}, disagree {self.disagree}: leave two layers, let heads divide the width, models "
+                "disagreeing at least as often as they differ."
             )
 
 

@@ -1,4 +1,4 @@
-"""The decoder of ``many-sided-evaluation``, with the attributes by which the layers of transformers' models are found."""
+"""The decoder of ``many-sided-evaluation``, with the attributes by which layers of transformers' models are found."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``many-sided-evaluation`` measures of a decoder: whole, without blocks of layers, healed, all on the same items."""
+"""What ``many-sided-evaluation`` measures of a decoder: whole, without layers, healed, all on the same items."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ METRICS = ("accuracy", "robustness", "ece", "bits_per_byte")
 
 
 def speakers(member: Member, generators: Generators) -> Mapping[str, Any]:
-    """Train a decoder, leave out every block of at most so many layers as may go, heal the nearest, and ask all of them the same."""
+    """Train a decoder, leave out every block of up to ``gone`` layers, heal the nearest, ask all the same."""
     world = World(generators)
     words = world.words()
     known = tokens_of(world.text("training", int(member["statements"])), words)
@@ -40,7 +40,8 @@ def speakers(member: Member, generators: Generators) -> Mapping[str, Any]:
     steps, rate = int(member["heal_steps"]), float(member["heal_rate"])
 
     def more(start: nn.Module) -> Speaker:
-        healed: Any = copy.deepcopy(start)
+        healed = copy.deepcopy(start)
+        assert isinstance(healed, Speaker)
         train(healed, known, generators, "healing", steps=steps, rate=rate, **often)
         return healed
 
