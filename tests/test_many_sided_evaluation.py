@@ -87,7 +87,7 @@ def test_training_learns_a_text() -> None:
 
 def test_every_block_has_a_name() -> None:
     assert all_blocks(4, 2) == [(0, 1), (1, 1), (2, 1), (3, 1), (0, 2), (1, 2), (2, 2)]
-    assert len(names_of(12, 4)) == 3 + 42 and block(0, 2) in names_of(4, 2)
+    assert len(names_of(12, 4)) == 5 + 42 and block(0, 2) in names_of(4, 2)
 
 
 def test_pairs_of_made_up_models() -> None:

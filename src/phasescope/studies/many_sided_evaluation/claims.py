@@ -7,7 +7,7 @@ by its interval; the others do not count, for any of the models.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -16,7 +16,7 @@ from scipy import stats
 
 from phasescope.lab.measures import Measure, at, at_least, at_most, by_seed, value
 from phasescope.studies.many_sided_evaluation.settings import EvaluationSettings
-from phasescope.studies.many_sided_evaluation.told import HEALED, LONGER, WHOLE, block, blocks_of
+from phasescope.studies.many_sided_evaluation.told import HEALED, LONGER, NEAREST, WHOLE, block, blocks_of
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
 
@@ -25,7 +25,6 @@ PRUNING = "Gromov et al. 2024, arXiv:2403.17887"
 MATTERS = "the smallest difference that matters"
 SPEAKERS, PAIRS = at("speakers"), at("pairs")
 SIGNED, UNIT, RATIO = (-1.0, 1.0), (0.0, 1.0), (0.0, math.inf)
-Model = Callable[[xr.Dataset], str]
 
 
 def claims(s: EvaluationSettings) -> Sequence[Claim]:
@@ -41,39 +40,30 @@ def mean_of(one: xr.Dataset, name: str, models: str | Sequence[str]) -> Array:
     return found
 
 
-def compared(name: str, first: Model, second: Model, words: str, *, share: bool = False) -> Measure:
-    """Return a reading of one model less that of another, or over it; each is found by what the seed measured."""
+def compared(name: str, first: str, second: str, *, share: bool = False) -> Measure:
+    """Return a reading of one model less that of another, or over it."""
 
-    @partial(by_seed, words=f"{name}, {words}")
+    @partial(by_seed, words=f"{name}, {first} {'over' if share else 'less'} {second}")
     def read(one: xr.Dataset) -> float:
-        a, b = (float(mean_of(one, name, model(one))) for model in (first, second))
+        a, b = (float(mean_of(one, name, model)) for model in (first, second))
         return (a / b if b else float("nan")) if share else a - b
 
     return read
 
 
-def regained(first: Model, second: Model, pruned: Model, words: str) -> Measure:
+def regained(before: str, after: str) -> Measure:
     """Return by how much bits per byte fall from one model to another, over what pruning adds to the whole's."""
 
-    @partial(by_seed, words=f"bits per byte regained, {words}")
+    @partial(by_seed, words=f"bits per byte, {before} less {after}, over nearest less whole")
     def read(one: xr.Dataset) -> float:
-        a, b, without, whole = (float(one.bits.sel(model=m)) for m in (first(one), second(one), pruned(one), WHOLE))
+        a, b, without, whole = (float(one.bits.sel(model=m)) for m in (before, after, NEAREST, WHOLE))
         return (a - b) / (without - whole) if without != whole else float("nan")
 
     return read
 
 
-def _fixed(name: str) -> Model:
-    return lambda one: name
-
-
 def _pruning(s: EvaluationSettings) -> Sequence[Claim]:
-    n = s.gone
-
-    def nearest(one: xr.Dataset) -> str:
-        return block(int(one.nearest), n)
-
-    whole, healed, longer, first = (_fixed(name) for name in (WHOLE, HEALED, LONGER, block(0, n)))
+    n, first = s.gone, block(0, s.gone)
     flat = f"{PRUNING}, Sec. 4.1, Fig. 2: question answering is flat up to a fifth of the layers or more"
     rival = f"without the first {n} layers, as many"
     stays = "the paper asks for accuracy alone"
@@ -81,30 +71,29 @@ def _pruning(s: EvaluationSettings) -> Sequence[Claim]:
         Claim("answers-stay",
             f"Without the nearest {n} of {s.depth} layers at least 9 of 10 right answers stay",
             Source(paper=flat, ours="9 of 10", tolerance="one answer in ten"),
-            compared("accuracy", nearest, whole, "nearest over whole", share=True)(SPEAKERS), at_least(0.9),
-            Control(rival, compared("accuracy", first, whole, "first over whole", share=True)), range=RATIO),
+            compared("accuracy", NEAREST, WHOLE, share=True)(SPEAKERS), at_least(0.9),
+            Control(rival, compared("accuracy", first, WHOLE, share=True)), range=RATIO),
         Claim("worst-cases-stay",
             f"Without the nearest {n} layers at least 9 of 10 answers stay that are right in the worst case, too",
             Source(ours=stays, tolerance="one answer in ten"),
-            compared("robustness", nearest, whole, "nearest over whole", share=True)(SPEAKERS), at_least(0.9),
-            Control(rival, compared("robustness", first, whole, "first over whole", share=True)), range=RATIO),
+            compared("robustness", NEAREST, WHOLE, share=True)(SPEAKERS), at_least(0.9),
+            Control(rival, compared("robustness", first, WHOLE, share=True)), range=RATIO),
         Claim("calibration-stays",
             f"Without the nearest {n} layers the calibration error is at most 0.05 above that of the whole decoder",
-            Source(ours=stays, tolerance=MATTERS), compared("ece", nearest, whole, "nearest less whole")(SPEAKERS),
-            at_most(0.05), Control(rival, compared("ece", first, whole, "first less whole")), range=SIGNED),
+            Source(ours=stays, tolerance=MATTERS), compared("ece", NEAREST, WHOLE)(SPEAKERS),
+            at_most(0.05), Control(rival, compared("ece", first, WHOLE)), range=SIGNED),
         Claim("healing-bits",
             f"{s.heal_steps} steps of healing bring back half of the bits per byte that the nearest {n} layers cost",
             Source(paper=f"{PRUNING}, Sec. 4.2, Fig. 3", ours="a half", tolerance="more is back than is gone"),
-            regained(nearest, healed, nearest, "by healing")(SPEAKERS), at_least(0.5),
-            Control("what the whole decoder gains by the same steps",
-                regained(whole, longer, nearest, "by the whole decoder"))),
+            regained(NEAREST, HEALED)(SPEAKERS), at_least(0.5),
+            Control("what the whole decoder gains by the same steps", regained(WHOLE, LONGER))),
         Claim("healing-answers",
             f"{s.heal_steps} steps of healing bring right answers back (by 0.02 or more)",
             Source(paper=f"{PRUNING}, Sec. 4.1: healing gains modestly in question answering", ours="0.02",
                 tolerance=MATTERS),
-            compared("accuracy", healed, nearest, "healed less pruned")(SPEAKERS), at_least(0.02),
-            Control("what the whole decoder gains by the same steps",
-                compared("accuracy", longer, whole, "longer less whole")), range=SIGNED),
+            compared("accuracy", HEALED, NEAREST)(SPEAKERS), at_least(0.02),
+            Control("what the whole decoder gains by the same steps", compared("accuracy", LONGER, WHOLE)),
+            range=SIGNED),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from phasescope.lab.drawing import BANDS, Data, lines
 from phasescope.lab.measures import at
 from phasescope.studies.many_sided_evaluation.claims import mean_of
 from phasescope.studies.many_sided_evaluation.settings import EvaluationSettings
-from phasescope.studies.many_sided_evaluation.told import HEALED, LONGER, WHOLE, block
+from phasescope.studies.many_sided_evaluation.told import HEALED, LONGER, NEAREST, RANDOM, WHOLE
 from phasescope.vocabulary import Array
 
 READINGS = {"accuracy": "accuracy", "robustness": "worst case", "ece": "calibration error"}
@@ -23,28 +23,21 @@ def figures(data: Data, s: EvaluationSettings) -> Sequence[Figure]:
 
 
 def _sides(data: Data, s: EvaluationSettings) -> Figure:
-    run, n = data["speakers"], s.gone
+    run = data["speakers"]
     seeds = [run.isel(seed=i) for i in range(run.sizes["seed"])]
-    rows = {
-        "whole": [WHOLE] * len(seeds), "nearest": [block(int(one.nearest), n) for one in seeds],
-        "random": [block(int(one.drawn), n) for one in seeds], "healed": [HEALED] * len(seeds),
-        "whole, same steps": [LONGER] * len(seeds),
-    }  # fmt: skip
+    rows = (WHOLE, NEAREST, RANDOM, HEALED, LONGER)
     places = np.arange(len(rows), dtype=float)
     axis = Axis("model: " + ", ".join(f"{i} {name}" for i, name in enumerate(rows)), limits=(-0.5, len(rows) - 0.5))
 
     def panel(name: str, title: str) -> Curves:
-        found = np.array([[float(mean_of(one, name, m)) for one, m in zip(seeds, row, strict=True)]
-                          for row in rows.values()])  # fmt: skip
+        found = np.array([[float(mean_of(one, name, model)) for one in seeds] for model in rows])
         return Curves(title, axis, Axis(title), [_spread("median over seeds", places, found)])
 
-    bits = np.array(
-        [[float(one.bits.sel(model=m)) for one, m in zip(seeds, row, strict=True)] for row in rows.values()]
-    )
+    bits = np.asarray(run.bits.sel(model=list(rows)).transpose("model", "seed").values)
     steps = (np.arange(run.sizes["twentieth"]) + 0.5) * s.steps / run.sizes["twentieth"]
     training = lines(data, {"training": ("training", at("speakers"))}, steps)
     return Figure(
-        "sides", f"A decoder of {s.depth} layers, whole and without {n}: many sides",
+        "sides", f"A decoder of {s.depth} layers, whole and without {s.gone}: many sides",
         f"Kinds of questions in which the whole decoder is above chance. {BANDS}",
         [Curves("training", Axis("step"), Axis("nats per word"), training),
          *(panel(name, title) for name, title in READINGS.items()),

@@ -13,7 +13,16 @@ from phasescope import layers
 from phasescope.evaluation import Scenario, evaluate
 from phasescope.studies.many_sided_evaluation.language import KINDS, World, tokens_of, windows
 from phasescope.studies.many_sided_evaluation.speaker import Speaker, SpeakerConfig, train
-from phasescope.studies.many_sided_evaluation.told import HEALED, LONGER, WHOLE, all_blocks, block, names_of
+from phasescope.studies.many_sided_evaluation.told import (
+    HEALED,
+    LONGER,
+    NEAREST,
+    RANDOM,
+    WHOLE,
+    all_blocks,
+    block,
+    names_of,
+)
 from phasescope.vocabulary import Array, Generators, Member
 
 HELD = 64  # samples on which distances are read
@@ -49,12 +58,13 @@ def speakers(member: Member, generators: Generators) -> Mapping[str, Any]:
     models |= {block(*one): layers.without(model, *one) for one in all_blocks(depth, n)}
     text = Scenario("text", texts=tuple(world.text("passages", int(member["passages"]))))
     found = evaluate(
-        {name: (models[name], words) for name in names_of(depth, n)},
+        {name: (model, words) for name, model in models.items()},
         [*(world.scenario(kind, int(member["items"])) for kind in KINDS), text],
         METRICS, limit=None, seed=0,
     )  # fmt: skip
-    value = found.data.value.isel(draw=0)
-    pair = found.compare(WHOLE, block(nearest, n)).pooled
+    same = {NEAREST: block(nearest, n), RANDOM: block(drawn, n)}
+    value = found.data.value.isel(draw=0).sel(model=[same.get(name, name) for name in names_of(depth, n)])
+    pair = found.compare(WHOLE, same[NEAREST]).pooled
     return {
         "training": np.array([part.mean() for part in np.array_split(losses, min(20, len(losses)))]),
         **{name: _of(value, name) for name in ("accuracy", "robustness", "ece")},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-WHOLE, HEALED, LONGER = "whole", "healed", "whole, same steps"
+WHOLE, NEAREST, RANDOM, HEALED, LONGER = "whole", "nearest", "random", "healed", "whole, same steps"
 
 
 def block(start: int, n: int) -> str:
@@ -25,5 +25,5 @@ def blocks_of(depth: int, most: int) -> list[str]:
 
 
 def names_of(depth: int, most: int) -> list[str]:
-    """Return the names of all models."""
-    return [WHOLE, HEALED, LONGER, *blocks_of(depth, most)]
+    """Return the names of all models; the nearest and the random block are among the blocks, too."""
+    return [WHOLE, NEAREST, RANDOM, HEALED, LONGER, *blocks_of(depth, most)]
