@@ -36,7 +36,7 @@ PUBLIC = [
         f"phasescope.{room}"
         for room in (
             "tasks", "learners", "losses", "ensemble", "theory", "instruments", "verdict", "store", "lab", "report",
-            "layers", "representation", "data", "papers",
+            "layers", "representation", "evaluation", "data", "papers",
         )
     ),
     *(f"phasescope.{room}.{path.stem}" for room in ("theory", "instruments") for path in subjects_of(room)),
