@@ -104,10 +104,10 @@ class TestLikelihoods:
 
     def test_a_known_model_has_the_likelihoods_of_the_formula(self) -> None:
         one = Evaluated("oracle", Oracle(decoder()), Letters())
-        found = likelihoods(one, [Request((5, 6, 7), 1), Request((5, 6, 9), 2)])
+        found = likelihoods(one, [Request((5, 6, 7), 1), Request((5, 6, 9), 2), Request((5, 6, 7), 2)])
         likely = 3 - math.log(math.exp(3) + LETTERS - 1)
-        assert found.value == pytest.approx([2 * likely, likely - 3], abs=1e-5)
-        assert found.greedy.tolist() == [1, 0]
+        assert found.value == pytest.approx([2 * likely, likely - 3, likely], abs=1e-5)
+        assert found.greedy.tolist() == [1, 0, 1]
 
     def test_requests_that_differ_in_the_last_token_share_a_pass(self) -> None:
         one, passes = subject(), []

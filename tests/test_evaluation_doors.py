@@ -203,14 +203,18 @@ def test_a_folder_is_evaluated_and_compared(
     task = tmp_path / "sums.jsonl"
     rows = [{"question": i.question, "choices": list(i.choices), "answer": i.answer} for i in QUIZ.items]
     task.write_text("\n".join(map(json.dumps, rows)))
-    asked = ["evaluate", str(folders / "full"), str(folders / "pruned"), "--task", str(task), "--limit", "12",
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("\n".join(json.dumps({"text": f"a passage, and another {k}"}) for k in range(6)))
+    asked = ["evaluate", str(folders / "full"), str(folders / "pruned"), "--task", str(task), "--task", str(texts), "--limit", "12",
              "--compare", "--out", "out", "--json"]  # fmt: skip
     monkeypatch.chdir(tmp_path)
     code, out, err = run(monkeypatch, capsys, *asked)
     assert code == 0, err
     said = json.loads(out)
     assert said["complete"] and {cell["model"] for cell in said["cells"]} == {"full", "pruned"}
+    assert [one["metric"] for one in said["compared"]] == ["accuracy", "bits_per_byte"]
     assert said["compared"][0]["scenarios"]["sums"]["items"] == 12
+    assert said["compared"][1]["scenarios"]["texts"]["items"] == 6
     assert (tmp_path / "out" / "report.html").is_file()
     found = ps.evaluate({"full": folders / "full"}, [str(task)], limit=12)
     mine = next(cell for cell in said["cells"] if cell["model"] == "full")

@@ -324,6 +324,49 @@ def representation(rng: random.Random) -> Call:
     ))  # fmt: skip
 
 
+class _Letters:
+    """A tokenizer of letters, for the doors of ``ps.evaluate``."""
+
+    eos_token_id = 0
+
+    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        return {"input_ids": [min(ord(c), 127) for c in text]}
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(map(chr, ids))
+
+
+def evaluation(rng: random.Random) -> Call:
+    """Return an evaluation of a tiny decoder with one odd argument, or a comparison of odd scores."""
+    from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT
+
+    room = ps.evaluation
+    scores = (rng.choice((np.arange(9) % 2, array(rng), value(rng))) for _ in range(2))
+    items = [room.Item(f"{k} is", ("a", "b"), k % 2) for k in range(12)]
+    quiz = room.Scenario("quiz", items=tuple(items))
+    good: dict[str, Any] = {
+        "models": {"a": (SmallGPT(SmallConfig(128, 1, 8, 2, 300)), _Letters())}, "scenarios": [quiz],
+        "metrics": ["accuracy", "ece"], "limit": 4,
+    }  # fmt: skip
+    odd = rng.choice(
+        ("models", "scenarios", "metrics", "limit", "shots", "draws", "seed", "perturbations", "batch", "device")
+    )
+    good[odd] = value(rng)
+    return rng.choice((
+        Call("ps.evaluate", ps.evaluate, (), good),
+        Call("ps.evaluate", ps.evaluate, (), good),
+        Call("ps.paired", ps.paired, tuple(scores)),
+        Call("items_needed", room.items_needed, (value(rng), rng.choice((0.1, value(rng))))),
+        Call("power_of", room.power_of, (value(rng), rng.choice((0.1, value(rng))), 0.2)),
+        Call("calibration_error", room.calibration_error, (rng.choice((np.full(12, 0.5), array(rng))), array(rng))),
+        Call("selective_area", room.selective_area, (array(rng), array(rng))),
+        Call("worst_case", room.worst_case, (array(rng),)),
+        Call("Item", room.Item, (rng.choice(("a", value(rng))), rng.choice((("b", "c"), value(rng))), value(rng))),
+        Call("Scenario", room.Scenario, (rng.choice(("a", value(rng))), value(rng))),
+        Call("read_task", room.read_task, (rng.choice((value(rng), __file__, "/nowhere.json", "/tmp", "")),)),
+    ))  # fmt: skip
+
+
 def polynomial(rng: random.Random) -> Call:
     """Return a text to be read as a polynomial, its table, or what the command says of it."""
     from phasescope.commands import polynomial as _polynomial
@@ -405,5 +448,5 @@ def settings(rng: random.Random) -> Call:
 FAMILIES: dict[str, Callable[[random.Random], Call]] = {
     "grid": grid, "recipe": recipe, "table": table, "claims": claims, "theory": theoretical,
     "instruments": instrumental, "polynomial": polynomial, "settings": settings,
-    "readings": readings, "representation": representation,
+    "readings": readings, "representation": representation, "evaluation": evaluation,
 }  # fmt: skip

@@ -43,7 +43,7 @@ SECONDS = 5.0
 SLOW = {"settings": 20.0, "process": 15.0}  # a plan of honest settings takes seconds, and so does a start of Python
 DEAF = 60.0  # compiled code hears no alarm: so long after its input began, a child dies of it
 SHARES = {"grid": 1200, "recipe": 1200, "table": 1250, "claims": 1000, "theory": 1700, "instruments": 1100,
-          "polynomial": 1000, "settings": 600, "readings": 300, "representation": 600, "command": 500, "process": 150}  # fmt: skip
+          "polynomial": 1000, "settings": 600, "readings": 300, "representation": 600, "evaluation": 600, "command": 500, "process": 150}  # fmt: skip
 IMPORTED = ("phasescope.commands.polynomial", "phasescope.commands.doctor", "phasescope.commands.inspect", "phasescope.commands.compare", "phasescope.commands.encode",
             "phasescope.commands.profile", "phasescope.commands.layers",
             "phasescope.commands.prune", "phasescope.report.told", "phasescope.report.writer", "torch._dynamo", "sympy",

@@ -88,10 +88,16 @@ def evaluated(asked: Asked, folder: Path, tell: Callable[[str], object]) -> Told
         perturbations=asked.perturbations, cache=folder, batch=asked.batch, device=asked.device,
         on_progress=lambda what, done, total: tell(f"{what}: {done:,}/{total:,}"),
     )  # fmt: skip
-    compared = [found.compare(name, found.models[0]) for name in found.models[1:]] if asked.compare else []
+    sides = [metric for metric, field in (("accuracy", "correct"), ("bits_per_byte", "bits")) if _has(found, field)]
+    pairs = [(name, metric) for metric in sides for name in found.models[1:]] if asked.compare else []
+    compared = [found.compare(name, found.models[0], metric=metric) for name, metric in pairs]
     text = "\n\n".join(map(str, (found, *compared)))
     document = {**found.to_json(), "compared": [_document(one) for one in compared]}
     return Told(folder.name, "evaluation.json", text, document, _page(asked, found, compared))
+
+
+def _has(found: Evaluation, field: str) -> bool:
+    return any(field in scores for scores in found.scores.values())
 
 
 def _document(one: Compared) -> dict[str, Any]:
@@ -111,7 +117,7 @@ def _page(asked: Asked, found: Evaluation, compared: Sequence[Compared]) -> Any:
         tables.append(Table(title, header, rows))
         notes += [f"{title.split(':')[0]}: {line.removeprefix('- ')}." for line in why]
     for one in compared:
-        tables.append(Table(f"{one.first} less {one.second}, on the same items", *one.table()))
+        tables.append(Table(f"{one.first} less {one.second}, {one.metric}, on the same items", *one.table()))
         notes += [f"{one.pooled.words(one.first, one.second)}."] if one.pooled is not None else []
     settings = {"models": ", ".join(found.models), **found.data.attrs}
     title = f"{', '.join(found.models)}: evaluated"

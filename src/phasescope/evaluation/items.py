@@ -112,6 +112,8 @@ def read_task(path: Path | str) -> Scenario:
     and either ``answer``, the right choice itself, or ``place``, its place from 0. Raises ``BadInput`` with file and
     row for anything else.
     """
+    if not isinstance(path, str | Path) or not str(path).strip() or "\0" in str(path):
+        raise BadInput(f"a task is {shown(path)}: give a file that ends in {', '.join(FILES)}.")
     path = Path(path)
     rows = _rows(path)
     if not rows:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.checks import array
+from phasescope.checks import array, readable
 from phasescope.evaluation.items import Item
 from phasescope.vocabulary import Array, BadInput, Generators
 
@@ -24,8 +24,12 @@ RESAMPLES = 400
 
 def scored(name: str, values: Any) -> Array:
     """Return scores (n,) in [0, 1] as float64; right and wrong may be True and False. Raises ``BadInput``."""
-    given = np.asarray(values)
-    found: Array = array(1, low=0.0, high=1.0)(name, given.astype(float) if given.dtype == bool else values)
+    given = readable(name, values)
+    if isinstance(given, list | tuple) and all(isinstance(one, bool | np.bool_) for one in given):
+        given = np.array(given, dtype=float)
+    elif isinstance(given, np.ndarray) and given.dtype == bool:
+        given = given.astype(float)
+    found: Array = array(1, low=0.0, high=1.0)(name, given)
     return found.astype(np.float64)
 
 

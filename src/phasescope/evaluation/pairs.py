@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
-from phasescope.checks import number
+from phasescope.checks import number, whole
 from phasescope.evaluation.metrics import scored
 from phasescope.verdict.intervals import interval
 from phasescope.vocabulary import Array, BadInput
@@ -116,8 +116,10 @@ def power_of(n: int, difference: float, disagree: float) -> float:
 
     ``disagree`` is the share of items on which the two disagree, at least the difference. The test is that of
     ``paired``: the difference is seen where the interval leaves 0 out on its side. Exact, but for numbers of
-    disagreements that are less likely than 1e-9.
+    disagreements that are less likely than 1e-9. Raises ``BadInput`` as ``items_needed`` does.
     """
+    n = whole(1, 10**9)("n", n)
+    difference, disagree = number(0, 1, open_low=True)("difference", difference), number(0, 1)("disagree", disagree)
     p, q = max(disagree, difference), 0.5 * (1 + difference / max(disagree, difference))
     m = np.arange(int(stats.binom.ppf(5e-10, n, p)), int(stats.binom.ppf(1 - 5e-10, n, p)) + 1)
     # the least number of wins at which the lower end of q, Clopper and Pearson's, is above 1/2
@@ -134,7 +136,7 @@ def items_needed(difference: float, disagree: float, power: float = POWER) -> fl
     >>> int(items_needed(0.05, 0.1))
     341
     """
-    difference = number(0, 1, open_low=True)("difference", abs(difference))
+    difference = number(0, 1, open_low=True)("difference", difference)
     disagree = number(0, 1)("disagree", disagree)
     power = number(0, 1, open_low=True, open_high=True)("power", power)
     low, high = 1, 8

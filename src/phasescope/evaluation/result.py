@@ -31,7 +31,7 @@ COLUMNS = {
     "robustness": "robust", "bits_per_byte": "bits/byte", "seconds_per_token": "ms/token",
 }  # fmt: skip
 SHORT = 14  # letters of a model's name in the table
-RESAMPLES = 1000
+RESAMPLES, CHUNK = 1000, 500_000  # of the bootstrap; items at a time
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,11 @@ class Evaluation:
             scores = self.scores[name].mean("draw")
             some = streams(int(self.data.attrs["seed"]))(f"bootstrap of wins in {name}")
             n = self.scores[name].sizes["item"]
-            rows = np.concatenate([np.arange(n)[None], some.integers(n, size=(RESAMPLES, n))])
-            each = scores[ITEMWISE[metric]].values[:, rows]  # (models, 1 + resamples, items)
-            means = (
-                -each.sum(-1) / scores["sizes"].values[:, rows].sum(-1) if metric == "bits_per_byte" else each.mean(-1)
-            )
+            means = _means(scores, metric, np.arange(n)[None])
+            step = max(1, CHUNK // n)
+            for begin in range(0, RESAMPLES, step):
+                rows = some.integers(n, size=(min(step, RESAMPLES - begin), n))
+                means = np.concatenate([means, _means(scores, metric, rows)], 1)
             wins = [sum((a > b) + 0.5 * (a == b) for k, b in enumerate(means) if k != i) for i, a in enumerate(means)]
             rates.append(np.array(wins)[:, 0] / (count - 1))
             drawn.append(np.array(wins)[:, 1:] / (count - 1))
@@ -269,6 +269,14 @@ class Evaluation:
             if lines:
                 panels.append(Curves(COLUMNS[metric], along, Axis(f"{metric} ({METRICS[metric]})"), lines))
         return Figure("evaluation", "Models, scenarios, metrics", "Bars are two standard errors over items.", panels)
+
+
+def _means(scores: xr.Dataset, metric: str, rows: Array) -> Array:
+    """Return the metric (models, resamples), larger is better, over the items ``rows`` (resamples, n)."""
+    found: Array = scores[ITEMWISE[metric]].values[:, rows]
+    if metric == "bits_per_byte":
+        return np.asarray(-found.sum(-1) / scores["sizes"].values[:, rows].sum(-1))
+    return np.asarray(found.mean(-1))
 
 
 def _short(name: str) -> str:

@@ -15,6 +15,7 @@ from phasescope.evaluation.generated import arithmetic, syllogisms
 from phasescope.evaluation.items import FILES, Item, Scenario, read_task
 from phasescope.vocabulary import BadInput, nearest
 
+MADE = 20_000  # items at most
 SPARE = 100  # items made beyond those asked, from which examples are drawn
 HARNESS = "lm-eval:"
 _MADE: dict[str, tuple[Callable[[int, int], list[Item]], str]] = {
@@ -53,7 +54,7 @@ def scenario(given: Any, *, limit: int | None, shots: int, seed: int) -> Scenari
     name = str(given)
     if name in _MADE:
         make, about = _MADE[name]
-        return Scenario(name, items=tuple(make((limit or 1000) + max(SPARE, shots), seed)), about=about)
+        return Scenario(name, items=tuple(make(min(limit or 1000, MADE) + max(SPARE, shots), seed)), about=about)
     if name in _HELD:
         held, about = _HELD[name]
         return Scenario(name, items=tuple(held(seed)), about=about)
