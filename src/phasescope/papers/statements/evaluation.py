@@ -54,7 +54,7 @@ def worst_cases() -> Iterator[Compared]:
         coins = (streams(2)("coins", k).random((k + 1, 20 * ITEMS)) < 0.5).astype(float)
         worst = worst_case(coins)
         yield near(f"an item and {k} perturbations, all coins", worst.mean(), 2.0 ** -(k + 1), 0.015)
-        yield exactly("items whose worst case is above the item itself", (worst > coins[0]).sum(), 0)
+        yield exactly(f"items that the worst case of {k + 1} puts above themselves", (worst > coins[0]).sum(), 0)
 
 
 @statement(
