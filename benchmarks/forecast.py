@@ -1,0 +1,84 @@
+"""The record that ``ps.inspect`` forecasts from: networks of development seeds, and the model that is fitted to them.
+
+    python benchmarks/forecast.py measure [--seeds 12] [--first 0]   forecast_fit.csv, a seed at a time; goes on where it was
+    python benchmarks/forecast.py fit                                the two files of coefficients, from that table alone
+    python benchmarks/forecast.py record FOLDER                      what a judged run of the study says of them
+
+``fit`` writes ``inspection/forecast.json``, which ``ps.inspect`` reads, and ``studies/initialization_forecast/held_out.json``,
+the same models fitted without one family each, which the study judges on new seeds.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import time
+from pathlib import Path
+
+import torch
+
+import phasescope as ps
+from phasescope.lab import load
+from phasescope.studies.initialization_forecast.experiments import experiments
+from phasescope.studies.initialization_forecast.fitting import COLUMNS, fitted, held_out, rows_of
+from phasescope.studies.initialization_forecast.settings import ForecastSettings
+
+HERE = Path(__file__).parent
+TABLE = HERE / "forecast_fit.csv"
+PACKAGE = Path(ps.__file__).parent
+SHIPPED, HELD, RECORD = (
+    PACKAGE / "inspection" / "forecast.json",
+    PACKAGE / "studies" / "initialization_forecast" / "held_out.json",
+    PACKAGE / "inspection" / "forecast_record.json",
+)
+
+
+def measure(seeds: int, first: int) -> None:
+    """Train the networks of each seed that the table does not have yet."""
+    known = {row["seed"] for row in table()} if TABLE.is_file() else set()
+    if not known:
+        TABLE.write_text(",".join(COLUMNS) + "\n")
+    work = experiments(ForecastSettings())["networks"]
+    for seed in range(first, first + seeds):
+        if str(seed) in known:
+            continue
+        begun = time.perf_counter()
+        mine = work.with_seeds([seed])
+        data = mine.run(mine.plan(), None, workers=1)
+        with TABLE.open("a", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(rows_of(data))
+        print(f"seed {seed}: {len(mine.grid)} networks, {time.perf_counter() - begun:.0f} s", flush=True)
+
+
+def table() -> list[dict[str, str]]:
+    """Return the rows of the table."""
+    with TABLE.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write(path: Path, document: object) -> None:
+    """Write JSON with numbers of nine digits."""
+    path.write_text(json.dumps(document, indent=1) + "\n")
+    print(f"{path}: {path.stat().st_size:,} bytes")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["measure", "fit", "record"])
+    parser.add_argument("folder", nargs="?")
+    parser.add_argument("--seeds", type=int, default=12)
+    parser.add_argument("--first", type=int, default=0)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    if asked.what == "measure":
+        measure(asked.seeds, asked.first)
+    elif asked.what == "fit":
+        write(SHIPPED, fitted(table()))
+        write(HELD, held_out(table()))
+    else:
+        write(RECORD, None)
+
+
+if __name__ == "__main__":
+    main()
