@@ -2,7 +2,8 @@
 
     python benchmarks/forecast.py measure [--seeds 12] [--first 0]   forecast_fit.csv, a seed at a time; goes on where it was
     python benchmarks/forecast.py fit                                the two files of coefficients, from that table alone
-    python benchmarks/forecast.py record FOLDER                      what a judged run of the study says of them
+    python benchmarks/forecast.py record [FOLDER]                    what a judged run of the study says of them;
+                                                                     without one, the table itself, families held out
 
 ``fit`` writes ``inspection/forecast.json``, which ``ps.inspect`` reads, and ``studies/initialization_forecast/held_out.json``,
 the same models fitted without one family each, which the study judges on new seeds.
@@ -21,7 +22,15 @@ import torch
 import phasescope as ps
 from phasescope.lab import load
 from phasescope.studies.initialization_forecast.experiments import experiments
-from phasescope.studies.initialization_forecast.fitting import COLUMNS, fitted, held_out, rows_of
+from phasescope.studies.initialization_forecast.fitting import (
+    COLUMNS,
+    columns_of,
+    fitted,
+    held_out,
+    measured_columns,
+    rows_of,
+)
+from phasescope.studies.initialization_forecast.scoring import scored
 from phasescope.studies.initialization_forecast.settings import ForecastSettings
 
 HERE = Path(__file__).parent
@@ -57,6 +66,22 @@ def table() -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def recorded(folder: str | None) -> dict[str, object]:
+    """Return the record of the coefficients: on the networks of a judged run, or on those that they were fitted to."""
+    if folder is None:
+        columns = columns_of(table())
+        seeds = sorted({int(seed) for seed in columns["seed"]})
+        return {"judged": False, "seeds": [seeds[0], seeds[-1]], **scored(columns)}
+    results = load(folder)
+    data = results.data["networks"]
+    seeds = sorted(int(seed) for seed in data.seed.values)
+    verdicts = {verdict.claim.id: verdict.verdict for verdict in results.verdicts}
+    return {
+        "judged": seeds[0] >= 1000, "seeds": [seeds[0], seeds[-1]], "code": results.provenance["code"][:12],
+        "verdicts": verdicts, **scored(measured_columns(data)),
+    }  # fmt: skip
+
+
 def write(path: Path, document: object) -> None:
     """Write JSON with numbers of nine digits."""
     path.write_text(json.dumps(document, indent=1) + "\n")
@@ -77,7 +102,7 @@ def main() -> None:
         write(SHIPPED, fitted(table()))
         write(HELD, held_out(table()))
     else:
-        write(RECORD, None)
+        write(RECORD, recorded(asked.folder))
 
 
 if __name__ == "__main__":

@@ -110,5 +110,6 @@ def _page(found: Inspection, model: str, batch: str, command: str) -> Page:
         ]
         figures.append(replace(part.figure(), id=f"inspection-{i}"))
         tables.append(Table(f"Part {i}, block by block", *part.table()))
+    notes += [] if found.forecast is None else [str(found.forecast)]
     page = page_of("inspect", f"{found.model}: {found.verdict}", QUESTION, notes, figures, tables[0], settings, command)
     return replace(page, tables=tables)

@@ -22,20 +22,22 @@ from phasescope.vocabulary import Array
 
 OUTCOMES = ("trains", "trains only with small rates or warm-up", "does not train")
 """What may come of a network, as the record has it."""
-SURE = 1e-9
+SLACK = 1e-9
+LARGER = 100.0
 
 
 @dataclass(frozen=True)
 class Model:
     """Coefficients over ``inputs`` (F names), standardized by ``mean`` and ``scale`` (F,), a constant first.
 
-    ``classes`` (3, F + 1), ``rich`` and ``rate`` (F + 1,); ``spread``: the standard deviation of log2 of the rate about
+    ``shares`` (3,): of each outcome among the networks that it was fitted to. ``classes`` (3, F + 1), ``rich`` and ``rate`` (F + 1,); ``spread``: the standard deviation of log2 of the rate about
     what the model says, on families that it was not fitted to.
     """
 
     inputs: tuple[str, ...]
     mean: Array
     scale: Array
+    shares: Array
     classes: Array
     rich: Array
     rate: Array
@@ -43,7 +45,9 @@ class Model:
 
     def design(self, signs: Mapping[str, Any]) -> Array:
         """Return the standardized inputs (..., F + 1) of ``signs`` name -> values (...); "x^2" is the square of x."""
-        columns = [np.asarray(signs[n.removesuffix("^2")], float) ** (2 if n.endswith("^2") else 1) for n in self.inputs]
+        columns = [
+            np.asarray(signs[n.removesuffix("^2")], float) ** (2 if n.endswith("^2") else 1) for n in self.inputs
+        ]
         x = (np.stack(columns, -1) - self.mean) / self.scale
         return np.concatenate([np.ones((*x.shape[:-1], 1)), x], -1)
 
@@ -52,6 +56,11 @@ class Model:
         logits = self.design(signs) @ self.classes.T
         odds = np.exp(logits - logits.max(-1, keepdims=True))
         found: Array = odds / odds.sum(-1, keepdims=True)
+        return found
+
+    def calls(self, signs: Mapping[str, Any]) -> Array:
+        """Return the outcome (...) that the signs raise most above its share, which is a call at equal odds."""
+        found: Array = np.nan_to_num(self.chances(signs) / self.shares, nan=-1.0).argmax(-1)
         return found
 
     def rich_chance(self, signs: Mapping[str, Any]) -> Array:
@@ -66,13 +75,13 @@ class Model:
 
     def to_json(self) -> dict[str, Any]:
         """Return the coefficients as plain data, with nine digits."""
-        arrays = {name: _digits(getattr(self, name)) for name in ("mean", "scale", "classes", "rich", "rate")}
+        arrays = {name: _digits(getattr(self, name)) for name in ("mean", "scale", "shares", "classes", "rich", "rate")}
         return {"inputs": list(self.inputs), **arrays, "spread": float(f"{self.spread:.9g}")}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Model:
         """Return the model whose ``to_json`` this is."""
-        arrays = {name: np.asarray(data[name], float) for name in ("mean", "scale", "classes", "rich", "rate")}
+        arrays = {name: np.asarray(data[name], float) for name in ("mean", "scale", "shares", "classes", "rich", "rate")}
         return cls(inputs=tuple(data["inputs"]), spread=float(data["spread"]), **arrays)
 
 
@@ -110,7 +119,9 @@ class Forecast:
                 kind = f"rich, features move ({self.rich:.0%})" if self.rich >= 0.5 else f"lazy ({1 - self.rich:.0%})"
                 said.append(kind)
             said.append(f"largest rate that trains {self.rate:.2g}, within a factor of {self.factor:.2g}")
-        told = f"{'; '.join(said)}. From {self.rests_on}, by a record of small networks on digits, SGD with momentum 0.9."
+        told = (
+            f"{'; '.join(said)}. From {self.rests_on}, by a record of small networks on digits, SGD with momentum 0.9."
+        )
         return told + (f" Outside of that record: {'; '.join(self.outside)}." if self.outside else "")
 
     def to_json(self) -> dict[str, Any]:
@@ -146,8 +157,7 @@ def forecast(signs: Mapping[str, float], parameters: int) -> Forecast:
     missing = tuple(name for name in needed if math.isnan(signs[name]))
     rests_on = "its signs" if better else "J alone"
     if missing:
-        nothing = dict.fromkeys(OUTCOMES, math.nan)
-        return Forecast("", nothing, math.nan, math.nan, math.nan, (), missing, rests_on)
+        return unread(*missing)
     chances = model.chances(signs)
     low, high = data["rates"]
     rate = 2.0 ** float(np.clip(model.log_rate(signs), math.log2(low), math.log2(high)))
@@ -158,6 +168,17 @@ def forecast(signs: Mapping[str, float], parameters: int) -> Forecast:
     )  # fmt: skip
 
 
+def unread(*what: str) -> Forecast:
+    """Return that there is no forecast, for want of ``what``."""
+    nothing = dict.fromkeys(OUTCOMES, math.nan)
+    return Forecast("", nothing, math.nan, math.nan, math.nan, (), what)
+
+
+def beyond(parameters: int) -> bool:
+    """Say whether a network is so much larger than all of the record that nothing is foretold of it."""
+    return bool(parameters > LARGER * shipped()["covered"]["parameters"][1])
+
+
 def _outside(signs: Mapping[str, float], parameters: int, covered: Mapping[str, Sequence[float]]) -> tuple[str, ...]:
     """Return in words where the network lies outside of the ranges of the record; a sign without a value does."""
     told = []
@@ -165,7 +186,7 @@ def _outside(signs: Mapping[str, float], parameters: int, covered: Mapping[str, 
         value = float(parameters) if name == "parameters" else signs[name]
         if math.isnan(value):
             told.append(f"no reading of {name}")
-        elif not low - SURE <= value <= high + SURE:
+        elif not low - SLACK <= value <= high + SLACK:
             unit = {"depth": "blocks", "parameters": "parameters"}.get(name)
             power = 2.0 if name == "depth" else 1.0
             shown = [power**v if name == "depth" else v for v in (value, low, high)]

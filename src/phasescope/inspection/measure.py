@@ -17,6 +17,7 @@ from phasescope.inspection.blocks import find, first_not_finite
 from phasescope.inspection.judge import BLOCK_TOLERANCE, depth_of, interval_of, scale_of, verdict_of
 from phasescope.inspection.readings import NOTHING, BlockReading, Inspection, Interval
 from phasescope.inspection.rows import is_weight_layer
+from phasescope.inspection.signs import foretold
 from phasescope.instruments.calls import usable
 from phasescope.instruments.forward_pass import INPUT, Passage, passage
 from phasescope.instruments.given_back import BATCH_NORMS, module_of
@@ -38,6 +39,7 @@ def inspect(
     probes: int = 8,
     seed: int = 0,
     advice: bool = True,
+    forecast: bool = True,
     on_progress: Progress | None = None,
 ) -> Inspection:
     """Read how the signal and its gradients go through ``module``, block by block, and say what is not normal.
@@ -46,8 +48,9 @@ def inspect(
     axis is that of the samples; floats of another precision than the model's are cast to it. ``blocks``: names of
     modules in the order of the signal; None finds them (``blocks_of``), and with ``sublayers=True`` reads their parts
     instead, such as attention and MLP, each from the sum before to its own. ``probes``: random vectors per Jacobian;
-    ``seed``: of these. ``advice=False`` tries none, which is quicker. ``on_progress(what, done, total)`` is told of
-    each block.
+    ``seed``: of these. ``advice=False`` tries none, which is quicker. ``forecast=False`` leaves out what to expect of a
+    training, which takes as many backward passes more, through all weights. ``on_progress(what, done, total)`` is told
+    of each block.
 
     Module and batch are given back bit for bit: parameters, buffers, attributes, modes, gradients, hooks, and the
     random numbers of torch, numpy and Python. It is read in evaluation mode (no dropout), but batch normalization that
@@ -79,7 +82,8 @@ def inspect(
         raise BadInput(
             f"the output of {broken!r} is not finite, the first in the model: look for overflow or bad weights there."
         ) from error
-    return replace(read[0], covered=found.share, coverage=str(found), parts=tuple(read[1:]))
+    whole = replace(read[0], covered=found.share, coverage=str(found), parts=tuple(read[1:]))
+    return replace(whole, forecast=foretold(whole, module, batch)) if forecast else whole
 
 
 def _part(

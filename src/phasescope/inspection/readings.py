@@ -12,6 +12,7 @@ import numpy as np
 
 from phasescope.figures import Figure
 from phasescope.inspection.figures import figure_of
+from phasescope.inspection.forecast import Forecast
 from phasescope.verdict.numbers import pack
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class Inspection:
     ``total`` is J over the whole depth, from ``start`` to the last block, ``depth`` the number of blocks between them;
     ``relative`` its log without the signal's own change of scale where a normalization undoes that: the verdict's.
     ``covered`` is the share of the parameters that the blocks of all parts cover, tables of embeddings and the readout
-    apart, ``coverage`` says so with what is not read. ``parts`` are further streams, such as a decoder.
+    apart, ``coverage`` says so with what is not read. ``parts`` are further streams, such as a decoder. ``forecast`` is what to expect of a
+    training, where it was asked for.
     """
 
     model: str
@@ -117,6 +119,7 @@ class Inspection:
     covered: float = math.nan
     coverage: str = ""
     parts: tuple[Inspection, ...] = ()
+    forecast: Forecast | None = None
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -168,6 +171,7 @@ class Inspection:
         told += [f"{self.coverage}."] if self.coverage else []
         whole = [*told, "", *self._lines()] if len(self.rows) > MANY else [*self._lines(), "", *told]
         more = [line for i, part in enumerate(self.parts, 2) for line in part._as_part(i)]
+        more += [] if self.forecast is None else ["", str(self.forecast)]
         return "\n".join([self._title, *WORDS, "", *whole, *more])
 
     def _as_part(self, number: int) -> list[str]:
@@ -191,7 +195,8 @@ class Inspection:
     def _repr_html_(self) -> str:
         words = "<br>".join(html.escape(line) for line in (self._title, *WORDS))
         told = f"<p>{html.escape(self.coverage)}</p>" if self.coverage else ""
-        return f"<p>{words}</p>{self._html()}{told}{''.join(part._html() for part in self.parts)}"
+        end = "" if self.forecast is None else f"<p>{html.escape(str(self.forecast))}</p>"
+        return f"<p>{words}</p>{self._html()}{told}{''.join(part._html() for part in self.parts)}{end}"
 
     def _html(self) -> str:
         header, rows = self.table()
@@ -233,7 +238,8 @@ class Inspection:
             for i, name in enumerate(data.block.values)
         ]
         whole = {"parameters": self.parameters, **{k: _plain(v) for k, v in data.attrs.items()}, "rows": rows}
-        return {**whole, "parts": [part.to_json() for part in self.parts]}
+        forecast = None if self.forecast is None else self.forecast.to_json()
+        return {**whole, "parts": [part.to_json() for part in self.parts], "forecast": forecast}
 
     def figure(self) -> Figure:
         """Return the picture: chi_J per block, J to the end, kernel, and cosines and dead units, as blocks."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.inspection.judge import SKIP
+from phasescope.ensemble.streams import streams
+from phasescope.inspection.forecast import Forecast, beyond, forecast, unread
 from phasescope.inspection.readings import Inspection
 from phasescope.instruments.calls import tensor_of
 from phasescope.instruments.forward_pass import passage
 from phasescope.instruments.partial_jacobian import signs
+from phasescope.vocabulary import BadInput
 
 SIGNS: Mapping[str, str] = {
     "grows": "log(1 + log J) over the depth where J is above 1, else 0",
@@ -27,13 +30,24 @@ SIGNS: Mapping[str, str] = {
     "skip": "median of |skip| over the blocks, at most 1.5",
     "depth": "log2 of the number of blocks",
     "tangent": "log10 of the mean of the tangent kernel over pairs of samples and over outputs",
+    "output": "log10 of the mean square of the outputs",
     "shared": "what pairs of different samples have of a sample's own tangent kernel, on average",
 }
 """The signs of a network by name, and what each is."""
 MOST_LOG = 400.0
 
 
-def signs_of(read: Inspection, normalized: bool, tangent: tuple[float, float]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Tangent:
+    """The tangent kernel's mean over all ``pairs`` of samples and over each sample with itself (``own``); ``output``:
+    the mean square of the outputs."""
+
+    pairs: float = math.nan
+    own: float = math.nan
+    output: float = math.nan
+
+
+def signs_of(read: Inspection, normalized: bool, tangent: Tangent) -> dict[str, float]:
     """Return the ``SIGNS`` of what was ``read``, with the ``tangent`` of ``tangent_of``; NaN where there is no reading.
 
     A network without any activation module of torch's has no dead units to count: 0.
@@ -42,7 +56,6 @@ def signs_of(read: Inspection, normalized: bool, tangent: tuple[float, float]) -
     last = read.rows[-1]
     dead = [row.dead for row in read.rows if not math.isnan(row.dead)]
     skips = [abs(row.skip) for row in read.rows if not math.isnan(row.skip)]
-    mean, own = tangent
     return {
         "grows": math.log1p(max(log, 0.0)),
         "shrinks": math.log1p(max(-log, 0.0)),
@@ -53,8 +66,9 @@ def signs_of(read: Inspection, normalized: bool, tangent: tuple[float, float]) -
         "normalized": float(normalized),
         "skip": min(float(np.median(skips)), 1.5) if skips else math.nan,
         "depth": math.log2(read.depth) if read.depth else math.nan,
-        "tangent": _log10(mean),
-        "shared": mean / own if own > 0 else math.nan,
+        "tangent": _log10(tangent.pairs),
+        "output": _log10(tangent.output),
+        "shared": tangent.pairs / tangent.own if tangent.own > 0 else math.nan,
     }
 
 
@@ -71,13 +85,8 @@ def normalizes(module: nn.Module) -> bool:
     return any("norm" in type(part).__name__.lower() for part in module.modules())
 
 
-def skipping(skips: Sequence[float]) -> bool:
-    """Say whether most blocks have a skip connection."""
-    return bool(skips) and float(np.median(skips)) > SKIP
-
-
-def tangent_of(module: nn.Module, batch: Any, generator: np.random.Generator, probes: int = 4) -> tuple[float, float]:
-    """Return the mean over all pairs of samples of the tangent kernel, and over each sample with itself.
+def tangent_of(module: nn.Module, batch: Any, generator: np.random.Generator, probes: int = 4) -> Tangent:
+    """Return the means of the tangent kernel over pairs of samples and over samples, and the size of the output.
 
     Theta(x, x') = (1/K) sum over outputs and parameters of df_k(x)/dtheta df_k(x')/dtheta, in the output's unit squared
     per a parameter's squared, each estimated from ``probes`` vectors of random signs: one for all samples, and one for
@@ -89,16 +98,33 @@ def tangent_of(module: nn.Module, batch: Any, generator: np.random.Generator, pr
     with passage(module, batch, (), parameters=own) as found:
         out = tensor_of(found.output)
         if out is None or out.dim() == 0 or out.numel() == 0 or not out.requires_grad:
-            return math.nan, math.nan
+            return Tangent()
         each = out.numel() // len(out)
         both = []
         for shared in (True, False):
             sizes = [_squared(out, own, generator, shared) for _ in range(probes)]
             both.append(float(np.mean(sizes)))
-    return both[0] / (len(out) ** 2 * each), both[1] / (len(out) * each)
+        size = float(out.detach().double().square().mean())
+    return Tangent(both[0] / (len(out) ** 2 * each), both[1] / (len(out) * each), size)
 
 
 def _squared(out: Tensor, own: Mapping[str, Tensor], generator: np.random.Generator, shared: bool) -> float:
     v = signs(out[:1], generator).expand_as(out) if shared else signs(out, generator)
     grads = torch.autograd.grad(out, list(own.values()), v, retain_graph=True, allow_unused=True)
     return float(sum(g.double().square().sum() for g in grads if g is not None))
+
+
+def foretold(read: Inspection, module: nn.Module, batch: Any) -> Forecast:
+    """Return what to expect of a training of ``module``, of which ``read`` was read on ``batch``.
+
+    Of models with several streams, and of such as are a hundred times as large as any of the record, nothing is said.
+    """
+    if read.parts:
+        return unread("a single stream of blocks")
+    if beyond(read.parameters):
+        return unread(f"networks as large as this one ({read.parameters:,} parameters) in the record")
+    try:
+        tangent = tangent_of(module, batch, streams(read.seed)("tangent"), max(read.probes // 2, 2))
+    except (BadInput, RuntimeError):  # it has no gradients of its weights: the forecast says which reading is missing
+        tangent = Tangent()
+    return forecast(signs_of(read, normalizes(module), tangent), read.parameters)

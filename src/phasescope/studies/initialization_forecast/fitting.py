@@ -24,7 +24,7 @@ INPUTS: Mapping[str, tuple[str, ...]] = {
 }
 """What each forecast is made from. The last three are the rivals."""
 ACCURACIES = tuple(f"accuracy {name}" for name in TRAININGS)
-COLUMNS = ("seed", "family", "draw", *SIGNS, "gradient", *ACCURACIES, "moved", "depth", "width", "log_variance",
+COLUMNS = ("seed", "family", "draw", *SIGNS, "gradient", *ACCURACIES, "moved", "layers", "width", "log_variance",
            "parameters")  # fmt: skip
 RIDGE = 1.0
 """Of all squared coefficients but the constants, against the log likelihood of one network: weak."""
@@ -72,7 +72,7 @@ def rows_of(data: xr.Dataset) -> list[list[str]]:
 
 
 def columns_of(table: Sequence[Mapping[str, str]]) -> dict[str, Array]:
-    """Return the columns of a table as arrays (n,), ``accuracy`` (n, R) among them. Raises ``BadInput`` if it is empty."""
+    """Return the columns of a table as arrays (n,), ``accuracy`` (n, R) among them. Raises ``BadInput`` if empty."""
     if not table:
         raise BadInput("the table of networks is empty: measure some first.")
     found = {name: np.array([float(row[name]) for row in table]) for name in COLUMNS if name != "family"}
@@ -87,7 +87,9 @@ def measured_columns(cell: xr.Dataset) -> dict[str, Array]:
     found = {name: flat.signs.sel(sign=name).values for name in SIGNS}
     names = ("gradient", "moved", "parameters")
     found |= {name: flat[name].values for name in names}
-    family = flat["family"].values if "family" in axes else np.array([str(cell["family"].item())] * flat.sizes["network"])
+    family = (
+        flat["family"].values if "family" in axes else np.array([str(cell["family"].item())] * flat.sizes["network"])
+    )
     return {**found, "family": family, "accuracy": flat.accuracy.transpose("network", "training").values}
 
 
@@ -128,18 +130,20 @@ def linear(x: Array, y: Array, ridge: float = RIDGE) -> Array:
 
 def fit(columns: Columns, inputs: Sequence[str], rows: Array, spread: float = math.nan) -> Model:
     """Return the model of ``inputs`` on the networks ``rows`` (n,) bool of which all inputs were read."""
-    plain = Model(tuple(inputs), np.zeros(len(inputs)), np.ones(len(inputs)), *[np.zeros(0)] * 3, spread)
+    plain = Model(tuple(inputs), np.zeros(len(inputs)), np.ones(len(inputs)), *[np.zeros(0)] * 4, spread)
     raw = plain.design(columns)[:, 1:]
     there = rows & np.isfinite(raw).all(1)
     mean, scale = raw[there].mean(0), raw[there].std(0)
     scale = np.where(scale > 1e-12, scale, 1.0)
     x = np.concatenate([np.ones((len(raw), 1)), (raw - mean) / scale], 1)
     accuracy = columns["accuracy"]
-    classes = logistic(x[there], outcomes(accuracy)[there], 3)
+    what = outcomes(accuracy)[there]
+    shares = (np.bincount(what, minlength=3) + 1) / (len(what) + 3)  # an outcome that never came is not impossible
+    classes = logistic(x[there], what, 3)
     rich, rate = riches(accuracy, columns["moved"]), log_rates(accuracy)
     moves, works = there & np.isfinite(rich), there & np.isfinite(rate)
     two = logistic(x[moves], rich[moves].astype(int), 2)
-    return Model(tuple(inputs), mean, scale, classes, two[1] - two[0], linear(x[works], rate[works]), spread)
+    return Model(tuple(inputs), mean, scale, shares, classes, two[1] - two[0], linear(x[works], rate[works]), spread)
 
 
 def held_models(columns: Columns) -> dict[str, dict[str, Model]]:

@@ -66,7 +66,7 @@ def before(net: nn.Module, x: Tensor, y: Tensor, seed: int, probes: int) -> dict
     """Return what is read of an untrained network: its signs (F,), and log10 of the loss's gradient norm."""
     names = list(SIGNS)
     try:
-        read = inspect(net, x, probes=probes, seed=seed, advice=False)
+        read = inspect(net, x, probes=probes, seed=seed, advice=False, forecast=False)
         tangent = tangent_of(net, x, streams(seed)("tangent"), probes)
         seen = signs_of(read, normalizes(net), tangent)
     except BadInput:  # a signal that is not finite: no reading, and no forecast
@@ -103,7 +103,11 @@ def trained(network: Network, net: nn.Module, seed: int, task: Table, member: Me
     data = train(network, task, runs(member, seed), recipe, list(LEARNING), engine=engine, workers=1, device="cpu")
     accuracy, loss = ended(data)
     best = int(np.argmax(accuracy))
-    return {"accuracy": accuracy, "loss": loss, "moved": moved(net, task, data, best) if accuracy[best] > 0 else math.nan}
+    return {
+        "accuracy": accuracy,
+        "loss": loss,
+        "moved": moved(net, task, data, best) if accuracy[best] > 0 else math.nan,
+    }
 
 
 def ended(data: xr.Dataset) -> tuple[Array, Array]:

@@ -1,4 +1,4 @@
-"""The networks of ``initialization-forecast``: eleven families, each at widths, depths and first weights drawn at random.
+"""The networks of ``initialization-forecast``: eleven families, of widths, depths and first weights drawn at random.
 
 All take images of 8 x 8 pixels, flattened (B, 64), and give logits (B, 10). Modules are torch's own, so that what reads
 them reads them as it would a user's.
@@ -47,7 +47,7 @@ class Drawing:
 
 def drawing(family: str, deepest: int, generator: np.random.Generator) -> Drawing:
     """Return a random network of a family: two in five at the critical variance, the others up to fourfold off."""
-    most = {"CNN": deepest // 4, "transformer": deepest // 8}.get(family, deepest)
+    most = {"CNN": deepest // 5, "transformer": deepest // 10}.get(family, deepest)
     least = 1 if family == "transformer" else 2
     depth = int(np.rint(np.exp(generator.uniform(math.log(least), math.log(most)))))
     named = family.split()[0]
