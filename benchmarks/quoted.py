@@ -1,8 +1,8 @@
 """Write what the stored measurements say into the pages that quote them: ``python benchmarks/quoted.py``.
 
 ``autoinit_harm.json`` into docs/autoinit.md, ``inspect_verdicts.json`` and ``foreign_verdicts.json`` into
-docs/inspect.md, each between markers ``<!-- numbers: <name> -->`` and ``<!-- end of numbers -->``. Nothing is
-measured here.
+docs/inspect.md, ``inspection/forecast_record.json`` into docs/forecast.md, each between markers
+``<!-- numbers: <name> -->`` and ``<!-- end of numbers -->``. Nothing is measured here.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
+PACKAGE = HERE.parent / "src" / "phasescope" / "inspection"
 BLOCK = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- end of numbers -->)", re.S)
 
 
@@ -118,10 +119,60 @@ def foreign(rows: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def forecasts(kept: dict[str, Any]) -> str:
+    """Return what a record of forecasts says: accuracies beside rivals, calibration, and where it errs."""
+    low, high = kept["seeds"]
+    count = kept["networks"]
+    where = (
+        f"Judged: {count} networks of {high - low + 1} judging seeds ({low} to {high}), code `{kept['code']}`."
+        if kept["judged"]
+        else f"**Not judged yet**: these are the {count} networks of the development seeds, families held out."
+    )
+    ended = ", ".join(f"{n} {name.replace('trains', 'train').replace('does not train', 'do not train')}"
+                      for name, n in kept["outcomes"].items())  # fmt: skip
+    lines = [
+        f"{where} {ended}. Unreadable, because a signal is not finite: {kept['unreadable']}.",
+        "",
+        "| forecast from | balanced accuracy [95 %] | the signs' lead over it [95 %] | rate: octaves off | "
+        "rich or lazy |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, found in kept["balanced accuracy"].items():
+        lead = _interval(kept["lead"][name], "+") if name in kept["lead"] else ""
+        lines.append(
+            f"| {name} | {_interval(found)} | {lead} | {kept['octaves'][name]:.2f} | {kept['rich'][name]:.2f} |"
+        )
+    lines += [f"| the commonest outcome | {kept['majority']:.3f} | | | |", ""]
+    better = "the signs beat J alone, and `ps.inspect` forecasts from them"
+    worse = "the signs do not beat J alone, and `ps.inspect` forecasts from J alone"
+    lines += [
+        f"So {better if kept['better than J alone'] else worse}. The likeliest outcome comes true in "
+        f"{_interval(kept['right'])}; expected calibration error {_interval(kept['calibration error'])}, mean chance "
+        f"less share that came true {kept['oversure']:+.3f}.",
+        "",
+        "| family | networks | signs | J alone | gradient norm alone | architecture alone |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for family, row in kept["families"].items():
+        numbers = " | ".join("" if row[n] is None else f"{row[n]:.2f}" for n in kept["balanced accuracy"])
+        lines.append(f"| {family} | {row['networks']} | {numbers} |")
+    head = "| what came of them | called: trains | only small rates or warm-up | does not |"
+    lines += ["", head, "| --- | --- | --- | --- |"]
+    lines += [f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(kept["outcomes"], kept["confusion"],
+                                                                                 strict=True)]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _interval(found: list[float], sign: str = "") -> str:
+    value, low, high = (f"{x:{sign}.3f}" for x in found)
+    return f"{value} [{low}, {high}]"
+
+
 QUOTES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "autoinit_harm": ("autoinit.md", harm),
     "inspect_verdicts": ("inspect.md", verdicts),
     "foreign_verdicts": ("inspect.md", foreign),
+    "forecast_record": ("forecast.md", forecasts),
 }
 
 
@@ -129,7 +180,7 @@ def quoted(page: str) -> str:
     """Return the text of a page with what is stored between its markers."""
 
     def told(match: re.Match[str]) -> str:
-        stored = HERE / f"{match[2]}.json"
+        stored = (PACKAGE if match[2] == "forecast_record" else HERE) / f"{match[2]}.json"
         return f"{match[1]}{QUOTES[match[2]][1](json.loads(stored.read_text()))}\n{match[3]}"
 
     return BLOCK.sub(told, page)

@@ -51,9 +51,9 @@ def rows() -> list[dict[str, str]]:
 def test_the_tangent_kernel_is_that_of_jacobians() -> None:
     net = nn.Sequential(nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, 1))
     exact = tangent_kernel(net, X)
-    found = tangent_of(net, X, streams(0)("test"), probes=400)
+    found = tangent_of(net, X, streams(0)("test"), probes=100)
     assert found.pairs == pytest.approx(float(exact.mean()), rel=1e-5)  # of one output a shared sign squares to 1
-    assert found.own == pytest.approx(float(exact.diagonal().mean()), rel=0.1)
+    assert found.own == pytest.approx(float(exact.diagonal().mean()), rel=0.15)
     assert found.output == pytest.approx(float(net(X).double().square().mean().detach()))
 
 
@@ -211,7 +211,8 @@ def test_ntk_weights_have_their_variance_and_are_divided_in_the_forward_pass() -
         nets[kind] = initialized(Network(type(drawn)(**settings)), 0)
     x = torch.randn(8, 64, generator=torch.Generator().manual_seed(0))
     assert nets["ntk"](x).detach().numpy() == pytest.approx(nets["standard"](x).detach().numpy(), rel=1e-3, abs=1e-5)
-    assert float(nets["ntk"].readout.weight.std() / nets["standard"].readout.weight.std()) == pytest.approx(48**0.5)
+    ntk, standard = (nets[kind].readout.weight.detach() for kind in ("ntk", "standard"))
+    assert float(ntk.std() / standard.std()) == pytest.approx(48**0.5)
 
 
 def member(**other: Any) -> Member:

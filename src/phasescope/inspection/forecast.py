@@ -30,8 +30,9 @@ LARGER = 100.0
 class Model:
     """Coefficients over ``inputs`` (F names), standardized by ``mean`` and ``scale`` (F,), a constant first.
 
-    ``shares`` (3,): of each outcome among the networks that it was fitted to. ``classes`` (3, F + 1), ``rich`` and ``rate`` (F + 1,); ``spread``: the standard deviation of log2 of the rate about
-    what the model says, on families that it was not fitted to.
+    ``shares`` (3,): of each outcome among the networks that it was fitted to. ``classes`` (3, F + 1), ``rich`` and
+    ``rate`` (F + 1,); ``spread``: the standard deviation of log2 of the rate about what the model says, on families
+    that it was not fitted to.
     """
 
     inputs: tuple[str, ...]
@@ -81,7 +82,9 @@ class Model:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Model:
         """Return the model whose ``to_json`` this is."""
-        arrays = {name: np.asarray(data[name], float) for name in ("mean", "scale", "shares", "classes", "rich", "rate")}
+        arrays = {
+            name: np.asarray(data[name], float) for name in ("mean", "scale", "shares", "classes", "rich", "rate")
+        }
         return cls(inputs=tuple(data["inputs"]), spread=float(data["spread"]), **arrays)
 
 

@@ -100,8 +100,8 @@ class Inspection:
     ``total`` is J over the whole depth, from ``start`` to the last block, ``depth`` the number of blocks between them;
     ``relative`` its log without the signal's own change of scale where a normalization undoes that: the verdict's.
     ``covered`` is the share of the parameters that the blocks of all parts cover, tables of embeddings and the readout
-    apart, ``coverage`` says so with what is not read. ``parts`` are further streams, such as a decoder. ``forecast`` is what to expect of a
-    training, where it was asked for.
+    apart, ``coverage`` says so with what is not read. ``parts`` are further streams, such as a decoder. ``forecast`` is
+    what to expect of a training, where it was asked for.
     """
 
     model: str

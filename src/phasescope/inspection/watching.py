@@ -43,7 +43,14 @@ class Watch:
     ) -> None:
         self._every = _due(every)
         self._look = partial(
-            inspect, module, batch, blocks=blocks, sublayers=sublayers, probes=probes, seed=seed, advice=False,
+            inspect,
+            module,
+            batch,
+            blocks=blocks,
+            sublayers=sublayers,
+            probes=probes,
+            seed=seed,
+            advice=False,
             forecast=False,
         )
         self._first = self.last = self._look()  # what can not be read is refused here, not in the middle of a training

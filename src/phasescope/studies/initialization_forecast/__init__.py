@@ -4,7 +4,8 @@ Criticality, correlations of inputs, dead units, normalization and the tangent k
 initialization trains. Here they are read off networks of eleven families, drawn at random in depth (2 to 40), width (24
 to 48), variances and parametrization, and then every network is trained by SGD with momentum 0.9 on scikit-learn's
 digits, at five rates and once with a warm-up. What came of it is one of three outcomes: it *trains* (test accuracy 0.7
-at a rate of 0.06 or more), it does so *only with small rates or warm-up*, or it *does not*. A network's learning is
+at a rate of 0.25), it does so *only with small rates or warm-up*
+(0.06 or less), or it *does not*. A network's learning is
 *rich* where its last features have moved.
 
 **What is judged are fixed coefficients.** They were fitted to networks of development seeds, once for each family

@@ -204,7 +204,8 @@ class Network(nn.Module):
 
 
 def _norm(family: str, width: int) -> list[nn.Module]:
-    return {"LayerNorm MLP": [nn.LayerNorm(width)], "BatchNorm MLP": [nn.BatchNorm1d(width)]}.get(family, [])
+    found: dict[str, nn.Module] = {"LayerNorm MLP": nn.LayerNorm(width), "BatchNorm MLP": nn.BatchNorm1d(width)}
+    return [found[family]] if family in found else []
 
 
 def _fill(parameter: Tensor, size: float, generator: np.random.Generator) -> None:

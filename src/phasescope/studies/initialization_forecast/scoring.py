@@ -18,7 +18,7 @@ import numpy as np
 from phasescope.ensemble.streams import streams
 from phasescope.inspection.forecast import OUTCOMES, Model
 from phasescope.studies.initialization_forecast.fitting import INPUTS, Columns, log_rates, outcomes, riches
-from phasescope.studies.initialization_forecast.settings import FAMILIES
+from phasescope.studies.initialization_forecast.settings import FAMILIES, RATES
 from phasescope.vocabulary import Array
 
 MAIN, RIVALS = "signs", ("J alone", "gradient norm alone", "architecture alone")
@@ -121,10 +121,13 @@ def calibration_error(columns: Columns, name: str = MAIN, models: Models | None 
 
 
 def octaves(columns: Columns, name: str = MAIN, models: Models | None = None) -> float:
-    """Return the median distance, in factors of 2, of the rate forecast from the largest that trains."""
+    """Return the mean distance, in factors of 2, of the rate forecast from the largest that trains.
+
+    What is forecast lies within the rates that were tried, as what ``ps.inspect`` says does.
+    """
     says = of_family(columns, name, lambda model: model.log_rate(columns), models or stored())
-    off = np.abs(says - log_rates(columns["accuracy"]))
-    return float(np.median(off[np.isfinite(off)])) if np.isfinite(off).any() else math.nan
+    off = np.abs(np.clip(says, np.log2(RATES[0]), np.log2(RATES[-1])) - log_rates(columns["accuracy"]))
+    return float(off[np.isfinite(off)].mean()) if np.isfinite(off).any() else math.nan
 
 
 def octaves_of_one(columns: Columns, log_rate: float) -> float:
