@@ -90,6 +90,7 @@ def claims(s: ForecastSettings) -> Sequence[Claim]:
         Claim("rich", f"Rich and lazy learning are told apart: balanced accuracy at least 0.55 on {each} that train",
             Source(pilot=pilot, tolerance="a tenth of the way from guessing to certainty"),
             of(scoring.rich_accuracy, "balanced accuracy, rich or lazy")(cell), at_least(0.55),
-            Control("J alone", of(lambda c: scoring.rich_accuracy(c, "J alone"), "the same from J alone")),
+            Control("depth, skips and normalization, without a reading",
+                    of(lambda c: scoring.rich_accuracy(c, "architecture alone"), "the same from the architecture")),
             range=SHARE, kind="trained"),
     )  # fmt: skip

@@ -2,13 +2,45 @@
 
 from __future__ import annotations
 
-from phasescope.ensemble import Quantity, Simulation
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import xarray as xr
+
+from phasescope.ensemble import Progress, Quantity, Simulation
+from phasescope.ensemble.errands import Elsewhere
+from phasescope.ensemble.executors import local_processes
+from phasescope.ensemble.plan import cores
 from phasescope.inspection.signs import SIGNS
 from phasescope.studies.initialization_forecast.measuring import measure_network
 from phasescope.studies.initialization_forecast.settings import FAMILIES, RATES, ForecastSettings
-from phasescope.vocabulary import Grid
+from phasescope.vocabulary import Grid, Keeper
 
 TRAININGS = (*(f"{rate:g}" for rate in RATES), "warm-up")
+
+
+@dataclass(frozen=True)
+class Apart(Simulation):
+    """A simulation whose members train networks: each core has a process of its own, unless there is one worker.
+
+    In threads the short steps of small networks would wait for one another, and the door of a training, which looks
+    whether a network draws from torch's shared generator, would see what another thread draws.
+    """
+
+    def run(
+        self,
+        planned: None,
+        keeper: Keeper | None,
+        device: str = "auto",
+        workers: int | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
+        executor: Elsewhere | None = None,
+    ) -> xr.Dataset:
+        """Measure every member, as ``Simulation`` does."""
+        several = workers or cores()
+        if executor is None and several > 1:
+            executor = local_processes(several)
+        return super().run(planned, keeper, device, workers, on_progress, executor)
 
 
 def experiments(s: ForecastSettings) -> dict[str, Simulation]:
@@ -33,4 +65,4 @@ def experiments(s: ForecastSettings) -> dict[str, Simulation]:
     }  # fmt: skip
     grid = Grid({"family": FAMILIES, "draw": range(s.networks)}, seeds=s.seeds)
     title = "networks of eleven families, read before training and trained at every rate"
-    return {"networks": Simulation(title, measure_network, grid, quantities, fixed, kind="trained")}
+    return {"networks": Apart(title, measure_network, grid, quantities, fixed, kind="trained")}

@@ -33,7 +33,7 @@ class ForecastSettings(Settings):
     vectors of a Jacobian, which is read on ``samples`` of them.
     """
 
-    seeds: Count = 12
+    seeds: Count = 10
     networks: Count = 3
     deepest: Annotated[int, Field(ge=10)] = 40
     steps: Annotated[int, Field(ge=4)] = 60
