@@ -17,6 +17,7 @@ import json
 import time
 from pathlib import Path
 
+import numpy as np
 import torch
 
 import phasescope as ps
@@ -24,14 +25,16 @@ from phasescope.lab import load
 from phasescope.studies.initialization_forecast.experiments import experiments
 from phasescope.studies.initialization_forecast.fitting import (
     COLUMNS,
+    Columns,
     columns_of,
     fitted,
     held_out,
+    log_rates,
     measured_columns,
     rows_of,
 )
-from phasescope.studies.initialization_forecast.scoring import scored
-from phasescope.studies.initialization_forecast.settings import ForecastSettings
+from phasescope.studies.initialization_forecast.scoring import Models, resampled, rich_accuracy, scored
+from phasescope.studies.initialization_forecast.settings import RATES, ForecastSettings
 
 HERE = Path(__file__).parent
 TABLE = HERE / "forecast_fit.csv"
@@ -71,15 +74,24 @@ def recorded(folder: str | None) -> dict[str, object]:
     if folder is None:
         columns = columns_of(table())
         seeds = sorted({int(seed) for seed in columns["seed"]})
-        return {"judged": False, "seeds": [seeds[0], seeds[-1]], **scored(columns)}
+        return {"judged": False, "seeds": [seeds[0], seeds[-1]], **scored(columns), **more(columns)}
     results = load(folder)
     data = results.data["networks"]
     seeds = sorted(int(seed) for seed in data.seed.values)
     verdicts = {verdict.claim.id: verdict.verdict for verdict in results.verdicts}
     return {
         "judged": seeds[0] >= 1000, "seeds": [seeds[0], seeds[-1]], "code": results.provenance["code"][:12],
-        "verdicts": verdicts, **scored(measured_columns(data)),
+        "verdicts": verdicts, **scored(measured_columns(data)), **more(measured_columns(data)),
     }  # fmt: skip
+
+
+def more(columns: Columns, models: Models | None = None) -> dict[str, object]:
+    """Return whether rich and lazy are told apart at all, and how far off one rate for all networks would be."""
+    rich = resampled(columns, lambda c: rich_accuracy(c, "signs", models), 300)
+    truth = log_rates(columns["accuracy"])
+    truth = truth[np.isfinite(truth)]
+    one = min(float(np.abs(truth - np.log2(rate)).mean()) for rate in RATES)
+    return {"rich [95 %]": rich, "tells rich": rich[1] > 0.5, "octaves of the best one rate": float(f"{one:.4g}")}
 
 
 def write(path: Path, document: object) -> None:

@@ -87,7 +87,7 @@ def test_the_logistic_fit_is_that_of_scikit_learn() -> None:
     generator = streams(0)("fit")
     x = generator.standard_normal((200, 4))
     y = (x[:, 0] + 0.5 * generator.standard_normal(200) > 0).astype(int) + (x[:, 1] > 0.7)
-    ours = fitting.logistic(np.concatenate([np.ones((200, 1)), x], 1), y, 3)
+    ours = fitting.logistic(np.concatenate([np.ones((200, 1)), x], 1), y, 3, 1.0)
     theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=5000).fit(x, y)
     odds = np.exp(ours[:, 0] + x @ ours[:, 1:].T)
     assert odds / odds.sum(1, keepdims=True) == pytest.approx(theirs.predict_proba(x), abs=1e-4)
@@ -95,11 +95,11 @@ def test_the_logistic_fit_is_that_of_scikit_learn() -> None:
 
 def test_outcomes_and_rates() -> None:
     good, bad = 0.9, 0.1
-    ordinary = np.array([bad, bad, bad, good, bad, bad])
+    large = np.array([bad, bad, bad, good, good, bad])
     small, warm, none = np.array([bad, good, *[bad] * 4]), np.array([*[bad] * 5, good]), np.full(6, bad)
-    both = np.stack([ordinary, small, warm, none])
+    both = np.stack([large, small, warm, none])
     assert fitting.outcomes(both).tolist() == [0, 1, 1, 2]
-    assert fitting.log_rates(both)[:2].tolist() == [math.log2(RATES[3]), math.log2(RATES[1])]
+    assert fitting.log_rates(both)[:2].tolist() == [math.log2(RATES[4]), math.log2(RATES[1])]
     assert np.isnan(fitting.log_rates(both)[2:]).all()
     assert fitting.riches(both[[0, 3]], np.array([0.9, 0.9]))[0] == 1
 
@@ -143,7 +143,7 @@ def test_an_empty_table_is_refused() -> None:
 
 
 def record(monkeypatch: pytest.MonkeyPatch, better: bool) -> None:
-    monkeypatch.setattr(told, "record", lambda: {"better than J alone": better})
+    monkeypatch.setattr(told, "record", lambda: {"better than J alone": better, "tells rich": better})
 
 
 def test_the_words_are_the_same_everywhere() -> None:

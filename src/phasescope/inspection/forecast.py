@@ -22,6 +22,7 @@ from phasescope.vocabulary import Array
 
 OUTCOMES = ("trains", "trains only with small rates or warm-up", "does not train")
 """What may come of a network, as the record has it."""
+RECORD = "a record of small networks that learn digits for 60 steps of SGD with momentum 0.9"
 SLACK = 1e-9
 LARGER = 100.0
 
@@ -97,8 +98,8 @@ class Forecast:
     """What to expect of a network that is trained on, with what it rests on.
 
     ``outcome``: the likeliest of ``OUTCOMES``, ``chances`` of each by name. ``rich``: the chance that the features move
-    and do not stay as they were drawn (lazy); NaN where it is not told. ``rate``: the largest rate of SGD with momentum
-    0.9 that trains, ``factor``: two in three lie within this factor of it. ``outside``: in what the network lies
+    and do not stay as they were drawn (lazy); NaN where the record says that this can not be told. ``rate``: the largest
+    rate of SGD with momentum 0.9 that trains, ``factor``: two in three lie within this factor of it. ``outside``: in what the network lies
     outside of the record, in words; a forecast is then made all the same, and nothing is known of how good it is.
     ``rests_on``: "the signs", or "J alone" where the signs together were no better. Everything is NaN, and ``outcome``
     empty, where ``missing`` says which reading was.
@@ -116,15 +117,14 @@ class Forecast:
     def __str__(self) -> str:
         if self.missing:
             return f"No forecast: there is no reading of {', '.join(self.missing)}."
-        said = [f"Expect that it {self.outcome} ({self.chances[self.outcome]:.0%})"]
+        others = ", ".join(f"{n.removeprefix('trains ')} {c:.0%}" for n, c in self.chances.items() if n != self.outcome)
+        said = [f"Expect that it {self.outcome} ({self.chances[self.outcome]:.0%}; {others})"]
         if self.outcome != OUTCOMES[2]:
             if not math.isnan(self.rich):
                 kind = f"rich, features move ({self.rich:.0%})" if self.rich >= 0.5 else f"lazy ({1 - self.rich:.0%})"
                 said.append(kind)
             said.append(f"largest rate that trains {self.rate:.2g}, within a factor of {self.factor:.2g}")
-        told = (
-            f"{'; '.join(said)}. From {self.rests_on}, by a record of small networks on digits, SGD with momentum 0.9."
-        )
+        told = f"{'; '.join(said)}. From {self.rests_on}, by {RECORD}."
         return told + (f" Outside of that record: {'; '.join(self.outside)}." if self.outside else "")
 
     def to_json(self) -> dict[str, Any]:
@@ -164,11 +164,10 @@ def forecast(signs: Mapping[str, float], parameters: int) -> Forecast:
     chances = model.chances(signs)
     low, high = data["rates"]
     rate = 2.0 ** float(np.clip(model.log_rate(signs), math.log2(low), math.log2(high)))
-    return Forecast(
-        OUTCOMES[int(chances.argmax())], dict(zip(OUTCOMES, map(float, chances), strict=True)),
-        float(model.rich_chance(signs)), rate, 2.0**model.spread, _outside(signs, parameters, data["covered"]), (),
-        rests_on,
-    )  # fmt: skip
+    rich = float(model.rich_chance(signs)) if record()["tells rich"] else math.nan
+    outside = _outside(signs, parameters, data["covered"])
+    named = dict(zip(OUTCOMES, map(float, chances), strict=True))
+    return Forecast(OUTCOMES[int(chances.argmax())], named, rich, rate, 2.0**model.spread, outside, rests_on=rests_on)
 
 
 def unread(*what: str) -> Forecast:
