@@ -98,11 +98,11 @@ class Forecast:
     """What to expect of a network that is trained on, with what it rests on.
 
     ``outcome``: the likeliest of ``OUTCOMES``, ``chances`` of each by name. ``rich``: the chance that the features move
-    and do not stay as they were drawn (lazy); NaN where the record says that this can not be told. ``rate``: the largest
-    rate of SGD with momentum 0.9 that trains, ``factor``: two in three lie within this factor of it. ``outside``: in what the network lies
-    outside of the record, in words; a forecast is then made all the same, and nothing is known of how good it is.
-    ``rests_on``: "the signs", or "J alone" where the signs together were no better. Everything is NaN, and ``outcome``
-    empty, where ``missing`` says which reading was.
+    and do not stay as they were drawn (lazy); NaN where the record says that this can not be told. ``rate``: the
+    largest rate of SGD with momentum 0.9 that trains, ``factor``: two in three lie within this factor of it.
+    ``outside``: in what the network lies outside of the record, in words; a forecast is then made all the same, and
+    nothing is known of how good it is. ``rests_on``: "its signs", or "J alone" where the signs together were no better.
+    Everything is NaN, and ``outcome`` empty, where ``missing`` says which reading was.
     """
 
     outcome: str

@@ -120,8 +120,9 @@ def logistic(x: Array, y: Array, classes: int, ridge: float = RIDGE) -> Array:
 
     options = {"maxiter": 5000, "ftol": 1e-14, "gtol": 1e-9, "maxfun": 100_000}
     found = minimize(objective, np.zeros(classes * count), jac=True, method="L-BFGS-B", options=options)
-    w: Array = found.x.reshape(classes, count)
-    return w - w.mean(0)
+    w = found.x.reshape(classes, count)
+    centred: Array = w - w.mean(0)
+    return centred
 
 
 def linear(x: Array, y: Array, ridge: float = 1.0) -> Array:
@@ -133,7 +134,8 @@ def linear(x: Array, y: Array, ridge: float = 1.0) -> Array:
 
 def fit(columns: Columns, inputs: Sequence[str], rows: Array, spread: float = math.nan) -> Model:
     """Return the model of ``inputs`` on the networks ``rows`` (n,) bool of which all inputs were read."""
-    plain = Model(tuple(inputs), np.zeros(len(inputs)), np.ones(len(inputs)), *[np.zeros(0)] * 4, spread)
+    none = np.zeros(0)
+    plain = Model(tuple(inputs), np.zeros(len(inputs)), np.ones(len(inputs)), none, none, none, none, spread)
     raw = plain.design(columns)[:, 1:]
     there = rows & np.isfinite(raw).all(1)
     mean, scale = raw[there].mean(0), raw[there].std(0)
