@@ -78,7 +78,7 @@ def recorded(folder: str | None) -> dict[str, object]:
     results = load(folder)
     data = results.data["networks"]
     seeds = sorted(int(seed) for seed in data.seed.values)
-    verdicts = {verdict.claim.id: verdict.verdict for verdict in results.verdicts}
+    verdicts = {one.id: str(one.verdict) for one in results.verdicts}
     return {
         "judged": seeds[0] >= 1000, "seeds": [seeds[0], seeds[-1]], "code": results.provenance["code"][:12],
         "verdicts": verdicts, **scored(measured_columns(data)), **more(measured_columns(data)),

@@ -20,6 +20,7 @@ from phasescope.inspection import forecast as told
 from phasescope.inspection.forecast import OUTCOMES, Model, forecast
 from phasescope.inspection.signs import SIGNS, Tangent, foretold, normalizes, signs_of, tangent_of
 from phasescope.instruments.neural_tangent_kernel import tangent_kernel
+from phasescope.lab import load
 from phasescope.studies.initialization_forecast import STUDY, fitting, scoring
 from phasescope.studies.initialization_forecast.measuring import inner, measure_network
 from phasescope.studies.initialization_forecast.networks import Network, drawing
@@ -28,6 +29,7 @@ from phasescope.testing import check_study
 from phasescope.vocabulary import BadInput, Member
 
 TABLE = Path(__file__).parents[1] / "benchmarks" / "forecast_fit.csv"
+STORED = Path(__file__).parents[1] / "docs" / "gallery" / "stored" / "initialization-forecast"
 X = torch.randn(24, 12, generator=torch.Generator().manual_seed(1))
 
 
@@ -121,6 +123,20 @@ def test_the_coefficients_are_those_of_the_table() -> None:
         assert one.chances(signs) == pytest.approx(other.chances(signs), abs=1e-4, nan_ok=True)
         assert one.log_rate(signs) == pytest.approx(other.log_rate(signs), abs=1e-4, nan_ok=True)
         assert one.rich_chance(signs) == pytest.approx(other.rich_chance(signs), abs=1e-4, nan_ok=True)
+
+
+def test_the_record_is_that_of_its_networks() -> None:
+    """Of the stored run once it is judged, before that of the table."""
+    record = told.record()
+    if record["judged"]:
+        columns = fitting.measured_columns(load(STORED).data["networks"])
+    else:
+        columns = fitting.columns_of(rows())
+    assert record["networks"] == len(columns["family"])
+    for name in fitting.INPUTS:
+        assert scoring.accuracy_of(columns, name) == pytest.approx(record["balanced accuracy"][name][0], abs=1e-3)
+    assert record["better than J alone"] == (record["lead"]["J alone"][1] > 0)
+    assert record["tells rich"] == (record["rich [95 %]"][1] > 0.5)
 
 
 def test_a_family_is_forecast_without_itself() -> None:
