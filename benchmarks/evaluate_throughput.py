@@ -3,8 +3,8 @@
     python benchmarks/evaluate_throughput.py [layers] [items]
 
 A Llama of SmolLM2-135M's shape (``layers`` of its 30, random weights) answers sums with one example before each; then
-the same rows go through the model in batches of equal length, once with the logits of all places, as a plain loop has them,
-and once with those of the last place alone. Passes alternate, processor time of one thread, best of three.
+the same rows go through the model in batches of equal length, once with the logits of all places, as a plain loop
+has them, and once with those of the last place alone. Passes alternate, processor time of one thread, best of three.
 """
 
 from __future__ import annotations

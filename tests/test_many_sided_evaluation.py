@@ -128,5 +128,6 @@ def test_settings_that_measure_nothing() -> None:
         EvaluationSettings(difference=0.2)
 
 
+@pytest.mark.slow  # 39 s
 def test_the_study_keeps_the_laws(tmp_path: Path) -> None:
     check_study(STUDY, tmp_path, settings=SMALL)

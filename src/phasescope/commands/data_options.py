@@ -12,7 +12,11 @@ from phasescope.commands.options import PAGE, AsJson, Finish, Open, place
 
 def register(app: typer.Typer, finish: Finish) -> None:
     """Add the commands to ``app``; ``finish(work, out, as_json, open_)`` carries one out and tells of it."""
+    for add in (_dedup, _scores, _quality):
+        add(app, finish)
 
+
+def _dedup(app: typer.Typer, finish: Finish) -> None:
     @app.command("dedup")
     def dedup_(
         path: Annotated[
@@ -48,6 +52,8 @@ def register(app: typer.Typer, finish: Finish) -> None:
         asked = Asked(path, embed, epsilon, keep, clusters, rule, order, length, sample, seed, folder)
         finish(lambda tell: deduped(asked, tell), folder, as_json, open_)
 
+
+def _scores(app: typer.Typer, finish: Finish) -> None:
     @app.command("scores")
     def scores_(
         model: Annotated[str, typer.Argument(help="package.module:factory of a network; its code is run.")],
@@ -73,6 +79,8 @@ def register(app: typer.Typer, finish: Finish) -> None:
         asked = Asked(model, data, seeds, steps, rate, batch, suspects, by, folder)
         finish(lambda tell: scored(asked, tell), folder, as_json, open_)
 
+
+def _quality(app: typer.Typer, finish: Finish) -> None:
     @app.command("quality")
     def quality_(
         real: Annotated[Path, typer.Argument(metavar="REAL", help="Real samples: .npy (N, D), or a folder of images.")],
