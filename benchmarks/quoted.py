@@ -146,7 +146,7 @@ def forecasts(kept: dict[str, Any]) -> str:
     better = "the signs beat J alone, and `ps.inspect` forecasts from them"
     worse = "the signs do not beat J alone, and `ps.inspect` forecasts from J alone"
     lines += [
-        f"So {better if kept['better than J alone'] else worse}. The likeliest outcome comes true in "
+        f"So {better if kept['better than J alone'] else worse}. Of the signs, the likeliest outcome comes true in "
         f"{_interval(kept['right'])}; expected calibration error {_interval(kept['calibration error'])}, mean chance "
         f"less share that came true {kept['oversure']:+.3f}.",
         "",
