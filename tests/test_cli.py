@@ -287,11 +287,11 @@ def test_quiet_shows_no_progress_and_still_says_what_is_wrong(tmp_path: Path, ti
 
 def test_shells_complete_commands_and_names_of_studies(tmp_path: Path) -> None:
     env = {**ENV, "_PHASESCOPE_COMPLETE": "complete_bash", "COMP_CWORD": "2"}
-    for words, wanted in (("phasescope run grok", "grokking"), ("phasescope prun", "prune")):
+    for words, wanted in (("phasescope run grok", "grokking grokking-time"), ("phasescope prun", "prune")):
         env |= {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}
         code = "import sys; sys.argv[0] = 'phasescope'; from phasescope.__main__ import main; main()"
         found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, cwd=tmp_path)
-        assert found.stdout.split() == [wanted], found.stderr
+        assert found.stdout.split() == wanted.split(), found.stderr
 
 
 def test_help_is_quick(tmp_path: Path) -> None:

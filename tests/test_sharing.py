@@ -24,8 +24,9 @@ SCALES = Grid({"s": [0.01, 1.0, 10.0]})
 
 def losses(learner: Any, task: Any = TASK, grid: Grid | None = None, **how: Any) -> list[float]:
     """Return the last training loss of every member."""
+    own = {name: how.pop(name) for name in ("engine", "workers") if name in how}
     recipe = Recipe(**{"steps": 20, "lr": 0.05, "records": 4, **how})
-    data = ps.train(learner, task, grid or Grid(), recipe, LEARNING)
+    data = ps.train(learner, task, grid or Grid(), recipe, LEARNING, **own)
     return list(np.ravel(ps.last(data.train_loss).values))
 
 
@@ -98,6 +99,33 @@ def test_arrays_that_are_filled_anew() -> None:
 
     found = [losses(nn.Linear(8, 2), sampler(copied), Grid(seeds=3), batch=16) for copied in (True, False)]
     assert found[0] == found[1]
+
+
+def test_threads_ask_a_task_one_after_the_other() -> None:
+    """A sampler that pauses between filling its one array and giving it out; a task that trains a teacher is no knot."""
+    kept = np.empty((200, 8), np.float32)
+
+    def sample(generator: np.random.Generator, n: int, pause: bool = True) -> Any:
+        x = kept[:n] if pause else np.empty((n, 8), np.float32)
+        x[:] = generator.standard_normal((n, 8))
+        time.sleep(0.002 * pause)
+        return x, (x[:, 0] > 0).astype(np.int32)
+
+    for engine in ("looped", "stacked"):
+        found = [
+            losses(
+                nn.Linear(8, 2), ps.tasks.Sampler("s", one, 2, 64), Grid(seeds=4), batch=16, engine=engine, workers=2
+            )
+            for one in (sample, lambda generator, n: sample(generator, n, False))
+        ]
+        assert found[0] == found[1], engine
+
+    def taught(generator: np.random.Generator, n: int) -> Any:
+        losses(nn.Linear(8, 2), grid=Grid(seeds=2), steps=2, records=2)
+        x = generator.standard_normal((n, 8)).astype(np.float32)
+        return x, (x[:, 0] > 0).astype(np.int32)
+
+    assert losses(nn.Linear(8, 2), ps.tasks.Sampler("taught", taught, 2, 64), steps=1, records=2, batch=16)
 
 
 def test_an_axis_that_changes_nothing_is_refused() -> None:

@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
+from phasescope.ensemble.turns import turn_given_up
+
 T = TypeVar("T")
 
 # malloc.h of the GNU C library: parameters of mallopt, and as much as its own heuristic would ever come to
@@ -65,7 +67,7 @@ def on_cores(
     what had begun is over.
     """
     several = max(min(workers, len(items)), 1)
-    with freed_memory_kept(), ThreadPoolExecutor(several, initializer=one_core) as pool:
+    with turn_given_up(), freed_memory_kept(), ThreadPoolExecutor(several, initializer=one_core) as pool:
         pending = {pool.submit(work, item) for item in items}
         try:
             while pending:

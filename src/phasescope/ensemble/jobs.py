@@ -26,6 +26,7 @@ from phasescope.ensemble.marks import (
 from phasescope.ensemble.reading import check_names
 from phasescope.ensemble.sample import Sample, check_float32
 from phasescope.ensemble.streams import copied, initialized, made, streams
+from phasescope.ensemble.turns import turn
 from phasescope.errors import shown
 from phasescope.identity import fingerprint, full_name, house_fingerprint, surroundings
 from phasescope.samples import checked
@@ -51,6 +52,7 @@ LearnerLike = nn.Module | Callable[[Member], nn.Module]
 TaskLike = Task | Callable[[Member], Task]
 FIXED = ("steps", "records", "first_record", "spacing", "dtype")
 MOST_MEMBERS = 1_000_000
+COPIED = ("inputs", "labels", "truth", "train", "test", "weights")
 TOGETHER = (
     "loss",
     "label_smoothing",
@@ -142,11 +144,12 @@ class Job:
 
 def drawn(task: Task, member: Member) -> Draw:
     """Return what a task draws for a member, checked at the door. Raises ``BadInput`` with row and value."""
-    draw = checked(task.draw(member, streams(member.seed)), task.classes, task.name)
-    if of_the_house(task):
-        return draw
-    # copies: a user's task may fill the same arrays anew for the next member
-    return replace(draw, **{part: np.array(getattr(draw, part)) for part in ("inputs", "labels", "truth")})
+    with turn():
+        draw = checked(task.draw(member, streams(member.seed)), task.classes, task.name)
+        if of_the_house(task):
+            return draw
+        # copies: a user's task may fill the same arrays anew for the next member
+        return replace(draw, **{part: np.array(getattr(draw, part)) for part in COPIED})
 
 
 def plain(value: Any) -> Any:

@@ -26,6 +26,7 @@ from phasescope.ensemble.rules import uphill
 from phasescope.ensemble.sample import gathered
 from phasescope.ensemble.schedule import Watcher, groups, record_steps, spreads
 from phasescope.ensemble.streams import batch_order, dropout_keys, layer_key, replaced_order, streams
+from phasescope.ensemble.turns import turn
 from phasescope.vocabulary import Array, Instrument, KeyedRest, Sampler, Subject, Trajectory
 
 Tensors = dict[str, Tensor]
@@ -141,9 +142,10 @@ class Tile:
             job = self.jobs[i]
             assert isinstance(job.task, Sampler)
             assert self.recipe.batch is not None
-            fresh = job.task.batch(job.member, streams(job.member.seed), step, self.recipe.batch)
-            # copies: it may fill the same arrays anew for the next member
-            pairs.append((torch.from_numpy(np.array(fresh[0])), torch.from_numpy(np.array(fresh[1]))))
+            with turn():
+                fresh = job.task.batch(job.member, streams(job.member.seed), step, self.recipe.batch)
+                # copies: it may fill the same arrays anew for the next member
+                pairs.append((torch.from_numpy(np.array(fresh[0])), torch.from_numpy(np.array(fresh[1]))))
         x, y = (torch.stack(part).to(self.device) for part in zip(*pairs, strict=True))
         x, y = (value.to(self.dtype) if value.is_floating_point() else value for value in (x, y))
         return x, y, None

@@ -29,8 +29,8 @@ _LONG = re.compile(r"[^\W\d_]{4,}")
 def contracted(text: str) -> str:
     """Return ``text``, which is in lower case, with contractions.
 
-    >>> contracted("what is it that they are not")
-    "what's it that they aren't"
+    >>> contracted("what is it that we have not seen")
+    "what's it that we haven't seen"
     """
     return _CONTRACTED.sub(lambda found: CONTRACTIONS[found[1]], text)
 
