@@ -51,7 +51,7 @@ def compared(asked: Asked, tell: Callable[[str], object]) -> Told:
     ]
     name = folder_name(asked.generated.stem or asked.generated.absolute().name)
     page = page_of(
-        "quality", f"{asked.generated.name}: quality of generated samples", QUESTION, str(found).splitlines()[6:],
+        "quality", f"{asked.generated.name}: quality of generated samples", QUESTION, found.notes(),
         [found.figure()], Table("Generated beside real", *found.table()), settings, shlex.join(command),
     )  # fmt: skip
     return Told(f"quality-{name}", "quality.json", str(found), found.to_json(), page)

@@ -51,11 +51,15 @@ class Quality:
             f"{name.replace('_', ' '):20} {getattr(self, name):.3f}  (real halves: {self.null[name]:.3f})"
             for name in NAMES
         ]
+        return "\n".join([*lines, *self.notes()])
+
+    def notes(self) -> list[str]:
+        """Return in words what the audit read, the copies, and whether precision and recall may be believed."""
         inner, outer = self.audit["inwards"], self.audit["outwards"]
-        lines.append(
+        lines = [
             f"audit: real samples moved inwards read precision {inner[0]:.2f}, recall {inner[1]:.2f}; moved outwards "
             f"{outer[0]:.2f}, {outer[1]:.2f}"
-        )
+        ]
         if self.copies:
             lines.append(f"{self.copies:,} generated samples are copies of real ones.")
         if self.asymmetry > FOOLED:
@@ -63,7 +67,7 @@ class Quality:
                 "Precision and recall judge equal defects differently in this many dimensions: read the symmetric "
                 "ones, or fewer dimensions."
             )
-        return "\n".join(lines)
+        return lines
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return a header and a row for each number: its name, value, and what real halves read."""
@@ -107,36 +111,38 @@ def quality(
     sets = {"generated": (x, y), "real halves": (one, other)} | {
         f"halves moved {name}": (one, points) for name, points in shifted.items()
     }
-    found = {}
+    found: dict[str, dict[str, float]] = {}
+    distances: dict[str, list[Array]] = {}
     for i, (name, (reals, others)) in enumerate(sets.items()):
         if on_progress is not None:
             on_progress(name, i, len(sets))
-        found[name] = _read(reals, others, k)
+        found[name], *distances[name] = _read(reals, others, k)
     audit = {name: found[f"halves moved {name}"] for name in shifted}
     pairs = {name: (read["precision"], read["recall"]) for name, read in audit.items()}
     asymmetry = max(abs(pairs["inwards"][i] - pairs["outwards"][i]) for i in (0, 1))
-    generated_from = torch.cat([distances.min(1).values for _, distances in _blocks(y, x)]).numpy()
-    nearest = {"generated": generated_from, "real": _radii(x, 1).numpy()}
+    nearest = dict(zip(("generated", "real"), distances["generated"], strict=True))
     return Quality(
         **found["generated"], null=found["real halves"], audit=pairs, asymmetry=asymmetry, nearest=nearest,
-        copies=int((generated_from == 0).sum()),
+        copies=int((nearest["generated"] == 0).sum()),
     )  # fmt: skip
 
 
-def _read(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
-    inside, around = _radii(real, k), _radii(generated, k)
+def _read(real: Tensor, generated: Tensor, k: int) -> tuple[dict[str, float], Array, Array]:
+    """Return the numbers, and how far the nearest real sample is from generated ones (M,) and from real ones (N,)."""
+    (inside, nearest), (around, _) = _radii(real, k), _radii(generated, k)
     shape = (len(real), len(generated))
     real_balls = np.zeros(shape[1], np.int64)  # balls of real samples around each generated one
     covered, recalled = np.zeros(shape[0], bool), np.zeros(shape[0], bool)
-    complement = np.zeros(shape[1], bool)
+    complement, from_real = np.zeros(shape[1], bool), np.full(shape[1], np.inf)
     for rows, distances in _blocks(real, generated):
         near, far = (distances < inside[rows, None]).numpy(), (distances < around[None]).numpy()
         real_balls += near.sum(0)
         covered[rows], recalled[rows] = near.any(1), far.any(1)
         complement |= far.any(0)
+        from_real = np.minimum(from_real, distances.min(0).values.numpy())
     precision, coverage = float((real_balls > 0).mean()), float(covered.mean())
     recall = float(recalled.mean())
-    return {
+    found = {
         "precision": precision,
         "recall": recall,
         "density": float(real_balls.mean() / k),
@@ -144,11 +150,14 @@ def _read(real: Tensor, generated: Tensor, k: int) -> dict[str, float]:
         "symmetric_precision": min(precision, float(complement.mean())),
         "symmetric_recall": min(recall, coverage),
     }
+    return found, from_real, nearest.numpy()
 
 
-def _radii(points: Tensor, k: int) -> Tensor:
-    """Return the distance of each point's k-th neighbour (N,)."""
-    return torch.cat([found.kthvalue(k + 1, dim=1).values for _, found in _blocks(points, points)])
+def _radii(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the distances of each point's k-th and of its first neighbour (N,)."""
+    both = [[found.kthvalue(i + 1, dim=1).values for i in (k, 1)] for _, found in _blocks(points, points)]
+    far, near = (torch.cat(part) for part in zip(*both, strict=True))
+    return far, near
 
 
 def _blocks(points: Tensor, others: Tensor) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Evaluated:
                 "(model, tokenizer)."
             )
         self._begin = self._beginning()
+        self._takes = frozenset(inspect.signature(self.model.forward).parameters)
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of ``text``, nothing added. Raises ``BadInput`` for tokens that the model has not."""
@@ -125,19 +127,12 @@ class Evaluated:
     def logits(self, ids: Tensor, mask: Tensor | None, keep: int) -> Tensor:
         """Return the logits (B, keep, V) of the last ``keep`` places of ``ids`` (B, T), right-padded where masked."""
         options: dict[str, Any] = {"use_cache": False}
-        takes = _arguments(self.model)
-        if mask is not None and "attention_mask" in takes:
+        if mask is not None and "attention_mask" in self._takes:
             options["attention_mask"] = mask
-        if "logits_to_keep" in takes:
+        if "logits_to_keep" in self._takes:
             options["logits_to_keep"] = keep
         found: Tensor = self.model(ids, **options).logits
         return found[:, -keep:]
-
-
-def _arguments(model: nn.Module) -> frozenset[str]:
-    import inspect
-
-    return frozenset(inspect.signature(model.forward).parameters)
 
 
 def prepared(name: str, given: Any, device: str = "auto") -> Evaluated:
