@@ -405,7 +405,7 @@ def apart(monkeypatch: pytest.MonkeyPatch, refusal: str, **seconds: float) -> ch
     made = jobs(lambda member: Waiting(), pictures(), Grid(seeds=64), Recipe(**{**RECIPE.model_dump(), "steps": 3000}))
     each = lambda self, name, size, cores: seconds["together" if cores > 1 else "alone"]  # noqa: E731
     monkeypatch.setattr(choice._Trial, "_each", each)
-    monkeypatch.setattr(choice, "refused_by", lambda elsewhere, job: refusal)
+    monkeypatch.setattr(choice, "refused_by", lambda elsewhere, check, *arguments: refusal)
     return choice.choose(made, torch.device("cpu"), "auto", None, 2, Prepared())
 
 

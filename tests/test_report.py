@@ -148,6 +148,21 @@ def test_curves_show_the_numbers_they_are_given():
     np.testing.assert_array_equal(axes.lines[0].get_ydata(), [4, NAN, 6])
 
 
+def test_categories_bear_their_names_as_they_are():
+    axis = Axis("scenario", limits=(-0.5, 1.5), names=["costs $x$ and $y$", "a name of far more letters than fit"])
+    panel = Curves("accuracy", axis, Axis("share"), [Line("one", np.array([0.0, 1.0]), np.array([0.2, 0.4]))])
+    found = Figure("a", "A", "", [panel])
+    drawing = draw(found)
+    drawing.draw_without_rendering()
+    ticks = drawing.axes[0].get_xticklabels()
+    assert [tick.get_text() for tick in ticks] == ["costs $x$ and $y$", "a name of far more …"]
+    assert not any(tick.get_parse_math() for tick in ticks)
+    label = drawing.axes[0].xaxis.label.get_window_extent()
+    assert all(tick.get_window_extent().y0 >= label.y1 for tick in ticks)
+    assert label.y0 >= drawing.axes[0].get_legend().get_window_extent().y1 - 1
+    assert "0 costs $x$ and $y$, 1 a name of far more letters than fit" in numbers_of(found)
+
+
 def test_histograms_show_shares_of_what_they_count():
     (axes,) = draw(Figure("f", "t", "c", [histogram((0, 0, 0, 1, INF), bins=4)])).axes
     assert axes.patches[1].get_data().values.tolist() == [0.75, 0, 0, 0.25]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,30 @@ def test_a_member_in_the_store_is_not_measured_again(tmp_path: Path) -> None:
         )
         assert again.identical(first) and not other.identical(first)
         assert (seen[0], max(seen), seen[-1]) == (0, 8, 0)
+
+
+def held(member: Member, generators: Generators) -> Mapping[str, Any]:
+    """Short steps in Python alone: two threads of one process wait for each other."""
+    total = 0.0
+    for step in generators("walk").standard_normal(300_000).tolist():
+        total += step
+    return {"sum": total, "process": os.getpid()}
+
+
+@pytest.mark.parametrize("refusal", ["", "its module is another one there"])
+def test_members_that_wait_for_one_another_go_on_in_processes(refusal: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = sys.modules["phasescope.ensemble.simulate"]  # the package has a function of that name
+    monkeypatch.setattr(module, "LONG", 0.0)
+    if refusal:
+        monkeypatch.setattr(module, "refused_by", lambda elsewhere, check, *arguments: refusal)
+    quantities = (Quantity("sum", "1", "test"), Quantity("process", "1", "test"))
+    simulation = Simulation("steps", held, Grid({}, seeds=8), quantities)
+    found = simulate(simulation, workers=2)
+    here = found.process.values == os.getpid()
+    assert here.any() and here.all() == bool(refusal)
+    alone = simulate(simulation, workers=1)
+    assert (alone.process.values == os.getpid()).all()
+    np.testing.assert_array_equal(found["sum"], alone["sum"])
 
 
 def test_what_is_refused() -> None:

@@ -14,11 +14,15 @@ from phasescope.vocabulary import Array, Knob
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis: its label with unit, its scale, and limits where the data should not decide."""
+    """An axis: its label with unit, its scale, and limits where the data should not decide.
+
+    With ``names`` of categories it is linear, and the places 0, 1, 2, ... bear them instead of numbers.
+    """
 
     label: str
     scale: Literal["linear", "log"] = "linear"
     limits: tuple[float, float] | None = None
+    names: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from phasescope.ensemble.door import check_side_by_side
 from phasescope.ensemble.engines import Name
 from phasescope.ensemble.executors import local_processes, refused_by
 from phasescope.ensemble.jobs import Job
+from phasescope.ensemble.slices import checked
 from phasescope.ensemble.tile import Batch, Prepared, Tile
 from phasescope.ensemble.tracing import Untraceable
 from phasescope.identity import house_fingerprint, surroundings
@@ -233,7 +234,7 @@ class _Trial:
         if alone * self.jobs[0].recipe.steps * rounds + STARTING > together:
             return False
         self.timings["looped:1 in processes"] = alone / self.cores
-        said = refused_by(local_processes(self.cores), self.jobs[0])
+        said = refused_by(local_processes(self.cores), checked, self.jobs[0], self.jobs[0].identity)
         if said:
             notes.append(f"not in processes, which would be faster: {said}")
         return not said

@@ -6,6 +6,7 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from functools import partial
 from importlib.util import find_spec
@@ -15,8 +16,6 @@ from loky import wrap_non_picklable_objects
 
 from phasescope.ensemble import plan
 from phasescope.ensemble.errands import Elsewhere, heard, told
-from phasescope.ensemble.jobs import Job
-from phasescope.ensemble.slices import checked
 from phasescope.errors import shown
 from phasescope.vocabulary import BadInput
 
@@ -99,10 +98,10 @@ def local_processes(workers: int) -> Elsewhere:
     return Elsewhere(pool, workers, together=True, stop=stop)
 
 
-def refused_by(elsewhere: Elsewhere, job: Job) -> str:
-    """Return why ``job`` can not be trained there, its network can not be sent or its code is another, or nothing."""
-    future = elsewhere.executor().submit(told, checked, job, job.identity)
-    error = future.exception()  # a network that can not be sent, or a worker that does not begin
+def refused_by(elsewhere: Elsewhere, check: Callable[..., bytes], *arguments: Any) -> str:
+    """Return why work can not be done there, or nothing: what ``check(*arguments)`` raises, or that it is not sent."""
+    future = elsewhere.executor().submit(told, check, *arguments)
+    error = future.exception()  # what can not be sent, or a worker that does not begin
     if error is None:
         try:
             heard(future.result())

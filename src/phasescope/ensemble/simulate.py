@@ -6,6 +6,7 @@ call of a plain function with the member's numbers and its random streams, and l
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, get_args
@@ -18,7 +19,7 @@ from phasescope.ensemble import plan
 from phasescope.ensemble.cores import on_cores
 from phasescope.ensemble.door import whole_number
 from phasescope.ensemble.errands import Elsewhere, Errand, Record, cut, run_errands, unbundled
-from phasescope.ensemble.executors import executor_named
+from phasescope.ensemble.executors import executor_named, local_processes, refused_by
 from phasescope.ensemble.jobs import plain
 from phasescope.ensemble.results import padded
 from phasescope.ensemble.run import Progress, interrupted
@@ -29,6 +30,8 @@ from phasescope.vocabulary import Array, BadInput, Generators, Grid, Keeper, Kin
 
 Found = Mapping[str, Any]
 SECONDS = 5.0  # a bundle that is measured elsewhere comes back after so many
+WAITING = 0.8  # members that compute for a smaller share of their time wait for one another
+LONG = 20.0  # seconds that are left, from which processes are worth their start
 
 
 @dataclass(frozen=True)
@@ -157,10 +160,11 @@ def simulate(
     """Measure every member of the simulation's grid, and return the quantities as one labelled dataset.
 
     Members run on different cores, each on one, and a member sees only its own streams: same seed, same bits, whatever
-    runs beside it. A member that ``keeper`` knows is not measured again. ``executor`` ("processes", "ray",
-    "ray://host:port", "slurm" or a ``concurrent.futures.Executor``) measures bundles of members elsewhere. Raises
-    ``Interrupted`` after Ctrl-C, ``BadInput`` where ``measure`` returns anything but its quantities; what it raises
-    itself is passed on.
+    runs beside it. Where they are seen to wait for one another in one process, as the short steps of small networks do,
+    and much is left, the rest is measured in processes, one for each core. A member that ``keeper`` knows is not
+    measured again. ``executor`` ("processes", "ray", "ray://host:port", "slurm" or a ``concurrent.futures.Executor``)
+    measures bundles of members elsewhere. Raises ``Interrupted`` after Ctrl-C, ``BadInput`` where ``measure`` returns
+    anything but its quantities; what it raises itself is passed on.
     """
     kind(Simulation, say="a ps.Simulation(title, measure, grid, quantities)")("simulation", simulation)
     if keeper is not None and not isinstance(keeper, Keeper):
@@ -185,10 +189,14 @@ def simulate(
         progress.count()
 
     try:
+        if elsewhere is None:
+            several = workers or plan.cores()
+            left = _measure_here(simulation, members, several, left, keep, lambda: tell(progress))
+            elsewhere = _processes(simulation, mark, several) if left else None
+            if left and elsewhere is None:  # they can not be measured there
+                _measure_here(simulation, members, several, left, keep, lambda: tell(progress), stay=True)
         if elsewhere is not None:
             _measure_elsewhere(elsewhere, simulation, members, mark, left, keep, lambda: tell(progress))
-        else:
-            _measure_here(simulation, members, workers or plan.cores(), left, keep, lambda: tell(progress))
     except KeyboardInterrupt:
         raise interrupted(progress, "measured", keeper) from None
     tell(progress)
@@ -209,19 +217,44 @@ def _measure_here(
     left: Sequence[int],
     keep: Keep,
     tell: Callable[[], None],
-) -> None:
-    """Measure the members at the places ``left`` on this machine's cores."""
-    stopping = False
+    stay: bool = False,
+) -> list[int]:
+    """Measure the members at the places ``left`` on this machine's cores, and return those that are not measured.
+
+    Without ``stay`` some are not, where members wait for one another, as short steps in Python do, and the rest would
+    take long: processes of their own are faster then.
+    """
+    done: set[int] = set()
+    stopping, busy, spent = False, 0.0, 0.0
 
     def work(i: int) -> None:
-        if not stopping:
-            keep(i, _measured(simulation, members[i]))
+        nonlocal stopping, busy, spent
+        if stopping:
+            return
+        began, used = time.monotonic(), time.thread_time()
+        keep(i, _measured(simulation, members[i]))
+        done.add(i)
+        busy, spent = busy + time.thread_time() - used, spent + time.monotonic() - began
+        rest = spent / len(done) * (len(left) - len(done)) / workers
+        if not stay and workers > 1 and len(done) >= workers and busy < WAITING * spent and rest > LONG:
+            stopping = True
 
     def stop() -> None:
         nonlocal stopping
         stopping = True
 
     on_cores(work, left, workers, tell, stop)
+    return [i for i in left if i not in done]
+
+
+def _processes(simulation: Simulation, mark: str, workers: int) -> Elsewhere | None:
+    """Return processes of this machine, or None where the members can not be measured there."""
+    found = local_processes(workers)
+    return None if refused_by(found, measure_slice, simulation, _code(), mark, {}, 0.0) else found
+
+
+def _code() -> dict[str, Any]:
+    return {"code": house_fingerprint("phasescope.ensemble.train"), "surroundings": surroundings()}
 
 
 def _measure_elsewhere(
@@ -234,7 +267,7 @@ def _measure_elsewhere(
     tell: Callable[[], None],
 ) -> None:
     """Measure the members at the places ``left`` elsewhere, bundle by bundle."""
-    identity = {"code": house_fingerprint("phasescope.ensemble.train"), "surroundings": surroundings()}
+    identity = _code()
 
     def errand(places: list[int]) -> Errand:
         def arguments() -> tuple[Any, ...]:

@@ -253,7 +253,7 @@ class Evaluation:
     def figure(self) -> Figure:
         """Return a panel for each metric over scenarios, one series for each model; bars are two standard errors."""
         names = [str(n) for n in self.data.scenario.values]
-        along = Axis("scenario: " + ", ".join(f"{i} {n}" for i, n in enumerate(names)), limits=(-0.5, len(names) - 0.5))
+        along = Axis("scenario", limits=(-0.5, len(names) - 0.5), names=names)
         panels = []
         for metric in COLUMNS:
             if metric not in self.data.metric.values:

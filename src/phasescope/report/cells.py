@@ -41,7 +41,7 @@ def cell_scale(axis: Axis, places: Array, values: Array) -> Scale:
 def apply_cells(axes: Axes, which: str, scale: Scale, places: Array) -> None:
     """Set limits and ticks of the ``"x"`` or ``"y"`` axis; a single row of cells has one tick, in its middle."""
     apply(axes, which, scale)
-    if len(places) == 1 and scale.zero is None:
+    if len(places) == 1 and scale.zero is None and not scale.axis.names:
         drawn = getattr(axes, f"{which}axis")
         drawn.set_major_locator(FixedLocator([float(places[0])]))
         drawn.set_major_formatter(FixedFormatter([f"{places[0]:.6g}"]))

@@ -17,6 +17,7 @@ from .heat import draw_heat_map
 from .histogram import draw_histogram
 from .panels import PANEL_WIDTH, legend_height, legend_labels, say_empty
 from .phase_map import draw_phase_map
+from .scales import names_height
 
 PANEL_HEIGHT = 3.2  # inch, without the legend
 DPI = 200
@@ -62,7 +63,7 @@ def draw(figure: Figure) -> Drawing:
     """
     wide = columns(figure)
     rows = [figure.panels[i : i + wide] for i in range(0, len(figure.panels), wide)] or [()]
-    heights = [PANEL_HEIGHT + max([0.0, *(legend_height(legend_labels(panel)) for panel in row)]) for row in rows]
+    heights = [PANEL_HEIGHT + max([0.0, *map(_beneath, row)]) for row in rows]
     with mpl.rc_context(STYLE):
         drawing = Drawing(figsize=(PANEL_WIDTH * wide, sum(heights)), layout="constrained", facecolor="white")
         drawing.get_layout_engine().set(w_pad=0.06, h_pad=0.05, wspace=0.03, hspace=0.03)  # type: ignore[union-attr, call-arg]
@@ -96,6 +97,11 @@ def _saved(drawing: Drawing, figure: Figure, kind: str, resolution: int) -> byte
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         drawing.savefig(file, format=kind, dpi=resolution, metadata=about)
     return file.getvalue()
+
+
+def _beneath(panel: Curves | HeatMap | PhaseMap | Histogram) -> float:
+    """Return how many inch the names of the axis and the legend take beneath a panel."""
+    return names_height(panel.x) + legend_height(legend_labels(panel))
 
 
 def _draw_panel(axes: Axes, panel: Curves | HeatMap | PhaseMap | Histogram) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from phasescope.figures import Curves, Figure, HeatMap, Histogram, Line, PhaseMap
+from phasescope.figures import Axis, Curves, Figure, HeatMap, Histogram, Line, PhaseMap
 
 COLUMNS = ("panel", "series", "role", "x", "y", "low", "high", "value")
 FORMULAS = ("=", "+", "-", "@")  # with which spreadsheets take a text for a formula
@@ -20,9 +20,9 @@ def numbers_of(figure: Figure) -> str:
     """Return what ``figure`` draws as CSV, with the columns panel, series, role, x, y, low, high, value.
 
     ``low`` and ``high`` are the ends of a band, ``value`` is that of a cell of a map or of a sample of a histogram,
-    or the phase's name; what a row does not have is empty, and NaN is ``nan``. Axes are named in the titles of panels.
+    or the phase's name; what a row does not have is empty, and NaN is ``nan``. Axes are named in the titles of
+    panels, and so are the categories along them.
 
-    >>> from phasescope.figures import Axis
     >>> lines = [Line("one", np.array([1.0, 2.0]), np.array([0.5, np.nan]))]
     >>> print(numbers_of(Figure("a", "A", "", [Curves("loss", Axis("step"), Axis("nats"), lines)])).strip())
     panel,series,role,x,y,low,high,value
@@ -44,7 +44,7 @@ def _cell(value: Any) -> Any:
 
 
 def _rows(panel: Any) -> Iterator[Row]:
-    axes = f"{panel.y.label} over {panel.x.label}" if hasattr(panel, "y") else panel.x.label
+    axes = f"{_named(panel.y)} over {_named(panel.x)}" if hasattr(panel, "y") else _named(panel.x)
     title = f"{panel.title} ({axes})"
     if isinstance(panel, Curves):
         yield from _lines(title, panel.lines)
@@ -60,6 +60,11 @@ def _rows(panel: Any) -> Iterator[Row]:
     elif isinstance(panel, Histogram):
         for name, values in panel.samples:
             yield from ((title, name, "measured", "", "", "", "", value) for value in np.ravel(values))
+
+
+def _named(axis: Axis) -> str:
+    """Return an axis's label, with the names of the places 0, 1, 2, ... where it has them."""
+    return axis.label + (": " + ", ".join(f"{i} {name}" for i, name in enumerate(axis.names)) if axis.names else "")
 
 
 def _lines(title: str, lines: Any) -> Iterator[Row]:

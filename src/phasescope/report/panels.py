@@ -95,13 +95,13 @@ def legend_height(labels: Sequence[str]) -> float:
     return 0.08 + ROW * lines * -(-len(labels) // legend_columns(labels))
 
 
-def legend(axes: Axes, handles: Sequence[Sign], labels: Sequence[str]) -> None:
-    """Draw the legend beneath the panel, outside the data."""
+def legend(axes: Axes, handles: Sequence[Sign], labels: Sequence[str], lower: float = 0.0) -> None:
+    """Draw the legend beneath the panel, outside the data, and ``lower`` by so many inch."""
     if not labels:
         return
     figure = axes.get_figure(root=True)
     assert figure is not None
-    below = 0.2 + 0.165 * (axes.xaxis.label.get_text().count("\n") + 1)
+    below = 0.2 + lower + 0.165 * (axes.xaxis.label.get_text().count("\n") + 1)
     drawn = axes.legend(
         handles, ["x"] * len(labels), loc="upper center", ncols=legend_columns(labels), frameon=False,
         bbox_to_anchor=(0.5, 0.0), handlelength=2.6, columnspacing=1.4, borderaxespad=0.2, fontsize=8,

@@ -7,8 +7,10 @@ such as step 0 or no weight decay, lies at the left or lower edge under a tick o
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,6 +26,9 @@ from matplotlib.ticker import (
 
 from phasescope.figures import Axis
 from phasescope.vocabulary import Array
+
+SLANT = 35  # degrees of the names of categories
+NAME, NAME_LETTER = 24, 0.066  # letters of a name at most, and inch of an average one
 
 
 @dataclass(frozen=True)
@@ -127,6 +132,9 @@ def apply(axes: Axes, which: str, scale: Scale) -> None:
     getattr(axes, f"set_{which}scale")(scale.axis.scale)
     getattr(axes, f"set_{which}lim")(scale.low, scale.high)
     drawn: DrawnAxis = getattr(axes, f"{which}axis")
+    if scale.axis.names:
+        _apply_names(drawn, which, scale.axis.names)
+        return
     if not scale.log:
         formatter = ScalarFormatter(useOffset=False, useMathText=True)
         formatter.set_powerlimits((-4, 6))
@@ -141,6 +149,19 @@ def apply(axes: Axes, which: str, scale: Scale) -> None:
     drawn.set_major_formatter(FixedFormatter(["0"] * len(zero) + names))
     drawn.set_minor_locator(_minor(scale))
     drawn.set_minor_formatter(NullFormatter())
+
+
+def _apply_names(drawn: DrawnAxis, which: str, names: Sequence[str]) -> None:
+    """Write the names of categories, aslant under the panel, and literally: none is mathematics."""
+    drawn.set_major_locator(FixedLocator(list(range(len(names)))))
+    aslant: dict[str, Any] = {"rotation": SLANT, "ha": "right", "rotation_mode": "anchor"} if which == "x" else {}
+    drawn.set_ticklabels([textwrap.shorten(name, NAME, placeholder=" …") for name in names], parse_math=False, **aslant)
+
+
+def names_height(axis: Axis) -> float:
+    """Return by how many inch the names of an ``"x"`` axis are higher than numbers would be."""
+    longest = max((min(len(name), NAME) for name in axis.names), default=0)
+    return longest * NAME_LETTER * math.sin(math.radians(SLANT))
 
 
 def _minor(scale: Scale) -> FixedLocator | NullLocator:
