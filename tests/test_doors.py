@@ -383,23 +383,6 @@ def test_json_has_no_negative_zero() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("page", "begin", "end"),
-    [("README.md", "## Sixty-four networks", "**The folder.**"), ("docs/tutorial.md", "## Train networks", "## Judge")],
-)
-def test_the_examples_of_ones_own_networks_run(
-    page: str, begin: str, end: str, tmp_path: Path, monkeypatch: Any
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    text = (Path(__file__).parents[1] / page).read_text("utf-8")
-    names: dict[str, Any] = {"__name__": "__main__"}
-    for block in re.findall(r"```python\n(.*?)```", text[text.index(begin) : text.index(end)], re.DOTALL):
-        if "to_parquet" not in block:  # which needs another package
-            exec(block, names)
-    assert isinstance(ps.load(next((tmp_path / "runs").iterdir())), xr.Dataset)
-
-
-@pytest.mark.slow
 def test_the_tutorials_example_runs(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     text = (Path(__file__).parents[1] / "docs" / "tutorial.md").read_text("utf-8")

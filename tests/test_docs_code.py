@@ -1,0 +1,122 @@
+"""Every block of Python in the README and the docs runs, in order, page by page; every command in them can be called.
+
+A comment before a block, which no reader of the page sees, says what is given (code that runs before it), which packages
+it needs, or why it is not run:
+
+    <!-- given: batch = torch.randn(8, 64) -->    <!-- needs: pyarrow -->    <!-- not run: needs a cluster -->
+
+``torch``, ``nn``, ``np``, ``ps``, ``Path`` and ``small_decoder``, which writes the folder of a small language model, are
+known from the start.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+import typer
+from torch import nn
+
+import phasescope as ps
+from phasescope.commands.cli import app
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"((?:<!-- (?:given|needs|not run):(?:.*?)-->\s*)*)```python\n(.*?)```", re.DOTALL)
+COMMENT = re.compile(r"<!-- (given|needs|not run):(.*?)-->", re.DOTALL)
+SLOW = {
+    "README.md", "docs/evaluate.md", "docs/in_context.md", "docs/layers.md", "docs/phase_maps.md", "docs/scores.md",
+    "docs/tutorial.md", "docs/width.md",
+}  # fmt: skip
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    if "```python" in path.read_text("utf-8")
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One block of code: its line in the page, what runs before it, what it needs, and why it does not run."""
+
+    line: int
+    code: str
+    given: str = ""
+    needs: str = ""
+    not_run: str = ""
+
+
+def blocks(text: str) -> Iterator[Block]:
+    for found in BLOCK.finditer(text):
+        said = {kind.replace(" ", "_"): words.strip(" \n") for kind, words in COMMENT.findall(found[1])}
+        yield Block(text.count("\n", 0, found.start(2)) + 1, found[2], **said)
+
+
+def small_decoder(folder: str, depth: int = 8) -> None:
+    """Write a small Llama of random weights, and a tokenizer of bytes, as a Hugging Face folder."""
+    transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
+    plain = tokenizers.Tokenizer(tokenizers.models.BPE())
+    plain.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    plain.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=256, initial_alphabet=alphabet, show_progress=False)
+    plain.train_from_iterator([], trainer)
+    transformers.PreTrainedTokenizerFast(tokenizer_object=plain).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        vocab_size=256, hidden_size=16, intermediate_size=32, num_hidden_layers=depth, num_attention_heads=2,
+        max_position_embeddings=4096,
+    )  # fmt: skip
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+
+
+@pytest.mark.parametrize("page", [pytest.param(p, marks=[pytest.mark.slow] * (p in SLOW)) for p in PAGES])
+def test_the_blocks_of_a_page_run(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {
+        "__name__": "page", "torch": torch, "nn": nn, "np": np, "ps": ps, "Path": Path, "small_decoder": small_decoder,
+    }  # fmt: skip
+    with mpl.rc_context({"backend": "agg"}):
+        for block in blocks((ROOT / page).read_text("utf-8")):
+            if block.not_run or any(find_spec(package) is None for package in block.needs.split()):
+                continue
+            for part in (block.given, block.code):
+                exec(compile("\n" * (block.line - 1) + part, str(ROOT / page), "exec"), names)
+
+
+def test_comments_before_blocks_are_read() -> None:
+    text = "# A\n\n<!-- given:\nx = 1\n-->\n<!-- needs: pyarrow -->\n\n```python\nx + 1\n```\n\n```python\ny\n```\n"
+    first, second = blocks(text)
+    assert first == Block(9, "x + 1\n", "x = 1", "pyarrow") and second == Block(13, "y\n")
+
+
+COMMANDS = [
+    (f"{path.relative_to(ROOT).as_posix()}:{text.count(chr(10), 0, found.start()) + 1}", found[1].replace("\\\n", " "))
+    for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    for text in [path.read_text("utf-8")]
+    for found in re.finditer(r"^(?: {4})?(phasescope (?:[^\n\\]|\\\n)*)", text, re.MULTILINE)
+]
+
+
+def test_every_command_in_the_docs_can_be_called() -> None:
+    """Each names a command and options that there are; files, models and what else is the reader's need not exist."""
+    command: Any = typer.main.get_command(app)
+    wrong = []
+    for place, line in COMMANDS:
+        words = shlex.split(line, comments=True)[1:]
+        name = words[0] if words else ""
+        if name.startswith("-"):
+            continue
+        asked = command.commands.get(name)
+        known = {word for option in asked.params for word in (*option.opts, *option.secondary_opts)} if asked else set()
+        wrong += [f"{place}: {name}"] * (asked is None)
+        wrong += [f"{place}: {name} {w}" for w in words[1:] if w.startswith("--") and w.split("=")[0] not in known]
+    assert not wrong and len(COMMANDS) > 100
