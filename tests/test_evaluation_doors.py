@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import sys
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -119,6 +122,33 @@ def test_packages_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
         harness_items("arc_easy")
     with pytest.raises(BadInput, match="pip install reasoning-gym"):
         puzzles("syllogism", 5, 0)
+
+
+PEOPLE = "Ann is a sage, and Bo is a fool, and Cy is a sage."
+
+
+def test_puzzles_are_not_given_away_by_their_choices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wrong answers name the same people; a task whose answers are each question's own is refused."""
+
+    def made(task: str, size: int, seed: int) -> list[dict[str, Any]]:
+        if task == "knights_knaves":
+            terms = {"knight_knave_terms": {"a_knight": "a sage", "a_knave": "a fool"}}
+            return [{"question": "Who?", "answer": PEOPLE, "metadata": terms}] * size
+        answers = ["-4"] * size if task == "sums" else [f"word {i}" for i in range(size)]
+        return [{"question": f"{i}?", "answer": answer, "metadata": {}} for i, answer in enumerate(answers)]
+
+    gym = ModuleType("reasoning_gym")
+    gym.create_dataset = made  # type: ignore[attr-defined]
+    gym.__spec__ = ModuleSpec("reasoning_gym", None)
+    monkeypatch.setitem(sys.modules, "reasoning_gym", gym)
+    items = puzzles("knights_knaves", 20, 0)
+    for item in items:
+        assert item.choices[item.answer] == PEOPLE and len(set(item.choices)) == 4
+        assert all(re.fullmatch("Ann is a .{4}, and Bo is a .{4}, and Cy is a .{4}.", one) for one in item.choices)
+    assert len({item.choices for item in items}) > 5 and len({item.answer for item in items}) == 4
+    assert len(puzzles("sums", 20, 0)) == 20
+    with pytest.raises(BadInput, match="each question's own"):
+        puzzles("word_ladder", 5, 0)
 
 
 def test_data_that_were_not_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import re
 from collections.abc import Callable
+from itertools import product, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ MAIL = 600  # characters of a message that are shown
 PUZZLES = ("basic_arithmetic", "family_relationships", "syllogism", "knights_knaves")
 MOST = 2000  # glosses
 MESSAGES = 500  # of either kind
+SEEN, MOST_WORDS = 200, 40  # puzzles that are looked at; answers among them, from which they belong to their questions
 
 
 def capitals(seed: int) -> list[Item]:
@@ -95,26 +97,40 @@ def _plain(text: str) -> str:
 
 
 def puzzles(task: str, count: int, seed: int) -> list[Item]:
-    """Return items of a task of reasoning-gym: answers that are words among those of other items, numbers nearby.
+    """Return items of a task of reasoning-gym. Wrong answers are numbers nearby, or the words of other items' answers.
 
-    Raises ``BadInput`` where the package is missing, and for tasks whose answers are neither.
+    Of knights and knaves they are the same people in other roles, for a choice that names others gives itself away.
+    Raises ``BadInput`` where the package is missing, and for tasks whose answers are none of these.
     """
     if importlib.util.find_spec("reasoning_gym") is None:
         raise BadInput(f"puzzles-{task} needs reasoning-gym: pip install reasoning-gym.")
-    made = importlib.import_module("reasoning_gym").create_dataset(task, size=count, seed=seed)
-    rows = [(str(row["question"]).strip(), str(row["answer"]).strip()) for row in made]
-    answers = sorted({answer for _, answer in rows})
-    items = []
-    for i, (question, right) in enumerate(rows):
+    made = importlib.import_module("reasoning_gym").create_dataset(task, size=max(count, SEEN), seed=seed)
+    rows = [(str(row["question"]).strip(), str(row["answer"]).strip(), row.get("metadata", {})) for row in made]
+    answers, items = sorted({answer for _, answer, _ in rows}), []
+    for i, (question, right, about) in enumerate(rows[:count]):
         draw = streams(seed)(f"puzzles {task}", i)
         if re.fullmatch(r"-?\d+", right):
-            wrong = [str(int(right) + int(k)) for k in draw.permutation([-10, -2, -1, 1, 2, 10])[: OPTIONS - 1]]
+            others = [str(int(right) + k) for k in (-10, -2, -1, 1, 2, 10)]
+        elif "knight_knave_terms" in about:
+            others = _roles(right, [str(about["knight_knave_terms"][name]) for name in ("a_knight", "a_knave")])
         else:
-            wrong = [str(a) for a in draw.permutation([a for a in answers if a != right])[: OPTIONS - 1]]
-        if not wrong or not right:
-            raise BadInput(f"the answers of puzzles-{task} are all alike or empty: choose one of {', '.join(PUZZLES)}.")
+            others = [answer for answer in answers if answer != right] if len(answers) <= MOST_WORDS else []
+        if not others or not right:
+            raise BadInput(
+                f"puzzles-{task} has answers that are empty, all alike, or each question's own, so that there are no "
+                f"wrong ones to choose among: take one of {', '.join(PUZZLES)}."
+            )
+        wrong = [others[int(k)] for k in draw.permutation(len(others))[: OPTIONS - 1]]
         items.append(placed(f"{question}\nAnswer:", right, wrong, draw))
     return items
+
+
+def _roles(right: str, roles: list[str]) -> list[str]:
+    """Return the other ways to give the people of an answer, "A is a knight, and B is a knave.", one of the roles."""
+    parts = re.split("|".join(rf"\b{re.escape(role)}\b" for role in roles), right)
+    chosen = product(roles, repeat=len(parts) - 1)
+    every = ("".join(map("".join, zip_longest(parts, some, fillvalue=""))) for some in chosen)
+    return [answer for answer in every if answer != right]
 
 
 def passages(text: str, length: int = PASSAGE) -> list[str]:
