@@ -38,6 +38,8 @@ def _sentence(error: Any, known: list[str]) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"there is no setting {name!r}{nearest(name, known)}"
+    if error["type"] in ("tuple_type", "list_type"):
+        return f"{name} is {shown(error['input'])}: give a list of values, such as [1, 2]."
     return f"{name} is {shown(error['input'])}: {error['msg'][0].lower()}{error['msg'][1:]}."
 
 

@@ -20,14 +20,25 @@ LONGEST_NAME = 200  # bytes of a folder's name; file systems end at 255
 
 
 def settings_of(study: Study, scale: str, overrides: Mapping[str, Any]) -> Settings:
-    """Return the settings of ``scale`` with ``overrides`` (values may be strings). Raises ``BadInput``."""
+    """Return the settings of ``scale`` with ``overrides``. Raises ``BadInput``.
+
+    Values may be strings. One value, and a text such as "0.5,0.8", will do where a setting has several.
+    """
     if not isinstance(scale, str) or scale not in study.scales:
         raise BadInput(f"there is no scale {shown(scale)}{nearest(str(scale), study.scales)}")
     base = study.scales[scale]
-    settings = type(base)(**{**base.model_dump(), **overrides})
+    changes = {name: _several(value) if isinstance(getattr(base, name, None), tuple) else value
+               for name, value in overrides.items()}  # fmt: skip
+    settings = type(base)(**{**base.model_dump(), **changes})
     for name in overrides:
         _check_size(study, name, getattr(settings, name))
     return settings
+
+
+def _several(value: Any) -> Any:
+    if isinstance(value, str):
+        return [part.strip() for part in value.strip("()[] ,").split(",")]
+    return [value] if isinstance(value, int | float) else value
 
 
 def changes_of(settings: Any, overrides: Mapping[str, Any]) -> dict[str, Any]:
