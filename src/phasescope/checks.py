@@ -242,6 +242,7 @@ def array(
                 found = found.astype(np.int64)
             if not np.array_equal(found, given):
                 raise BadInput(f"{name} is {shown(value)}: give whole numbers.")
+        given = given.astype(np.float64, copy=False) if given.dtype.kind == "f" else given  # float32 has no such ends
         right = (given >= low) & (given <= high) | (np.isnan(given) if nan else False)
         if not right.all():
             first = plain(given[np.unravel_index(int(np.argmin(right)), given.shape)])

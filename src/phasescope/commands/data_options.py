@@ -24,7 +24,8 @@ def _dedup(app: typer.Typer, finish: Finish) -> None:
             typer.Argument(metavar="FILE_OR_FOLDER", help="Texts (.txt, .jsonl), embeddings (.npy); texts or images."),
         ],
         embed: Annotated[
-            str | None, typer.Option(help="tfidf, shingles or model:DIR for texts, pixels for images; found by itself.")
+            str | None,
+            typer.Option(help="tfidf, shingles, model:DIR (texts), pixels, crops (images); found by itself."),
         ] = None,
         epsilon: Annotated[
             float | None, typer.Option(help="Near copies have a cosine above 1 - epsilon; 0.05.")

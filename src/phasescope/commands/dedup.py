@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 
 from phasescope.commands.inspect import Told, folder_name, page_of
-from phasescope.data import Corpus, Dedup, dedup, pixels, read_corpus, shingles, states, tfidf
+from phasescope.data import Corpus, Crops, Dedup, crops, dedup, pixels, read_corpus, shingles, states, tfidf
+from phasescope.data.pictures import SIDE
 from phasescope.figures import Axis, Figure, HeatMap, Table
 from phasescope.store import Store
 from phasescope.vocabulary import Array, BadInput
 
 QUESTION = "Which items are near copies of others, and what is left without them?"
 MODEL = "model:"
-EMBEDDERS = {"texts": ("tfidf", "shingles", "model:DIR"), "images": ("pixels",), "embeddings": ("rows",)}
+EMBEDDERS = {"texts": ("tfidf", "shingles", "model:DIR"), "images": ("pixels", "crops"), "embeddings": ("rows",)}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
     corpus = read_corpus(asked.path)
     embed = asked.embed or EMBEDDERS[corpus.kind][0]
     rows = _embedded(corpus, embed, asked, tell)
+    cut = rows if isinstance(rows, Crops) else None
+    rows = rows if cut is None else cut.rows
     options: dict[str, Any] = {"epsilon": asked.epsilon, "keep": asked.keep, "clusters": _number(asked.clusters)}
     options |= {"rule": asked.rule, "order": asked.order, "sample": asked.sample, "seed": asked.seed}
     name = asked.path.name or str(asked.path)
@@ -60,9 +63,21 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
         on_progress=lambda what, done, total: tell(f"{name}: {what}, {done:,}/{total:,}"),
     )  # fmt: skip
     _write(found, corpus, asked)
-    page = _page(found, corpus, rows, embed, asked)
-    text = f"{found}\n\nkept     {asked.folder / 'kept.txt'}"
-    return Told(asked.folder.name, "dedup.json", text, {**found.to_json(), "embed": embed}, page)
+    shares = {} if cut is None else cut.found(found.epsilon)
+    notes = _recalled(shares)
+    page = _page(found, corpus, notes, embed, asked)
+    text = "\n".join([str(found), *notes, "", f"kept     {asked.folder / 'kept.txt'}"])
+    document = {**found.to_json(), "embed": embed}
+    document |= {"cut_copies_found": {f"{k:g}": v for k, v in shares.items()}} if shares else {}
+    return Told(asked.folder.name, "dedup.json", text, document, page)
+
+
+def _recalled(shares: dict[float, float]) -> list[str]:
+    """Return in words which share of copies that were cut, by how much, this epsilon finds in these images."""
+    if not shares:
+        return []
+    said = ", ".join(f"{found:.0%} of those that lost {share:.0%}" for share, found in shares.items())
+    return [f"Of copies of these images that are cut at their edges, this epsilon finds {said} of each side."]
 
 
 def _number(clusters: str) -> int | str:
@@ -78,7 +93,11 @@ def _embedded(corpus: Corpus, embed: str, asked: Asked, tell: Callable[[str], ob
     if corpus.rows is not None:
         return corpus.rows
     if corpus.images:
-        return pixels(corpus.images)
+        if embed == "pixels":
+            return pixels(corpus.images)
+        return crops(
+            corpus.images, seed=asked.seed, on_progress=lambda done, total: tell(f"reading {done:,}/{total:,} images")
+        )
     if embed == "tfidf":
         return tfidf(corpus.texts)
     if embed == "shingles":
@@ -106,7 +125,7 @@ def _write(found: Dedup, corpus: Corpus, asked: Asked) -> None:
             store.write("kept-lines.txt", "".join(f"{corpus.texts[i]}\n" for i in kept))
 
 
-def _page(found: Dedup, corpus: Corpus, rows: Any, embed: str, asked: Asked) -> Any:
+def _page(found: Dedup, corpus: Corpus, notes: list[str], embed: str, asked: Asked) -> Any:
     header, pairs = found.table()
     if not corpus.texts:
         pairs = [
@@ -115,26 +134,27 @@ def _page(found: Dedup, corpus: Corpus, rows: Any, embed: str, asked: Asked) -> 
         ]
     figures = [found.figure()]
     if corpus.images and pairs:
-        figures.append(_pictures(found, rows))
+        figures.append(_pictures(found, corpus))
     command = ["phasescope", "dedup", str(asked.path), "--embed", embed, "--rule", asked.rule, "--order", asked.order]
     command += ["--keep", f"{asked.keep:g}"] if asked.keep is not None else ["--epsilon", f"{found.epsilon:.9g}"]
     command += ["--clusters", asked.clusters, "--sample", str(asked.sample), "--seed", str(asked.seed)]
     command += ["--length", str(asked.length)] if embed.startswith(MODEL) else []
     settings = {**found.data.attrs, "embed": embed, "kept list": "kept.txt"}
     page = page_of(
-        "dedup", f"{found.data.attrs['name']}: near copies", QUESTION, [f"{found.summary()}.", *found.notes], figures,
-        Table("Pairs to look at", header, pairs), settings, shlex.join(command),
+        "dedup", f"{found.data.attrs['name']}: near copies", QUESTION, [f"{found.summary()}.", *found.notes, *notes],
+        figures, Table("Pairs to look at", header, pairs), settings, shlex.join(command),
     )  # fmt: skip
     return replace(page, tables=page.tables if pairs else [])
 
 
-def _pictures(found: Dedup, rows: Array) -> Figure:
+def _pictures(found: Dedup, corpus: Corpus) -> Figure:
     """Return the pairs to look at as pictures: one column for each, the row nearer the front above."""
     both = [(i, j) for i, j, _, _ in found.look_at()]
-    side = round(rows.shape[1] ** 0.5)
+    looked = sorted({row for pair in both for row in pair})
+    rows = dict(zip(looked, pixels([corpus.images[row] for row in looked]), strict=True))
 
     def shown(row: int) -> Array:
-        return np.pad(rows[row].reshape(side, side) / np.abs(rows[row]).max(), 1, constant_values=np.nan)
+        return np.pad(rows[row].reshape(SIDE, SIDE) / np.abs(rows[row]).max(), 1, constant_values=np.nan)
 
     wall = np.vstack([np.hstack([shown(row[which]) for row in both]) for which in (0, 1)])[::-1]
     panel = HeatMap(

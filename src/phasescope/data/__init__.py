@@ -1,25 +1,29 @@
 """What is in a data set: near copies, wrong labels, what a model memorizes; tools for data of one's own."""
 
 from phasescope.data.corpus import Corpus, read_corpus
+from phasescope.data.crops import Crops, crops
 from phasescope.data.dedup import dedup
 from phasescope.data.dedup_result import Dedup
 from phasescope.data.discoveries import chance_pairs, false_discovery
-from phasescope.data.embed import pixels, shingles, states, tfidf
+from phasescope.data.embed import shingles, states, tfidf
 from phasescope.data.generated import Quality, quality
 from phasescope.data.gradients import row_gradients
 from phasescope.data.influence import Influence, influence
 from phasescope.data.missed import Missed
+from phasescope.data.pictures import pixels
 from phasescope.data.scores import scores
 from phasescope.data.scores_result import Scores, found_area, rank_agreement
 
 __all__ = [
     "Corpus",
+    "Crops",
     "Dedup",
     "Influence",
     "Missed",
     "Quality",
     "Scores",
     "chance_pairs",
+    "crops",
     "dedup",
     "false_discovery",
     "found_area",

@@ -1,4 +1,4 @@
-"""Texts and images as embeddings (N, D) for ``ps.dedup``: words, shingles, the last state of a local model, pixels."""
+"""Texts as embeddings (N, D) for ``ps.dedup``: words, shingles, the last state of a local model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,6 @@ from phasescope.vocabulary import Array, BadInput
 Tell = Callable[[int, int], object]
 WORD = r"(?u)\w+|[^\w\s]+"
 SHINGLE, BUCKETS = 5, 2**20
-SIDE = 32
 CHUNK = 512  # texts whose states are kept together
 
 
@@ -53,50 +52,6 @@ def shingles(texts: Sequence[str], *, words: int = SHINGLE) -> Any:
 
 def _runs(words: list[str], n: int) -> list[str]:
     return [" ".join(words[i : i + n]) for i in range(max(1, len(words) - n + 1))]
-
-
-def pixels(images: Any, *, side: int = SIDE) -> Array:
-    """Return images as grey values (N, side^2), float32, less their mean: changes of brightness or contrast are none.
-
-    ``images``: an array (N, H, W) or (N, H, W, 3), or names of files, which pillow reads; each is averaged or
-    interpolated to ``side`` by ``side``. Raises ``BadInput`` for files that are no image, and for an image of one grey.
-    """
-    side = whole(2, 512)("side", side)
-    if hasattr(images, "shape"):
-        shape = tuple(images.shape)
-        if len(shape) not in (3, 4) or (len(shape) == 4 and shape[3] != 3):
-            raise BadInput(f"images have the shape {shape}: give (N, H, W) or (N, H, W, 3).")
-        grey = np.asarray(images, np.float32)
-        pictures = [_scaled(one.mean(-1) if one.ndim == 3 else one, side) for one in grey]
-    else:
-        pictures = [_scaled(_opened(Path(path)), side) for path in images]
-    found = np.stack([one.ravel() for one in pictures])
-    found -= found.mean(1, keepdims=True)
-    flat = np.flatnonzero(np.abs(found).max(1) <= 1e-6)
-    if len(flat):
-        which = f"image {flat[0]}" if hasattr(images, "shape") else str(list(images)[flat[0]])
-        raise BadInput(f"{which} is of one grey, and {len(flat) - 1} more: leave them out, they are like no other.")
-    return found
-
-
-def _opened(path: Path) -> Array:
-    import warnings
-
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                return np.asarray(image.convert("L"), np.float32)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise BadInput(f"{path} is no image that pillow reads: {error}.") from error
-
-
-def _scaled(grey: Array, side: int) -> Array:
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(grey).resize((side, side), Image.Resampling.BOX), np.float32).copy()
 
 
 def states(
