@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -308,6 +311,28 @@ def test_states_of_a_model_are_those_of_each_text_alone(tmp_path: Path) -> None:
     assert np.array_equal(found, again) and np.array_equal(found[0], found[3])
 
 
+def test_a_sentence_model_gives_the_mean_of_its_tokens(tmp_path: Path) -> None:
+    """An encoder, alone and one text at a time: the mean over tokens; what it can not read is refused."""
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    net = BertModel(BertConfig(vocab_size=256, hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+                               intermediate_size=32, max_position_embeddings=20))  # fmt: skip
+    made, texts = Model(), ["one text", "another, longer text", "a", "one texT"]
+    found = ps.data.states(texts, net, made, length=12)
+    assert found.dtype == np.float32 and net.training
+    for text, row in zip(texts, found, strict=True):
+        with torch.no_grad():
+            states = net.eval()(torch.tensor([list(text.encode())[:12]])).last_hidden_state
+        assert np.allclose(row, states[0].mean(0).numpy(), atol=1e-5), text
+    assert len(ps.dedup(found, epsilon=1e-6).kept) == 4
+    with pytest.raises(BadInput, match="smaller length"):
+        ps.data.states(["a" * 30, "b"], net, made)
+    net.resize_token_embeddings(50)
+    with pytest.raises(BadInput, match="knows 0 to 49"):
+        ps.data.states(texts, net, made)
+
+
 # -- the door ----------------------------------------------------------------------------------------------------------
 
 
@@ -328,6 +353,41 @@ def test_a_call_goes_on_where_it_was_stopped(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(ps.dedup.__globals__, "nearest_earlier", lambda *a: calls.append(1) or whole(*a))
     found = ps.dedup(x, clusters=5, out=tmp_path / "run")
     assert 0 < len(calls) < 5 and np.array_equal(found.kept, ps.dedup(x, clusters=5).kept)
+
+
+KILLED = """
+import os, signal, sys
+import numpy as np
+import phasescope as ps
+
+ps.dedup.__globals__["SOON"] = 0
+compared = []
+
+def stop(what, done, total):
+    compared.extend([done] * (what == "comparing rows"))
+    if len(compared) == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+ps.dedup(np.load(sys.argv[1]), clusters=5, out=sys.argv[2], on_progress=stop)
+"""
+
+
+def test_kill_9_in_the_middle_loses_nothing_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process is killed as it compares the third cluster; the same call compares the rest, and finds the same."""
+    x, _ = planted(9)
+    np.save(tmp_path / "x.npy", x)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path / "x.npy"), str(tmp_path / "run")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    monkeypatch.setitem(ps.dedup.__globals__, "SOON", 0)
+    calls: list[int] = []
+    whole = ps.dedup.__globals__["nearest_earlier"]
+    monkeypatch.setitem(ps.dedup.__globals__, "nearest_earlier", lambda *a: calls.append(1) or whole(*a))
+    found = ps.dedup(x, clusters=5, out=tmp_path / "run")
+    assert len(calls) == 3  # two of five clusters were finished
+    monkeypatch.undo()
+    plain = ps.dedup(x, clusters=5)
+    assert np.array_equal(found.kept, plain.kept)
+    assert np.array_equal(found.nearest_similarity, plain.nearest_similarity, equal_nan=True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,19 @@ from typing import Any
 import numpy as np
 
 from phasescope.commands.inspect import Told, folder_name, page_of
-from phasescope.data import Corpus, Crops, Dedup, crops, dedup, pixels, read_corpus, shingles, states, tfidf
+from phasescope.data import (
+    Corpus,
+    Crops,
+    Dedup,
+    chance_pairs,
+    crops,
+    dedup,
+    pixels,
+    read_corpus,
+    shingles,
+    states,
+    tfidf,
+)
 from phasescope.data.pictures import SIDE
 from phasescope.figures import Axis, Figure, HeatMap, Table
 from phasescope.store import Store
@@ -64,7 +76,7 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
     )  # fmt: skip
     _write(found, corpus, asked)
     shares = {} if cut is None else cut.found(found.epsilon)
-    notes = _recalled(shares)
+    notes = [] if cut is None else _recalled(cut, found.epsilon)
     page = _page(found, corpus, notes, embed, asked)
     text = "\n".join([str(found), *notes, "", f"kept     {asked.folder / 'kept.txt'}"])
     document = {**found.to_json(), "embed": embed}
@@ -72,12 +84,15 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
     return Told(asked.folder.name, "dedup.json", text, document, page)
 
 
-def _recalled(shares: dict[float, float]) -> list[str]:
-    """Return in words which share of copies that were cut, by how much, this epsilon finds in these images."""
-    if not shares:
-        return []
-    said = ", ".join(f"{found:.0%} of those that lost {share:.0%}" for share, found in shares.items())
-    return [f"Of copies of these images that are cut at their edges, this epsilon finds {said} of each side."]
+def _recalled(cut: Crops, epsilon: float) -> list[str]:
+    """Return in words which share of cut copies this epsilon finds in these images, and how many pairs chance makes."""
+    said = ", ".join(f"{found:.0%} of those that lost {share:.0%}" for share, found in cut.found(epsilon).items())
+    notes = [f"Of copies of these images that are cut at their edges, this epsilon finds {said} of each side."]
+    n, k = cut.rows.shape
+    if k > 1 and epsilon <= 1:
+        pairs = chance_pairs(k, n, 1 - epsilon)
+        notes.append(f"Rows that spread evenly over {k} directions would make {pairs:.2g} pairs above it by chance.")
+    return notes
 
 
 def _number(clusters: str) -> int | str:

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from phasescope.checks import shown, whole
-from phasescope.layers.passes import TOKENS, checked, device_of, reading, states_between, states_of
-from phasescope.layers.stack import stack_of
+from phasescope.layers.passes import TOKENS, checked, device_of, reading, refuse_meta, states_between, states_of
+from phasescope.layers.stack import base_of, stack_of
 from phasescope.store import Finished
 from phasescope.store.finished import Piece
 from phasescope.vocabulary import Array, BadInput
@@ -60,8 +60,9 @@ def states(
 ) -> Array:  # fmt: skip
     """Return the state of each text's last token behind the last layer (N, D), float32, as the paper does (section 3).
 
-    ``model``: a decoder of ``transformers``, run in evaluation mode without gradients and given back; a text is cut
-    after ``length`` tokens. Texts of one length are run together, so nothing is padded. ``out``: a folder in which
+    ``model``: a decoder of ``transformers``, run in evaluation mode without gradients and given back; or an encoder,
+    such as a sentence model, of whose tokens the mean is taken (Reimers and Gurevych 2019, arXiv:1908.10084). A text is
+    cut after ``length`` tokens. Texts of one length are run together, so nothing is padded. ``out``: a folder in which
     finished texts are kept, 512 at a time. Raises ``BadInput`` for texts without a token, and what ``ps.layers`` does.
     """
     texts, length = _said(texts), whole(2, 10**6)("length", length)
@@ -91,22 +92,60 @@ def _identity(digest: Callable[[], str], tokens: list[list[int]]) -> dict[str, A
 
 
 def _read(model: nn.Module, tokens: list[list[int]]) -> Array:
-    stack, device = stack_of(model), device_of(model)
+    read = _means if _is_encoder(model) else _lasts
     order = sorted(range(len(tokens)), key=lambda i: (len(tokens[i]), i))
     found: dict[int, Array] = {}
-    with reading(model), states_between(stack) as between:
+    with reading(model):
         for size, group in groupby(order, key=lambda i: len(tokens[i])):
-            rows = list(group)
-            # a text of one token is read twice: the state of its first token does not see the second
-            ids = torch.tensor([(tokens[i] * 2)[: max(size, 2)] for i in rows])
-            for at, part in zip(
-                _split(rows, max(1, TOKENS // max(size, 2))),
-                torch.split(checked(model, ids), max(1, TOKENS // max(size, 2))),
-                strict=True,
-            ):
-                last = states_of(model, stack, between, part.to(device))[-1][:, size - 1].float().cpu().numpy()
-                found |= dict(zip(at, last, strict=True))
+            for rows in _split(list(group), max(1, TOKENS // max(size, 2))):
+                values = read(model, [tokens[i] for i in rows])
+                found |= dict(zip(rows, values.float().cpu().numpy(), strict=True))
     return np.stack([found[i] for i in range(len(tokens))])
+
+
+def _lasts(model: nn.Module, tokens: list[list[int]]) -> torch.Tensor:
+    """Return the states of the last tokens (B, D) behind the last layer of a decoder."""
+    stack, size = stack_of(model), len(tokens[0])
+    # a text of one token is read twice: the state of its first token does not see the second
+    ids = checked(model, torch.tensor([(ids * 2)[: max(size, 2)] for ids in tokens]))
+    with states_between(stack) as between:
+        return states_of(model, stack, between, ids.to(device_of(model)))[-1][:, size - 1]
+
+
+def _is_encoder(model: nn.Module) -> bool:
+    """Return whether this is a model of transformers that reads whole texts and predicts no next token."""
+    config = getattr(model, "config", None)
+    return (
+        hasattr(config, "get_text_config")
+        and not getattr(config, "is_encoder_decoder", False)
+        and hasattr(model, "can_generate")
+        and not model.can_generate()  # type: ignore[operator]
+        and hasattr(model, "get_input_embeddings")
+    )
+
+
+def _means(model: nn.Module, tokens: list[list[int]]) -> torch.Tensor:
+    """Return the means of the states of all tokens (B, D) behind the last layer of an encoder."""
+    kind, words = type(model).__name__, int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
+    refuse_meta(model)
+    ids = torch.tensor(tokens)
+    if int(ids.max()) >= words:
+        raise BadInput(
+            f"a token is {int(ids.max())}, and {kind} knows 0 to {words - 1}: use the model's own tokenizer."
+        )
+    base: Any = base_of(model) or model
+    try:
+        states = base(ids.to(device_of(model))).last_hidden_state
+    except (IndexError, RuntimeError) as error:
+        raise BadInput(
+            f"{kind} can not read {ids.shape[1]} tokens ({type(error).__name__}): give a smaller length."
+        ) from error
+    except (AttributeError, TypeError) as error:
+        raise BadInput(
+            f"{kind} gives no last_hidden_state of tokens: give a decoder, or an encoder of texts."
+        ) from error
+    found: torch.Tensor = states.mean(1)
+    return found
 
 
 def _split(rows: list[int], size: int) -> list[list[int]]:
