@@ -51,6 +51,23 @@ def test_flipped_labels_are_found(scored: Any) -> None:
     assert abs(found.judged(other)["el2n"][0] - 0.5) < 0.2
 
 
+def test_errors_of_what_was_judged_are_those_over_seeds(scored: Any) -> None:
+    """The jackknife by its definition, with areas counted pair by pair; of one score only, by hand."""
+    found, flipped = scored
+    errors = found.judged_errors(flipped)
+    each = found.data.el2n_each.values
+    flags = np.isin(np.arange(each.shape[1]), flipped)
+    left = []
+    for seed in range(5):
+        mean = each[np.arange(5) != seed].mean(0)
+        gap = mean[flags][:, None] - mean[~flags]
+        left.append([(gap > 0).mean() + 0.5 * (gap == 0).mean(), flags[np.argsort(-mean)[: len(flipped)]].mean()])
+    expected = np.sqrt(4 / 5 * np.square(left - np.mean(left, 0)).sum(0))
+    assert errors["el2n"] == pytest.approx(tuple(expected), abs=1e-12) and expected[0] > 0
+    with pytest.raises(BadInput, match="row from 0 to 299"):
+        found.judged_errors([300])
+
+
 def test_all_scores_stand_in_the_data(scored: Any) -> None:
     found, _ = scored
     for key in ("el2n", "grand", "accessibility", "margin", "memorization"):
@@ -180,9 +197,10 @@ def test_command_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     from phasescope.commands.cli import app
     from phasescope.commands.scores import read_examples
 
-    x, y, _ = flipped_digits(80)
-    np.savez(tmp_path / "data.npz", X=x, y=y)
+    x, y, flipped = flipped_digits(80)
+    np.savez(tmp_path / "data.npz", X=x, y=y, flipped=flipped)
     np.savez(tmp_path / "bad.npz", X=x)
+    np.savez(tmp_path / "one.npz", X=x, y=3)
     (tmp_path / "my_scored_net.py").write_text(
         "from torch import nn\n\ndef made():\n    return nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))\n"
     )
@@ -193,8 +211,15 @@ def test_command_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert done.exit_code == 0, done.exception
         document = json.loads(done.stdout)
         assert len(document["rows"]["el2n"]) == 80 and len(document["suspects"]) == 20
+        judged = document["judged"]["el2n"]
+        assert 0 <= judged["precision"] <= 1 and judged["AUC"] > 0.5 and judged["AUC error"] >= 0
     assert (tmp_path / "runs" / "scores-my_scored_net-made" / "report.html").exists()
-    for name, said in ((None, "no --data"), ("bad.npz", "no 'y'"), ("my_scored_net.py", "no arrays")):
+    for name, said in (
+        (None, "no --data"),
+        ("bad.npz", "no 'y'"),
+        ("one.npz", "shape"),
+        ("my_scored_net.py", "no arrays"),
+    ):
         with pytest.raises(BadInput, match=said):
             read_examples(tmp_path / name if name else None)
 
@@ -226,8 +251,10 @@ def test_command_looks_at_its_words_before_it_trains_and_passes_on_no_advice_on_
     monkeypatch.setattr(command, "load_model", lambda name: pytest.fail("it went on to the model"))
     np.savez(tmp_path / "data.npz", X=np.zeros((9, 2)), y=np.arange(9) % 3)
     np.savez(tmp_path / "objects.npz", X=np.array([{}], dtype=object), y=np.arange(1))
+    np.savez(tmp_path / "far.npz", X=np.zeros((9, 2)), y=np.arange(9) % 3, flipped=[9])
     asked = command.Asked("a:b", tmp_path / "data.npz", 2, 20, 0.01, 64, 20, "el2n", tmp_path)
-    for change, said in (({"by": "hardness"}, "--by is 'hardness'"), ({"suspects": 0}, "--suspects")):
+    for change, said in (({"by": "hardness"}, "--by is 'hardness'"), ({"suspects": 0}, "--suspects"),
+                         ({"data": tmp_path / "far.npz"}, "flipped rows")):  # fmt: skip
         with pytest.raises(BadInput, match=said):
             command.scored(replace(asked, **change), print)
     with pytest.raises(BadInput, match="Python objects") as refused:

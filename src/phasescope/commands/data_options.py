@@ -59,7 +59,8 @@ def _scores(app: typer.Typer, finish: Finish) -> None:
     def scores_(
         model: Annotated[str, typer.Argument(help="package.module:factory of a network; its code is run.")],
         data: Annotated[
-            Path | None, typer.Option(help="Examples: .npz or .safetensors with the arrays X and y.")
+            Path | None,
+            typer.Option(help="Examples: .npz or .safetensors with X and y (and flipped, if some labels were)."),
         ] = None,
         seeds: Annotated[int, typer.Option(help="Of eight networks each; errors are over seeds.")] = 16,
         steps: Annotated[int, typer.Option(help="Of AdamW, for each network.")] = 1000,

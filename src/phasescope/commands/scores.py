@@ -13,14 +13,16 @@ import numpy as np
 
 from phasescope.checks import whole
 from phasescope.commands.inspect import Told, folder_name, page_of
-from phasescope.data import scores
+from phasescope.data import Scores, scores
 from phasescope.data.scores_result import SCORES, WORDS
-from phasescope.errors import unread
+from phasescope.errors import aligned, unread
 from phasescope.figures import Table
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_model
+from phasescope.samples import rows_of
 from phasescope.vocabulary import Array, BadInput, Recipe
 
+JUDGED = ("score", "AUC", "AUC error", "precision", "precision error")
 QUESTION = "Which examples are hard, which labels are suspect, and what is memorized?"
 
 
@@ -44,8 +46,12 @@ def folder_of(model: str) -> Path:
     return Path("runs") / f"scores-{folder_name(Path(model).name or model)}"
 
 
-def read_examples(path: Path | None) -> tuple[Array, Array]:
-    """Return inputs (N, ...) and labels (N,) of a file .npz or .safetensors with "X" and "y". Raises ``BadInput``."""
+def read_examples(path: Path | None) -> tuple[Array, Array, Array | None]:
+    """Return inputs (N, ...), labels (N,) and which labels were changed on purpose, if the file says so.
+
+    The arrays "X", "y" and "flipped" (row numbers, or booleans (N,)) of a file .npz or .safetensors. Raises
+    ``BadInput``.
+    """
     if path is None:
         raise BadInput(
             "there is no --data: save examples, for example with numpy.savez('data.npz', X=inputs, y=labels)."
@@ -68,7 +74,9 @@ def read_examples(path: Path | None) -> tuple[Array, Array]:
     missing = [name for name in ("X", "y") if name not in found]
     if missing:
         raise BadInput(f"{path} has {', '.join(sorted(found)) or 'nothing'}, and no {missing[0]!r}: save both X and y.")
-    return found["X"], found["y"]
+    if found["y"].ndim != 1:
+        raise BadInput(f"{path}: y has the shape {found['y'].shape}: give one class (N,) for each row.")
+    return found["X"], found["y"], found.get("flipped")
 
 
 def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
@@ -76,7 +84,7 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
 
     Raises ``BadInput`` for what can not be used.
     """
-    x, y = read_examples(asked.data)
+    x, y, flipped = read_examples(asked.data)
     seeds = whole(2, 10_000)("--seeds", asked.seeds)
     count = min(whole(1, 10**9)("--suspects", asked.suspects), len(y))
     if asked.by not in SCORES:
@@ -84,6 +92,8 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
     recipe = Recipe(
         lr=asked.rate, steps=asked.steps, batch=asked.batch, loss="cross_entropy", records=min(40, max(2, asked.steps))
     )
+    if flipped is not None:
+        rows_of(flipped, len(y), "flipped", str(asked.data))
     module = load_model(asked.model)
     name = asked.data.name if asked.data is not None else ""
     with users_code(asked.model, always=False):
@@ -103,6 +113,19 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
         "scores", f"{name}: scores of examples", QUESTION, notes, [found.figure()], Table("Scores", *found.table()),
         {"model": asked.model, "data": str(asked.data), "seeds": seeds, **recipe.model_dump()}, shlex.join(command),
     )  # fmt: skip
-    page = replace(page, tables=[*page.tables, suspects])
     text = f"{found}\n\nSuspects by {asked.by}: {', '.join(map(str, rows))}"
-    return Told(asked.folder.name, "scores.json", text, {**found.to_json(), "suspects": rows.tolist()}, page)
+    document, tables = {**found.to_json(), "suspects": rows.tolist()}, [*page.tables, suspects]
+    if flipped is not None:
+        judged = _judged(found, flipped)
+        document["judged"] = {row[0]: dict(zip(JUDGED[1:], row[1:], strict=True)) for row in judged}
+        lines = [[row[0], *(f"{value:.3f}" for value in row[1:])] for row in judged]
+        tables.append(Table("Of labels that were changed on purpose", JUDGED, lines))
+        text += "\n\n" + "\n".join(aligned(JUDGED, lines, left=False))
+    return Told(asked.folder.name, "scores.json", text, document, replace(page, tables=tables))
+
+
+def _judged(found: Scores, flipped: Array) -> list[list[Any]]:
+    """Return a row for each score that was read: its name, and how it finds ``flipped``, with errors over seeds."""
+    areas, errors = found.judged(flipped), found.judged_errors(flipped)
+    pairs = {by: (*areas[by], *errors[by]) for by in SCORES if np.isfinite(areas[by][0])}
+    return [[by, area, area_error, share, share_error] for by, (area, share, area_error, share_error) in pairs.items()]

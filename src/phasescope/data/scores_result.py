@@ -88,8 +88,7 @@ class Scores:
     def suspects(self, count: int = 20, by: str = "el2n") -> Array:
         """Return the ``count`` hardest rows by a score, the hardest first, int64: whose labels to look at first."""
         count = whole(1, self.data.sizes["row"])("count", count)
-        values = np.nan_to_num(self.hardness(by), nan=-np.inf)
-        return np.argsort(-values, kind="stable")[:count]
+        return _hardest(self.hardness(by), count)
 
     def judged(self, flipped: Any, count: int | None = None) -> dict[str, tuple[float, float]]:
         """Return, by score, AUC and precision among the ``count`` hardest rows (default: as many as were flipped).
@@ -97,11 +96,30 @@ class Scores:
         ``flipped``: row numbers, or booleans (N,), of labels that were changed on purpose. A guess has AUC 0.5 and the
         share of flipped rows as precision. Raises ``BadInput`` for rows that are not there.
         """
+        flags, k = self._flags(flipped, count)
+        return {by: _judged(self.hardness(by), flags, k) for by in SCORES}
+
+    def judged_errors(self, flipped: Any, count: int | None = None) -> dict[str, tuple[float, float]]:
+        """Return, by score, the standard errors over seeds of what ``judged`` returns, by leaving out one seed each.
+
+        The jackknife (Tukey 1958). Raises ``BadInput`` as ``judged`` does.
+        """
+        flags, k = self._flags(flipped, count)
+        found = {}
+        for by in SCORES:
+            each = RISING[by] * self.data[f"{by}_each"].values
+            n = len(each)
+            left = np.array([_judged(_mean(np.delete(each, seed, 0)), flags, k) for seed in range(n)])
+            area, share = np.sqrt((n - 1) * left.var(0)).tolist()
+            found[by] = (area, share)
+        return found
+
+    def _flags(self, flipped: Any, count: int | None) -> tuple[Array, int]:
+        """Return which rows are flipped (N,), and among how many suspects they are looked for."""
         n = self.data.sizes["row"]
         flags = np.zeros(n, bool)
         flags[rows_of(flipped, n, "flipped", str(self.data.attrs["name"]))] = True
-        k = int(flags.sum()) if count is None else whole(1, n)("count", count)
-        return {by: (found_area(self.hardness(by), flags), float(flags[self.suspects(k, by)].mean())) for by in SCORES}
+        return flags, int(flags.sum()) if count is None else whole(1, n)("count", count)
 
     def agreement(self, by: str) -> tuple[float, float]:
         """Return mean and spread, over ten ways to halve the seeds, of the rank correlation between the halves."""
@@ -209,6 +227,15 @@ class Scores:
         if lines:
             panels.append(Curves("Coherence at matched loss", Axis("training loss"), Axis("m-coherence", "log"), lines))
         return Figure("scores", f"Scores of {self.data.attrs['name']}", f"{self.summary()}.", panels)
+
+
+def _hardest(values: Array, count: int) -> Array:
+    return np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:count]
+
+
+def _judged(values: Array, flags: Array, count: int) -> tuple[float, float]:
+    """Return the area under the curve of hardness ``values`` (N,), and the precision among the ``count`` hardest."""
+    return found_area(values, flags), float(flags[_hardest(values, count)].mean()) if count else math.nan
 
 
 def _mean(values: Array) -> Array:
