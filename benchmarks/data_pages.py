@@ -29,11 +29,7 @@ from phasescope.tasks import fashion_mnist
 
 STRENGTHS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 EPSILONS = (0.2, 0.3, 0.4, 0.5)
-CHANGES = {
-    "cut": (0.02, 0.05, 0.08, 0.1, 0.15, 0.2),
-    "noise": (0.05, 0.1, 0.2),
-    "brightness": (0.2, 0.5),
-}
+CHANGES = {"cut": (0.02, 0.05, 0.1, 0.15, 0.2), "noise": (0.1, 0.2), "brightness": (0.5,)}
 PRECISION = 0.98
 
 
@@ -116,7 +112,8 @@ def cuts(out: Path) -> None:
     fashion = fashion_mnist(data_folder("fashion-mnist"), samples=3000).inputs.reshape(-1, 28, 28)
     low, high = fashion.min((1, 2), keepdims=True), fashion.max((1, 2), keepdims=True)
     files = sorted(data_folder("emoji").rglob("*.png"))
-    emoji = np.stack([Pictures(files)[row] for row in range(len(files))])
+    pictures = Pictures(files)
+    emoji = np.stack([pictures[row] for row in range(len(pictures))])
     emoji = emoji[emoji.std((1, 2)) > 1]
     emoji = emoji[ps.dedup(pixels(emoji), epsilon=0.1).kept]
     sets = {"Fashion-MNIST, 28 pixels": 255 * (fashion - low) / (high - low), "emoji, 64 pixels": emoji}

@@ -4,11 +4,12 @@ from phasescope.data.corpus import Corpus, read_corpus
 from phasescope.data.crops import Crops, crops
 from phasescope.data.dedup import dedup
 from phasescope.data.dedup_result import Dedup
-from phasescope.data.discoveries import chance_pairs, false_discovery
+from phasescope.data.discoveries import chance_pairs, false_discovery, ranking_error
 from phasescope.data.embed import shingles, states, tfidf
 from phasescope.data.generated import Quality, quality
 from phasescope.data.gradients import row_gradients
 from phasescope.data.influence import Influence, influence
+from phasescope.data.long_tail import LongTail, long_tail
 from phasescope.data.missed import Missed
 from phasescope.data.pictures import pixels
 from phasescope.data.scores import scores
@@ -19,6 +20,7 @@ __all__ = [
     "Crops",
     "Dedup",
     "Influence",
+    "LongTail",
     "Missed",
     "Quality",
     "Scores",
@@ -28,9 +30,11 @@ __all__ = [
     "false_discovery",
     "found_area",
     "influence",
+    "long_tail",
     "pixels",
     "quality",
     "rank_agreement",
+    "ranking_error",
     "read_corpus",
     "row_gradients",
     "scores",

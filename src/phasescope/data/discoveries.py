@@ -32,3 +32,18 @@ def chance_pairs(dimensions: int, rows: int, cosine: float) -> float:
     d, n = whole(2, 10**9)("dimensions", dimensions), whole(2)("rows", rows)
     c = number(0, 1)("cosine", cosine)
     return float(n * (n - 1) / 4 * special.betainc((d - 1) / 2, 0.5, 1 - c * c))
+
+
+def ranking_error(margin: float, dimensions: int) -> float:
+    """Return the probability that a random projection ranks two documents d, d' wrongly for a query q.
+
+    ``margin`` (0 to 1) is q.(d - d') / |q| |d - d'|, the normalized margin of Luan et al. 2021 (arXiv:2005.00181). A
+    matrix of D x V independent Gaussian entries takes q and d - d' to vectors whose product is negative with the
+    probability that Student's t with D ``dimensions`` exceeds margin sqrt(D) / sqrt(1 - margin^2): of the projected d -
+    d', given the projected q, only the part along it counts, which is Gaussian. Raises ``BadInput`` for other values.
+
+    >>> ranking_error(0.0, 7), round(ranking_error(0.5, 27), 4)
+    (0.5, 0.0029)
+    """
+    gap, d = number(0, 1, open_high=True)("margin", margin), whole(1, 10**9)("dimensions", dimensions)
+    return float(special.stdtr(d, -gap * (d / (1 - gap * gap)) ** 0.5))
