@@ -462,6 +462,25 @@ def test_command_on_a_folder_of_images(tmp_path: Path) -> None:
     assert "Each column is a pair" in (tmp_path / "run" / "report.html").read_text()
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--epsilon", "3"], "epsilon is 3"), (["--keep", "0"], "keep is 0"), (["--order", "soft"], "order"),
+        (["--epsilon", "0.1", "--keep", "0.5"], "give one of them"), (["--clusters", "0"], "clusters is 0"),
+        (["--clusters", "many"], "clusters is 'many'"), (["--sample", "1"], "sample is 1"), (["--length", "1"], "--length"),
+    ],
+)  # fmt: skip
+def test_command_looks_at_its_words_before_it_embeds(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from phasescope.commands import dedup as command
+
+    monkeypatch.setattr(command, "read_corpus", lambda path: pytest.fail("it went on to read"))
+    done = run("dedup", str(tmp_path / "texts.txt"), *words)
+    assert isinstance(done.exception, BadInput) and said in str(done.exception)
+    assert not (tmp_path / "runs").exists()
+
+
 def test_refusals_of_files(tmp_path: Path) -> None:
     (tmp_path / "empty.txt").write_text("\n \n")
     (tmp_path / "bad.jsonl").write_text('"a"\n{"words": 1}\n')

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from phasescope.checks import whole
 from phasescope.commands.inspect import Told, folder_name, page_of
 from phasescope.data import (
     Corpus,
@@ -24,6 +25,7 @@ from phasescope.data import (
     states,
     tfidf,
 )
+from phasescope.data.dedup import chosen
 from phasescope.data.pictures import SIDE
 from phasescope.figures import Axis, Figure, HeatMap, Table
 from phasescope.store import Store
@@ -61,17 +63,21 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
 
     Raises ``BadInput`` for what can not be used; then nothing is written but finished parts of the search.
     """
+    chosen(asked.order, asked.rule, asked.epsilon, asked.keep, asked.sample, asked.seed)
+    clusters, _ = _number(asked.clusters), whole(2, 10**6)("--length", asked.length)
+    if clusters != "auto":
+        whole(1)("clusters", clusters)
     tell(f"reading {asked.path}")
     corpus = read_corpus(asked.path)
     embed = asked.embed or EMBEDDERS[corpus.kind][0]
     rows = _embedded(corpus, embed, asked, tell)
     cut = rows if isinstance(rows, Crops) else None
     rows = rows if cut is None else cut.rows
-    options: dict[str, Any] = {"epsilon": asked.epsilon, "keep": asked.keep, "clusters": _number(asked.clusters)}
+    options: dict[str, Any] = {"epsilon": asked.epsilon, "keep": asked.keep, "clusters": clusters}
     options |= {"rule": asked.rule, "order": asked.order, "sample": asked.sample, "seed": asked.seed}
     name = asked.path.name or str(asked.path)
     found = dedup(
-        rows, **options, texts=corpus.texts or None, name=name, out=asked.folder,
+        rows, **options, texts=corpus.texts or (corpus.names if corpus.images else None), name=name, out=asked.folder,
         on_progress=lambda what, done, total: tell(f"{name}: {what}, {done:,}/{total:,}"),
     )  # fmt: skip
     _write(found, corpus, asked)

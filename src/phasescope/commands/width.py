@@ -72,7 +72,7 @@ def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
     word(*PARAMETRIZATIONS)("--parametrization", asked.parametrization)
     widths = numbers_in("--widths", asked.widths, int)
     rates = None if asked.rates is None else numbers_in("--rates", asked.rates, float)
-    x, y = read_examples(asked.data)
+    x, y, _ = read_examples(asked.data)
     loss = "mse" if np.asarray(y).dtype.kind == "f" else "cross_entropy"
     recipe = Recipe(optimizer=cast("Any", asked.optimizer), lr=asked.rate, steps=asked.steps, loss=loss, records=2)
     longer = Recipe(optimizer=cast("Any", asked.optimizer), lr=asked.rate, steps=asked.train, loss=loss, records=2)

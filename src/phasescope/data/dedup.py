@@ -59,12 +59,7 @@ def dedup(
     ``on_progress(what, done, total)`` is told of each step. Costs N^2 D / clusters, memory N D and some 100 MiB. Raises
     ``BadInput`` for what can not be used, with row and value.
     """
-    order, rule = word("hard", "random", "easy")("order", order), word("paper", "leader")("rule", rule)
-    epsilon = optional(number(0, 2))("epsilon", epsilon)
-    keep = optional(number(0, 1, open_low=True))("keep", keep)
-    if epsilon is not None and keep is not None:
-        raise BadInput(f"epsilon is {epsilon:g} and keep {keep:g}: give one of them, the other follows.")
-    sample, seed = whole(2, 10**7)("sample", sample), whole()("seed", seed)
+    order, rule, epsilon, keep, sample, seed = chosen(order, rule, epsilon, keep, sample, seed)
     tell = on_progress or (lambda what, done, total: None)
     vectors = Vectors.of(embeddings)
     n = len(vectors)
@@ -103,6 +98,18 @@ def dedup(
         attrs={"name": name, "rule": rule, "order": order, "epsilon": 1 - limit, "clusters": k, "seed": seed},
     )  # fmt: skip
     return Dedup(data, lost, tuple(texts) if texts is not None else None)
+
+
+def chosen(
+    order: Any, rule: Any, epsilon: Any, keep: Any, sample: Any, seed: Any
+) -> tuple[Any, Any, float | None, float | None, int, int]:
+    """Return these options of ``dedup`` as it takes them, or raise ``BadInput``, before anything is read."""
+    order, rule = word("hard", "random", "easy")("order", order), word("paper", "leader")("rule", rule)
+    epsilon = optional(number(0, 2))("epsilon", epsilon)
+    keep = optional(number(0, 1, open_low=True))("keep", keep)
+    if epsilon is not None and keep is not None:
+        raise BadInput(f"epsilon is {epsilon:g} and keep {keep:g}: give one of them, the other follows.")
+    return order, rule, epsilon, keep, whole(2, 10**7)("sample", sample), whole()("seed", seed)
 
 
 def _compared(

@@ -37,7 +37,7 @@ def chance_pairs(dimensions: int, rows: int, cosine: float) -> float:
 def ranking_error(margin: float, dimensions: int) -> float:
     """Return the probability that a random projection ranks two documents d, d' wrongly for a query q.
 
-    ``margin`` (0 to 1) is q.(d - d') / |q| |d - d'|, the normalized margin of Luan et al. 2021 (arXiv:2005.00181). A
+    ``margin`` (0 to 1) is q.(d - d') / |q| |d - d'|; the question is that of Luan et al. 2021 (arXiv:2005.00181). A
     matrix of D x V independent Gaussian entries takes q and d - d' to vectors whose product is negative with the
     probability that Student's t with D ``dimensions`` exceeds margin sqrt(D) / sqrt(1 - margin^2): of the projected d -
     d', given the projected q, only the part along it counts, which is Gaussian. Raises ``BadInput`` for other values.
