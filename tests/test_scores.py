@@ -200,7 +200,6 @@ def test_command_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     x, y, flipped = flipped_digits(80)
     np.savez(tmp_path / "data.npz", X=x, y=y, flipped=flipped)
     np.savez(tmp_path / "bad.npz", X=x)
-    np.savez(tmp_path / "one.npz", X=x, y=3)
     (tmp_path / "my_scored_net.py").write_text(
         "from torch import nn\n\ndef made():\n    return nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))\n"
     )
@@ -251,10 +250,12 @@ def test_command_looks_at_its_words_before_it_trains_and_passes_on_no_advice_on_
     monkeypatch.setattr(command, "load_model", lambda name: pytest.fail("it went on to the model"))
     np.savez(tmp_path / "data.npz", X=np.zeros((9, 2)), y=np.arange(9) % 3)
     np.savez(tmp_path / "objects.npz", X=np.array([{}], dtype=object), y=np.arange(1))
+    np.savez(tmp_path / "one.npz", X=np.zeros((9, 2)), y=3)
     np.savez(tmp_path / "far.npz", X=np.zeros((9, 2)), y=np.arange(9) % 3, flipped=[9])
     asked = command.Asked("a:b", tmp_path / "data.npz", 2, 20, 0.01, 64, 20, "el2n", tmp_path)
     for change, said in (({"by": "hardness"}, "--by is 'hardness'"), ({"suspects": 0}, "--suspects"),
-                         ({"data": tmp_path / "far.npz"}, "flipped rows")):  # fmt: skip
+                         ({"data": tmp_path / "far.npz"}, "flipped rows"),
+                         ({"data": tmp_path / "one.npz"}, r"y has the shape \(\)")):  # fmt: skip
         with pytest.raises(BadInput, match=said):
             command.scored(replace(asked, **change), print)
     with pytest.raises(BadInput, match="Python objects") as refused:

@@ -74,8 +74,6 @@ def read_examples(path: Path | None) -> tuple[Array, Array, Array | None]:
     missing = [name for name in ("X", "y") if name not in found]
     if missing:
         raise BadInput(f"{path} has {', '.join(sorted(found)) or 'nothing'}, and no {missing[0]!r}: save both X and y.")
-    if found["y"].ndim != 1:
-        raise BadInput(f"{path}: y has the shape {found['y'].shape}: give one class (N,) for each row.")
     return found["X"], found["y"], found.get("flipped")
 
 
@@ -85,6 +83,8 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
     Raises ``BadInput`` for what can not be used.
     """
     x, y, flipped = read_examples(asked.data)
+    if y.ndim != 1:
+        raise BadInput(f"{asked.data}: y has the shape {y.shape}: give one class (N,) for each row.")
     seeds = whole(2, 10_000)("--seeds", asked.seeds)
     count = min(whole(1, 10**9)("--suspects", asked.suspects), len(y))
     if asked.by not in SCORES:
