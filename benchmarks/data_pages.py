@@ -29,7 +29,7 @@ from phasescope.tasks import fashion_mnist
 
 STRENGTHS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 EPSILONS = (0.2, 0.3, 0.4, 0.5)
-CHANGES = {"cut": (0.02, 0.05, 0.1, 0.15, 0.2), "noise": (0.1, 0.2), "brightness": (0.5,)}
+CHANGES = {"cut": (0.02, 0.05, 0.1, 0.15, 0.2), "noise": (0.02, 0.05, 0.1), "brightness": (0.2,)}
 PRECISION = 0.98
 
 
@@ -114,18 +114,18 @@ def cuts(out: Path) -> None:
     files = sorted(data_folder("emoji").rglob("*.png"))
     pictures = Pictures(files)
     emoji = np.stack([pictures[row] for row in range(len(pictures))])
-    emoji = emoji[emoji.std((1, 2)) > 1]
+    emoji = emoji[emoji.std((1, 2)) > 10]  # lighter ones would be white
     emoji = emoji[ps.dedup(pixels(emoji), epsilon=0.1).kept]
     sets = {"Fashion-MNIST, 28 pixels": 255 * (fashion - low) / (high - low), "emoji, 64 pixels": emoji}
     ways: dict[str, Callable[[Any], Any]] = {"crops": lambda x: crops(x).rows, "pixels": pixels}
     panels = []
     for name, images in sets.items():
-        chance = ps.streams(0)("copies")
-        rows = chance.choice(len(images), 300, replace=False)
+        rows = ps.streams(0)("copies").choice(len(images), 300, replace=False)
         root = np.concatenate([np.arange(len(images)), rows])
         curves: dict[str, list[float]] = {}
         for change, strengths in CHANGES.items():
             for strength in strengths:
+                chance = ps.streams(0)(f"{change} {strength}")
                 both = np.concatenate([images, changed(images[rows], change, strength, chance)])
                 for way, embed in ways.items():
                     pairs = ps.dedup(embed(both), epsilon=0.9).pairs
