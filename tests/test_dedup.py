@@ -328,6 +328,8 @@ def test_a_sentence_model_gives_the_mean_of_its_tokens(tmp_path: Path) -> None:
     assert len(ps.dedup(found, epsilon=1e-6).kept) == 4
     with pytest.raises(BadInput, match="smaller length"):
         ps.data.states(["a" * 30, "b"], net, made)
+    with pytest.raises(BadInput, match="AutoModelForCausalLM"):  # a decoder without its head is none
+        ps.data.states(texts, made.net.transformer, made)
     net.resize_token_embeddings(50)
     with pytest.raises(BadInput, match="knows 0 to 49"):
         ps.data.states(texts, net, made)

@@ -92,10 +92,10 @@ def _identity(digest: Callable[[], str], tokens: list[list[int]]) -> dict[str, A
 
 
 def _read(model: nn.Module, tokens: list[list[int]]) -> Array:
-    read = _means if _is_encoder(model) else _lasts
     order = sorted(range(len(tokens)), key=lambda i: (len(tokens[i]), i))
     found: dict[int, Array] = {}
     with reading(model):
+        read = _means if _is_encoder(model) else _lasts
         for size, group in groupby(order, key=lambda i: len(tokens[i])):
             for rows in _split(list(group), max(1, TOKENS // max(size, 2))):
                 values = read(model, [tokens[i] for i in rows])
@@ -113,38 +113,45 @@ def _lasts(model: nn.Module, tokens: list[list[int]]) -> torch.Tensor:
 
 
 def _is_encoder(model: nn.Module) -> bool:
-    """Return whether this is a model of transformers that reads whole texts and predicts no next token."""
+    """Return whether this is a model of transformers whose first token sees those after it, and that predicts none."""
     config = getattr(model, "config", None)
-    return (
-        hasattr(config, "get_text_config")
-        and not getattr(config, "is_encoder_decoder", False)
-        and hasattr(model, "can_generate")
-        and not model.can_generate()  # type: ignore[operator]
-        and hasattr(model, "get_input_embeddings")
-    )
+    if (
+        not hasattr(config, "get_text_config")
+        or getattr(config, "is_encoder_decoder", False)
+        or not hasattr(model, "can_generate")
+        or model.can_generate()  # type: ignore[operator]
+        or not hasattr(model, "get_input_embeddings")
+    ):
+        return False
+    refuse_meta(model)
+    one, other = (_states(model, torch.tensor([[0, second]]))[0, 0] for second in (1, 2))
+    return not torch.equal(one, other)
+
+
+def _states(model: nn.Module, ids: torch.Tensor) -> torch.Tensor:
+    """Return the states (B, T, D) behind the last layer of a model without a head. Raises ``BadInput``."""
+    kind, base = type(model).__name__, base_of(model)
+    whole: Any = model if base is None else base
+    try:
+        found: torch.Tensor = whole(ids.to(device_of(model))).last_hidden_state
+    except (IndexError, RuntimeError) as error:
+        raise BadInput(
+            f"{kind} can not read {ids.shape[1]} tokens ({type(error).__name__}): give a smaller length."
+        ) from error
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BadInput(f"{kind} gives no states of tokens: give a decoder, or an encoder of texts.") from error
+    return found
 
 
 def _means(model: nn.Module, tokens: list[list[int]]) -> torch.Tensor:
     """Return the means of the states of all tokens (B, D) behind the last layer of an encoder."""
     kind, words = type(model).__name__, int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
-    refuse_meta(model)
     ids = torch.tensor(tokens)
     if int(ids.max()) >= words:
         raise BadInput(
             f"a token is {int(ids.max())}, and {kind} knows 0 to {words - 1}: use the model's own tokenizer."
         )
-    base: Any = base_of(model) or model
-    try:
-        states = base(ids.to(device_of(model))).last_hidden_state
-    except (IndexError, RuntimeError) as error:
-        raise BadInput(
-            f"{kind} can not read {ids.shape[1]} tokens ({type(error).__name__}): give a smaller length."
-        ) from error
-    except (AttributeError, TypeError) as error:
-        raise BadInput(
-            f"{kind} gives no last_hidden_state of tokens: give a decoder, or an encoder of texts."
-        ) from error
-    found: torch.Tensor = states.mean(1)
+    found: torch.Tensor = _states(model, ids).mean(1)
     return found
 
 
