@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 import phasescope as ps
 from phasescope.data import crops, pixels
-from phasescope.data.crops import _described
+from phasescope.data.crops import _described, _discriminant
 from phasescope.vocabulary import BadInput
 
 N, COPIES = 300, 60
@@ -93,6 +93,22 @@ def test_a_description_is_a_histogram_of_directions() -> None:
     image = scenes()[0][:32, :32].astype(np.float32)
     plain, bright = _described([image, 3 * image + 7])
     assert np.allclose(plain, bright, atol=1e-4) and np.isclose((plain**2).sum(), 1, atol=1e-5)
+
+
+def test_directions_count_by_their_reliability() -> None:
+    """Between and within that share their axes: each counts by (1 - w / t) / sqrt(t), and none where w is above t."""
+    generator = np.random.default_rng(0)
+    total, inner = np.array([9.0, 4.0, 1.0, 0.5]), np.array([1.0, 2.0, 0.1, 0.6])
+    axes = np.linalg.qr(generator.standard_normal((4, 4)))[0]
+    even = [np.linalg.qr(generator.standard_normal((80, 4)))[0] * np.sqrt(80) for _ in range(2)]
+    turn = _discriminant(even[0] * np.sqrt(total) @ axes.T, even[1] * np.sqrt(2 * inner) @ axes.T)
+    inner = inner + 1e-3 * total.mean()
+    sizes = np.abs(axes.T @ turn)
+    expected = (1 - inner / total) / np.sqrt(total)
+    assert sizes.shape == (4, 3) and np.allclose(np.sort(sizes.max(0)), np.sort(expected[:3]), rtol=1e-4)
+    assert np.allclose(sizes[3], 0, atol=1e-4) and (sizes > 1e-4).sum() == 3
+    with pytest.raises(BadInput, match="no more from each other"):
+        _discriminant(even[0], even[1] * 2)
 
 
 def test_the_same_images_are_the_same_rows() -> None:
