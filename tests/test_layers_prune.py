@@ -342,3 +342,14 @@ class TestCommands:
             code, _, err = command(monkeypatch, capsys, *words)
             assert code == 2 and "pip install 'phasescope[llm]'" in err
         assert not math.isnan(code)
+
+
+def test_healing_below_the_whole_model_is_said_to_be_the_text() -> None:
+    from phasescope.commands.prune import _recovered
+    from phasescope.layers.perplexity import Losses
+
+    whole, cut, healed, better = (Losses(np.array([3.0, 3.2, 3.1]) + x, 127) for x in (0.0, 1.0, 0.5, -0.2))
+    half, more = _recovered([whole, cut, healed], 6), _recovered([whole, cut, better], 6)
+    assert "takes back 0.500" in half and "50 % of what was lost. What" in half
+    assert "120 % of what was lost: more than all, so it learnt the text itself" in more and "--layers 0" in more
+    assert "whole model's loss on this text by 0.200" in _recovered([whole, whole, better], 0)

@@ -143,7 +143,7 @@ def _told(
     figures = []
     if healed is not None:
         document["training"] = plain(healed.training)
-        notes += [_recovered([lost for _, _, lost in rows if lost is not None])]
+        notes += [_recovered([lost for _, _, lost in rows if lost is not None], n)]
         figures.append(_figure(healed))
     page = page_of("prune", title_of(name), QUESTION, notes, figures, table, settings, command)
     return Told(f"prune-{out.absolute().name}", "prune.json", text_page(name, table, notes), document, page)
@@ -157,15 +157,18 @@ def _row(what: str, model: nn.Module, lost: Losses | None) -> list[str]:
     return [what, depth, count, interval(lost), perplexity, number(lost.bits_per_byte)]
 
 
-def _recovered(found: list[Losses]) -> str:
+def _recovered(found: list[Losses], n: int) -> str:
     """Say which part of the loss healing took back; its interval is over samples, by the paired differences."""
     whole, cut, healed = found
-    rise, left = cut.above(whole), healed.above(whole)
-    low, high = cut.above(healed).interval
-    share = f", {100 * (1 - left.mean / rise.mean):.0f} % of what was lost" if rise.mean > 0 else ""
+    rise, back = cut.above(whole), cut.above(healed)
+    by = "{:.3f} [{:.3f}, {:.3f}]".format(back.mean, *back.interval)
+    if not n:
+        return f"The steps lower the whole model's loss on this text by {by} nats per token."
+    share = f", {100 * back.mean / rise.mean:.0f} % of what was lost" if rise.mean > 0 else ""
+    more = ": more than all, so it learnt the text itself" if share and back.mean > rise.mean else ""
     return (
-        f"Leaving them out costs {rise.mean:.3f} nats per token; healing takes back {cut.above(healed).mean:.3f} "
-        f"[{low:.3f}, {high:.3f}]{share}."
+        f"Leaving them out costs {rise.mean:.3f} nats per token; healing takes back {by}{share}{more}. What the text "
+        "alone gives, the whole model says after the same steps: --layers 0."
     )
 
 
