@@ -2,7 +2,8 @@
 
 ``stored/<name>/`` has three files of a run's folder: ``store.json``, ``results.json`` and ``results.safetensors``. From
 each this writes ``images/<name>-<figure>.png``, a section of ``README.md``, and the verdicts that a page of
-``docs/studies`` shows between its markers ``<!-- verdicts: <name> -->`` and ``<!-- end of verdicts -->``; and of all
+``docs/studies`` shows between its markers ``<!-- verdicts: <name> -->`` and ``<!-- end of verdicts -->``, and what a
+paper states between ``<!-- statements: <study> -->`` and ``<!-- end of statements -->``; and of all
 studies the table that ``phasescope claims`` searches, ``src/phasescope/papers/claims.json``. The same stored results
 give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores runs under names;
 ``python docs/gallery/make.py --judge`` first judges all that is stored again, by the claims of today.
@@ -16,6 +17,7 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,6 +28,7 @@ import xarray as xr
 from phasescope.figures import Figure
 from phasescope.lab import MapResults, Results, load
 from phasescope.lab.registry import study_named, study_points
+from phasescope.lab.stated import Found, found_in, to_markdown
 from phasescope.lab.study import join
 from phasescope.papers.claims import as_table, rows_of
 from phasescope.report import describe, png, slug
@@ -46,6 +49,7 @@ the numbers again.
 PAGES = HERE.parent / "studies"
 CLAIMS = HERE.parents[1] / "src" / "phasescope" / "papers" / "claims.json"
 BLOCK = re.compile(r"(<!-- verdicts: ([\w-]+) -->\n).*?(<!-- end of verdicts -->)", re.S)
+STATED = re.compile(r"(<!-- statements: ([\w-]+) -->\n).*?(<!-- end of statements -->)", re.S)
 
 
 @dataclass(frozen=True)
@@ -135,6 +139,25 @@ def with_verdicts(page: str, open_: Callable[[str], Results]) -> str:
         return f"{found[1]}\n{verdict_table(open_(found[2]))}\n{found[3]}"
 
     return BLOCK.sub(filled, page)
+
+
+def with_statements(page: str) -> str:
+    """Return a page with what the papers of studies state between its markers, and what stored runs found of it."""
+    return STATED.sub(lambda at: f"{at[1]}\n{to_markdown(study_named(at[2]), stored_verdicts())}\n\n{at[3]}", page)
+
+
+@cache
+def stored_verdicts() -> Found:
+    """Return of each claim what the stored run with the most samples found; of several the last."""
+    found: dict[str, tuple[int, tuple[str, str, str]]] = {}
+    for path in sorted((HERE / "stored").glob("*/results.json")):
+        run = json.loads(path.read_bytes())
+        facts, n = run["provenance"], {v["id"]: v["n"] for v in run["verdicts"]}
+        if "map" in facts:
+            continue
+        for name, told in found_in(facts["study"], facts["scale"], run["verdicts"]).items():
+            found[name] = max(found.get(name, (-1, told)), (n[name.split("/")[1]], told), key=lambda one: one[0])
+    return {name: told for name, (_, told) in found.items()}
 
 
 def stored_result(name: str) -> Results:
@@ -238,7 +261,7 @@ def write_pages() -> list[Path]:
     changed = []
     for path in sorted(PAGES.glob("*.md")):
         before = path.read_text(encoding="utf-8")
-        after = with_verdicts(before, stored_result)
+        after = with_statements(with_verdicts(before, stored_result))
         if after != before:
             path.write_text(after, encoding="utf-8")
             changed.append(path)

@@ -37,6 +37,7 @@ from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
 from phasescope.lab.seeds import JUDGING, UNTIL, at_look, decidable, experiments_of, kinds, seeded, unmoved, widened
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
+from phasescope.lab.stated import table_of
 from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
 from phasescope.verdict import Claim, Verdicts, evidence, judge, planned_looks
@@ -112,13 +113,13 @@ class Results:
 
     def told(self) -> Page:
         """Return what a page tells of these results."""
-        study = self.study
+        study, verdicts = self.study, self.verdicts.to_json()
         return Page(
-            study.name, study.title, study.question, self.figures(), self.verdicts.to_json(), study.paper,
+            study.name, study.title, study.question, self.figures(), verdicts, study.paper,
             diagrams=self.diagrams(), notes=study.notes, settings=dict(self.settings), provenance=self.provenance,
             command=self.command, conduct=self.conduct(),
             registered=self.provenance.get("registration", {}).get("text", ""), evidence=self.evidence(),
-            choices=study.choices(self.data, self.settings),
+            choices=study.choices(self.data, self.settings), tables=table_of(study, self.provenance["scale"], verdicts),
         )  # fmt: skip
 
     def evidence(self) -> Mapping[str, Any]:

@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 import xarray as xr
 
-from phasescope.lab.measures import Measure, at, at_least, at_most, between, value
+from phasescope.lab.measures import Measure, Measured, at, at_least, at_most, between, value
 from phasescope.studies.attention_clusters.settings import SHOWN, ClusterSettings
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
@@ -35,7 +35,7 @@ def _flow(s: ClusterSettings) -> Sequence[Claim]:
         counts = np.array([cell.clusters.sel(layer=end).values for cell in cells])
         return np.asarray((counts[1:] / counts[:-1]).min(0))
 
-    def colder(dynamics: str):  # type: ignore[no-untyped-def]
+    def colder(dynamics: str) -> Measured:
         return factor(*(at("flow", beta=beta, dynamics=dynamics) for beta in s.betas))
 
     moved, walked = at("flow", beta=cool, dynamics="attention"), at("flow", beta=cool, dynamics="walk")
@@ -83,9 +83,10 @@ def _learnt(s: ClusterSettings) -> Sequence[Claim]:
         Claim("energy-of-a-memory",
             f"In {s.dimension} dimensions the learnt energies are ordered as those of a memory that stores the context "
             "(rank correlation)",
-            Source(paper=f"{PAPER}: energies of memories are likelihoods", checked=True, ours="0.3, a moderate one",
-                tolerance=MATTERS),
-            value("likeness")(normed), at_least(0.3),
+            Source(paper=f"{PAPER}: energies of memories are likelihoods", checked=True,
+                pilot="3 seeds: 0.64 to 0.69, and 0.21 to 0.32 with the memory of another context",
+                tolerance="halfway between"),
+            value("likeness")(normed), at_least(0.5),
             Control("a memory that stores another mixture's context", value("likeness_other")), range=DIFFERENCE),
         Claim("attention-assigns",
             "Behind normalization, trained attention goes to points of a token's own component more than by their "

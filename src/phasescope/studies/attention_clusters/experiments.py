@@ -21,8 +21,8 @@ def experiments(s: ClusterSettings) -> dict[str, Simulation]:
             flow,
             Grid({"beta": s.betas, "dynamics": DYNAMICS}, seeds=s.seeds),
             (Quantity("clusters", "clusters", "arXiv:2312.10794", ("layer",), at),),
-            s.model_dump(include={"tokens", "sphere", "layers", "step"}),
-            s.layers * s.tokens**2,
+            s.model_dump(include={"draws", "tokens", "sphere", "layers", "stride"}),
+            s.draws * s.layers * s.tokens**2,
         ),
         "learnt": Simulation(
             "energies learnt in context",

@@ -35,34 +35,39 @@ def attended(x: Array, values: Array, beta: float) -> Array:
     return np.asarray(special.softmax(beta * (x @ x.T), axis=1) @ values)
 
 
-def layer(x: Array, beta: float, step: float, dynamics: str, draw: np.random.Generator) -> Array:
+def layer(x: Array, beta: float, stride: float, dynamics: str, draw: np.random.Generator) -> Array:
     """Return the tokens (n, d) after one more layer.
 
-    "attention": x + step softmax(beta x x^T) x, put back onto the sphere. "unnormalized": not put back. "shuffled":
+    "attention": x + stride softmax(beta x x^T) x, put back onto the sphere. "unnormalized": not put back. "shuffled":
     each token attends as it would, but to values that are other tokens', dealt anew in each layer. "walk": each token
     goes as far as attention would take it, in a random direction along the sphere.
     """
     if dynamics == "shuffled":
-        return unit(x + step * attended(x, x[draw.permutation(len(x))], beta))
-    moved = x + step * attended(x, x, beta)
+        return unit(x + stride * attended(x, x[draw.permutation(len(x))], beta))
+    moved = x + stride * attended(x, x, beta)
     if dynamics == "unnormalized":
         return moved
     moved = unit(moved)
     if dynamics == "attention":
         return moved
-    way = draw.standard_normal(x.shape)
+    way: Array = np.asarray(draw.standard_normal(x.shape))
     way = unit(way - (way * x).sum(1, keepdims=True) * x)
-    angle = 2 * np.arcsin(np.clip(np.linalg.norm(moved - x, axis=1, keepdims=True) / 2, 0, 1))
+    chord = np.sqrt(((moved - x) ** 2).sum(1, keepdims=True))
+    angle = 2 * np.arcsin(np.clip(chord / 2, 0, 1))
     return np.asarray(np.cos(angle) * x + np.sin(angle) * way)
 
 
 def flow(member: Member, generators: Generators) -> Mapping[str, Any]:
-    """Move uniform tokens on the sphere through the layers; ``clusters`` (layer,) counts them on the way."""
-    x = unit(generators("tokens").standard_normal((int(member["tokens"]), int(member["sphere"]))))
-    draw, layers = generators("moves"), int(member["layers"])
-    shown, found = {round(part * layers) for part in SHOWN}, []
-    for at in range(layers + 1):
-        if at in shown:
-            found.append(float(clusters(x)))
-        x = layer(x, float(member["beta"]), float(member["step"]), str(member["dynamics"]), draw)
-    return {"clusters": np.array(found)}
+    """Move uniform tokens on the sphere through the layers; ``clusters`` (layer,) on the way, a mean over ``draws``."""
+    layers, numbers = int(member["layers"]), (float(member["beta"]), float(member["stride"]))
+    shown = {round(part * layers) for part in SHOWN}
+    counts = []
+    for number in range(int(member["draws"])):
+        x = unit(generators("tokens", number).standard_normal((int(member["tokens"]), int(member["sphere"]))))
+        draw, found = generators("moves", number), []
+        for at in range(layers + 1):
+            if at in shown:
+                found.append(float(clusters(x)))
+            x = layer(x, *numbers, str(member["dynamics"]), draw)
+        counts.append(found)
+    return {"clusters": np.mean(counts, 0)}

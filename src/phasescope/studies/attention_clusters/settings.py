@@ -17,15 +17,17 @@ Count = Annotated[int, Field(ge=1)]
 class ClusterSettings(Settings):
     """Sizes of the study: tokens that attention moves, then networks that learn energies in context.
 
-    Without normalization tokens grow by (1 + step) in a layer; 1,500 layers at most leave them finite.
+    One seed counts clusters in ``draws`` sets of tokens. Without normalization tokens grow by (1 + stride) in a layer;
+    1,500 layers at most leave them finite.
     """
 
     seeds: Count = 16
+    draws: Count = 4
     tokens: Annotated[int, Field(ge=4)] = 64
     sphere: Annotated[int, Field(ge=3)] = 3
     betas: Annotated[tuple[Positive, ...], Field(min_length=3)] = (1.0, 4.0, 16.0, 64.0)
     layers: Annotated[int, Field(ge=16, le=1500)] = 400
-    step: Annotated[float, Field(gt=0, le=0.1)] = 0.1
+    stride: Annotated[float, Field(gt=0, le=0.1)] = 0.1
     dimension: Annotated[int, Field(ge=2)] = 8
     length: Annotated[int, Field(ge=5)] = 16
     updates: Count = 50
