@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import importlib.util
 import re
 import shutil
@@ -170,6 +171,7 @@ def test_pages_quote_the_stored_verdicts():
     for path in sorted(gallery.PAGES.glob("*.md")):
         page = path.read_text(encoding="utf-8")
         assert gallery.with_verdicts(page, gallery.stored_result) == page, f"{path.name} quotes other verdicts"
+        assert gallery.with_statements(page) == page, f"{path.name} quotes other statements"
 
 
 def test_verdicts_are_written_between_their_markers():
@@ -179,3 +181,17 @@ def test_verdicts_are_written_between_their_markers():
     assert "| undecided | `delay`: " in found and "\n- `delay`: the " in found
     assert "stale" not in found and found.endswith("B <!-- verdicts: none")
     assert gallery.with_verdicts(found, gallery.stored_result) == found
+
+
+def test_statements_are_written_between_their_markers_with_what_the_largest_stored_run_found():
+    page = "A\n<!-- statements: grokking -->\nstale\n<!-- end of statements -->\nB"
+    found = gallery.with_statements(page)
+    assert found.startswith("A\n<!-- statements: grokking -->\n\n| statement | claim | of | scale | verdict |\n")
+    assert "stale" not in found and found.endswith("<!-- end of statements -->\nB")
+    row = next(line for line in found.splitlines() if "| delay |" in line)
+    runs = [
+        json.loads((PLACE / "stored" / name / "results.json").read_bytes()) for name in ("grokking", "grokking-decided")
+    ]
+    verdicts = [next(v for v in run["verdicts"] if v["id"] == "delay") for run in runs]
+    assert row.endswith(f"| trained | pocket | {max(verdicts, key=lambda v: v['n'])['verdict']} |")
+    assert gallery.with_statements(found) == found
