@@ -61,7 +61,7 @@ def test_attention_raises_the_interaction_energy() -> None:
 
 
 def test_clusters_are_linked_by_direction() -> None:
-    near = np.array([[1, 0, 0], [1, 0.1, 0], [1, 0.2, 0], [0, 0, 1], [0, 0, 5], [-1, 0, 0]], dtype=float)
+    near = np.array([[1, 0, 0], [1, 0.1, 0], [1, 0.2, 0], [0, 0, 0.1], [0, 0, 5], [-1, 0, 0]], dtype=float)
     assert flow.clusters(near) == 3  # a chain of three, one direction twice, and the opposite of the first
     assert flow.clusters(np.eye(4)) == 4 and flow.clusters(np.ones((4, 2))) == 1
 
