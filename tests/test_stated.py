@@ -54,7 +54,7 @@ def test_a_statement_has_a_row_for_each_claim_and_one_for_what_is_unchecked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = json.dumps([
-        {"statement": "It is sudden | late", "claims": ["delay", "other/its"], "unchecked": "p = 997: a day"},
+        {"statement": "It is sudden | late", "claims": ["delay", "gone", "other/its"], "unchecked": "p = 997: a day"},
         {"statement": "and large", "unchecked": "not asked"},
     ])  # fmt: skip
     study = study_at(tmp_path, text, monkeypatch)
@@ -62,12 +62,13 @@ def test_a_statement_has_a_row_for_each_claim_and_one_for_what_is_unchecked(
     (table,) = stated.table_of(study, "pocket", run)
     assert table.rows == (
         ("It is sudden | late", "delay", "trained", "pocket", "fails"),
+        ("", "gone", "", "", "not in this run"),
         ("", "other/its", "", "", "in a run of its own"),
         ("", "p = 997: a day", "", "", "unchecked in part"),
         ("and large", "not asked", "", "", "unchecked"),
     )
     told = stated.to_markdown(study, stated.found_in("other", "paper", [{**run[0], "id": "its"}])).splitlines()
-    assert told[2:4] == [
+    assert told[2:5:2] == [
         "| It is sudden \\| late | delay |  |  | no stored run |",
         "|  | other/its | trained | paper | fails |",
     ]

@@ -98,9 +98,10 @@ def rows(study: Study, found: Found) -> Iterator[tuple[str, str, str, str, str]]
 def table_of(study: Study, scale: str, verdicts: Sequence[Mapping[str, Any]]) -> tuple[Table, ...]:
     """Return the table for the page of one run, none without statements; other studies have runs of their own."""
     own = found_in(study.name, scale, verdicts)
-    others = {c: ("", "", "in a run of its own") for one in stated(study) for c in one.claims if c not in own}
-    others = {c: told for c, told in others.items() if not c.startswith(f"{study.name}/")}
-    found = tuple(rows(study, {**others, **own}))
+    asked = [claim for one in stated(study) for claim in one.claims]
+    ours = f"{study.name}/"
+    rest = {c: ("", "", "not in this run" if c.startswith(ours) else "in a run of its own") for c in asked}
+    found = tuple(rows(study, {**rest, **own}))
     return (Table(TITLE, HEADER, found),) if found else ()
 
 
