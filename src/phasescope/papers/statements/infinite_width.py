@@ -223,3 +223,90 @@ def singular_kernel() -> Iterator[Compared]:
             yield near(f"f'(0) = {a}: power of {name}, in closed form", order, number, 0.005)
             fitted = -np.polyfit(np.log(np.sqrt(2 * gaps)), np.log(part), 1)[0]
             yield near(f"f'(0) = {a}: power of {name}, of the recursion", fitted, order, 0.05)
+
+
+class Preconditioned(torch.optim.Optimizer):
+    """A first step of K-FAC or of Shampoo on linear layers: gradients between powers of two damped matrices.
+
+    ``scales``: of each layer a factor on the rate, and the damping of the matrix of its inputs and of its outputs.
+    """
+
+    def __init__(self, module: nn.Module, kind: str, scales: list[tuple[float, float, float]]) -> None:
+        self.layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
+        self.kind, self.scales = kind, scales
+        self.seen: dict[nn.Module, list[Tensor]] = {}
+        super().__init__([layer.weight for layer in self.layers], {"lr": 0.1})
+        for layer in self.layers:
+            layer.register_forward_hook(self.keep)
+
+    def keep(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        """Note a layer's inputs, and the gradients of its outputs when they come."""
+        if output.requires_grad:
+            self.seen[layer] = [inputs[0].detach()]
+            output.register_hook(lambda g: self.seen[layer].append(g * len(g)))
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Take the step."""
+        for layer, (rate, within, beyond) in zip(self.layers, self.scales, strict=True):
+            g = layer.weight.grad
+            assert g is not None
+            if self.kind == "kfac":
+                h, d = self.seen[layer]
+                g = powered(d.T @ d / len(d), beyond, -1) @ g @ powered(h.T @ h / len(h), within, -1)
+            else:
+                g = powered(g @ g.T, beyond, -0.25) @ g @ powered(g.T @ g, within, -0.25)
+            layer.weight -= 0.1 * rate * g
+
+
+def powered(matrix: Tensor, damping: float, power: float) -> Tensor:
+    """Return (``matrix`` + ``damping``)^``power`` of a positive semidefinite matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * (values.clamp(min=0) + damping) ** power) @ vectors.T
+
+
+def two_layers(width: int) -> nn.Module:
+    """Return ReLU layers 8, width, width, 1, He's, with a readout that mu-P makes as small as 1 / width."""
+    net = nn.Sequential(*(nn.Linear(i, o, bias=False) for i, o in ((8, width), (width, width), (width, 1))))
+    for i, layer in enumerate(net):
+        nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.in_features) if i < 2 else 2 / width)
+    return nn.Sequential(net[0], nn.ReLU(), net[1], nn.ReLU(), net[2])
+
+
+def second_order(kind: str, *, constant: bool) -> Any:
+    """Return ``optimizer(module, width)``: rates and damping as mu-P has them, or the same at every width."""
+
+    def made(module: nn.Module, width: int) -> torch.optim.Optimizer:
+        m = 1.0 if constant else width / 16
+        if kind == "kfac":
+            return Preconditioned(module, kind, [(1, 5, 1 / m), (1, 5 * m, 1 / m), (1, 5 * m, 1)])
+        matrices = [(math.sqrt(m), 0.1 / m, 0.1 / m), (1.0, 0.1, 0.1), (1 / math.sqrt(m), 0.1 * m, 0.1 * m)]
+        return Preconditioned(module, kind, matrices)
+
+    return made
+
+
+@statement(
+    "003-160",
+    "K-FAC and Shampoo learn alike at every width where rates and damping follow the width, and not where constant",
+    Source(
+        paper="Ishikawa and Karakida 2024, arXiv:2312.12226, abstract",
+        derived="damping goes with the matrix it is added to: inputs as the width, gradients as 1 / width",
+        tolerance="less than half-way to the next power, 1/2; the scatter of 4 seeds",
+        checked=True,
+    ),
+)
+def second_order_steps() -> Iterator[Compared]:
+    """Slopes over widths 16 to 128 of what one step changes in two hidden layers; the control is constant damping."""
+    recipe = Recipe(optimizer="sgd", lr=0.1, steps=1, loss="mse", records=2)
+    common: dict[str, Any] = {"widths": (16, 32, 64, 128), "seeds": 4, "recipe": recipe}
+    for kind, name in (("kfac", "K-FAC"), ("shampoo", "Shampoo")):
+        scaled, plain = (
+            coordinate_check(two_layers, drawn(8), optimizer=second_order(kind, constant=constant), **common)
+            for constant in (False, True)
+        )
+        for layer in ("0", "2"):
+            slope = round(scaled.slope(layer).value, 2)
+            yield at_least(f"{name}, scaled: slope of layer {layer}, from below", slope, -0.2, trained=True)
+            yield at_most(f"{name}, scaled: slope of layer {layer}, from above", slope, 0.2, trained=True)
+        yield at_most(f"{name}, constant: slope of layer 0", round(plain.slope("0").value, 2), -0.4, trained=True)
