@@ -20,6 +20,7 @@ from phasescope.inspection.load import load_builder
 from phasescope.vocabulary import BadInput, Recipe
 from phasescope.width import coordinate_check, transfer
 from phasescope.width.coordinates_result import WORDS, CoordinateCheck
+from phasescope.width.rates import grid_of
 from phasescope.width.rates_result import RateTransfer
 from phasescope.width.scaling import PARAMETRIZATIONS
 
@@ -71,7 +72,7 @@ def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
     """
     word(*PARAMETRIZATIONS)("--parametrization", asked.parametrization)
     widths = numbers_in("--widths", asked.widths, int)
-    rates = None if asked.rates is None else numbers_in("--rates", asked.rates, float)
+    rates = None if asked.rates is None else grid_of(numbers_in("--rates", asked.rates, float))  # before all training
     x, y, _ = read_examples(asked.data)
     loss = "mse" if np.asarray(y).dtype.kind == "f" else "cross_entropy"
     recipe = Recipe(optimizer=cast("Any", asked.optimizer), lr=asked.rate, steps=asked.steps, loss=loss, records=2)

@@ -13,7 +13,7 @@ from phasescope.checks import number, sequence, whole
 from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.coordinates_result import CoordinateCheck, Row
 from phasescope.width.slopes import slope_of
-from phasescope.width.training import OUTPUT, SAME, Plan, Trained, planned, trained
+from phasescope.width.training import ALIKE, OUTPUT, SAME, Plan, Trained, planned, trained
 
 Progress = Callable[[str, int, int], object]
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -132,6 +132,8 @@ def _judged(
     changes = np.array([[one.changes for one in row] for row in runs])
     if (sizes == sizes[:, :1]).all() and (changes == changes[:, :1]).all():
         raise BadInput(SAME)
+    if (sizes == sizes[:1]).all() and (changes == changes[:1]).all():
+        raise BadInput(ALIKE.format(along="width"))
     finite = np.isfinite(sizes).all((0, 1, 3)) & np.isfinite(changes).all((0, 1, 3))
     step = int(np.argmin(finite)) - 1 if not finite.all() else len(finite) - 1
     tail = (1 - confidence) / 2 / (4 * len(names))  # start and change, over all widths and over the wider half

@@ -116,6 +116,8 @@ class CoordinateCheck:
         a = self.data.attrs
         widths = self.data.width.values
         lost = f"; {self.lost} networks were not finite at the end, and slopes are those after step {self.step}"
+        if self.step < 0:
+            lost = f"; {self.lost} networks were not finite before the first step, so there is nothing to compare"
         said = REGIMES[self.own]
         if self.control is not None:
             rival = self.control

@@ -9,16 +9,26 @@ from functools import partial
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from torch import nn
+from torch import Tensor, nn
 
 from phasescope.checks import number, sequence, takes, whole
 from phasescope.ensemble.streams import drawing
 from phasescope.inspection.batches import fitted
-from phasescope.samples import as_array
 from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.rates_result import Best, RateTransfer, best_of
-from phasescope.width.training import SAME, Plan, Steps, built, planned, scaled, with_rate
+from phasescope.width.training import (
+    ALIKE,
+    SAME,
+    Plan,
+    Steps,
+    built,
+    classes,
+    counted,
+    planned,
+    scaled,
+    targets_of,
+    with_rate,
+)
 
 Progress = Callable[[str, int, int], object]
 
@@ -60,7 +70,7 @@ def transfer(
     unequal ratios, and what the parts raise.
     """
     along, sizes = _sizes(widths, depths, parametrization)
-    grid = _grid(rates)
+    grid = grid_of(rates)
     seeds = whole(2, 10_000)("seeds", seeds)
     tolerance = number(0, 20, open_low=True)("tolerance", tolerance)
     confidence = number(0, 1, open_low=True, open_high=True)("confidence", confidence)
@@ -69,7 +79,7 @@ def transfer(
         takes("optimizer", optimizer, "module", along, "rate")
     first = None if optimizer is None else partial(_at, optimizer, grid[0])
     plan = planned(builder, data, recipe, parametrization, base, first, None, _usual)
-    held = _held(test)
+    held = _held(test, plan)
     losses = np.full((len(sizes), len(grid), seeds), math.nan)
     done = 0
     for i, size in enumerate(sizes):
@@ -85,8 +95,12 @@ def transfer(
     lost = [size for size, values in zip(sizes, losses, strict=True) if not np.isfinite(values).any(0).all()]
     if lost:
         raise BadInput(f"at {along} {lost[0]} no rate gives a finite loss: give smaller rates.")
+    if not losses.any():
+        raise BadInput("every loss is 0 at the end, so no rate is the best: train fewer steps, or on harder data.")
     if (losses == losses[..., :1]).all():
         raise BadInput(SAME)
+    if (losses == losses[:1]).all():
+        raise BadInput(ALIKE.format(along=along))
     return _judged(losses, along, sizes, grid, plan, seeds, tolerance, confidence, name, test is not None)
 
 
@@ -110,7 +124,8 @@ def _sizes(widths: Any, depths: Any, parametrization: str) -> tuple[str, tuple[i
     return along, tuple(found)
 
 
-def _grid(rates: Any) -> tuple[float, ...]:
+def grid_of(rates: Any) -> tuple[float, ...]:
+    """Return rising rates in equal ratios, three or more. Raises ``BadInput``."""
     found = [float(number(1e-30, 1e30)("a rate", rate)) for rate in sequence("rates", rates, 1000)]
     if len(found) < 3 or sorted(set(found)) != found:
         raise BadInput(f"rates are {found}: give three or more, each larger than the one before.")
@@ -120,13 +135,16 @@ def _grid(rates: Any) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _held(test: Any) -> tuple[Any, Any] | None:
+def _held(test: Any, plan: Plan) -> tuple[Any, Tensor] | None:
     if test is None:
         return None
     if not isinstance(test, tuple | list) or len(test) != 2:
         raise BadInput("test is no pair: give (inputs, targets), such as (X, y).")
-    targets = torch.from_numpy(as_array(test[1], "the targets of test"))
-    return test[0], targets if targets.is_floating_point() else targets.long()
+    targets = targets_of(test[1], "the targets of test")
+    if plan.recipe.loss == "cross_entropy":
+        classes(targets, "the targets of test")
+    counted(test[0], len(targets), " of test")
+    return test[0], targets
 
 
 def _final(plan: Plan, size: int, seed: int, held: tuple[Any, Any] | None) -> float:

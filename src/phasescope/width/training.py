@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from phasescope.checks import takes, word
-from phasescope.ensemble.losses import loss_of
+from phasescope.ensemble.losses import IGNORED, loss_of
 from phasescope.ensemble.optimizers import Optimizer, clipped
 from phasescope.ensemble.streams import batch_order, drawing, replaced_order
 from phasescope.inspection.batches import fitted, users_code
@@ -27,6 +29,7 @@ SAME = (
     "the networks of all seeds are the same to the last bit, so nothing is known of their scatter: let the builder "
     "draw its weights from torch's or numpy's shared generator, and set no seed in it."
 )
+ALIKE = "the networks of all {along}s are the same to the last bit: let the builder use its argument."
 READ = 256  # samples on which activations are read, at most
 
 
@@ -36,6 +39,7 @@ class Plan:
 
     ``builder``: size -> module. ``inputs``: a tensor, a tuple or a mapping of them, N samples along the first axis of
     each. ``targets`` (N, ...). ``make``: one's own optimizer, (module, size) -> ``torch.optim.Optimizer``, or None.
+    ``seen``: the weights of networks that were built and are still held by somebody, by their ``id``.
     """
 
     builder: Callable[[int], Any]
@@ -46,6 +50,7 @@ class Plan:
     base: int
     make: Callable[[nn.Module, int], Any] | None
     layers: tuple[str, ...] | None = None
+    seen: WeakValueDictionary[int, Tensor] = field(default_factory=WeakValueDictionary, compare=False, repr=False)
 
     @property
     def samples(self) -> int:
@@ -70,21 +75,15 @@ def planned(
     parametrization = word(*PARAMETRIZATIONS)("parametrization", parametrization)
     if not isinstance(data, tuple | list) or len(data) != 2:
         raise BadInput("data is no pair: give (inputs, targets), such as (X, y).")
-    inputs, targets = data[0], torch.from_numpy(as_array(data[1], "the targets"))
-    if targets.ndim == 0 or not len(targets):
-        raise BadInput("the targets are empty: give one for each input.")
-    if not targets.is_floating_point():
-        targets = targets.long()
-    elif bool((~torch.isfinite(targets)).any()):
-        raise BadInput("the targets hold a number that is not finite: mend or leave out such rows.")
+    inputs, targets = data[0], targets_of(data[1], "the targets")
     if recipe is None:
         recipe = usual("mse" if targets.is_floating_point() else "cross_entropy")
     if not isinstance(recipe, Recipe):
         raise BadInput("recipe is no ps.Recipe: give one, such as ps.Recipe(optimizer='sgd', lr=0.1, steps=3).")
     if recipe.sam or recipe.average:
         raise BadInput("recipe has sam or average, which are not used here: leave them at 0.")
-    if recipe.loss == "cross_entropy" and targets.is_floating_point():
-        raise BadInput("the targets are no classes, and loss is 'cross_entropy': give whole numbers, or loss='mse'.")
+    if recipe.loss == "cross_entropy":
+        classes(targets, "the targets")
     if make is not None:
         takes("optimizer", make, "module", "width")
     if parametrization != "given" and (make is not None or callable(recipe.optimizer)):
@@ -95,12 +94,44 @@ def planned(
     return Plan(builder, inputs, targets, recipe, parametrization, base, make, layers)
 
 
+def targets_of(values: Any, name: str) -> Tensor:
+    """Return targets as a tensor, whole numbers as int64. Raises ``BadInput`` for none, and for NaN and infinities."""
+    targets = torch.from_numpy(as_array(values, name))
+    if targets.ndim == 0 or not len(targets):
+        raise BadInput(f"{name} are empty: give one for each input.")
+    if not targets.is_floating_point():
+        return targets.long()
+    if bool((~torch.isfinite(targets)).any()):
+        raise BadInput(f"{name} hold a number that is not finite: mend or leave out such rows.")
+    return targets
+
+
+def classes(targets: Tensor, name: str) -> None:
+    """Raise ``BadInput`` for targets that are no classes, 0, 1, ..., or the mark of what is left out."""
+    if targets.is_floating_point():
+        raise BadInput(f"{name} are no classes, and loss is 'cross_entropy': give whole numbers, or loss='mse'.")
+    wrong = targets[(targets < 0) & (targets != IGNORED)]
+    if len(wrong):
+        raise BadInput(f"{name} hold the class {int(wrong[0])}: give whole numbers from 0 on.")
+
+
 def built(plan: Plan, size: int, seed: int) -> nn.Module:
-    """Return the network of one size and seed. Raises ``BadInput`` for what is no network."""
+    """Return the network of one size and seed. Raises ``BadInput`` for what is no network, or not a new one."""
     with users_code(f"the builder at {size}"), drawing(seed):
         module = plan.builder(size)
     if not isinstance(module, nn.Module):
         raise BadInput(f"the builder gives a {type(module).__name__} at {size}: it must return a torch.nn.Module.")
+    for name, p in module.named_parameters():
+        if is_lazy(p):
+            raise BadInput(
+                f"{name!r} of the builder's network has no shape yet: let the builder run it on inputs once."
+            )
+        if p.requires_grad and plan.seen.get(id(p)) is p:
+            raise BadInput(
+                f"{name!r} of the builder's network at {size} is that of a network which it returned before, and has "
+                "learnt: let it build a new network at each call."
+            )
+        plan.seen[id(p)] = p
     if not any(p.requires_grad for p in module.parameters()):
         raise BadInput(f"the builder's network at {size} has no weights that learn: let it have some.")
     return module
@@ -124,7 +155,7 @@ class Steps:
     def __init__(self, plan: Plan, module: nn.Module, size: int, seed: int, factors: Mapping[str, Scaling]) -> None:
         self.plan, self.module, self.seed = plan, module, seed
         self.inputs = fitted(plan.inputs, module)
-        _count(self.inputs, plan.samples)
+        counted(self.inputs, plan.samples)
         device = next(module.parameters()).device
         self.targets = plan.targets.to(device)
         if self.targets.is_floating_point():
@@ -208,13 +239,14 @@ def part_of(inputs: Any, rows: Tensor, count: int) -> Any:
     return inputs[rows.to(inputs.device)] if whole else inputs
 
 
-def _count(inputs: Any, count: int) -> None:
+def counted(inputs: Any, count: int, of: str = "") -> None:
+    """Raise ``BadInput`` unless a part of the inputs, or all of them, has ``count`` rows."""
     parts = inputs.values() if isinstance(inputs, Mapping) else inputs if isinstance(inputs, tuple) else (inputs,)
-    sizes = [len(part) for part in parts if isinstance(part, Tensor) and part.ndim]
+    sizes = [len(part) for part in parts if isinstance(part, Tensor | np.ndarray) and part.ndim]
     if not sizes:
-        raise BadInput("the inputs are no array: give (N, ...), or a tuple or a mapping of arrays.")
+        raise BadInput(f"the inputs{of} are no array: give (N, ...), or a tuple or a mapping of arrays.")
     if count not in sizes:
-        raise BadInput(f"there are {sizes[0]} inputs and {count} targets: give one target for each input.")
+        raise BadInput(f"there are {sizes[0]} inputs and {count} targets{of}: give one target for each input.")
 
 
 def first_tensor(value: Any) -> Tensor | None:
