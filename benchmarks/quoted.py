@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 HERE = Path(__file__).parent
 PACKAGE = HERE.parent / "src" / "phasescope" / "inspection"
 BLOCK = re.compile(r"(<!-- numbers: (\w+) -->\n).*?(<!-- end of numbers -->)", re.S)
@@ -148,7 +150,7 @@ def forecasts(kept: dict[str, Any]) -> str:
     lines += [
         f"So {better if kept['better than J alone'] else worse}. Of the signs, the likeliest outcome comes true in "
         f"{_interval(kept['right'])}; expected calibration error {_interval(kept['calibration error'])}, mean chance "
-        f"less share that came true {kept['oversure']:+.3f}.",
+        f"less share that came true {kept['oversure']:+.3f}. {_calibrated(kept['reliability'])}",
         "",
         "| family | networks | signs | J alone | gradient norm alone | architecture alone |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -161,6 +163,18 @@ def forecasts(kept: dict[str, Any]) -> str:
     lines += [f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(kept["outcomes"], kept["confusion"],
                                                                                  strict=True)]  # fmt: skip
     return "\n".join(lines)
+
+
+def _calibrated(bins: dict[str, Any]) -> str:
+    """Return what calibration error forecasts would have by chance, if each bin came true as often as it said."""
+    counts, chances = (np.array([v or 0.0 for v in bins[name]]) for name in ("networks", "said"))
+    came = np.random.default_rng(0).binomial(counts.astype(int), chances, (100_000, len(counts)))
+    errors = np.abs(came - counts * chances).sum(1) / counts.sum()
+    return (
+        f"That error is above 0 in any finite sample: had each network, by itself, come true with the chance said, it "
+        f"would be {errors.mean():.3f} on average, and above {np.quantile(errors, 0.95):.3f} in one record of twenty. "
+        "Its interval, of networks drawn again, is moved up as well, and can not hold 0."
+    )
 
 
 def _interval(found: list[float], sign: str = "") -> str:
