@@ -1,6 +1,6 @@
 """The numbers and pictures of docs/width.md.
 
-python benchmarks/width_pages.py [--only check,first,optimizers,transfer] [--out docs/images]
+python benchmarks/width_pages.py [--only check,first,optimizers,transfer,depth] [--out docs/images]
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from sklearn.datasets import load_digits
-from torch import nn
+from torch import Tensor, nn
 
 import phasescope as ps
 from phasescope.report import png
@@ -94,10 +95,46 @@ def transfer(out: Path) -> None:
     (out / "transfer.png").write_bytes(png(joint, 100))
 
 
+class Tower(nn.Module):
+    """h + scale * W relu(h), ``depth`` times, at width 32, between two linear layers."""
+
+    def __init__(self, depth: int, scale: float) -> None:
+        super().__init__()
+        self.first, self.last, self.scale = nn.Linear(64, 32), nn.Linear(32, 10), scale
+        self.blocks = nn.ModuleList(nn.Linear(32, 32, bias=False) for _ in range(depth))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return logits (N, 10)."""
+        h = self.first(x)
+        for block in self.blocks:
+            h = h + self.scale * block(h.relu())
+        found: Tensor = self.last(h)
+        return found
+
+
+def falling(module: nn.Module, depth: int, rate: float) -> torch.optim.Optimizer:
+    """Return Adam whose rate for the blocks is divided by sqrt(depth / 4)."""
+    blocks = [p for name, p in module.named_parameters() if name.startswith("blocks")]
+    rest = [p for name, p in module.named_parameters() if not name.startswith("blocks")]
+    return torch.optim.Adam([{"params": blocks, "lr": rate * (4 / depth) ** 0.5}, {"params": rest, "lr": rate}])
+
+
+def over_depths() -> None:
+    """Residual networks of four depths, Adam, 30 steps: as given, and with branches and rates divided."""
+    rates = [2.0**k for k in range(-10, -2)]
+    recipe = ps.Recipe(optimizer="adam", lr=0.001, steps=30, loss="cross_entropy", records=2)
+    common: dict[str, Any] = {"depths": (4, 8, 16, 32), "rates": rates, "seeds": 3, "recipe": recipe}
+    print(ps.transfer(lambda depth: Tower(depth, 1.0), few(128), name="as given", **common), flush=True)
+    divided = ps.transfer(
+        lambda depth: Tower(depth, depth**-0.5), few(128), optimizer=falling, name="divided", **common
+    )
+    print(divided, flush=True)
+
+
 def main() -> None:
     """Make what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--only", default="check,first,optimizers,transfer")
+    parser.add_argument("--only", default="check,first,optimizers,transfer,depth")
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "images")
     asked = parser.parse_args()
     only = asked.only.split(",")
@@ -109,6 +146,8 @@ def main() -> None:
         optimizers()
     if "transfer" in only:
         transfer(asked.out)
+    if "depth" in only:
+        over_depths()
 
 
 if __name__ == "__main__":
