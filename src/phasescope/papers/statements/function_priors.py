@@ -6,7 +6,9 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 from scipy import stats
+from torch import Tensor
 
 from phasescope.ensemble import streams
 from phasescope.papers.statement import Compared, at_least, near, statement
@@ -47,3 +49,66 @@ def student() -> Iterator[Compared]:
     yield at_least(
         "fraction beyond 4 scales, over that of a Gaussian", (np.abs(outputs) > 4 * scale).mean() / gaussian, 3
     )
+
+
+X = np.linspace(-1, 1, 50)
+RBF = np.exp(-np.square((X[:, None] - X) / 0.5) / 2)
+
+
+def network_functions(scales: Tensor, draws: int, generator: torch.Generator) -> Tensor:
+    """Return functions (draws, 50) of tanh networks of width 50 at ``X``.
+
+    ``scales`` (4,): standard deviations of the first weights and biases, and of the last, whose weights have 1 / 50.
+    """
+    a, b, out, bias = (torch.randn(draws, many, 1, generator=generator) for many in (50, 50, 50, 1))
+    hidden = (scales[0] * a * torch.from_numpy(X).float() + scales[1] * b).tanh()
+    found: Tensor = (scales[2] / math.sqrt(50) * out * hidden).sum(1) + scales[3] * bias[:, 0]
+    return found
+
+
+def process_functions(draws: int, generator: torch.Generator) -> Tensor:
+    """Return functions (draws, 50) of the Gaussian process with the kernel ``RBF``."""
+    root = torch.from_numpy(np.linalg.cholesky(RBF + 1e-6 * np.eye(50))).float()
+    return torch.randn(draws, 50, generator=generator) @ root.T
+
+
+def apart(one: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
+    """Return the 1-Wasserstein distance of two samples (draws, 50), the mean over 64 random lines through 0."""
+    lines = torch.randn(50, 64, generator=generator)
+    lines = lines / lines.norm(dim=0)
+    return ((one @ lines).sort(0).values - (other @ lines).sort(0).values).abs().mean()
+
+
+@statement(
+    "004-031",
+    "Variances of a network's weights can be tuned until the functions that it draws are like a Gaussian process's",
+    Source(
+        paper="Tran, Rossi, Milios and Filippone 2022, arXiv:2011.12829, abstract",
+        derived="theory.width_limits.nngp of the tuned variances, beside the process's kernel",
+        tolerance="the distance of two samples of 2,000 functions of one process; distances over lines, not the dual",
+        checked=True,
+    ),
+)
+def tuned_prior() -> Iterator[Compared]:
+    """Tanh networks of width 50 and a squared exponential kernel of length 0.5 on [-1, 1]: before and after."""
+    generator = torch.Generator().manual_seed(0)
+    logs = torch.zeros(4, requires_grad=True)
+    optimizer = torch.optim.Adam([logs], lr=0.1)
+    for _ in range(150):
+        optimizer.zero_grad()
+        apart(network_functions(logs.exp(), 128, generator), process_functions(128, generator), generator).backward()
+        optimizer.step()
+    distances, kernels = {}, {}
+    with torch.no_grad():
+        truth = process_functions(2000, generator)
+        for name, scales in (("first", torch.ones(4)), ("tuned", logs.exp())):
+            distances[name] = float(apart(network_functions(scales, 2000, generator), truth, generator))
+            first, shift, out, bias = scales.double().tolist()
+            inputs = math.sqrt(2) * np.stack([first * X[::7], np.full(8, shift)], 1)
+            kernels[name] = nngp(Block("tanh", out**2, bias**2), inputs, 1)
+        chance = float(apart(process_functions(2000, generator), truth, generator))
+    gone = (distances["first"] - distances["tuned"]) / (distances["first"] - chance)
+    yield at_least("distance gone, of what is above chance", round(gone, 2), 0.7, trained=True)
+    like = {name: np.corrcoef(kernel.ravel(), RBF[::7, ::7].ravel())[0, 1] for name, kernel in kernels.items()}
+    rise = round(like["tuned"] - like["first"], 2)
+    yield at_least("rise of the correlation of the limit's covariance with the kernel", rise, 0.02, trained=True)
