@@ -344,7 +344,7 @@ def test_a_test_set_of_another_kind_and_losses_of_zero_are_no_rates() -> None:
     def three(width: int) -> nn.Module:
         return nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 3))
 
-    how = {"widths": (8, 16), "seeds": 2, "recipe": recipe(loss="cross_entropy", steps=2)}
+    how: dict[str, Any] = {"widths": (8, 16), "seeds": 2, "recipe": recipe(loss="cross_entropy", steps=2)}
     with pytest.raises(BadInput, match="the targets of test are no classes"):
         ps.transfer(three, (X, CLASSES), rates=[0.1, 0.2, 0.4], test=(X, CLASSES * 1.0), **how)
     with pytest.raises(BadInput, match="every loss is 0 at the end"):

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from phasescope.checks import takes, word
-from phasescope.ensemble.losses import IGNORED, loss_of
+from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.optimizers import Optimizer, clipped
 from phasescope.ensemble.streams import batch_order, drawing, replaced_order
 from phasescope.inspection.batches import fitted, users_code
 from phasescope.instruments.calls import call
 from phasescope.instruments.given_back import untouched
-from phasescope.samples import as_array
+from phasescope.samples import IGNORED, as_array
 from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.scaling import PARAMETRIZATIONS, Scaling, scalings
 

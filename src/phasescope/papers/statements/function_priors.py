@@ -76,7 +76,8 @@ def apart(one: Tensor, other: Tensor, generator: torch.Generator) -> Tensor:
     """Return the 1-Wasserstein distance of two samples (draws, 50), the mean over 64 random lines through 0."""
     lines = torch.randn(50, 64, generator=generator)
     lines = lines / lines.norm(dim=0)
-    return ((one @ lines).sort(0).values - (other @ lines).sort(0).values).abs().mean()
+    found: Tensor = ((one @ lines).sort(0).values - (other @ lines).sort(0).values).abs().mean()
+    return found
 
 
 @statement(
@@ -96,7 +97,8 @@ def tuned_prior() -> Iterator[Compared]:
     optimizer = torch.optim.Adam([logs], lr=0.1)
     for _ in range(150):
         optimizer.zero_grad()
-        apart(network_functions(logs.exp(), 128, generator), process_functions(128, generator), generator).backward()
+        far = apart(network_functions(logs.exp(), 128, generator), process_functions(128, generator), generator)
+        far.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     distances, kernels = {}, {}
     with torch.no_grad():

@@ -243,7 +243,7 @@ class Preconditioned(torch.optim.Optimizer):
         """Note a layer's inputs, and the gradients of its outputs when they come."""
         if output.requires_grad:
             self.seen[layer] = [inputs[0].detach()]
-            output.register_hook(lambda g: self.seen[layer].append(g * len(g)))
+            output.register_hook(lambda g: self.seen[layer].append(g * len(g)))  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
@@ -262,12 +262,13 @@ class Preconditioned(torch.optim.Optimizer):
 def powered(matrix: Tensor, damping: float, power: float) -> Tensor:
     """Return (``matrix`` + ``damping``)^``power`` of a positive semidefinite matrix."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * (values.clamp(min=0) + damping) ** power) @ vectors.T
+    found: Tensor = (vectors * (values.clamp(min=0) + damping) ** power) @ vectors.T
+    return found
 
 
 def two_layers(width: int) -> nn.Module:
     """Return ReLU layers 8, width, width, 1, He's, with a readout that mu-P makes as small as 1 / width."""
-    net = nn.Sequential(*(nn.Linear(i, o, bias=False) for i, o in ((8, width), (width, width), (width, 1))))
+    net = [nn.Linear(i, o, bias=False) for i, o in ((8, width), (width, width), (width, 1))]
     for i, layer in enumerate(net):
         nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.in_features) if i < 2 else 2 / width)
     return nn.Sequential(net[0], nn.ReLU(), net[1], nn.ReLU(), net[2])

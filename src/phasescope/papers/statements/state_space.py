@@ -93,7 +93,8 @@ def learnt(seed: int, mimetic: bool) -> float:
         logits, said = net(texts[:, :-1])[:, LENGTH + 1 :], texts[:, LENGTH + 2 :]
         if step < STEPS:
             optimizer.zero_grad()
-            functional.cross_entropy(logits.flatten(0, 1), said.flatten()).backward()
+            loss = functional.cross_entropy(logits.flatten(0, 1), said.flatten())
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         else:
             right.append(float((logits.argmax(-1) == said).float().mean()))
