@@ -149,6 +149,7 @@ def test_weights_drawn_anew_are_those_of_a_beginning() -> None:
 
 
 def test_no_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    smalls.text_of.cache_clear()  # a text that another test read, where the data are in the cache
     monkeypatch.setenv("PHASESCOPE_DATA", str(tmp_path))
     with pytest.raises(BadInput, match="give a text file, a folder, or a data set"):
         smalls.text_of("nowhere.txt")

@@ -269,8 +269,9 @@ def powered(matrix: Tensor, damping: float, power: float) -> Tensor:
 def two_layers(width: int) -> nn.Module:
     """Return ReLU layers 8, width, width, 1, He's, with a readout that mu-P makes as small as 1 / width."""
     net = [nn.Linear(i, o, bias=False) for i, o in ((8, width), (width, width), (width, 1))]
-    for i, layer in enumerate(net):
-        nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.in_features) if i < 2 else 2 / width)
+    with torch.no_grad():
+        for i, layer in enumerate(net):  # torch draws uniform weights of variance 1 / (3 fan-in)
+            layer.weight *= math.sqrt(6) if i < 2 else 2 * math.sqrt(3 / width)
     return nn.Sequential(net[0], nn.ReLU(), net[1], nn.ReLU(), net[2])
 
 
