@@ -9,7 +9,7 @@ from phasescope.ensemble.run import Progress
 from phasescope.ensemble.simulate import Quantity, Simulation, simulate
 from phasescope.ensemble.span import Span
 from phasescope.ensemble.stages import stages
-from phasescope.ensemble.streams import streams
+from phasescope.ensemble.streams import drawing, streams
 from phasescope.ensemble.train import device_named, train
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Span",
     "device_named",
     "diagnosis",
+    "drawing",
     "feedback_loop",
     "final",
     "last",

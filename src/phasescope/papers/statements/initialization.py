@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from phasescope.ensemble import streams
-from phasescope.ensemble.streams import drawing
+from phasescope.ensemble import drawing, streams
 from phasescope.learners import SignalTransformer
 from phasescope.papers.statement import Compared, at_least, at_most, near, statement
 from phasescope.theory.correlation_map import maximal_learning_rate, ntk
