@@ -20,9 +20,10 @@ NAME = HOUSE.name
 _PATHS = sysconfig.get_paths()
 # system-wide packages too: a virtual environment may see them
 _INSTALLED = [_PATHS[kind] for kind in ("purelib", "platlib", "stdlib", "platstdlib")]
-_LIBRARIES = tuple(
-    {str(Path(at).resolve()) + "/" for at in (*_INSTALLED, *site.getsitepackages(), site.getusersitepackages())}
-)
+# and those that PYTHONPATH names, as clusters do
+_NAMED = [at for at in sys.path if Path(at).name in ("site-packages", "dist-packages")]
+_ALL = (*_INSTALLED, *site.getsitepackages(), site.getusersitepackages(), *_NAMED)
+_LIBRARIES = tuple({str(Path(at).resolve()) + "/" for at in _ALL})
 
 
 # a class that one of these made for somebody may say that it is at home there
