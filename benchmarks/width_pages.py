@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.datasets import load_digits
-from torch import Tensor, nn
+from torch import nn
 
 import phasescope as ps
+from phasescope.papers.statements.infinite_width import Tower, falling
 from phasescope.report import png
 
 DIGITS = load_digits()
@@ -95,39 +95,16 @@ def transfer(out: Path) -> None:
     (out / "transfer.png").write_bytes(png(joint, 100))
 
 
-class Tower(nn.Module):
-    """h + scale * W relu(h), ``depth`` times, at width 32, between two linear layers."""
-
-    def __init__(self, depth: int, scale: float) -> None:
-        super().__init__()
-        self.first, self.last, self.scale = nn.Linear(64, 32), nn.Linear(32, 10), scale
-        self.blocks = nn.ModuleList(nn.Linear(32, 32, bias=False) for _ in range(depth))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return logits (N, 10)."""
-        h = self.first(x)
-        for block in self.blocks:
-            h = h + self.scale * block(h.relu())
-        found: Tensor = self.last(h)
-        return found
-
-
-def falling(module: nn.Module, depth: int, rate: float) -> torch.optim.Optimizer:
-    """Return Adam whose rate for the blocks is divided by sqrt(depth / 4)."""
-    blocks = [p for name, p in module.named_parameters() if name.startswith("blocks")]
-    rest = [p for name, p in module.named_parameters() if not name.startswith("blocks")]
-    return torch.optim.Adam([{"params": blocks, "lr": rate * (4 / depth) ** 0.5}, {"params": rest, "lr": rate}])
-
-
 def over_depths() -> None:
     """Residual networks of four depths, Adam, 30 steps: as given, and with branches and rates divided."""
     rates = [2.0**k for k in range(-10, -2)]
     recipe = ps.Recipe(optimizer="adam", lr=0.001, steps=30, loss="cross_entropy", records=2)
     common: dict[str, Any] = {"depths": (4, 8, 16, 32), "rates": rates, "seeds": 3, "recipe": recipe}
-    print(ps.transfer(lambda depth: Tower(depth, 1.0), few(128), name="as given", **common), flush=True)
+    print(ps.transfer(lambda depth: Tower(depth, 1.0, 64, 10), few(128), name="as given", **common), flush=True)
     divided = ps.transfer(
-        lambda depth: Tower(depth, depth**-0.5), few(128), optimizer=falling, name="divided", **common
-    )
+        lambda depth: Tower(depth, depth**-0.5, 64, 10), few(128), name="divided", **common,
+        optimizer=lambda module, depth, rate: falling(module, depth / 4, rate),
+    )  # fmt: skip
     print(divided, flush=True)
 
 

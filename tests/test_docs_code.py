@@ -62,14 +62,10 @@ def blocks(text: str) -> Iterator[Block]:
 
 def small_decoder(folder: str, depth: int = 8) -> None:
     """Write a small Llama of random weights, and a tokenizer of bytes, as a Hugging Face folder."""
-    transformers, tokenizers = pytest.importorskip("transformers"), pytest.importorskip("tokenizers")
-    plain = tokenizers.Tokenizer(tokenizers.models.BPE())
-    plain.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    plain.decoder = tokenizers.decoders.ByteLevel()
-    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
-    trainer = tokenizers.trainers.BpeTrainer(vocab_size=256, initial_alphabet=alphabet, show_progress=False)
-    plain.train_from_iterator([], trainer)
-    transformers.PreTrainedTokenizerFast(tokenizer_object=plain).save_pretrained(folder)
+    transformers = pytest.importorskip("transformers")
+    from test_layers import tokenizer_of  # which is skipped without transformers
+
+    tokenizer_of("").save_pretrained(folder)
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=256, hidden_size=16, intermediate_size=32, num_hidden_layers=depth, num_attention_heads=2,

@@ -236,13 +236,14 @@ def array(
         if (axes and found.ndim not in axes) or found.size < fewest:
             more = f" and at least {fewest} entries" if fewest > 1 else ""
             raise BadInput(f"{name} has shape {found.shape}: give {wanted}{more}, none of them empty.")
+        if found.dtype.kind == "f":  # float32 has no such ends
+            found = found.astype(np.float64, copy=False)
         given = found
         if integer and found.dtype.kind == "f":
             with np.errstate(invalid="ignore"):
                 found = found.astype(np.int64)
             if not np.array_equal(found, given):
                 raise BadInput(f"{name} is {shown(value)}: give whole numbers.")
-        given = given.astype(np.float64, copy=False) if given.dtype.kind == "f" else given  # float32 has no such ends
         right = (given >= low) & (given <= high) | (np.isnan(given) if nan else False)
         if not right.all():
             first = plain(given[np.unravel_index(int(np.argmin(right)), given.shape)])

@@ -64,7 +64,8 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
     Raises ``BadInput`` for what can not be used; then nothing is written but finished parts of the search.
     """
     chosen(asked.order, asked.rule, asked.epsilon, asked.keep, asked.sample, asked.seed)
-    clusters, _ = _number(asked.clusters), whole(2, 10**6)("--length", asked.length)
+    whole(2, 10**6)("--length", asked.length)
+    clusters = _number(asked.clusters)
     if clusters != "auto":
         whole(1)("clusters", clusters)
     tell(f"reading {asked.path}")

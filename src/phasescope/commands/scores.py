@@ -127,5 +127,5 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
 def _judged(found: Scores, flipped: Array) -> list[list[Any]]:
     """Return a row for each score that was read: its name, and how it finds ``flipped``, with errors over seeds."""
     areas, errors = found.judged(flipped), found.judged_errors(flipped)
-    pairs = {by: (*areas[by], *errors[by]) for by in SCORES if np.isfinite(areas[by][0])}
-    return [[by, area, area_error, share, share_error] for by, (area, share, area_error, share_error) in pairs.items()]
+    read = [by for by in SCORES if np.isfinite(areas[by][0])]
+    return [[by, areas[by][0], errors[by][0], areas[by][1], errors[by][1]] for by in read]

@@ -155,9 +155,10 @@ def _read(real: Tensor, generated: Tensor, k: int) -> tuple[dict[str, float], Ar
 
 def _radii(points: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the distances of each point's k-th and of its first neighbour (N,)."""
-    both = [[found.kthvalue(i + 1, dim=1).values for i in (k, 1)] for _, found in _blocks(points, points)]
-    far, near = (torch.cat(part) for part in zip(*both, strict=True))
-    return far, near
+    nearest = torch.cat(
+        [found.topk(k + 1, dim=1, largest=False).values[:, [k, 1]] for _, found in _blocks(points, points)]
+    )
+    return nearest[:, 0], nearest[:, 1]
 
 
 def _blocks(points: Tensor, others: Tensor) -> Any:

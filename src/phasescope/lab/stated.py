@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,15 @@ def found_in(study: str, scale: str, verdicts: Sequence[Mapping[str, Any]]) -> F
     return {f"{study}/{v['id']}": (str(v.get("kind", "")), scale, str(v["verdict"])) for v in verdicts}
 
 
-def rows(study: Study, found: Found) -> Iterator[tuple[str, str, str, str, str]]:
-    """Yield a row for each claim of each statement, and one for what is unchecked: the columns are ``HEADER``'s."""
+def rows(study: Study, found: Found, absent: Callable[[str], str]) -> Iterator[tuple[str, str, str, str, str]]:
+    """Yield a row for each claim of each statement, and one for what is unchecked: the columns are ``HEADER``'s.
+
+    ``absent`` says of a claim that was not found, by its whole name, why.
+    """
     for one in stated(study):
         words = one.statement
         for claim in one.claims:
-            kind, scale, verdict = found.get(claim, ("", "", NOT_STORED))
+            kind, scale, verdict = found.get(claim) or ("", "", absent(claim))
             yield words, claim.removeprefix(f"{study.name}/"), kind, scale, verdict
             words = ""
         if one.unchecked:
@@ -97,17 +100,17 @@ def rows(study: Study, found: Found) -> Iterator[tuple[str, str, str, str, str]]
 
 def table_of(study: Study, scale: str, verdicts: Sequence[Mapping[str, Any]]) -> tuple[Table, ...]:
     """Return the table for the page of one run, none without statements; other studies have runs of their own."""
-    own = found_in(study.name, scale, verdicts)
-    asked = [claim for one in stated(study) for claim in one.claims]
-    ours = f"{study.name}/"
-    rest = {c: ("", "", "not in this run" if c.startswith(ours) else "in a run of its own") for c in asked}
-    found = tuple(rows(study, {**rest, **own}))
+
+    def absent(claim: str) -> str:
+        return "not in this run" if claim.startswith(f"{study.name}/") else "in a run of its own"
+
+    found = tuple(rows(study, found_in(study.name, scale, verdicts), absent))
     return (Table(TITLE, HEADER, found),) if found else ()
 
 
 def to_markdown(study: Study, found: Found) -> str:
     """Return the table as a page of the documentation shows it."""
-    lines = [HEADER, ("---",) * len(HEADER), *rows(study, found)]
+    lines = [HEADER, ("---",) * len(HEADER), *rows(study, found, lambda claim: NOT_STORED)]
     return "\n".join("| " + " | ".join(_plain(cell) for cell in line) + " |" for line in lines)
 
 

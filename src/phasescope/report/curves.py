@@ -10,8 +10,8 @@ from phasescope.figures import Curves, Line
 from phasescope.vocabulary import Array
 
 from .palette import Style, styles
-from .panels import Path, draw_marks, furnish, legend, legend_labels, say_empty
-from .scales import Scale, apply, fit, names_height
+from .panels import Path, draw_marks, furnish, legend, say_empty
+from .scales import Scale, apply, fit
 
 POINTS = 12  # markers on a line that has many more points
 
@@ -30,7 +30,7 @@ def draw_curves(axes: Axes, panel: Curves) -> None:
     if not any(shown):
         say_empty(axes)
     draw_marks(axes, panel.marks, x, _paths(panel, x, y))
-    legend(axes, [_handle(line, look) for line, look in pairs], legend_labels(panel), names_height(panel.x))
+    legend(axes, panel, [_handle(line, look) for line, look in pairs])
 
 
 def _line(axes: Axes, line: Line, look: Style, number: int, x: Scale, y: Scale) -> bool:

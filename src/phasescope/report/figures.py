@@ -10,12 +10,12 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Drawing
 
-from phasescope.figures import Curves, Figure, HeatMap, Histogram, PhaseMap
+from phasescope.figures import Curves, Figure, Histogram, PhaseMap
 
 from .curves import draw_curves
 from .heat import draw_heat_map
 from .histogram import draw_histogram
-from .panels import PANEL_WIDTH, legend_height, legend_labels, say_empty
+from .panels import PANEL_WIDTH, Panel, legend_height, legend_labels, say_empty
 from .phase_map import draw_phase_map
 from .scales import names_height
 
@@ -99,12 +99,12 @@ def _saved(drawing: Drawing, figure: Figure, kind: str, resolution: int) -> byte
     return file.getvalue()
 
 
-def _beneath(panel: Curves | HeatMap | PhaseMap | Histogram) -> float:
+def _beneath(panel: Panel) -> float:
     """Return how many inch the names of the axis and the legend take beneath a panel."""
     return names_height(panel.x) + legend_height(legend_labels(panel))
 
 
-def _draw_panel(axes: Axes, panel: Curves | HeatMap | PhaseMap | Histogram) -> None:
+def _draw_panel(axes: Axes, panel: Panel) -> None:
     if isinstance(panel, Curves):
         draw_curves(axes, panel)
     elif isinstance(panel, Histogram):

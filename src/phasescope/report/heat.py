@@ -18,8 +18,8 @@ from phasescope.vocabulary import Array, BadInput
 
 from .cells import apply_cells, cell_scale, centres
 from .palette import MAP, MISSING
-from .panels import Sign, furnish, legend, legend_labels, say_empty, write
-from .scales import Scale, edges, names_height
+from .panels import Sign, furnish, legend, say_empty, write
+from .scales import Scale, edges
 
 RASTERIZED = 2500  # cells from which an SVG holds the map as an image
 
@@ -49,7 +49,7 @@ def draw_heat_map(axes: Axes, panel: HeatMap) -> None:
     signs: list[Sign] = [_over(axes, line, n, across, upwards) for n, line in enumerate(panel.lines)]
     if np.isnan(values).any():
         signs.append(Patch(facecolor=MISSING, hatch="////", edgecolor="#9a9a9a", linewidth=0))
-    legend(axes, signs, legend_labels(panel), names_height(panel.x))
+    legend(axes, panel, signs)
 
 
 def _over(axes: Axes, line: Line, number: int, x: Scale, y: Scale) -> Line2D:

@@ -10,7 +10,7 @@ from phasescope.figures import Axis, Histogram
 from phasescope.vocabulary import Array
 
 from .palette import COLOURS, DASHES
-from .panels import draw_marks, furnish, legend, legend_labels, say_empty, within
+from .panels import draw_marks, furnish, legend, say_empty, within
 from .scales import apply, fit
 
 
@@ -31,7 +31,7 @@ def draw_histogram(axes: Axes, panel: Histogram) -> None:
     if not any(len(values) for values in kept):
         say_empty(axes)
     draw_marks(axes, panel.marks, x)
-    legend(axes, handles, legend_labels(panel))
+    legend(axes, panel, handles)
 
 
 def _steps(axes: Axes, bins: Array, share: Array, number: int) -> Line2D:

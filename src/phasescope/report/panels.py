@@ -17,12 +17,13 @@ from phasescope.vocabulary import Array
 
 from .palette import MUTED
 from .phases import places, shares, terrain
-from .scales import Scale
+from .scales import Scale, names_height
 
 PANEL_WIDTH = 4.2  # inch, as drawn with its labels
 LETTER = 0.057  # inch, an average letter of the legend
 ROW = 0.175  # inch, one row of the legend
 
+Panel = Curves | HeatMap | PhaseMap | Histogram
 Sign = Artist | tuple[Artist, ...]  # what a legend shows beside a word; several lie on each other
 
 
@@ -95,13 +96,14 @@ def legend_height(labels: Sequence[str]) -> float:
     return 0.08 + ROW * lines * -(-len(labels) // legend_columns(labels))
 
 
-def legend(axes: Axes, handles: Sequence[Sign], labels: Sequence[str], lower: float = 0.0) -> None:
-    """Draw the legend beneath the panel, outside the data, and ``lower`` by so many inch."""
+def legend(axes: Axes, panel: Panel, handles: Sequence[Sign]) -> None:
+    """Draw the legend of ``panel`` beneath it, outside the data, and beneath the names along its axis."""
+    labels = legend_labels(panel)
     if not labels:
         return
     figure = axes.get_figure(root=True)
     assert figure is not None
-    below = 0.2 + lower + 0.165 * (axes.xaxis.label.get_text().count("\n") + 1)
+    below = 0.2 + names_height(panel.x) + 0.165 * (axes.xaxis.label.get_text().count("\n") + 1)
     drawn = axes.legend(
         handles, ["x"] * len(labels), loc="upper center", ncols=legend_columns(labels), frameon=False,
         bbox_to_anchor=(0.5, 0.0), handlelength=2.6, columnspacing=1.4, borderaxespad=0.2, fontsize=8,
@@ -111,7 +113,7 @@ def legend(axes: Axes, handles: Sequence[Sign], labels: Sequence[str], lower: fl
         write(text, label, 48)
 
 
-def legend_labels(panel: Curves | HeatMap | PhaseMap | Histogram) -> list[str]:
+def legend_labels(panel: Panel) -> list[str]:
     """Return what the legend of ``panel`` will say."""
     if isinstance(panel, PhaseMap):
         ground = terrain(panel)

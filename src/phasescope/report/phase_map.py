@@ -16,7 +16,7 @@ from phasescope.vocabulary import Array
 from .cells import apply_cells
 from .labels import HEIGHT, WIDTH, label_regions
 from .palette import INK, MISSING, ink, phase_colours
-from .panels import Sign, furnish, legend, legend_labels, say_empty, write
+from .panels import Sign, furnish, legend, say_empty, write
 from .phases import UNKNOWN, Terrain, has_boundary, places, present, terrain
 from .scales import Scale, edges
 
@@ -49,7 +49,7 @@ def draw_phase_map(axes: Axes, panel: PhaseMap) -> None:
         say_empty(axes, "no phase is known")
         axes.texts[-1].set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 3.0})
     _names(axes, panel, ground, ground.x_scale, ground.y_scale)
-    legend(axes, _handles(panel, ground, size), legend_labels(panel))
+    legend(axes, panel, _handles(panel, ground, size))
 
 
 def _cells(axes: Axes, panel: PhaseMap, ground: Terrain) -> None:

@@ -144,13 +144,13 @@ def dichotomy() -> Iterator[Compared]:
 class Tower(nn.Module):
     """h + scale * W relu(h), ``depth`` times, at width 32, between two linear layers."""
 
-    def __init__(self, depth: int, scale: float) -> None:
+    def __init__(self, depth: int, scale: float, inputs: int = 8, outputs: int = 1) -> None:
         super().__init__()
-        self.first, self.last, self.scale = nn.Linear(8, 32), nn.Linear(32, 1), scale
+        self.first, self.last, self.scale = nn.Linear(inputs, 32), nn.Linear(32, outputs), scale
         self.blocks = nn.ModuleList(nn.Linear(32, 32, bias=False) for _ in range(depth))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return outputs (N, 1)."""
+        """Return outputs (N, ``outputs``)."""
         h = self.first(x)
         for block in self.blocks:
             h = h + self.scale * block(h.relu())
@@ -158,11 +158,11 @@ class Tower(nn.Module):
         return found
 
 
-def falling(module: nn.Module, depth: int) -> torch.optim.Optimizer:
-    """Return Adam with rates 0.002 / sqrt(depth) for the blocks and 0.002 for the rest."""
+def falling(module: nn.Module, depth: float, rate: float = 0.002) -> torch.optim.Optimizer:
+    """Return Adam with rates ``rate`` / sqrt(depth) for the blocks and ``rate`` for the rest."""
     blocks = [p for name, p in module.named_parameters() if name.startswith("blocks")]
     rest = [p for name, p in module.named_parameters() if not name.startswith("blocks")]
-    groups = [{"params": blocks, "lr": 0.002 / math.sqrt(depth)}, {"params": rest, "lr": 0.002}]
+    groups = [{"params": blocks, "lr": rate / math.sqrt(depth)}, {"params": rest, "lr": rate}]
     return torch.optim.Adam(groups)
 
 
