@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -126,6 +127,42 @@ def test_threads_ask_a_task_one_after_the_other() -> None:
         return x, (x[:, 0] > 0).astype(np.int32)
 
     assert losses(nn.Linear(8, 2), ps.tasks.Sampler("taught", taught, 2, 64), steps=1, records=2, batch=16)
+
+
+def test_a_function_that_makes_networks_is_asked_by_one_thread_at_a_time() -> None:
+    """One that pauses after it filled what all share; one that trains a teacher of its own is no knot."""
+    shared = torch.ones(1)
+
+    def slowly(member: Member) -> nn.Module:
+        shared.fill_(float(member["s"]))
+        time.sleep(0.002)
+        return Scaled(shared)
+
+    def own(member: Member) -> nn.Module:
+        return Scaled(torch.tensor([float(member["s"])]))
+
+    many = Grid({"s": [0.01, 0.1, 1.0, 10.0]}, seeds=2)
+    assert losses(slowly, grid=many, workers=2) == losses(own, grid=many, workers=2)
+
+    def taught(member: Member) -> nn.Module:
+        losses(own, grid=SCALES, steps=2, records=2, workers=2)
+        return nn.Linear(8, 2)
+
+    found = losses(taught, grid=Grid(seeds=4), steps=3, records=2, workers=2)
+    assert found == losses(lambda member: nn.Linear(8, 2), grid=Grid(seeds=4), steps=3, records=2)
+
+
+def test_several_trainings_in_threads_of_the_users_own() -> None:
+    """Each gets what it gets alone, and none is refused for what another one draws."""
+    net = nn.Linear(8, 2)
+
+    def one(made: bool) -> list[float]:
+        learner = (lambda member: nn.Linear(8, 2)) if made else net
+        return losses(learner, grid=Grid(seeds=3), steps=3, records=2, workers=2)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = set(map(tuple, pool.map(one, [False, True] * 10)))
+    assert found == {tuple(one(False))}
 
 
 def test_an_axis_that_changes_nothing_is_refused() -> None:

@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from threadpoolctl import threadpool_limits
 
-from phasescope.ensemble.turns import turn_given_up
+from phasescope.ensemble.turns import lent
 
 T = TypeVar("T")
 
@@ -58,6 +58,17 @@ def one_core() -> None:
     threading.current_thread().limits = threadpool_limits(1, user_api="openmp")  # type: ignore[attr-defined]
 
 
+def threads(several: int) -> ThreadPoolExecutor:
+    """Return a pool of as many threads, each on one core, that work for the calling one."""
+    begin = lent()
+
+    def initializer() -> None:
+        begin()
+        one_core()
+
+    return ThreadPoolExecutor(several, initializer=initializer)
+
+
 def on_cores(
     work: Callable[[T], None], items: Sequence[T], workers: int, tell: Callable[[], None], stop: Callable[[], None]
 ) -> None:
@@ -67,7 +78,7 @@ def on_cores(
     what had begun is over.
     """
     several = max(min(workers, len(items)), 1)
-    with turn_given_up(), freed_memory_kept(), ThreadPoolExecutor(several, initializer=one_core) as pool:
+    with freed_memory_kept(), threads(several) as pool:
         pending = {pool.submit(work, item) for item in items}
         try:
             while pending:

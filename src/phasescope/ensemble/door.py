@@ -17,7 +17,8 @@ from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.marks import of_the_house, structure
 from phasescope.ensemble.own import check_own
 from phasescope.ensemble.slices import named
-from phasescope.ensemble.streams import copied, global_state
+from phasescope.ensemble.streams import copied, undrawn
+from phasescope.ensemble.turns import turn
 from phasescope.identity import Origin, fingerprint, network_parts, origin_of
 from phasescope.vocabulary import BadInput
 
@@ -111,10 +112,10 @@ def _passed(job: Job) -> Tensor:
     refuse_stateful_dropout(job.module)
     module, rows = _ready(job)
     held = _kept(module)
-    with torch.random.fork_rng(devices=[]):
-        before = global_state()
+
+    def ask() -> Any:
         try:
-            out: Any = module(rows)
+            return module(rows)
         except (RuntimeError, IndexError, TypeError, ValueError) as error:
             # what a user's own forward raises about rows it was not made for
             said = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
@@ -122,11 +123,12 @@ def _passed(job: Job) -> Tensor:
             raise BadInput(
                 f"{_named(job)} fails on inputs of {job.task.name!r}, {rows.dtype} of shape {tuple(rows.shape)}: {said}"
             ) from error
-        if global_state() != before:
-            raise BadInput(
-                f"{_named(job)} draws random numbers in forward from a global generator, which no stream can replay: "
-                "use phasescope.learners.KeyedDropout, or put the noise into the data."
-            )
+
+    out = undrawn(
+        ask,
+        f"{_named(job)} draws random numbers in forward from a global generator, which no stream can replay: "
+        "use phasescope.learners.KeyedDropout, or put the noise into the data.",
+    )
     changed = sorted(name for name, mark in _kept(module).items() if held.get(name) != mark)
     if changed:
         raise BadInput(
@@ -158,7 +160,7 @@ def _refuse_moods(job: Job) -> None:
     (one, rows), (other, again) = _ready(job), _ready(job)
     weights = [(p.detach().clone(), p._version) for p in one.parameters()]
     mark, outside = structure(one), _outside(one)
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), turn(), torch.random.fork_rng(devices=[]):
         try:
             first, second = one(rows), other(again)
         except RuntimeError as error:

@@ -103,7 +103,8 @@ class Job:
         """
         if self.make is None:
             return initialized(self.module, self.member.seed)
-        module = copied(self.make(self.member))  # at once: another call may fill the same array anew
+        with turn():
+            module = copied(self.make(self.member))  # at once: another call may fill the same array anew
         if learner_marks(module, module, given=False)[0] != self.marks.learner:
             raise BadInput(
                 "the function that makes the networks made another one when it was asked again for the same member: "

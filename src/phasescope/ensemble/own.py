@@ -12,7 +12,7 @@ from phasescope.ensemble.jobs import Job
 from phasescope.ensemble.optimizers import decay_factor
 from phasescope.ensemble.rates import own_factor
 from phasescope.ensemble.schedule import record_steps
-from phasescope.ensemble.streams import global_state
+from phasescope.ensemble.streams import undrawn
 from phasescope.errors import shown
 from phasescope.vocabulary import BadInput
 
@@ -35,8 +35,8 @@ def check_own(job: Job, outputs: Tensor, targets: Tensor) -> None:
         return
     for name, function in functions.items():
         takes(name, function, *ARGUMENTS[name])
-    before = global_state()
-    with torch.random.fork_rng(devices=[]):
+
+    def ask() -> None:
         if "schedule" in functions:
             for step in record_steps(job.recipe)[1:].tolist():
                 own_factor(functions["schedule"], step)
@@ -47,11 +47,12 @@ def check_own(job: Job, outputs: Tensor, targets: Tensor) -> None:
             _check_loss(functions["loss"], outputs, targets)
         if "optimizer" in functions:
             _check_optimizer(functions["optimizer"], learnt, job.recipe.lr)
-        if global_state() != before:
-            raise BadInput(
-                f"{' or '.join(functions)} of the recipe draws random numbers from a global generator, which no stream "
-                "can replay: leave chance to the data and to phasescope.learners.KeyedDropout."
-            )
+
+    undrawn(
+        ask,
+        f"{' or '.join(functions)} of the recipe draws random numbers from a global generator, which no stream "
+        "can replay: leave chance to the data and to phasescope.learners.KeyedDropout.",
+    )
 
 
 def _check_loss(loss: Any, outputs: Tensor, targets: Tensor) -> None:

@@ -8,18 +8,19 @@ from __future__ import annotations
 import copy
 import hashlib
 import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import nn
 
+from phasescope.ensemble.turns import turn
 from phasescope.vocabulary import Array, BadInput, Drawn, Generators, Member
 
-_global_generator = threading.Lock()  # members are initialized on several threads
+T = TypeVar("T")
+
 _GOLDEN = 0x9E3779B97F4A7C15
 REPLACED = 64
 _LAYER = 0x632BE59BD9B4E019
@@ -89,7 +90,7 @@ def drawing(seed: int) -> Iterator[None]:
     """Let the generators that torch, numpy and Python share draw from a member's "init" stream, and put them back."""
     key = _key(seed, "init", 0)
     state = torch.Generator().manual_seed(key % 2**63).get_state()
-    with _global_generator, torch.random.fork_rng(devices=[]):
+    with turn(), torch.random.fork_rng(devices=[]):  # members are initialized on several threads
         numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.default_generator.set_state(state)
         # the state itself is drawn: to seed numpy's shared generator takes longer than to make a small network
@@ -150,6 +151,20 @@ def _parts_first(module: nn.Module, met: set[nn.Module]) -> Iterator[nn.Module]:
         for part in module.children():
             yield from _parts_first(part, met)
         yield module
+
+
+def undrawn(ask: Callable[[], T], refusal: str) -> T:
+    """Return what ``ask`` gives. Raises ``BadInput``, with ``refusal``, if it draws from the shared generators.
+
+    It is asked again where they moved, for another thread of the user's own may have drawn meanwhile.
+    """
+    for _ in range(3):
+        with turn(), torch.random.fork_rng(devices=[]):
+            before = global_state()
+            found = ask()
+            if global_state() == before:
+                return found
+    raise BadInput(refusal)
 
 
 def global_state() -> tuple[Any, ...]:

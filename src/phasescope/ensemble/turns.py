@@ -1,43 +1,44 @@
-"""A user's task is asked by one thread at a time: what it draws may lie in arrays that it fills anew at each call."""
+"""A user's task, or function that makes networks, is asked by one thread at a time.
+
+What it gives out may lie in arrays that it fills anew at each call, and the generators that it draws from are shared.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_free = threading.Condition()
-_held: list[int] = []  # the thread that has the turn, once for each time that it took it
+_everyones = threading.RLock()
+
+
+class _Mine(threading.local):
+    lock, held = _everyones, 0  # whose turn this thread waits for, and how often it has taken it
+
+
+_mine = _Mine()
 
 
 @contextmanager
 def turn() -> Iterator[None]:
-    """Let no other thread ask a task meanwhile; the same thread may. What was drawn is copied before the turn ends."""
-    mine = threading.get_ident()
-    with _free:
-        _free.wait_for(lambda: not _held or _held[-1] == mine)
-        _held.append(mine)
-    try:
-        yield
-    finally:
-        with _free:
-            _held.pop()
-            _free.notify_all()
+    """Let no other thread ask meanwhile; the same thread may. What was given out is copied before the turn ends."""
+    with _mine.lock:
+        _mine.held += 1
+        try:
+            yield
+        finally:
+            _mine.held -= 1
 
 
-@contextmanager
-def turn_given_up() -> Iterator[None]:
-    """Give the turn to others meanwhile, if this thread has it: a task that trains networks waits for their threads."""
-    mine = threading.get_ident()
-    with _free:
-        kept = list(_held) if _held and _held[-1] == mine else []
-        if kept:
-            _held.clear()
-            _free.notify_all()
-    try:
-        yield
-    finally:
-        if kept:
-            with _free:
-                _free.wait_for(lambda: not _held)
-                _held.extend(kept)
+def lent() -> Callable[[], None]:
+    """Return what the threads that work for this one call first: while it has the turn, they have it among them.
+
+    A task, or function that makes networks, may train networks of its own: its threads ask one after the other, and
+    no thread beside them does before it has ended.
+    """
+    lock = threading.RLock() if _mine.held else _mine.lock
+
+    def begin() -> None:
+        _mine.lock = lock
+
+    return begin

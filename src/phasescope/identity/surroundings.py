@@ -54,13 +54,15 @@ def _hooks() -> dict[str, str]:
 def _precision() -> dict[str, Any]:
     found: dict[str, Any] = {}
     mpmath, decimal = sys.modules.get("mpmath"), sys.modules.get("decimal")
-    if mpmath is not None and (mpmath.mp.prec, mpmath.iv.prec) != (53, 53):
-        found["mpmath"] = [mpmath.mp.prec, mpmath.iv.prec]
+    # another thread may be importing it: it has no contexts yet
+    told = [getattr(getattr(mpmath, name, None), "prec", 53) for name in ("mp", "iv")]
+    if told != [53, 53]:
+        found["mpmath"] = told
     if decimal is not None:
         context = decimal.getcontext()
-        told = (context.prec, context.rounding, context.Emin, context.Emax, context.clamp)
-        if told != _DECIMAL:
-            found["decimal"] = list(told)
+        digits = (context.prec, context.rounding, context.Emin, context.Emax, context.clamp)
+        if digits != _DECIMAL:
+            found["decimal"] = list(digits)
     return found
 
 

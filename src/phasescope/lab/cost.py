@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from phasescope.ensemble import Simulation, measure, streams, train
-from phasescope.ensemble.cores import one_core
+from phasescope.ensemble.cores import threads
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.schedule import record_steps
 from phasescope.lab.study import Experiment, Work, budget_of
@@ -35,7 +34,7 @@ def _simulating(name: str, e: Simulation, known: Known) -> float:
             return seconds * (1.0 if same else e.work / work) * len(e.grid) / cores()
     member = list(e.grid)[-1]
     started = time.perf_counter()
-    with ThreadPoolExecutor(1, initializer=one_core) as pool:  # as a run measures it
+    with threads(1) as pool:  # as a run measures it
         pool.submit(e.measure, e.member(member), streams(member.seed)).result()
     known[name] = (dict(e.fixed), e.work, time.perf_counter() - started)
     return known[name][2] * len(e.grid) / cores()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import product
 
@@ -18,7 +17,7 @@ import torch
 import xarray as xr
 from torch import Tensor, nn
 
-from phasescope.ensemble.cores import one_core
+from phasescope.ensemble.cores import threads
 from phasescope.ensemble.jobs import Job, jobs
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.reading import read, subject, tensors
@@ -52,7 +51,7 @@ def opened(e: Experiment, data: xr.Dataset, inside: Inside) -> Sequence[Opened]:
         return Opened(place, neurons(job.module, learnt, draw, inside.order), _exact(inside, job, draw, exact))
 
     # each on one core: so small products lose by being split
-    with ThreadPoolExecutor(cores(), initializer=one_core) as pool:
+    with threads(cores()) as pool:
         return [found for found in pool.map(look, *zip(*_chosen(e), strict=True)) if found is not None]
 
 
