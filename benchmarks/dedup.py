@@ -82,15 +82,18 @@ def by_datasketch(texts: list[str]) -> Pairs:
     return found
 
 
-def by_semhash(texts: list[str]) -> Pairs:
-    from semhash import SemHash
-    from sklearn.decomposition import TruncatedSVD
+def by_semhash(threshold: float) -> Callable[[list[str]], Pairs]:
+    def run(texts: list[str]) -> Pairs:
+        from semhash import SemHash
+        from sklearn.decomposition import TruncatedSVD
 
-    dense = TruncatedSVD(256, random_state=0).fit_transform(tfidf(texts)).astype(np.float32)
-    place = {text: i for i, text in enumerate(texts)}
-    index = SemHash.from_embeddings(embeddings=dense, records=texts, model=None)
-    result = index.self_deduplicate(threshold=0.6)
-    return [(place[other[0]], place[one.record]) for one in result.filtered for other in one.duplicates]
+        dense = TruncatedSVD(256, random_state=0).fit_transform(tfidf(texts)).astype(np.float32)
+        place = {text: i for i, text in enumerate(texts)}
+        index = SemHash.from_embeddings(embeddings=dense, records=texts, model=None)
+        result = index.self_deduplicate(threshold=threshold)
+        return [(place[one.duplicate_of], place[one.record]) for one in result.filtered]
+
+    return run
 
 
 def main() -> None:
@@ -105,7 +108,8 @@ def main() -> None:
         "phasescope, shingles of 2, 0.5": ours(lambda texts: shingles(texts, words=2), 0.5),
     }
     if asked.peers:
-        ways |= {"datasketch, MinHash, 0.5": by_datasketch, "semhash, our rows, 0.6": by_semhash}
+        ways |= {"datasketch, MinHash, 0.5": by_datasketch, "semhash, our rows, 0.8": by_semhash(0.8)}
+        ways["semhash, our rows, 0.9"] = by_semhash(0.9)
     rows = []
     for strength in map(float, asked.strengths.split(",")):
         texts, root = planted(asked.texts, strength, 0)

@@ -97,9 +97,9 @@ def transfer(out: Path) -> None:
 
 def over_depths() -> None:
     """Residual networks of four depths, Adam, 30 steps: as given, and with branches and rates divided."""
-    rates = [2.0**k for k in range(-10, -2)]
+    rates = [2.0 ** (k / 2) for k in range(-20, -5)]
     recipe = ps.Recipe(optimizer="adam", lr=0.001, steps=30, loss="cross_entropy", records=2)
-    common: dict[str, Any] = {"depths": (4, 8, 16, 32), "rates": rates, "seeds": 3, "recipe": recipe}
+    common: dict[str, Any] = {"depths": (4, 8, 16, 32), "rates": rates, "seeds": 12, "recipe": recipe}
     print(ps.transfer(lambda depth: Tower(depth, 1.0, 64, 10), few(128), name="as given", **common), flush=True)
     divided = ps.transfer(
         lambda depth: Tower(depth, depth**-0.5, 64, 10), few(128), name="divided", **common,

@@ -20,10 +20,9 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from phasescope.errors import BadInput, Interrupted, shortened, told
+from phasescope.errors import BadInput, Interrupted, interruption, shortened, told
 
 BAD_INPUT, INTERRUPTED = 2, 3
-SENTENCE = "interrupted; what was finished is kept, and the same command resumes."
 NO_MEMORY = "this machine has too little memory for what was asked: choose smaller settings, such as fewer seeds."
 PATIENCE = 2.0
 """Seconds that members which have begun may take to stop."""
@@ -80,7 +79,7 @@ def ended(work: Callable[[], int]) -> int:
     try:
         return work()
     except (KeyboardInterrupt, Interrupted) as error:
-        return _said(str(error) or SENTENCE, INTERRUPTED)
+        return _said(str(error) or interruption(), INTERRUPTED)
     except MemoryError:
         return _said(NO_MEMORY, BAD_INPUT)
     except BadInput as error:
@@ -129,7 +128,7 @@ def _listen(ear: int) -> None:
     # a display may have hidden the cursor, and left a line unfinished
     start = "\x1b[?25h\r\n" if os.isatty(2) else ""
     with contextlib.suppress(OSError):
-        os.write(2, f"{start}phasescope: {SENTENCE}\n".encode())
+        os.write(2, f"{start}phasescope: {interruption()}\n".encode())
     os._exit(INTERRUPTED)
 
 

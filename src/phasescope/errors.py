@@ -39,6 +39,22 @@ class BadInput(ValueError):
         super().__init__(shortened(one_line(sentence)))
 
 
+class _State:
+    kept = False
+
+
+def keeping() -> None:
+    """Note that a store is open, in which what this process finishes is kept."""
+    _State.kept = True
+
+
+def interruption() -> str:
+    """Return the sentence of a command that was interrupted: what it kept, if it keeps anything, and what to do."""
+    if _State.kept:
+        return "interrupted; what was finished is kept, and the same command resumes."
+    return "interrupted; nothing new was kept, and the same command begins anew."
+
+
 class Interrupted(RuntimeError):
     """A run was stopped before it was complete; what was finished is kept and the same call resumes."""
 

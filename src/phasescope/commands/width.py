@@ -15,6 +15,7 @@ from phasescope.commands.inspect import Told, folder_name, page_of
 from phasescope.commands.scores import read_examples
 from phasescope.errors import sentence
 from phasescope.figures import Table
+from phasescope.identity import fingerprint
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_builder
 from phasescope.vocabulary import BadInput, Recipe
@@ -41,6 +42,7 @@ class Asked:
     seeds: int
     rates: str | None
     train: int
+    folder: Path
 
     @property
     def command(self) -> str:
@@ -50,6 +52,11 @@ class Asked:
         words += ["--steps", str(self.steps), "--seeds", str(self.seeds)]
         words += [] if self.rates is None else ["--rates", self.rates, "--train", str(self.train)]
         return shlex.join(words)
+
+
+def folder_of(builder: str) -> Path:
+    """Return the folder of the check of ``builder``."""
+    return Path("runs") / f"width-{folder_name(Path(builder).name)}"
 
 
 def numbers_in(option: str, text: str, kind: type) -> list[Any]:
@@ -66,7 +73,7 @@ def numbers_in(option: str, text: str, kind: type) -> list[Any]:
 
 
 def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
-    """Load the builder and the examples by name, and check; ``tell`` is told what is being done.
+    """Load the builder and the examples by name, and check; finished networks are kept in the folder.
 
     Raises ``BadInput`` for what can not be used.
     """
@@ -79,6 +86,7 @@ def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
     longer = Recipe(optimizer=cast("Any", asked.optimizer), lr=asked.rate, steps=asked.train, loss=loss, records=2)
     builder = load_builder(asked.builder)
     common: dict[str, Any] = {"parametrization": asked.parametrization, "seeds": asked.seeds, "name": asked.builder}
+    common["out"] = asked.folder if _told_apart(builder) else None
     common["on_progress"] = lambda what, done, total: tell(f"{asked.builder}: {what}, {done:,}/{total:,}")
     with users_code(asked.builder, always=False):
         found = coordinate_check(builder, (x, y), widths=widths, recipe=recipe, **common)
@@ -87,8 +95,16 @@ def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
             moved = transfer(builder, (x, y), widths=widths, rates=rates, recipe=longer, **common)
     document = {**found.to_json(), "transfer": None if moved is None else moved.to_json()}
     text = str(found) if moved is None else f"{found}\n\n{moved}"
-    name = Path(asked.builder).name
-    return Told(f"width-{folder_name(name)}", "width.json", text, document, _page(asked, found, moved, recipe))
+    return Told(asked.folder.name, "width.json", text, document, _page(asked, found, moved, recipe))
+
+
+def _told_apart(builder: Any) -> bool:
+    """Return whether the builder's networks can be kept: whether all that they depend on can be told."""
+    try:
+        fingerprint(builder)
+    except BadInput:
+        return False
+    return True
 
 
 def _page(asked: Asked, found: CoordinateCheck, moved: RateTransfer | None, recipe: Recipe) -> Any:

@@ -39,8 +39,9 @@ def register(app: typer.Typer, finish: Finish) -> None:
         as_json: AsJson = False,
         open_: Open = False,
     ) -> None:
-        """Check what changes with width: do layers learn alike at every width, and does the learning rate transfer."""
-        from phasescope.commands.width import Asked, checked
+        """Check what changes with width: do layers learn alike, and does the learning rate transfer. Resumes."""
+        from phasescope.commands.width import Asked, checked, folder_of
 
-        asked = Asked(builder, data, widths, parametrization, optimizer, rate, steps, seeds, rates, train)
-        finish(lambda tell: checked(asked, tell), out, as_json, open_)
+        folder = out if out is not None else folder_of(builder)
+        asked = Asked(builder, data, widths, parametrization, optimizer, rate, steps, seeds, rates, train, folder)
+        finish(lambda tell: checked(asked, tell), folder, as_json, open_)

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from phasescope.errors import told
+from phasescope.errors import keeping, told
 from phasescope.store import results
 from phasescope.store.atomic import remove_stale, write_atomic
 from phasescope.store.canonical import address
@@ -59,6 +59,7 @@ class Store:
             check_format(self.root)
             return
         self._release = weakref.finalize(self, open_for_writing(self.root).release)
+        keeping()
         try:
             remove_stale(self.root)
             self._torn = self._ledger.complete()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +14,7 @@ from torch import nn
 from phasescope.checks import number, sequence, whole
 from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.coordinates_result import CoordinateCheck, Row
+from phasescope.width.kept import Found, kept_in
 from phasescope.width.slopes import slope_of
 from phasescope.width.training import ALIKE, OUTPUT, SAME, Plan, Trained, planned, trained
 
@@ -34,6 +37,7 @@ def coordinate_check(
     tolerance: float = 0.25,
     confidence: float = 0.95,
     name: str = "",
+    out: Path | str | None = None,
     on_progress: Progress | None = None,
 ) -> CoordinateCheck:
     """Return whether the layers of ``builder(width)`` keep their size, and change as much, at every width.
@@ -52,7 +56,8 @@ def coordinate_check(
     ``base``, the narrowest by default (``width.scalings``). ``recipe`` says how it learns: by default Adam at 0.001 for
     3 steps, cross-entropy for whole targets, squared error for others; weights have ``recipe``'s updates, full batches
     unless it says otherwise. Or ``optimizer(module, width)`` returns one of torch's. Of ``layers``, all that hold
-    weights of two axes are read unless named.
+    weights of two axes are read unless named. ``out``: a folder in which what is read of finished networks is kept: the
+    same call goes on.
 
     ``control``: a builder that ought to fail; "builder" is the builder without the parametrization, and the default
     where there is one. If the control passes too, the check tells nothing, and the verdict is "undecided".
@@ -72,20 +77,28 @@ def coordinate_check(
     plans = [plan] if rival is None else [plan, rival]
     done, total = 0, len(plans) * len(sizes) * seeds
     found = []
-    for one in plans:
-        runs: list[list[Trained]] = []
-        for size in sizes:
-            row = []
-            for seed in range(seeds):
-                if on_progress is not None:
-                    on_progress(f"width {size}", done, total)
-                row.append(trained(one, size, seed))
-                done += 1
-            runs.append(row)
-        found.append(_judged(runs, sizes, one, seeds, tolerance, confidence, name))
+    with kept_in(out) as kept:
+        for one in plans:
+            whole_plan = {**kept.plan(one, __name__, one.make), "rate": one.recipe.lr}
+            runs: list[list[Trained]] = []
+            for size in sizes:
+                row = []
+                for seed in range(seeds):
+                    if on_progress is not None:
+                        on_progress(f"width {size}", done, total)
+                    read = kept.found({**whole_plan, "size": size, "seed": seed}, partial(_read, one, size, seed))
+                    row.append(Trained(tuple(read[1]["names"]), read[0]["sizes"], read[0]["changes"]))
+                    done += 1
+                runs.append(row)
+            found.append(_judged(runs, sizes, one, seeds, tolerance, confidence, name))
     if rival is None:
         return found[0]
     return found[0].beside(found[1])
+
+
+def _read(plan: Plan, size: int, seed: int) -> Found:
+    one = trained(plan, size, seed)
+    return {"sizes": one.sizes, "changes": one.changes}, {"names": list(one.names)}
 
 
 def widths_of(widths: Any) -> tuple[int, ...]:

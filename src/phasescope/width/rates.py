@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from phasescope.checks import number, sequence, takes, whole
 from phasescope.ensemble.streams import drawing
 from phasescope.inspection.batches import fitted
 from phasescope.vocabulary import Array, BadInput, Recipe
+from phasescope.width.kept import kept_in
 from phasescope.width.rates_result import Best, RateTransfer, best_of
 from phasescope.width.training import (
     ALIKE,
@@ -49,6 +51,7 @@ def transfer(
     tolerance: float = 1.0,
     confidence: float = 0.95,
     name: str = "",
+    out: Path | str | None = None,
     on_progress: Progress | None = None,
 ) -> RateTransfer:
     """Return the best learning rate at each of ``widths`` (or ``depths``), and whether it is the same.
@@ -64,7 +67,8 @@ def transfer(
     ``tolerance``) or its ends (where a best rate is the first or the last) do not tell.
 
     ``parametrization``, ``base`` are those of ``coordinate_check``; with ``depths`` give a parametrization of your own.
-    ``optimizer(module, size, rate)`` returns one of torch's, in place of ``recipe``'s.
+    ``optimizer(module, size, rate)`` returns one of torch's, in place of ``recipe``'s. ``out``: a folder in which the
+    losses of finished networks are kept: the same call goes on, and one with more seeds or rates trains only these.
 
     Raises ``BadInput`` for fewer than two sizes, three rates or two seeds, both widths and depths or neither, rates in
     unequal ratios, and what the parts raise.
@@ -81,17 +85,17 @@ def transfer(
     plan = planned(builder, data, recipe, parametrization, base, first, None, _usual)
     held = _held(test, plan)
     losses = np.full((len(sizes), len(grid), seeds), math.nan)
-    done = 0
-    for i, size in enumerate(sizes):
-        for j, rate in enumerate(grid):
-            for seed in range(seeds):
-                if on_progress is not None:
-                    on_progress(f"{along} {size}, rate {rate:.3g}", done, losses.size)
-                here = with_rate(plan, rate)
-                if optimizer is not None:
-                    here = replace(here, make=partial(_at, optimizer, rate))
-                losses[i, j, seed] = _final(here, size, seed, held)
-                done += 1
+    with kept_in(out) as kept:
+        whole_plan = kept.plan(plan, __name__, optimizer, held)
+        for done, (i, j, seed) in enumerate(np.ndindex(losses.shape)):
+            size, rate = sizes[i], grid[j]
+            if on_progress is not None:
+                on_progress(f"{along} {size}, rate {rate:.3g}", done, losses.size)
+            here = with_rate(plan, rate)
+            if optimizer is not None:
+                here = replace(here, make=partial(_at, optimizer, rate))
+            who = {**whole_plan, "size": size, "rate": rate, "seed": seed}
+            losses[i, j, seed] = kept.number(who, partial(_final, here, size, seed, held))
     lost = [size for size, values in zip(sizes, losses, strict=True) if not np.isfinite(values).any(0).all()]
     if lost:
         raise BadInput(f"at {along} {lost[0]} no rate gives a finite loss: give smaller rates.")
