@@ -4,9 +4,10 @@
 each this writes ``images/<name>-<figure>.png``, a section of ``README.md``, and the verdicts that a page of
 ``docs/studies`` shows between its markers ``<!-- verdicts: <name> -->`` and ``<!-- end of verdicts -->``, and what a
 paper states between ``<!-- statements: <study> -->`` and ``<!-- end of statements -->``; and of all
-studies the table that ``phasescope claims`` searches, ``src/phasescope/papers/claims.json``. The same stored results
-give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first stores runs under names;
-``python docs/gallery/make.py --judge`` first judges all that is stored again, by the claims of today.
+studies the table that ``phasescope claims`` searches, ``src/phasescope/papers/claims.json``, and ``runs.json`` beside
+it. The same stored results give the same bytes. ``python docs/gallery/make.py runs/grokking-pocket grokking`` first
+stores runs under names; ``python docs/gallery/make.py --judge`` first judges all that is stored again, by the claims of
+today.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from phasescope.lab import MapResults, Results, load
 from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.stated import Found, found_in, to_markdown
 from phasescope.lab.study import join
-from phasescope.papers.claims import as_table, rows_of
+from phasescope.papers.claims import RUNS, as_table, rows_of, runs_of
 from phasescope.report import describe, png, slug
 from phasescope.store import Store
 from phasescope.verdict import counted
@@ -268,13 +269,21 @@ def write_pages() -> list[Path]:
     return changed
 
 
-def claims_table() -> str:
-    """Return the table of all claims of the studies of this package, with what the stored runs found of them."""
+def _stored_runs() -> dict[str, Any]:
     opened = {
         path.parent.name: json.loads(path.read_bytes()) for path in sorted((HERE / "stored").glob("*/results.json"))
     }
-    runs = {name: found for name, found in opened.items() if "map" not in found["provenance"]}
-    rows = []
+    return {name: found for name, found in opened.items() if "map" not in found["provenance"]}
+
+
+def runs_table() -> str:
+    """Return the table of all stored runs: their scales, days and seconds."""
+    return as_table(runs_of(_stored_runs()))
+
+
+def claims_table() -> str:
+    """Return the table of all claims of the studies of this package, with what the stored runs found of them."""
+    runs, rows = _stored_runs(), []
     for name in (name for name, point in study_points().items() if point.value.startswith("phasescope.")):
         rows += rows_of(study_named(name), {run: f for run, f in runs.items() if f["provenance"]["study"] == name})
     return as_table(rows)
@@ -289,4 +298,5 @@ if __name__ == "__main__":
     for path in [*make(), *write_pages()]:
         print(path)
     CLAIMS.write_text(claims_table(), encoding="utf-8")
-    print(CLAIMS)
+    CLAIMS.with_name(RUNS).write_text(runs_table(), encoding="utf-8")
+    print(CLAIMS, CLAIMS.with_name(RUNS), sep="\n")

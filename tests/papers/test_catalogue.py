@@ -130,6 +130,7 @@ def test_the_claims_are_those_of_the_studies_and_of_the_stored_runs() -> None:
     """Fails after a claim or a stored run has changed: ``make gallery`` mends it."""
     make = gallery()
     assert make.claims_table() == make.CLAIMS.read_text(encoding="utf-8")
+    assert make.runs_table() == make.CLAIMS.with_name("runs.json").read_text(encoding="utf-8")
 
 
 def test_claims_are_searched_by_all_words() -> None:

@@ -16,16 +16,17 @@ from phasescope.lab.registration import standing
 from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.seeds import kinds, seeds_of
 from phasescope.lab.study import Study, budget_of
+from phasescope.papers.claims import stored_runs
 from phasescope.verdict import KINDS, Measured, power, seeds_needed
 
 ALPHA, INSIDE = 0.05, 1.5
 
 
 def shown(name: str, *, estimate: bool = False, details: bool = False) -> RenderableType:
-    """Return a study's question, paper, settings, claims, and its cost on this machine; ``details``: claims in full.
+    """Return a study's question, paper, settings, claims, and its cost; ``details``: claims in full.
 
-    A study that trains is timed by a few steps. One that simulates is timed only to ``estimate``: a network of each
-    part is measured whole, which may take minutes.
+    Its cost is that of the runs stored with this version. To ``estimate`` it on this machine, training is timed by a
+    few steps, and a network of each part that is measured is measured whole, which may take minutes.
     """
     study = study_named(name)
     first = next(iter(study.scales.values()))
@@ -149,17 +150,20 @@ def _claims(study: Study, settings: Any, *, details: bool) -> Iterator[Renderabl
 
 
 def _costs(study: Study, estimate: bool) -> Table:
-    table = Table(
-        "scale", "experiments", "networks", "steps if none leaves early", "estimate on this machine", box=None
-    )
+    last = "at most, on this machine" if estimate else "as stored (--estimate: here)"
+    table = Table("scale", "experiments", "networks", "steps if none leaves early", last, box=None)
     known: Known = {}
+    stored = stored_runs(study.name)
     for name, settings in study.scales.items():
         experiments = study.experiments(settings)
         networks = sum(len(e.grid) for e in experiments.values())
-        cost = "use --estimate"
-        if estimate or not any(e.unit == "members" for e in experiments.values()):
+        if estimate:
             seconds = training(experiments) + sum(reading(title, e, known) for title, e in experiments.items())
-            cost = f"up to {_minutes(seconds)}"
+            cost = _minutes(seconds)
+        else:
+            runs = [run for run in stored if run.scale == name]
+            told = (f"{_minutes(run.seconds)} on {run.cores} cores" for run in sorted(runs, key=lambda r: r.seconds))
+            cost = next(told, "not stored")
         table.add_row(name, str(len(experiments)), f"{networks:,}", f"{budget_of(experiments):,}", cost)
     return table
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from phasescope.lab import Study
 
 NOT_RUN = "not run"
+RUNS = "runs.json"
 GROUP = "phasescope.studies"
 
 
@@ -45,6 +46,21 @@ class Run:
         """The number with its interval, for readers."""
         low, high = map(unpack, self.interval)
         return f"{show(unpack(self.measured))} {show_interval(low, high)}"
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run that is stored with this version: by its name in the gallery, when, at which scale, and how long it took.
+
+    ``seconds`` are those of the machine that made it, on ``cores``, whatever else it did.
+    """
+
+    run: str
+    study: str
+    scale: str
+    day: str
+    seconds: float
+    cores: int
 
 
 @dataclass(frozen=True)
@@ -151,6 +167,21 @@ def _all() -> tuple[ClaimRow, ...]:
     return tuple(rows)
 
 
+def stored_runs(study: str) -> list[StoredRun]:
+    """Return the stored runs of a study; none for one that is not of this package."""
+    known = json.loads((files("phasescope.papers") / RUNS).read_text(encoding="utf-8"))
+    return [StoredRun(**record) for record in known if record["study"] == study]
+
+
+def runs_of(stored: Mapping[str, Mapping[str, Any]]) -> list[StoredRun]:
+    """Return what is told of ``stored`` runs: by the run's name, its ``results.json``, with "provenance"."""
+    told = {name: results["provenance"] for name, results in stored.items()}
+    return [
+        StoredRun(name, p["study"], p["scale"], str(p["finished"])[:10], round(p["seconds"], 1), p["cores"])
+        for name, p in told.items()
+    ]
+
+
 def _row(record: Mapping[str, Any]) -> ClaimRow:
     runs = tuple(Run(**{**run, "interval": tuple(run["interval"])}) for run in record["runs"])
     return ClaimRow(**{**record, "runs": runs})
@@ -180,6 +211,6 @@ def rows_of(study: Study, stored: Mapping[str, Mapping[str, Any]]) -> list[Claim
     return rows
 
 
-def as_table(rows: Sequence[ClaimRow]) -> str:
-    """Return the text of ``claims.json``: one claim on each line."""
+def as_table(rows: Sequence[ClaimRow | StoredRun]) -> str:
+    """Return the text of ``claims.json``, or of ``runs.json``: one claim, or run, on each line."""
     return "[\n" + ",\n".join(json.dumps(asdict(row), ensure_ascii=False) for row in rows) + "\n]\n"
