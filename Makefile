@@ -4,7 +4,7 @@
 # make gallery  draw docs/gallery from its stored results   make docs   the pages, into build/docs/index.html
 # make papers  compute the statements of papers, into docs/papers.md
 # make storm  kills, damage, signals and bad input by the thousand
-# make wheel  build wheel and sdist into dist/, install each in an environment of its own, and ask it for its papers
+# make wheel  build wheel and sdist into dist/, install each in an environment of its own, and let it run a study
 # make clean  remove .venv and caches; runs/ stays      PYTHON=python3.12 chooses another Python
 
 SHELL := bash
@@ -72,6 +72,7 @@ wheel: $(READY)
 		$(BIN)/python -m venv --clear --without-pip build/wheel && \
 		$(BIN)/uv -q pip install --python build/wheel/bin/python --no-deps --no-build-isolation "$$built" && \
 		(cd build/wheel && bin/phasescope --version && bin/phasescope papers grokking | tail -1 && \
+		bin/phasescope run asymmetric-margin --seeds 1 --quiet && test -s runs/*/report.html && \
 		bin/python -c 'import phasescope, sys; sys.exit(sys.prefix not in phasescope.__file__)') || exit 1; done
 
 clean:
