@@ -2,6 +2,7 @@
 # make check  ruff, mypy and the tests                  make slow    the tests that take minutes
 # make bench  the benchmarks                            make setup   only set up .venv
 # make gallery  draw docs/gallery from its stored results   make docs   the pages, into build/docs/index.html
+# make looks  open every stored page in Chromium, wide and narrow, light and dark: pictures into build/looks, faults told
 # make papers  compute the statements of papers, into docs/papers.md
 # make storm  kills, damage, signals and bad input by the thousand
 # make wheel  build wheel and sdist into dist/, install each in an environment of its own, and let it run a study
@@ -19,7 +20,7 @@ DOCS_READY := $(READY)-docs
 # uv installs without bytecode: where the shell forbids Python to write it, each process would compile pandas anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test setup check lint types slow storm bench gallery papers docs wheel clean
+.PHONY: demo test setup check lint types slow storm bench gallery looks papers docs wheel clean
 
 demo: $(READY)
 	$(BIN)/phasescope run grokking
@@ -54,6 +55,9 @@ bench: $(BENCH_READY)
 gallery: $(READY)
 	$(BIN)/python docs/gallery/make.py
 	$(BIN)/python docs/gallery/redo.py
+
+looks: $(READY)
+	$(BIN)/python docs/gallery/looks.py
 
 papers: $(READY)
 	$(BIN)/phasescope papers --page > docs/papers.md.new && mv docs/papers.md.new docs/papers.md
