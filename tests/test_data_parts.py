@@ -1,4 +1,4 @@
-"""The rest of ``phasescope.data``: influence by refitting, precision and recall by loops, chance by drawing."""
+"""The rest of ``phasescope.data``: influence by refitting, precision, recall and SSIM by loops, chance by drawing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from phasescope.data import chance_pairs, false_discovery, influence, quality
+from phasescope.data import chance_pairs, false_discovery, influence, quality, ssim
 from phasescope.vocabulary import BadInput
 
 
@@ -191,3 +191,71 @@ def test_chance_by_drawing() -> None:
     above = np.triu(points @ points.T > 0.8, 1).sum()
     assert chance_pairs(8, 1500, 0.8) == pytest.approx(above, rel=0.15)
     assert false_discovery(5, 10, 0) == pytest.approx(1 - 0.5**10) and false_discovery(5, 10, 1) == 0
+
+
+# -- SSIM ------------------------------------------------------------------------------------------------------------
+
+
+def waves() -> tuple[Any, Any]:
+    i, j = np.mgrid[:24, :31]
+    image = 0.5 + 0.4 * np.sin(i / 3) * np.cos(j / 5)
+    return image, np.clip(image + 0.1 * np.sin(i * j / 7), 0, 1)
+
+
+def window_by_window(image: Any, other: Any, first: float, second: float) -> Any:
+    """Return the three factors (3, H - 10, W - 10): each window on its own, weighted, in two passes."""
+    bell = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
+    weights = np.outer(bell, bell) / np.outer(bell, bell).sum()
+    found = np.empty((3, image.shape[0] - 10, image.shape[1] - 10))
+    for i, j in np.ndindex(*found.shape[1:]):
+        x, y = (values[i : i + 11, j : j + 11] for values in (image, other))
+        m, n = (weights * x).sum(), (weights * y).sum()
+        s, t = np.sqrt((weights * (x - m) ** 2).sum()), np.sqrt((weights * (y - n) ** 2).sum())
+        v = (weights * (x - m) * (y - n)).sum()
+        found[:, i, j] = (
+            (2 * m * n + first) / (m * m + n * n + first),
+            (2 * s * t + second) / (s * s + t * t + second),
+            (v + second / 2) / (s * t + second / 2),
+        )
+    return found
+
+
+def test_ssim_by_loops_and_by_another_program() -> None:
+    image, other = waves()
+    found = ssim(image, other, highest=1)
+    factors = np.stack([found.luminance, found.contrast, found.structure])
+    np.testing.assert_allclose(factors, window_by_window(image, other, 1e-4, 9e-4), atol=1e-12)
+    v = 0.7849971945746858  # scikit-image 0.26.0: gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+    assert found.mean == pytest.approx(v, rel=1e-12) == pytest.approx(found.map.mean(), rel=1e-12)
+    assert ssim(255 * image, 255 * other, highest=255).mean == pytest.approx(v, rel=1e-12)
+    assert ssim(image, image, highest=1).map == pytest.approx(1, abs=1e-12)
+    assert "SSIM 0.785" in str(found)
+
+
+def test_ssim_is_undefined_for_one_grey_without_constants() -> None:
+    """0.7 is no float: its window's variance is 0 only if rounding is kept out of it."""
+    grey, black, image = np.full((12, 13), 0.7), np.zeros((12, 13)), waves()[0][:12, :13]
+    for one, other, defined in ((grey, grey, 1), (black, black, 0), (grey, image, 1)):
+        found = ssim(one, other, highest=1, constants=(0, 0))
+        assert np.isfinite(found.luminance).all() == defined and np.isnan(found.structure).all()
+        assert np.isnan(found.mean)
+    assert ssim(grey, grey, highest=1).mean == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"image": np.zeros((10, 30))}, r"image has the shape \(10, 30\)"),
+        ({"other": np.zeros((12, 12, 3))}, r"other has the shape \(12, 12, 3\)"),
+        ({"other": np.zeros((12, 13))}, "give two of one shape"),
+        ({"other": np.full((12, 12), 2.0)}, r"other has greys from 2 to 2: they must lie in \[0, 1\]"),
+        ({"image": np.full((12, 12), np.nan)}, "image has greys from nan"),
+        ({"highest": 0}, "highest is 0"),
+        ({"constants": (0.01,)}, "constants is .*give two numbers"),
+        ({"constants": (0.01, -1)}, "constants is -1"),
+    ],
+)
+def test_refusals_of_ssim(given: dict[str, Any], words: str) -> None:
+    flat = np.zeros((12, 12))
+    with pytest.raises(BadInput, match=words):
+        ssim(**{"image": flat, "other": flat, "highest": 1, **given})

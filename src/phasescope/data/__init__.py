@@ -14,6 +14,7 @@ from phasescope.data.missed import Missed
 from phasescope.data.pictures import pixels
 from phasescope.data.scores import scores
 from phasescope.data.scores_result import Scores, found_area, rank_agreement
+from phasescope.data.structural import Similarity, ssim
 
 __all__ = [
     "Corpus",
@@ -24,6 +25,7 @@ __all__ = [
     "Missed",
     "Quality",
     "Scores",
+    "Similarity",
     "chance_pairs",
     "crops",
     "dedup",
@@ -39,6 +41,7 @@ __all__ = [
     "row_gradients",
     "scores",
     "shingles",
+    "ssim",
     "states",
     "tfidf",
 ]
