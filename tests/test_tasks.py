@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from phasescope.ensemble import streams
-from phasescope.tasks import Sampler, Table, addition, division, function, multiplication, subtraction
+from phasescope.tasks import (
+    GaussianMixture,
+    Sampler,
+    Table,
+    addition,
+    division,
+    function,
+    multiplication,
+    subtraction,
+)
 from phasescope.vocabulary import BadInput, Draw, Member
 
 MODULI = (2, 3, 4, 5, 6, 7, 12, 13)
@@ -293,3 +302,45 @@ def test_wrong_tables_are_refused() -> None:
         Table("t", np.zeros((1, 1)), np.zeros(1, np.int32), 2)
     with pytest.raises(BadInput, match="only class labels can be corrupted"):
         drawn(Table("t", np.zeros((4, 1)), np.zeros((4, 2)), 2), 0, corruption=0.9)
+
+
+# -- clusters ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dimension", [1, 7, 40])
+def test_clusters_overlap_equally_in_all_dimensions(dimension: int) -> None:
+    """The rule is right as often as it is said to be, in test rows too; away from x_1 there is nothing but noise."""
+    found = drawn(GaussianMixture(dimension, 20_000), seed=dimension, bayes_accuracy=0.8)
+    assert len(found.train) == len(found.test) == 20_000 and len(np.intersect1d(found.train, found.test)) == 0
+    for rows in (found.train, found.test):
+        x, y = found.inputs[rows], found.labels[rows]
+        assert np.mean((x[:, 0] > 0) == y) == pytest.approx(0.8, abs=4 * math.sqrt(0.16 / 20_000))
+        assert y.mean() == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(20_000))
+        for sign in (0, 1):
+            rest = x[y == sign][:, 1:]
+            assert np.abs(rest.mean(0)).max(initial=0) < 5 / math.sqrt(10_000)
+            assert np.abs(rest.std(0) - 1).max(initial=0) < 0.04
+        assert x[y == 1, 0].std() == pytest.approx(1, abs=0.03)
+
+
+def test_clusters_are_the_members_own() -> None:
+    task = GaussianMixture(3, 10)
+    assert task.train_count(Member({"rows": 7}, 0)) == len(drawn(task, rows=7).train) == 7
+    np.testing.assert_array_equal(drawn(task, 1).inputs, drawn(task, 1).inputs)
+    assert not np.array_equal(drawn(task, 1).inputs, drawn(task, 2).inputs)
+    np.testing.assert_array_equal(drawn(task, 1).labels, drawn(task, 1, bayes_accuracy=0.6).labels)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: GaussianMixture(0), "dimension is 0"),
+        (lambda: GaussianMixture(3, 0), "rows is 0"),
+        (lambda: GaussianMixture(3, bayes_accuracy=0.5), r"bayes_accuracy is 0\.5"),
+        (lambda: drawn(GaussianMixture(3), bayes_accuracy=1.0), "bayes_accuracy is 1"),
+        (lambda: GaussianMixture(10**6, 10**4), "rows is 10,000 in 1,000,000 dimensions"),
+    ],
+)
+def test_clusters_that_are_refused(call: Any, words: str) -> None:
+    with pytest.raises(BadInput, match=words):
+        call()

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from phasescope.tasks import addition, division, function
-from phasescope.theory import chance, modular_addition
+from phasescope.ensemble import streams
+from phasescope.tasks import GaussianMixture, addition, division, function
+from phasescope.theory import chance, cluster_recovery, modular_addition
 from phasescope.vocabulary import BadInput, Member
 
 NOBODY = Member({}, 0)
@@ -157,3 +158,32 @@ def test_outside_their_domain_they_refuse(call: Callable[[], object], sentence: 
     with pytest.raises(BadInput) as error:
         call()
     assert sentence in str(error.value)
+
+
+# -- clusters found without labels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("dimension", "rows", "accuracy"), [(16, 1600, 0.8), (200, 800, 0.8), (300, 600, 0.95)])
+def test_the_first_component_sorts_as_theory_says(dimension: int, rows: int, accuracy: float) -> None:
+    """Twelve draws, four standard errors, which tell the formula from that of 0.6 dimensions per row more."""
+    found = []
+    for seed in range(12):
+        drawn = GaussianMixture(dimension, rows, accuracy).draw(NOBODY, streams(seed))
+        x, y = drawn.inputs[drawn.train], drawn.labels[drawn.train]
+        right = np.mean((np.linalg.svd(x, full_matrices=False)[0][:, 0] > 0) == y)
+        found.append(max(right, 1 - right))
+    error = np.std(found, ddof=1) / math.sqrt(12)
+    theory = cluster_recovery.principal_accuracy(accuracy, dimension / rows)
+    assert abs(np.mean(found) - theory) < 4 * error
+    assert theory - cluster_recovery.principal_accuracy(accuracy, dimension / rows + 0.6) > 4 * error
+
+
+def test_recovery_at_its_ends() -> None:
+    """Without dimensions it is Bayes' rule, from the highest ratio on a guess, in between it falls."""
+    for accuracy in (0.6, 0.8, 0.99):
+        edge = cluster_recovery.highest_ratio(accuracy)
+        assert cluster_recovery.principal_accuracy(accuracy, 0) == pytest.approx(accuracy, rel=1e-12)
+        falls = [cluster_recovery.principal_accuracy(accuracy, share * edge) for share in (0, 0.3, 0.6, 0.9, 1, 2)]
+        assert falls[:5] == sorted(falls[:5], reverse=True) and falls[4:] == [0.5, 0.5]
+    with pytest.raises(BadInput, match=r"bayes_accuracy is 0\.5"):
+        cluster_recovery.principal_accuracy(0.5, 1)

@@ -45,6 +45,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "vmf_log_normalizer": {"concentration": 2.0, "dimension": 3},
     "chance_level": {"law": LAW}, "majority_share": {"law": LAW}, "random_participation": {"p": 23},
     "pure_participation": {},
+    "principal_accuracy": {"bayes_accuracy": 0.8, "ratio": 0.1}, "highest_ratio": {"bayes_accuracy": 0.8},
     "covariance_step": {"block": RELU, "first": 1.0, "second": 2.0, "covariance": 0.5},
     "chi_pair": {"block": RELU, "first": 1.0, "second": 2.0, "covariance": 0.5},
     "correlation_step": {"block": RELU, "kernel": 1.0, "correlation": 0.5},

@@ -176,6 +176,7 @@ def table(rng: random.Random) -> Call:
         Call("function", tasks.function, (5, formula), share),
         Call("LinearTarget", tasks.LinearTarget, (size if not isinstance(size, float) else 3, value(rng), value(rng), value(rng))),
         Call("LinearTarget.draw", draw, (value(rng), value(rng))),
+        Call("GaussianMixture", tasks.GaussianMixture, (size if not isinstance(size, float) else 3, value(rng), value(rng))),
         Call("InContextLinear", tasks.InContextLinear, (rng.choice((5, odd[0])), value(rng)), {"alpha": value(rng), "readout": 2}),
         Call("InContextRegression", tasks.InContextRegression, (rng.choice((3, odd[0])), value(rng)), {"noise": value(rng)}),
         Call("target_direction", tasks.target_direction, (rng.choice((3, odd[0])), value(rng))),

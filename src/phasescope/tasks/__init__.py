@@ -3,6 +3,7 @@
 from phasescope.tasks.images import digits, fashion_mnist, images
 from phasescope.tasks.in_context import InContextLinear, InContextRegression
 from phasescope.tasks.linear import LinearTarget, target_direction
+from phasescope.tasks.mixture import GaussianMixture
 from phasescope.tasks.modular import ModularTable, addition, division, function, multiplication, subtraction
 from phasescope.tasks.pairs import Pairs, emoji
 from phasescope.tasks.polynomial import Polynomial
@@ -11,6 +12,7 @@ from phasescope.tasks.polynomial_text import parse
 from phasescope.tasks.table import Sampler, Table
 
 __all__ = [
+    "GaussianMixture",
     "InContextLinear",
     "InContextRegression",
     "LinearTarget",

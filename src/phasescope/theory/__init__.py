@@ -8,6 +8,7 @@ The names stand in subjects, such as ``ps.theory.modular_addition.unit_logit_sca
 - ``autoinit``: AutoInit for one layer: steps, rates, the scale that it reaches
 - ``chance``: what is read where nothing was learnt: chance, the majority class, participation of noise
 - ``class_manifolds``: how often a random plane meets a ball, an affine subspace, or a tube around one
+- ``cluster_recovery``: how well two Gaussian clusters are found without labels, by dimension
 - ``correlation_map``: two inputs in one network at initialization: covariance, correlation, neural tangent kernel
 - ``critical_initialization``: where networks are critical, and how their Jacobians change with depth there
 - ``criticality``: signal and gradient through a deep network at initialization, at infinite width

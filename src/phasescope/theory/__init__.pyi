@@ -4,6 +4,7 @@ from . import asymmetric_margin as asymmetric_margin
 from . import autoinit as autoinit
 from . import chance as chance
 from . import class_manifolds as class_manifolds
+from . import cluster_recovery as cluster_recovery
 from . import correlation_map as correlation_map
 from . import critical_initialization as critical_initialization
 from . import criticality as criticality
