@@ -6,6 +6,7 @@
 # make papers  compute the statements of papers, into docs/papers.md
 # make storm  kills, damage, signals and bad input by the thousand
 # make wheel  build wheel and sdist into dist/, install each in an environment of its own, and let it run a study
+# make lowest  the tests with the lowest versions that pyproject.toml allows, but torch's: before each release
 # make clean  remove .venv and caches; runs/ stays      PYTHON=python3.12 chooses another Python
 
 SHELL := bash
@@ -20,7 +21,7 @@ DOCS_READY := $(READY)-docs
 # uv installs without bytecode: where the shell forbids Python to write it, each process would compile pandas anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test setup check lint types slow storm bench gallery looks papers docs wheel clean
+.PHONY: demo test setup check lint types slow storm bench gallery looks papers docs wheel lowest clean
 
 demo: $(READY)
 	$(BIN)/phasescope run grokking
@@ -78,6 +79,13 @@ wheel: $(READY)
 		(cd build/wheel && bin/phasescope --version && bin/phasescope papers grokking | tail -1 && \
 		bin/phasescope run asymmetric-margin --seeds 1 --quiet && test -s runs/*/report.html && \
 		bin/python -c 'import phasescope, sys; sys.exit(sys.prefix not in phasescope.__file__)') || exit 1; done
+
+# old libraries may use what newer ones call deprecated; torch is that of constraints.txt, for others weigh gigabytes
+lowest: $(READY)
+	$(BIN)/python -m venv --clear --without-pip build/lowest
+	UV_FIND_LINKS="$${PIP_FIND_LINKS// /,}" $(BIN)/uv -q pip install --python build/lowest/bin/python --resolution lowest-direct \
+		-e . $$(grep -E '^(torch|pytest|pytest-xdist|hypothesis|jaxtyping|beartype)==' constraints.txt) hatchling
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 build/lowest/bin/python -m pytest -n 2 --dist loadfile -o filterwarnings=default
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
