@@ -79,7 +79,9 @@ def main() -> int:
     if chromium is None:
         print("there is no chromium: install it, such as Debian's package.", file=sys.stderr)
         return 2
-    names = sys.argv[1:] or sorted(path.parent.name for path in (HERE / "stored").glob("*/results.json"))
+    # of runs until decided no figure is stored
+    whole = (path.parent.name for path in (HERE / "stored").glob("*/results.json") if "-decided" not in path.parent.name)
+    names = sys.argv[1:] or sorted(whole)
     OUT.mkdir(parents=True, exist_ok=True)
     faults = 0
     with sync_playwright() as playwright:
