@@ -80,8 +80,8 @@ def main() -> int:
         print("there is no chromium: install it, such as Debian's package.", file=sys.stderr)
         return 2
     # of runs until decided no figure is stored
-    whole = (path.parent.name for path in (HERE / "stored").glob("*/results.json") if "-decided" not in path.parent.name)
-    names = sys.argv[1:] or sorted(whole)
+    stored = (path.parent.name for path in (HERE / "stored").glob("*/results.json"))
+    names = sys.argv[1:] or sorted(name for name in stored if "-decided" not in name)
     OUT.mkdir(parents=True, exist_ok=True)
     faults = 0
     with sync_playwright() as playwright:
