@@ -21,6 +21,7 @@ from phasescope.evaluation import generated, metrics, packaged, pairs
 from phasescope.evaluation.items import Item, Scenario, chance, read_task
 from phasescope.evaluation.likelihoods import Kept, likelihoods
 from phasescope.evaluation.perturbations import mild_mix
+from phasescope.evaluation.result import Compared
 from phasescope.evaluation.scenarios import chosen, prompts, scenario
 from phasescope.evaluation.subject import Evaluated, Request
 from phasescope.store import Store
@@ -267,6 +268,9 @@ class TestPairs:
             least = (a * math.sqrt(disagree) + b * math.sqrt(disagree - difference**2)) ** 2 / difference**2
             assert 1.02 * least < pairs.items_needed(difference, disagree) < 1.13 * least
         assert ps.paired([1, 0] * 10, [1, 1] * 10).words("a", "b").startswith("b is above a: -0.500")
+        pair = ps.paired([1, 0] * 10, [1, 1] * 10)
+        bits = Compared("a", "b", "bits_per_byte", {}, (), pair)
+        assert bits.words(pair).startswith("b needs more bits than a: -0.500")
 
     def test_passages(self) -> None:
         draw = np.random.default_rng(9)

@@ -104,7 +104,7 @@ def _document(one: Compared) -> dict[str, Any]:
     rows = {
         name: {
             "difference": pair.difference, "low": pair.low, "high": pair.high, "items": pair.n,
-            "counts": name not in one.at_chance, "words": pair.words(one.first, one.second),
+            "counts": name not in one.at_chance, "words": one.words(pair),
         }
         for name, pair in one.rows.items()
     }  # fmt: skip
@@ -118,7 +118,7 @@ def _page(asked: Asked, found: Evaluation, compared: Sequence[Compared]) -> Any:
         notes += [f"{title.split(':')[0]}: {line.removeprefix('- ')}." for line in why]
     for one in compared:
         tables.append(Table(f"{one.first} less {one.second}, {one.metric}, on the same items", *one.table()))
-        notes += [f"{one.pooled.words(one.first, one.second)}."] if one.pooled is not None else []
+        notes += [f"{one.words(one.pooled)}."] if one.pooled is not None else []
     settings = {"models": ", ".join(found.models), **found.data.attrs}
     title = f"{', '.join(found.models)}: evaluated"
     page = page_of("evaluate", title, QUESTION, notes, [found.figure()], tables[0], settings, asked.command)

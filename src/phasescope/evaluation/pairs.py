@@ -56,12 +56,14 @@ class Paired:
             return math.nan
         return items_needed(difference, (self.only_first + self.only_second) / self.n, power)
 
-    def words(self, first: str = "the first", second: str = "the second", ask: float = 0.05) -> str:
-        """Say what was found, and how many items a difference of ``ask`` needs."""
+    def words(
+        self, first: str = "the first", second: str = "the second", ask: float = 0.05, *, beats: str = "is above"
+    ) -> str:
+        """Say what was found, ``beats`` of the larger score, and how many items a difference of ``ask`` needs."""
         said = f"{self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}] over {self.n} items"
         if self.differs:
             ahead, behind = (first, second) if self.difference > 0 else (second, first)
-            said = f"{ahead} is above {behind}: {said}"
+            said = f"{ahead} {beats} {behind}: {said}"
         else:
             said = f"{first} and {second} are not told apart: {said}"
         needed = self.needed(ask)
