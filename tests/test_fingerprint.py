@@ -706,3 +706,21 @@ def test_a_class_is_the_same_after_one_of_it_was_copied() -> None:
     copy.deepcopy(Own())
     assert "__slotnames__" in vars(Own), "Python keeps it elsewhere"
     assert fingerprint(Own(), Own) == before
+
+
+def test_a_variable_of_the_shell_counts_where_code_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    def asks() -> float:
+        return float(os.environ.get("PHASESCOPE_GAIN", "1"))
+
+    def gets() -> Any:
+        return [os.getenv("PHASESCOPE_GAIN") for _ in range(2)]
+
+    def other() -> str | None:
+        return os.getenv("PHASESCOPE_OTHER")
+
+    before = [fingerprint(f) for f in (asks, gets, other)]
+    monkeypatch.setenv("PHASESCOPE_GAIN", "3")
+    after = [fingerprint(f) for f in (asks, gets, other)]
+    assert [a != b for a, b in zip(before, after, strict=True)] == [True, True, False]

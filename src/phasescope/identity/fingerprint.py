@@ -187,7 +187,7 @@ class _Walk:
         parts += [
             modules.imported(self, modules.package_of(f.__globals__), what) for what in codes.imported(f.__code__)
         ]
-        return hashed("function", codes.digest(f.__code__), *inner, *parts)
+        return hashed("function", codes.digest(f.__code__), *inner, *parts, *modules.of_the_shell(f.__code__))
 
     def _module(self, module: types.ModuleType) -> bytes:
         return modules.module_hash(self, module)

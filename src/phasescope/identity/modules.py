@@ -28,6 +28,7 @@ from phasescope.identity.origins import NAME, Origin, origin_of_file, origin_of_
 
 # torch's own operators; what another one does is registered elsewhere, and may be replaced
 _OPERATORS = {"aten", "prim", "prims", "quantized", "mkldnn", "mkl", "onednn", "profiler", "rngprims", "higher_order"}
+_SHELL = {"environ", "getenv"}
 _HIDDEN_NAMES = {"eval", "exec", "globals", "__import__"}
 _HIDDEN = (
     builtins.eval, builtins.exec, builtins.globals, builtins.__import__, importlib.import_module, importlib.__import__,
@@ -67,6 +68,14 @@ def named(walk: Walk, f: types.FunctionType, path: codes.Path) -> bytes:
     return reached(walk, value, path, f"`{path[0]}`, which `{f.__qualname__}` uses,")
 
 
+def of_the_shell(code: types.CodeType) -> list[bytes]:
+    """Return the hash of the shell's variables that code asks for by names which stand in it; of other code nothing."""
+    words = codes.words(code)
+    if not words & _SHELL:
+        return []
+    return [hashed("shell", repr([(name, os.environ[name]) for name in sorted(words) if name in os.environ]).encode())]
+
+
 def reached(walk: Walk, value: Any, path: codes.Path, place: str) -> bytes:
     """Return the hash of what a path of names leads to from ``value`` on, which is what its first name means."""
     told, home, taken = b"", "", 1
@@ -97,7 +106,7 @@ def reached(walk: Walk, value: Any, path: codes.Path, place: str) -> bytes:
 def _of_a_library(walk: Walk, value: Any, home: str, name: str, place: str) -> bytes:
     """Return the hash of what stands in a library's module, which may be something that the user put there."""
     refuse_hidden(value)
-    if value is os.environ:  # the shell's variables stay outside
+    if value is os.environ:  # what is asked of it by name is told with the code that asks
         return token(Origin.LIBRARY, home, name)
     try:
         return walk.of(value, place)
