@@ -150,3 +150,57 @@ def test_a_command_that_keeps_nothing_says_so(monkeypatch: pytest.MonkeyPatch, t
     Store(tmp_path / "kept").close()
     Store(tmp_path / "kept", read_only=True).close()
     assert errors.interruption() == "interrupted; what was finished is kept, and the same command resumes."
+
+
+class Read:
+    """A builder that reads how it begins, and in which mode, from a file."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __call__(self, width: int) -> nn.Module:
+        import torch
+
+        scale, mode = self.file.read_text().split()
+        net = nn.Sequential(nn.Linear(8, width), nn.Dropout(0.5), nn.Linear(width, 1)).train(mode == "train")
+        with torch.no_grad():
+            net[0].weight.mul_(float(scale))
+        return net
+
+
+@pytest.mark.parametrize("ask", [check, moved])
+def test_what_a_builder_reads_elsewhere_counts(
+    ask: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: list[Any]
+) -> None:
+    (tmp_path / "begin.txt").write_text("1 train")
+    builder = Read(tmp_path / "begin.txt")
+    first = ask(builder, out=tmp_path / "kept")
+    for text in ("3 train", "1 eval"):
+        (tmp_path / "begin.txt").write_text(text)
+        found = ask(builder, out=tmp_path / "kept")
+        assert not found.identical(first) and found.identical(ask(builder)), text
+    (tmp_path / "begin.txt").write_text("1 train")
+    trained.clear()
+    assert ask(builder, out=tmp_path / "kept").identical(first) and not trained
+
+
+@pytest.mark.parametrize("ask", [check, moved])
+def test_networks_that_do_not_come_again_are_not_kept(ask: Any, tmp_path: Path) -> None:
+    from phasescope.width.kept import can_be_kept
+
+    asked = {"times": 0}
+
+    def builder(width: int) -> nn.Module:
+        asked["times"] += 1
+        return nn.Sequential(one(width), nn.Linear(1, 1), *[nn.Identity()] * (asked["times"] % 2))
+
+    with pytest.raises(BadInput, match="made another network when it was asked again"):
+        ask(builder, out=tmp_path / "kept")
+    assert can_be_kept(one, 4) and not can_be_kept(builder, 4)
+
+
+def test_layers_that_work_in_place_are_read_before_them() -> None:
+    def builder(width: int, inplace: bool = False) -> nn.Module:
+        return nn.Sequential(nn.Linear(8, width), nn.ReLU(inplace), nn.Linear(width, 1))
+
+    assert check(lambda width: builder(width, True), name="x").identical(check(builder, name="x"))

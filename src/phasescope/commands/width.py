@@ -15,12 +15,13 @@ from phasescope.commands.inspect import Told, folder_name, page_of
 from phasescope.commands.scores import read_examples
 from phasescope.errors import sentence
 from phasescope.figures import Table
-from phasescope.identity import fingerprint
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_builder
 from phasescope.vocabulary import BadInput, Recipe
 from phasescope.width import coordinate_check, transfer
+from phasescope.width.coordinates import widths_of
 from phasescope.width.coordinates_result import WORDS, CoordinateCheck
+from phasescope.width.kept import can_be_kept
 from phasescope.width.rates import grid_of
 from phasescope.width.rates_result import RateTransfer
 from phasescope.width.scaling import PARAMETRIZATIONS
@@ -78,7 +79,7 @@ def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
     Raises ``BadInput`` for what can not be used.
     """
     word(*PARAMETRIZATIONS)("--parametrization", asked.parametrization)
-    widths = numbers_in("--widths", asked.widths, int)
+    widths = widths_of(numbers_in("--widths", asked.widths, int))
     rates = None if asked.rates is None else grid_of(numbers_in("--rates", asked.rates, float))  # before all training
     x, y, _ = read_examples(asked.data)
     loss = "mse" if np.asarray(y).dtype.kind == "f" else "cross_entropy"
@@ -86,7 +87,7 @@ def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
     longer = Recipe(optimizer=cast("Any", asked.optimizer), lr=asked.rate, steps=asked.train, loss=loss, records=2)
     builder = load_builder(asked.builder)
     common: dict[str, Any] = {"parametrization": asked.parametrization, "seeds": asked.seeds, "name": asked.builder}
-    common["out"] = asked.folder if _told_apart(builder) else None
+    common["out"] = asked.folder if can_be_kept(builder, widths[0]) else None
     common["on_progress"] = lambda what, done, total: tell(f"{asked.builder}: {what}, {done:,}/{total:,}")
     with users_code(asked.builder, always=False):
         found = coordinate_check(builder, (x, y), widths=widths, recipe=recipe, **common)
@@ -96,15 +97,6 @@ def checked(asked: Asked, tell: Callable[[str], object]) -> Told:
     document = {**found.to_json(), "transfer": None if moved is None else moved.to_json()}
     text = str(found) if moved is None else f"{found}\n\n{moved}"
     return Told(asked.folder.name, "width.json", text, document, _page(asked, found, moved, recipe))
-
-
-def _told_apart(builder: Any) -> bool:
-    """Return whether the builder's networks can be kept: whether all that they depend on can be told."""
-    try:
-        fingerprint(builder)
-    except BadInput:
-        return False
-    return True
 
 
 def _page(asked: Asked, found: CoordinateCheck, moved: RateTransfer | None, recipe: Recipe) -> Any:

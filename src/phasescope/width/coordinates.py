@@ -16,7 +16,7 @@ from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.coordinates_result import CoordinateCheck, Row
 from phasescope.width.kept import Found, kept_in
 from phasescope.width.slopes import slope_of
-from phasescope.width.training import ALIKE, OUTPUT, SAME, Plan, Trained, planned, trained
+from phasescope.width.training import ALIKE, OUTPUT, SAME, Begun, Plan, Trained, begun, planned, trained
 
 Progress = Callable[[str, int, int], object]
 WIDTHS = (64, 128, 256, 512, 1024)
@@ -86,7 +86,8 @@ def coordinate_check(
                 for seed in range(seeds):
                     if on_progress is not None:
                         on_progress(f"width {size}", done, total)
-                    read = kept.found({**whole_plan, "size": size, "seed": seed}, partial(_read, one, size, seed))
+                    here = begun(one, size, seed)
+                    read = kept.found({**whole_plan, **kept.network(here)}, partial(_read, one, here))
                     row.append(Trained(tuple(read[1]["names"]), read[0]["sizes"], read[0]["changes"]))
                     done += 1
                 runs.append(row)
@@ -96,8 +97,8 @@ def coordinate_check(
     return found[0].beside(found[1])
 
 
-def _read(plan: Plan, size: int, seed: int) -> Found:
-    one = trained(plan, size, seed)
+def _read(plan: Plan, network: Begun) -> Found:
+    one = trained(plan, network)
     return {"sizes": one.sizes, "changes": one.changes}, {"names": list(one.names)}
 
 

@@ -21,13 +21,13 @@ from phasescope.width.rates_result import Best, RateTransfer, best_of
 from phasescope.width.training import (
     ALIKE,
     SAME,
+    Begun,
     Plan,
     Steps,
-    built,
+    begun,
     classes,
     counted,
     planned,
-    scaled,
     targets_of,
     with_rate,
 )
@@ -94,8 +94,9 @@ def transfer(
             here = with_rate(plan, rate)
             if optimizer is not None:
                 here = replace(here, make=partial(_at, optimizer, rate))
-            who = {**whole_plan, "size": size, "rate": rate, "seed": seed}
-            losses[i, j, seed] = kept.number(who, partial(_final, here, size, seed, held))
+            network = begun(here, size, seed)
+            who = {**whole_plan, **kept.network(network), "rate": rate}
+            losses[i, j, seed] = kept.number(who, partial(_final, here, network, held))
     lost = [size for size, values in zip(sizes, losses, strict=True) if not np.isfinite(values).any(0).all()]
     if lost:
         raise BadInput(f"at {along} {lost[0]} no rate gives a finite loss: give smaller rates.")
@@ -151,12 +152,10 @@ def _held(test: Any, plan: Plan) -> tuple[Any, Tensor] | None:
     return test[0], targets
 
 
-def _final(plan: Plan, size: int, seed: int, held: tuple[Any, Any] | None) -> float:
+def _final(plan: Plan, network: Begun, held: tuple[Any, Any] | None) -> float:
     """Return the loss of one network at the end; infinite where it is not finite."""
-    module = built(plan, size, seed)
-    base = built(plan, plan.base, seed) if plan.parametrization != "given" else None
-    steps = Steps(plan, module, size, seed, scaled(plan, module, size, base))
-    with drawing(seed):
+    module, steps = network.module, Steps(plan, network)
+    with drawing(network.seed):
         for step in range(1, plan.recipe.steps + 1):
             steps.take(step)
         if held is None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from phasescope.checks import takes, word
+from phasescope.checks import shown, takes, word
 from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.optimizers import Optimizer, clipped
 from phasescope.ensemble.streams import batch_order, drawing, replaced_order
@@ -30,6 +30,7 @@ SAME = (
     "draw its weights from torch's or numpy's shared generator, and set no seed in it."
 )
 ALIKE = "the networks of all {along}s are the same to the last bit: let the builder use its argument."
+IDLE = ("sam", "average", "stop", "overtime", "patience")
 READ = 256  # samples on which activations are read, at most
 
 
@@ -80,8 +81,9 @@ def planned(
         recipe = usual("mse" if targets.is_floating_point() else "cross_entropy")
     if not isinstance(recipe, Recipe):
         raise BadInput("recipe is no ps.Recipe: give one, such as ps.Recipe(optimizer='sgd', lr=0.1, steps=3).")
-    if recipe.sam or recipe.average:
-        raise BadInput("recipe has sam or average, which are not used here: leave them at 0.")
+    idle = [name for name in IDLE if getattr(recipe, name) != Recipe.model_fields[name].default]
+    if idle:
+        raise BadInput(f"recipe has {idle[0]}={shown(getattr(recipe, idle[0]))}, which is not used here: leave it out.")
     if recipe.loss == "cross_entropy":
         classes(targets, "the targets")
     if make is not None:
@@ -149,11 +151,29 @@ def scaled(plan: Plan, module: nn.Module, size: int, base: nn.Module | None) -> 
     return found
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A network before its first step: of one size and seed, rescaled as the parametrization says (``factors``)."""
+
+    module: nn.Module
+    size: int
+    seed: int
+    factors: Mapping[str, Scaling]
+
+
+def begun(plan: Plan, size: int, seed: int) -> Begun:
+    """Return the network of one size and seed as training begins. Raises ``BadInput``."""
+    module = built(plan, size, seed)
+    base = built(plan, plan.base, seed) if plan.parametrization != "given" else None
+    return Begun(module, size, seed, scaled(plan, module, size, base))
+
+
 class Steps:
     """Takes the steps of one network: its loss, gradients, and the optimizer with a rate for each parameter."""
 
-    def __init__(self, plan: Plan, module: nn.Module, size: int, seed: int, factors: Mapping[str, Scaling]) -> None:
-        self.plan, self.module, self.seed = plan, module, seed
+    def __init__(self, plan: Plan, network: Begun) -> None:
+        self.plan, self.module, self.seed = plan, network.module, network.seed
+        module, size, factors = network.module, network.size, network.factors
         self.inputs = fitted(plan.inputs, module)
         counted(self.inputs, plan.samples)
         device = next(module.parameters()).device
@@ -190,11 +210,7 @@ class Steps:
         if not isinstance(outputs, Tensor):
             raise BadInput("the network returns no tensor: let it return one, (N, K).")
         if isinstance(self.loss.kind, str):
-            if targets.is_floating_point() and targets.shape != outputs.shape and targets.numel() == outputs.numel():
-                targets = targets.view(outputs.shape)
-            many = outputs.shape[-1]
-            if not targets.is_floating_point() and bool((targets >= many).any()):
-                raise BadInput(f"the targets have class {int(targets.max())}, and the network has {many} outputs.")
+            targets = beside(outputs, targets)
             with users_code("the loss of outputs and targets", always=True):
                 return self.loss.mean(outputs, targets, None)
         with users_code("the loss"):
@@ -227,6 +243,21 @@ class Steps:
         """Return the loss on ``inputs``, in evaluation mode, without a trace."""
         with untouched(self.module, inputs), torch.no_grad():
             return float(self.loss_on(inputs, targets))
+
+
+def beside(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return targets as ``outputs`` (N, ...) want them: classes, or as many numbers for each sample. Raises."""
+    if not targets.is_floating_point():
+        many = outputs.shape[-1] if outputs.ndim else 0
+        if bool((targets >= many).any()):
+            raise BadInput(f"the targets have class {int(targets.max())}, and the network has {many} outputs.")
+        return targets
+    if targets.numel() != outputs.numel() or targets.shape[:1] != outputs.shape[:1]:
+        raise BadInput(
+            f"the targets are real numbers of the shape {tuple(targets.shape)}, and the network's outputs have "
+            f"{tuple(outputs.shape)}: give as many numbers for each sample; for classes, give whole numbers."
+        )
+    return targets.reshape(outputs.shape)
 
 
 def part_of(inputs: Any, rows: Tensor, count: int) -> Any:
@@ -278,13 +309,13 @@ def read(module: nn.Module, inputs: Any, names: Sequence[str] | None) -> dict[st
     missing = [name for name in wanted if name not in parts]
     if missing:
         raise BadInput(f"the network has no layer {missing[0]!r}: name layers that it has at every width.")
-    found: dict[str, Tensor] = {}
+    found: dict[str, tuple[Tensor, Tensor]] = {}
 
     def hook(name: str) -> Any:
         def keep(_: Any, __: Any, output: Any) -> None:
             tensor = first_tensor(output)
             if name not in found and tensor is not None and tensor.is_floating_point():
-                found[name] = tensor
+                found[name] = tensor, flat(tensor)  # at once: the next layer may work in its place
 
         return keep
 
@@ -298,15 +329,19 @@ def read(module: nn.Module, inputs: Any, names: Sequence[str] | None) -> dict[st
                 handle.remove()
         if output is None:
             raise BadInput("the network returns no tensor: let it return one, (N, K).")
-        kept = {name: value for name, value in found.items() if value is not output}
-        return {name: value.detach().double().flatten().clone() for name, value in {**kept, OUTPUT: output}.items()}
+        kept = {name: values for name, (value, values) in found.items() if value is not output}
+        return {**kept, OUTPUT: flat(output)}
 
 
-def trained(plan: Plan, size: int, seed: int) -> Trained:
-    """Train the network of one size and seed, and read its layers at the start and after each step."""
-    module = built(plan, size, seed)
-    base = built(plan, plan.base, seed) if plan.parametrization != "given" else None
-    steps = Steps(plan, module, size, seed, scaled(plan, module, size, base))
+def flat(value: Tensor) -> Tensor:
+    """Return a copy of the entries, (entries,), float64."""
+    return value.detach().flatten().to(torch.float64, copy=True)
+
+
+def trained(plan: Plan, network: Begun) -> Trained:
+    """Train a network, and read its layers at the start and after each step."""
+    module, seed = network.module, network.seed
+    steps = Steps(plan, network)
     few = part_of(steps.inputs, torch.arange(min(READ, plan.samples)), plan.samples)
     start = read(module, few, plan.layers)
     names = tuple(start)
