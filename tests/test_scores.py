@@ -260,3 +260,36 @@ def test_command_looks_at_its_words_before_it_trains_and_passes_on_no_advice_on_
     with pytest.raises(BadInput, match="Python objects") as refused:
         command.read_examples(tmp_path / "objects.npz")
     assert "allow_pickle" not in str(refused.value)
+
+
+def test_networks_that_diverged_are_left_out_and_nothing_is_made_up() -> None:
+    x, y, flipped = flipped_digits(60)
+
+    def begin(member: Member) -> nn.Module:
+        net = nn.Sequential(nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10))
+        if member.seed == 1 or (member.seed == 2 and member["part"] == WITHOUT[0]):
+            with torch.no_grad():
+                net[2].weight.mul_(1e37)
+        return net
+
+    recipe = ps.Recipe(optimizer="sgd", lr=0.1, steps=10, loss="cross_entropy", records=10)
+    found = ps.scores(begin, x, y, seeds=4, recipe=recipe)
+    for by in ("el2n", "grand", "accessibility", "forgetting", "margin"):
+        gone = np.isnan(found.data[f"{by}_each"].values).all(1)
+        assert gone[1] and (by == "forgetting" or not gone[[0, 2, 3]].any()), by
+    assert np.isnan(found.data.memorization_each.values).all(1).tolist() == [False, True, True, False]
+    assert np.isfinite(found.data.margin.values).all() and "nan" not in str(found)
+    missing = replace(found, data=found.data.assign(grand=found.data.grand * math.nan))
+    assert missing.suspects(5, "grand").tolist() == [] and np.isnan(missing.judged(flipped)["grand"]).all()
+    unknown = replace(found, data=found.data.assign(memorization=found.data.memorization * math.nan))
+    assert "an unknown share of rows" in unknown.summary()
+    with pytest.raises(BadInput, match="lower the learning rate"):
+        ps.scores(NET, x, y, seeds=2, recipe=recipe.model_copy(update={"lr": 1e30}))
+
+
+def test_a_file_of_one_array_is_told_so(tmp_path: Path) -> None:
+    from phasescope.commands.scores import read_examples
+
+    np.save(tmp_path / "one.npy", np.ones((3, 2)))
+    with pytest.raises(BadInput, match="holds one array: save both X and y"):
+        read_examples(tmp_path / "one.npy")

@@ -65,8 +65,13 @@ def read_examples(path: Path | None) -> tuple[Array, Array, Array | None]:
 
             found = load_file(path)
         else:
-            with np.load(path, allow_pickle=False) as arrays:
+            arrays = np.load(path, allow_pickle=False)
+            if isinstance(arrays, np.ndarray):
+                raise BadInput(f"{path} holds one array: save both X and y with numpy.savez.")
+            with arrays:
                 found = {name: arrays[name] for name in arrays.files}
+    except BadInput:
+        raise
     except (ValueError, OSError, TypeError, EOFError, BadZipFile, AttributeError, KeyError) as error:
         raise BadInput(
             f"{path} has no arrays that can be read: {unread(error)}. Save X and y with numpy.savez."
@@ -113,7 +118,7 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
         "scores", f"{name}: scores of examples", QUESTION, notes, [found.figure()], Table("Scores", *found.table()),
         {"model": asked.model, "data": str(asked.data), "seeds": seeds, **recipe.model_dump()}, shlex.join(command),
     )  # fmt: skip
-    text = f"{found}\n\nSuspects by {asked.by}: {', '.join(map(str, rows))}"
+    text = f"{found}\n\nSuspects by {asked.by}: {', '.join(map(str, rows)) or 'none, no row has this score'}"
     document, tables = {**found.to_json(), "suspects": rows.tolist()}, [*page.tables, suspects]
     if flipped is not None:
         judged = _judged(found, flipped)

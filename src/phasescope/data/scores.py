@@ -30,6 +30,7 @@ Progress = Callable[[str, int, int], object]
 LEVELS = (0.6, 0.5, 0.4, 0.3, 0.2)
 HELD = 2**31  # bytes of readings and kept weights
 EARLY = 0.1
+DIVERGED = "diverged"
 
 
 def scores(
@@ -90,7 +91,10 @@ def scores(
     finally:
         if store is not None:
             store.close()
-    full, parts = found.values()
+    lost = sum(int((data.fate == DIVERGED).sum()) for data in found.values())
+    full, parts = map(_without_diverged, found.values())
+    if int((full.fate.sel(part=WHOLE) != DIVERGED).sum()) < 2:
+        raise BadInput("of the networks on all rows fewer than 2 did not diverge: lower the learning rate.")
     rows, notes = _row_scores(full, recipe, early), []
     rows |= _memorized(parts)
     try:
@@ -100,7 +104,6 @@ def scores(
         coherent = np.full((2, len(full.seed), len(levels)), math.nan)
         rows["grand"] = np.full(rows["el2n"].shape, math.nan)
         notes.append(f"No GraNd and no coherence: {error}")
-    lost = int((full.fate == "diverged").sum() + (parts.fate == "diverged").sum())
     if lost:
         notes.append(f"{lost} networks diverged and are left out: lower the learning rate.")
     early_step = int(full.step.values[_early(full, recipe, early)])
@@ -125,6 +128,14 @@ def _check_memory(module: Any, table: Table, recipe: Recipe, seeds: int) -> None
             f"{seeds} seeds, {records} records of {n:,} rows and the weights take "
             f"{(readings + weights) / 2**30:.1f} GiB, above 2: give fewer seeds, rows, or records of the recipe."
         )
+
+
+def _without_diverged(data: xr.Dataset) -> xr.Dataset:
+    """Return readings of rows, with NaN in place of all that a network read which was not finite to the end."""
+    out = data.fate == DIVERGED
+    if not bool(out.any()):
+        return data
+    return data.assign({name: data[name].where(~out) for name in data.data_vars if str(name).startswith("row_")})
 
 
 def _row_scores(full: xr.Dataset, recipe: Recipe, early: float) -> dict[str, Array]:
@@ -205,9 +216,10 @@ def _gradients(
             def read(k: int, net: nn.Module = net, cell: Any = cell, y: Tensor = labels) -> tuple[Tensor, float]:
                 return row_gradients(net, final(full, step=int(full.step.values[k]), **cell), inputs, y)
 
-            if part == WHOLE:
-                lengths.append(read(_early(full, recipe, early))[0].numpy())
             losses = full.row_loss.sel(cell).transpose("step", "row").values.mean(1)
+            if part == WHOLE:
+                gone = np.full(len(labels), math.nan)  # of a network that diverged nothing is read
+                lengths.append(gone if math.isnan(losses[0]) else read(_early(full, recipe, early))[0].numpy())
             coherent[p, i] = _at_levels(losses, levels, read)
     return np.stack(lengths), coherent
 
@@ -247,7 +259,8 @@ def _dataset(
         each = data[f"{key}_each"]
         data[key] = each.mean("seed")
         data[f"{key}_error"] = each.std("seed", ddof=1) / np.sqrt(each.notnull().sum("seed"))
-    never = ~(full.sel(part=WHOLE).row_right.isel(step=slice(1, None)) == 1).any("step")
+    right = full.sel(part=WHOLE).row_right.isel(step=slice(1, None))
+    never = (~(right == 1).any("step")).where(right.notnull().any("step"))
     data["unlearnt"] = ("row", never.mean("seed").values)
     data["label"] = ("row", table.labels)
     data["order_shared"], data["order_disjoint"] = ("seed", shared), ("seed", apart)

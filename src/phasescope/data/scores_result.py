@@ -36,6 +36,7 @@ SOURCES = {
     "order_disjoint": ("1", "Spearman correlation of accessibility, disjoint training sets, rows that neither saw"),
     "coherence": ("1", "Chatterjee and Zielinski 2020, arXiv:2008.01217: N |mean g|^2 / mean |g|^2 at a loss"),
 }
+NONE = [math.nan, math.nan]
 HEADER = ("score", "median", "5 % to 95 %", "error of one row", "agreement of halves", "hardest rows")
 WORDS = (
     "Agreement of halves: rank correlation of the scores by one half of the seeds with those by the other, over rows.",
@@ -86,7 +87,10 @@ class Scores:
         return RISING[by] * np.asarray(self.data[by].values, float)
 
     def suspects(self, count: int = 20, by: str = "el2n") -> Array:
-        """Return the ``count`` hardest rows by a score, the hardest first, int64: whose labels to look at first."""
+        """Return the ``count`` hardest rows by a score, the hardest first, int64: whose labels to look at first.
+
+        Rows without this score are none of them, so that there may be fewer.
+        """
         count = whole(1, self.data.sizes["row"])("count", count)
         return _hardest(self.hardness(by), count)
 
@@ -132,7 +136,8 @@ class Scores:
             if shift % 2 and n % 2 == 0:  # the same two halves again
                 one, other = _mean(turned[: n // 2]), _mean(turned[n // 2 :])
             found.append(rank_agreement(one, other))
-        return float(np.mean(found)), float(np.std(found))
+        known = [x for x in found if math.isfinite(x)] or NONE
+        return float(np.mean(known)), float(np.std(known))
 
     def order(self) -> tuple[float, float, float, float]:
         """Return the agreement of orders of learning and its error: of seeds on the same rows, of disjoint rows.
@@ -144,17 +149,25 @@ class Scores:
         found: list[float] = []
         for key in ("order_shared", "order_disjoint"):
             values = self.data[key].values
-            found += [float(values.mean()), math.sqrt(float(values.var(ddof=1)) / len(values) + rows)]
+            values = values[np.isfinite(values)]
+            some = len(values) > 1
+            found += [float(values.mean()), math.sqrt(float(values.var(ddof=1)) / len(values) + rows)] if some else NONE
         return found[0], found[1], found[2], found[3]
 
     def summary(self) -> str:
         """Return in one sentence how much is memorized, and whether the order of learning is the data's own."""
         shared, _, apart, error = self.order()
-        share = float((self.data.memorization.values > 0.5).mean())
+        known = self.data.memorization.values
+        known = known[np.isfinite(known)]
+        share = f"{(known > 0.5).mean():.1%}" if len(known) else "an unknown share"
+        orders = (
+            f"two networks learn rows that neither saw in the same order to {apart:.2f} ± {error:.2f}, and rows that "
+            f"both train on to {shared:.2f}"
+            if math.isfinite(apart + shared)
+            else "whether networks learn them in one order is not known"
+        )
         return (
-            f"{self.data.attrs['name']}: {share:.1%} of rows are memorized (right half of the time only if seen); two "
-            f"networks learn rows that neither saw in the same order to {apart:.2f} ± {error:.2f}, and rows that both "
-            f"train on to {shared:.2f}"
+            f"{self.data.attrs['name']}: {share} of rows are memorized (right half of the time only if seen); {orders}"
         )
 
     def table(self) -> tuple[Sequence[str], list[list[str]]]:
@@ -167,7 +180,8 @@ class Scores:
                 continue
             low, middle, high = np.nanquantile(values, [0.05, 0.5, 0.95])
             hardest = ", ".join(map(str, self.suspects(min(5, len(values)), by)))
-            spans = [f"{middle:.3g}", f"{low:.3g} to {high:.3g}", f"{np.nanmedian(errors):.2g}"]
+            error = f"{np.nanmedian(errors):.2g}" if np.isfinite(errors).any() else "-"
+            spans = [f"{middle:.3g}", f"{low:.3g} to {high:.3g}", error]
             rows.append([by, *spans, f"{self.agreement(by)[0]:.3f}", hardest])
         return HEADER, rows
 
@@ -230,12 +244,15 @@ class Scores:
 
 
 def _hardest(values: Array, count: int) -> Array:
-    return np.argsort(-np.nan_to_num(values, nan=-np.inf), kind="stable")[:count]
+    """Return the rows with the largest values, at most ``count``; a row without a value is none of them."""
+    order = np.argsort(-values, kind="stable")  # NaN comes last
+    return order[: min(count, int((~np.isnan(values)).sum()))]
 
 
 def _judged(values: Array, flags: Array, count: int) -> tuple[float, float]:
     """Return the area under the curve of hardness ``values`` (N,), and the precision among the ``count`` hardest."""
-    return found_area(values, flags), float(flags[_hardest(values, count)].mean()) if count else math.nan
+    hardest = _hardest(values, count)
+    return found_area(values, flags), float(flags[hardest].mean()) if len(hardest) else math.nan
 
 
 def _mean(values: Array) -> Array:
