@@ -173,6 +173,8 @@ def test_refusals_of_quality() -> None:
         quality(sphere(0, 10, 3), sphere(1, 60, 3))
     with pytest.raises(BadInput, match="3 numbers, generated ones 4"):
         quality(sphere(0, 60, 3), sphere(1, 60, 4))
+    with pytest.raises(BadInput, match="seed is -1"):
+        quality(sphere(0, 60, 3), sphere(1, 60, 3), seed=-1)
 
 
 # -- chance ------------------------------------------------------------------------------------------------------------

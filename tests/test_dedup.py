@@ -266,6 +266,8 @@ def test_shingles_are_sets() -> None:
     rows = shingles(texts).toarray()
     assert rows.sum(1).tolist() == [4, 4, 1, 1] and set(np.unique(rows)) == {0, 1}
     assert rows[0] @ rows[1] == 3 and rows[2] @ rows[3] == 1  # case and spaces do not count
+    halves = ["a \ud800 b", "a \udfff b", "c d e"]  # of letters, as JSON can spell them
+    assert (shingles(halves).toarray()[0] == shingles(halves).toarray()[1]).all() and tfidf(halves).shape[0] == 3
 
 
 def test_planted_copies_of_images_are_found() -> None:
@@ -495,6 +497,12 @@ def test_refusals_of_files(tmp_path: Path) -> None:
     ):  # fmt: skip
         with pytest.raises(BadInput, match=said):
             read_corpus(tmp_path / name)
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "full.txt").write_text("a")
+    for name, said in (("bare.txt", "bare.txt has no text"), ("a\nb.txt", "a name of two lines")):
+        (tmp_path / "pages" / name).write_text(" ")
+        with pytest.raises(BadInput, match=said):
+            read_corpus(tmp_path / "pages")
     (tmp_path / "two.txt").write_text("a\nb\n")
     assert isinstance(run("dedup", str(tmp_path / "two.txt"), "--embed", "pixels").exception, BadInput)
     assert not (tmp_path / "runs").exists()

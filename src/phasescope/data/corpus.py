@@ -63,9 +63,16 @@ def _folder(path: Path) -> Corpus:
         raise BadInput(f"{path} has {what}: name a folder with files of one kind.")
     files = pictures or pages
     names = tuple(part.relative_to(path).as_posix() for part in files)
+    broken = next((name for name in names if len(name.splitlines()) > 1), None)
+    if broken is not None:
+        raise BadInput(f"{path} has {broken!r}, a name of two lines, and lists have one name a line: rename it.")
     if pictures:
         return Corpus(names, images=tuple(pictures))
-    return Corpus(names, texts=tuple(text for part in pages for text in read_texts(part)))
+    texts = tuple(text for part in pages for text in read_texts(part))
+    empty = next((name for name, text in zip(names, texts, strict=True) if not text.strip()), None)
+    if empty is not None:
+        raise BadInput(f"{path / empty} has no text: leave it out, it is like no other.")
+    return Corpus(names, texts=texts)
 
 
 def _text(path: Path, line: str, row: str) -> str:

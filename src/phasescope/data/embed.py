@@ -168,6 +168,7 @@ def _digest(model: nn.Module) -> str:
 
 
 def _said(texts: Sequence[str]) -> list[str]:
+    """Return texts, half a surrogate pair in them as a question mark, or raise ``BadInput``."""
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise BadInput(f"texts are {shown(texts)}: give a list of strings.")
     if len(texts) < 2:
@@ -175,4 +176,4 @@ def _said(texts: Sequence[str]) -> list[str]:
     empty = next((i for i, text in enumerate(texts) if not text.strip()), None)
     if empty is not None:
         raise BadInput(f"text {empty} is empty: leave it out, it is like no other.")
-    return list(texts)
+    return [text.encode("utf-8", "replace").decode() for text in texts]

@@ -99,6 +99,7 @@ def quality(
     moves real samples. Costs (N + M)^2 D; ``on_progress`` is told of each comparison before it. Raises
     ``BadInput`` for fewer than 2 k + 4 real or k + 2 generated samples, and for samples of other dimensions.
     """
+    seed = whole()("seed", seed)
     k, moved = whole(1, 10**6)("k", k), number(0, 1, open_low=True, open_high=True)("moved", moved)
     x = as_points("real", real, fewest=2 * k + 4).detach().double().flatten(1)
     y = as_points("generated", generated, fewest=k + 2).detach().double().flatten(1)
