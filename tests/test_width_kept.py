@@ -146,9 +146,20 @@ def test_a_command_that_keeps_nothing_says_so(monkeypatch: pytest.MonkeyPatch, t
     from phasescope import errors
 
     monkeypatch.setattr(errors._State, "kept", False)
-    assert errors.interruption() == "interrupted; nothing new was kept, and the same command begins anew."
-    Store(tmp_path / "kept").close()
-    Store(tmp_path / "kept", read_only=True).close()
+    nothing = "interrupted; nothing new was kept, and the same command begins where this one did."
+    with Store(tmp_path / "kept") as store:
+        store.write("report.html", "a page is no work that a command goes on with")
+    assert errors.interruption() == nothing
+    with Store(tmp_path / "kept") as store:
+        store.save({"seed": 0}, {}, {})
+    assert errors.interruption() != nothing
+    monkeypatch.setattr(errors._State, "kept", False)
+    with Store(tmp_path / "kept", read_only=True) as store:
+        assert store.load({"seed": 0}) is not None
+    assert errors.interruption() == nothing
+    with Store(tmp_path / "kept") as store:
+        assert store.load({"seed": 1}) is None and errors.interruption() == nothing
+        assert store.load({"seed": 0}) is not None
     assert errors.interruption() == "interrupted; what was finished is kept, and the same command resumes."
 
 

@@ -44,15 +44,15 @@ class _State:
 
 
 def keeping() -> None:
-    """Note that a store is open, in which what this process finishes is kept."""
+    """Note that something of this process's work is kept in a store: it was written there, or found."""
     _State.kept = True
 
 
 def interruption() -> str:
-    """Return the sentence of a command that was interrupted: what it kept, if it keeps anything, and what to do."""
+    """Return the sentence of a command that was interrupted: what it kept, if it kept anything, and what to do."""
     if _State.kept:
         return "interrupted; what was finished is kept, and the same command resumes."
-    return "interrupted; nothing new was kept, and the same command begins anew."
+    return "interrupted; nothing new was kept, and the same command begins where this one did."
 
 
 class Interrupted(RuntimeError):

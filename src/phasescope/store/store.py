@@ -59,7 +59,6 @@ class Store:
             check_format(self.root)
             return
         self._release = weakref.finalize(self, open_for_writing(self.root).release)
-        keeping()
         try:
             remove_stale(self.root)
             self._torn = self._ledger.complete()
@@ -95,6 +94,7 @@ class Store:
         """
         self._check_writable()
         self._ledger.save(identity, arrays, facts)
+        keeping()
 
     def load_checkpoint(self, identity: Mapping[str, Any]) -> tuple[dict[str, Array], Facts] | None:
         """Return an unfinished member's state, or None; a damaged one is absent."""
@@ -106,6 +106,7 @@ class Store:
         """Replace the unfinished state of this identity; until the new one is whole the old one stands."""
         self._check_writable()
         self._checkpoints.put(identity, arrays, facts)
+        keeping()
 
     def drop_checkpoint(self, identity: Mapping[str, Any]) -> None:
         """Forget the unfinished state of this identity, if there is one."""
@@ -202,7 +203,11 @@ class Store:
     def _load(self, shelf: Shelf, identity: Mapping[str, Any]) -> tuple[dict[str, Array], Facts] | None:
         """Return arrays and facts, or None; a writer moves a damaged file aside, a reader leaves it."""
         sealed = shelf.take(address(identity), move=self._writable())
-        return None if sealed is None else sealed[1:]
+        if sealed is None:
+            return None
+        if self._writable():
+            keeping()
+        return sealed[1:]
 
     def _writable(self) -> bool:
         """Return whether this object holds the lock in this process."""
