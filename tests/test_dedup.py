@@ -471,7 +471,7 @@ def test_command_on_a_folder_of_images(tmp_path: Path) -> None:
     [
         (["--epsilon", "3"], "epsilon is 3"), (["--keep", "0"], "keep is 0"), (["--order", "soft"], "order"),
         (["--epsilon", "0.1", "--keep", "0.5"], "give one of them"), (["--clusters", "0"], "clusters is 0"),
-        (["--clusters", "many"], "clusters is 'many'"), (["--sample", "1"], "sample is 1"), (["--length", "1"], "--length"),
+        (["--clusters", "many"], "give auto, or"), (["--sample", "1"], "sample is 1"), (["--length", "1"], "--length"),
     ],
 )  # fmt: skip
 def test_command_looks_at_its_words_before_it_embeds(

@@ -213,6 +213,9 @@ def test_command_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         judged = document["judged"]["el2n"]
         assert 0 <= judged["precision"] <= 1 and judged["AUC"] > 0.5 and judged["AUC error"] >= 0
     assert (tmp_path / "runs" / "scores-my_scored_net-made" / "report.html").exists()
+    for option, value in (("--steps", "0"), ("--batch", "0"), ("--rate", "nan")):
+        refused = CliRunner().invoke(app, [*words[:4], option, value])
+        assert isinstance(refused.exception, BadInput) and f"{option} is " in str(refused.exception)
     for name, said in (
         (None, "no --data"),
         ("bad.npz", "no 'y'"),

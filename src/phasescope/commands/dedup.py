@@ -66,6 +66,8 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
     chosen(asked.order, asked.rule, asked.epsilon, asked.keep, asked.sample, asked.seed)
     whole(2, 10**6)("--length", asked.length)
     clusters = _number(asked.clusters)
+    if isinstance(clusters, str) and clusters != "auto":
+        raise BadInput(f"--clusters is {clusters!r}: give auto, or a whole number from 1 to that of the items.")
     if clusters != "auto":
         whole(1)("clusters", clusters)
     tell(f"reading {asked.path}")

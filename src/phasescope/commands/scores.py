@@ -11,7 +11,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from phasescope.checks import whole
+from phasescope.checks import number, whole
 from phasescope.commands.inspect import Told, folder_name, page_of
 from phasescope.data import Scores, scores
 from phasescope.data.scores_result import SCORES, WORDS
@@ -19,6 +19,7 @@ from phasescope.errors import aligned, unread
 from phasescope.figures import Table
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import load_model
+from phasescope.recipe import MOST_STEPS
 from phasescope.samples import rows_of
 from phasescope.vocabulary import Array, BadInput, Recipe
 
@@ -94,6 +95,9 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
     count = min(whole(1, 10**9)("--suspects", asked.suspects), len(y))
     if asked.by not in SCORES:
         raise BadInput(f"--by is {asked.by!r}: choose one of {', '.join(SCORES)}.")
+    number(1e-30, 1e30)("--rate", asked.rate)
+    for option, value in (("--steps", asked.steps), ("--batch", asked.batch)):
+        whole(1, MOST_STEPS)(option, value)
     recipe = Recipe(
         lr=asked.rate, steps=asked.steps, batch=asked.batch, loss="cross_entropy", records=min(40, max(2, asked.steps))
     )
