@@ -215,3 +215,33 @@ def test_layers_that_work_in_place_are_read_before_them() -> None:
         return nn.Sequential(nn.Linear(8, width), nn.ReLU(inplace), nn.Linear(width, 1))
 
     assert check(lambda width: builder(width, True), name="x").identical(check(builder, name="x"))
+
+
+def test_labels_that_are_left_out_count_nothing() -> None:
+    """The loss at the end is torch's, over the labels that count; arrays that can not be written are read as others."""
+    import copy
+    import warnings
+
+    import torch
+
+    labels = np.where(np.arange(32) < 9, -100, np.arange(32) % 3)
+    labels.setflags(write=False)
+    begun: list[nn.Module] = []
+
+    def builder(width: int) -> nn.Module:
+        begun.append(nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Linear(width, 3)))
+        return copy.deepcopy(begun[-1])
+
+    recipe = SGD.model_copy(update={"loss": "cross_entropy", "steps": 4})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = moved(builder, (X, labels), recipe)["loss"].values.ravel()
+    x, y = torch.tensor(X, dtype=torch.float32), torch.tensor(labels)
+    rates = np.broadcast_to(np.array([0.01, 0.02, 0.04])[:, None], (2, 3, 2)).ravel()
+    for loss, rate, net in zip(found, rates, begun, strict=True):
+        optimizer = torch.optim.SGD(net.parameters(), rate)
+        for _ in range(4):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        assert loss == pytest.approx(nn.functional.cross_entropy(net(x), y).item(), rel=1e-5)

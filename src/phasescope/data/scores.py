@@ -74,7 +74,7 @@ def scores(
         raise BadInput(f"seeds is {seeds!r}: give at least 2, errors are over seeds.")
     _check_memory(module, table, recipe, len(whole_grid) // 2)
     tell = on_progress or (lambda what, done, total: None)
-    store = Store(Path(out)) if out is not None else None
+    store = Store(out) if out is not None else None
     task, found = Parts(table, next(iter(whole_grid)).seed), {}
     try:
         with resumable(kept=store is not None):

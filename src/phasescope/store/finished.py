@@ -21,7 +21,7 @@ class Finished:
     """
 
     def __init__(self, out: Path | str | None) -> None:
-        self._store = Store(Path(out)) if out is not None else None
+        self._store = Store(out) if out is not None else None
 
     def __enter__(self) -> Self:
         return self

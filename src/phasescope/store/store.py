@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from phasescope.errors import keeping, told
+from phasescope.errors import keeping, shown, told
 from phasescope.store import results
 from phasescope.store.atomic import remove_stale, write_atomic
 from phasescope.store.canonical import address
@@ -50,6 +50,8 @@ class Store:
     """
 
     def __init__(self, root: Path | str, read_only: bool = False) -> None:
+        if not isinstance(root, str | os.PathLike):
+            raise BadInput(f"the folder is {shown(root)}: give a path, such as 'runs/mine'.")
         self.root, self.read_only = Path(root).absolute(), read_only
         self._records = Shelf(self.root / "records", self.root / "corrupt", spread=True)
         self._checkpoints = Shelf(self.root / "checkpoints", self.root / "corrupt", spread=False)

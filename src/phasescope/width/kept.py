@@ -105,7 +105,7 @@ def can_be_kept(builder: Any, size: int) -> bool:
 @contextmanager
 def kept_in(out: Path | str | None) -> Iterator[Kept]:
     """Yield what keeps networks in the folder ``out``, or nothing. Raises ``Interrupted`` at Ctrl-C."""
-    store = None if out is None else Store(Path(out))
+    store = None if out is None else Store(out)
     try:
         with resumable(kept=store is not None):
             yield Kept(store)

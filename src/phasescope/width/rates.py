@@ -146,7 +146,7 @@ def _held(test: Any, plan: Plan) -> tuple[Any, Tensor] | None:
     if not isinstance(test, tuple | list) or len(test) != 2:
         raise BadInput("test is no pair: give (inputs, targets), such as (X, y).")
     targets = targets_of(test[1], "the targets of test")
-    if plan.recipe.loss == "cross_entropy":
+    if plan.recipe.loss == "cross_entropy" or (plan.recipe.loss == "mse" and not targets.is_floating_point()):
         classes(targets, "the targets of test")
     counted(test[0], len(targets), " of test")
     return test[0], targets

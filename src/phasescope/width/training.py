@@ -84,7 +84,7 @@ def planned(
     idle = [name for name in IDLE if getattr(recipe, name) != Recipe.model_fields[name].default]
     if idle:
         raise BadInput(f"recipe has {idle[0]}={shown(getattr(recipe, idle[0]))}, which is not used here: leave it out.")
-    if recipe.loss == "cross_entropy":
+    if recipe.loss == "cross_entropy" or (recipe.loss == "mse" and not targets.is_floating_point()):
         classes(targets, "the targets")
     if make is not None:
         takes("optimizer", make, "module", "width")
@@ -98,7 +98,7 @@ def planned(
 
 def targets_of(values: Any, name: str) -> Tensor:
     """Return targets as a tensor, whole numbers as int64. Raises ``BadInput`` for none, and for NaN and infinities."""
-    targets = torch.from_numpy(as_array(values, name))
+    targets = torch.from_numpy(np.array(as_array(values, name)))  # a copy: some arrays are not to be written
     if targets.ndim == 0 or not len(targets):
         raise BadInput(f"{name} are empty: give one for each input.")
     if not targets.is_floating_point():
@@ -174,12 +174,18 @@ class Steps:
     def __init__(self, plan: Plan, network: Begun) -> None:
         self.plan, self.module, self.seed = plan, network.module, network.seed
         module, size, factors = network.module, network.size, network.factors
+        precision = next(p.dtype for p in module.parameters() if p.is_floating_point())
+        if plan.recipe.dtype == "float64" and precision != torch.float64:
+            raise BadInput(
+                f"recipe has dtype='float64', and the builder's network is {str(precision).removeprefix('torch.')}: "
+                "let it return module.double(), or leave dtype out."
+            )
         self.inputs = fitted(plan.inputs, module)
         counted(self.inputs, plan.samples)
         device = next(module.parameters()).device
         self.targets = plan.targets.to(device)
         if self.targets.is_floating_point():
-            self.targets = self.targets.to(next(p.dtype for p in module.parameters() if p.is_floating_point()))
+            self.targets = self.targets.to(precision)
         self.loss = loss_of(plan.recipe)
         self.own = None
         if plan.make is not None:
@@ -212,7 +218,7 @@ class Steps:
         if isinstance(self.loss.kind, str):
             targets = beside(outputs, targets)
             with users_code("the loss of outputs and targets", always=True):
-                return self.loss.mean(outputs, targets, None)
+                return self.loss.mean(outputs, targets, counted_of(targets))
         with users_code("the loss"):
             return self.loss.each(outputs, targets).mean()
 
@@ -258,6 +264,13 @@ def beside(outputs: Tensor, targets: Tensor) -> Tensor:
             f"{tuple(outputs.shape)}: give as many numbers for each sample; for classes, give whole numbers."
         )
     return targets.reshape(outputs.shape)
+
+
+def counted_of(targets: Tensor) -> Tensor | None:
+    """Return which of the classes (N,) count, 1 or 0, where some are marked as left out; or None."""
+    left_out = targets == IGNORED
+    some = targets.ndim == 1 and not targets.is_floating_point() and bool(left_out.any())
+    return (~left_out).to(torch.get_default_dtype()) if some else None
 
 
 def part_of(inputs: Any, rows: Tensor, count: int) -> Any:
