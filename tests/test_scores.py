@@ -152,6 +152,18 @@ def test_coherence_is_read_where_the_loss_is_matched() -> None:
     assert math.isnan(found[3]) and math.isnan(found[4])  # never reached; began below
 
 
+def test_coherence_is_said_of_all_seeds_or_missing(scored: Any) -> None:
+    found, _ = scored
+    data = found.data.copy(deep=True)
+    data["coherence"][:], data["coherence_shuffled"][:] = 2.0, math.nan
+    data["coherence"][1, -1] = math.nan
+    first, *_, last = replace(found, data=data).coherence_lines()
+    assert first == "at loss 0.6: labels 2 ± 0, shuffled labels missing (0 of 5 seeds fall to this loss)"
+    assert "labels missing (4 of 5 seeds" in last and "2 ±" not in last
+    data["coherence"][:] = math.nan
+    assert replace(found, data=data).coherence_lines() == []
+
+
 def test_area_and_agreement_by_pairs() -> None:
     generator = np.random.default_rng(0)
     values, flags = generator.integers(0, 9, 60).astype(float), generator.random(60) < 0.3
@@ -200,6 +212,7 @@ def test_command_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     x, y, flipped = flipped_digits(80)
     np.savez(tmp_path / "data.npz", X=x, y=y, flipped=flipped)
     np.savez(tmp_path / "bad.npz", X=x)
+    np.save(tmp_path / "one.npy", x)
     (tmp_path / "my_scored_net.py").write_text(
         "from torch import nn\n\ndef made():\n    return nn.Sequential(nn.Linear(64, 8), nn.Tanh(), nn.Linear(8, 10))\n"
     )
@@ -219,6 +232,7 @@ def test_command_keeps_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name, said in (
         (None, "no --data"),
         ("bad.npz", "no 'y'"),
+        ("one.npy", "one array, and no 'X'"),
         ("my_scored_net.py", "no arrays"),
     ):
         with pytest.raises(BadInput, match=said):

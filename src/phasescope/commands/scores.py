@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from phasescope.checks import number, whole
 from phasescope.commands.inspect import Told, folder_name, page_of
@@ -66,13 +68,9 @@ def read_examples(path: Path | None) -> tuple[Array, Array, Array | None]:
 
             found = load_file(path)
         else:
-            arrays = np.load(path, allow_pickle=False)
-            if isinstance(arrays, np.ndarray):
-                raise BadInput(f"{path} holds one array: save both X and y with numpy.savez.")
-            with arrays:
-                found = {name: arrays[name] for name in arrays.files}
-    except BadInput:
-        raise
+            held = np.load(path, allow_pickle=False)
+            with held if isinstance(held, NpzFile) else nullcontext() as arrays:
+                found = {"one array": held} if arrays is None else {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, TypeError, EOFError, BadZipFile, AttributeError, KeyError) as error:
         raise BadInput(
             f"{path} has no arrays that can be read: {unread(error)}. Save X and y with numpy.savez."
@@ -113,7 +111,7 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
     rows = found.suspects(count, asked.by)
     suspects = Table(
         f"Suspects by {asked.by}, the hardest first", ("row", "label", *SCORES),
-        [[str(i), str(y[i]), *(f"{float(found.data[key].values[i]):.3g}" for key in SCORES)] for i in rows],
+        [[str(i), str(y[i]), *(_number(found.data[key].values[i]) for key in SCORES)] for i in rows],
     )  # fmt: skip
     command = ["phasescope", "scores", asked.model, "--data", str(asked.data), "--seeds", str(seeds), "--steps"]
     command += [str(asked.steps), "--rate", f"{asked.rate:g}", "--batch", str(asked.batch), "--by", asked.by]
@@ -131,6 +129,10 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
         tables.append(Table("Of labels that were changed on purpose", JUDGED, lines))
         text += "\n\n" + "\n".join(aligned(JUDGED, lines, left=False))
     return Told(asked.folder.name, "scores.json", text, document, replace(page, tables=tables))
+
+
+def _number(value: float) -> str:
+    return f"{float(value):.3g}" if np.isfinite(value) else "-"
 
 
 def _judged(found: Scores, flipped: Array) -> list[list[Any]]:

@@ -40,6 +40,7 @@ NONE = [math.nan, math.nan]
 HEADER = ("score", "median", "5 % to 95 %", "error of one row", "agreement of halves", "hardest rows")
 WORDS = (
     "Agreement of halves: rank correlation of the scores by one half of the seeds with those by the other, over rows.",
+    "Memorization: how much more often a row is right at the end in networks that saw it than in those that did not.",
 )
 
 
@@ -167,7 +168,7 @@ class Scores:
             else "whether networks learn them in one order is not known"
         )
         return (
-            f"{self.data.attrs['name']}: {share} of rows are memorized (right half of the time only if seen); {orders}"
+            f"{self.data.attrs['name']}: {share} of rows are memorized (memorization above 0.5); {orders}"
         )
 
     def table(self) -> tuple[Sequence[str], list[list[str]]]:
@@ -186,17 +187,17 @@ class Scores:
         return HEADER, rows
 
     def coherence_lines(self) -> list[str]:
-        """Return in words the coherence at each loss that networks reached, with its standard error over seeds."""
+        """Return in words the coherence at each loss, with its standard error over seeds; nothing where none was read.
+
+        A mean is over all seeds or missing: those that reach a loss alone are not the seeds as they are.
+        """
+        kinds = (("coherence", "labels"), ("coherence_shuffled", "shuffled labels"))
         found = []
         for i, level in enumerate(self.data.level.values):
-            said = []
-            for key, label in (("coherence", "labels"), ("coherence_shuffled", "shuffled labels")):
-                values = self.data[key].values[:, i]
-                values = values[np.isfinite(values)]
-                if len(values) > 1:
-                    said.append(f"{label} {values.mean():.3g} ± {values.std(ddof=1) / math.sqrt(len(values)):.1g}")
-            found += [f"at loss {level:g}: {', '.join(said)}"] if said else []
-        return found
+            said = [_mean_or_missing(label, self.data[key].values[:, i]) for key, label in kinds]
+            found.append(f"at loss {level:g}: {', '.join(said)}")
+        read = any(np.isfinite(self.data[key].values).any() for key, _ in kinds)
+        return found if read else []
 
     def __str__(self) -> str:
         lines = aligned(*self.table(), left=False)
@@ -241,6 +242,14 @@ class Scores:
         if lines:
             panels.append(Curves("Coherence at matched loss", Axis("training loss"), Axis("m-coherence", "log"), lines))
         return Figure("scores", f"Scores of {self.data.attrs['name']}", f"{self.summary()}.", panels)
+
+
+def _mean_or_missing(label: str, values: Array) -> str:
+    """Return in words the mean of one number per seed with its standard error, or how many seeds have none."""
+    n, there = len(values), int(np.isfinite(values).sum())
+    if there < n:
+        return f"{label} missing ({there} of {n} seeds fall to this loss)"
+    return f"{label} {values.mean():.3g} ± {values.std(ddof=1) / math.sqrt(n):.1g}"
 
 
 def _hardest(values: Array, count: int) -> Array:
