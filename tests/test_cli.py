@@ -9,12 +9,17 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import phasescope as ps
 from phasescope import lab
 from phasescope.commands import cli
+from phasescope.ensemble.plan import cores
+from phasescope.ensemble.schedule import record_steps
+from phasescope.lab.study import Experiment
 
 COMMAND = [sys.executable, "-m", "phasescope"]
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "120"}
@@ -171,6 +176,25 @@ def test_every_study_is_shown(
     code, out, err = in_process(["show", study, "--estimate"], capsys, monkeypatch)
     assert code == 0, err
     assert all(text in out for text in expected), out
+
+
+def test_the_first_reading_of_all_is_not_the_cost_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It imports and compiles: on a busy machine that was seconds, and was counted for each of a thousand readings."""
+    from phasescope.lab import cost
+
+    now, calls = [0.0], []
+
+    def measured(*given: Any) -> None:
+        now[0] += 1.0 + 5.0 * (not calls) if given[-1] else 0.0
+        calls.append(given)
+
+    monkeypatch.setattr(cost, "measure", measured)
+    monkeypatch.setattr(cost, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    recipe = ps.Recipe(steps=10, records=5)
+    asked = Experiment("slow at first", ps.learners.PowerMLP(5, 4), ps.tasks.addition(5), ps.Grid(seeds=4), recipe,
+                       ps.instruments.LEARNING)  # fmt: skip
+    readings = len(asked.grid) * len(record_steps(recipe))
+    assert cost.reading("slow", asked, {}) == pytest.approx(readings / cores())
 
 
 RUN = ["run", "grokking", "--out", "out"]
