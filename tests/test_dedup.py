@@ -446,8 +446,30 @@ def test_command_on_lines(tmp_path: Path) -> None:
     kept = (out / "kept.txt").read_text().split()
     assert ("15" in kept) != ("61" in kept)  # lines 15 and 61 of the file are the pair
     assert len((out / "kept-lines.txt").read_text().splitlines()) == 60
+    assert '<td class="wordy">' in (out / "report.html").read_text()
+    said = run("dedup", str(tmp_path / "texts.txt"), "--epsilon", "0.3", "--out", str(out)).stdout
+    assert "Texts became embeddings by tfidf." in said and "barely a copy: line " in said
+    assert {word.strip(",") for word in said.split("barely a copy: ")[1].splitlines()[0].split()} >= {"15", "61"}
     page = (out / "report.html").read_text()
     assert "<script>alert" not in page and "alert(1)" in page and "\x1b" not in page
+
+
+def test_command_on_arrays_of_a_file(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    rows = np.random.default_rng(0).standard_normal((30, 8)).astype(np.float32)
+    rows[20] = rows[3]
+    np.save(tmp_path / "a.npy", rows)
+    np.savez(tmp_path / "a.npz", X=rows, y=np.arange(30))
+    np.savez(tmp_path / "one.npz", anything=rows)
+    np.savez(tmp_path / "many.npz", one=rows, other=rows)
+    save_file({"embeddings": rows, "X": rows[:2]}, tmp_path / "a.safetensors")
+    for name in ("a.npy", "a.npz", "one.npz", "a.safetensors"):
+        assert np.array_equal(read_corpus(tmp_path / name).rows, rows), name
+    with pytest.raises(BadInput, match=r"many\.npz has one, other: call the embeddings embeddings or X"):
+        read_corpus(tmp_path / "many.npz")
+    done = run("dedup", str(tmp_path / "a.npz"), "--out", str(tmp_path / "run"))
+    assert "29 of 30 rows stay" in done.stdout and "row " in done.stdout, done.exception
 
 
 def test_command_on_a_folder_of_images(tmp_path: Path) -> None:

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from phasescope.vocabulary import Array, Knob
 
+SENTENCE = 40  # signs; a longer cell of a table is a sentence
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -115,6 +117,17 @@ class Table:
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    @property
+    def wordy(self) -> tuple[bool, ...]:
+        """Which columns hold sentences, with a cell of more than 40 signs: they are read in lines, from the left.
+
+        >>> Table("a", ("row", "size", "text"), [["1", "0.5", "word " * 20]]).wordy
+        (False, False, True)
+        """
+        return tuple(
+            any(len(cell) > SENTENCE for cell in column) for column in zip(self.header, *self.rows, strict=True)
+        )
 
 
 @dataclass(frozen=True)

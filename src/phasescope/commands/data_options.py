@@ -21,14 +21,17 @@ def _dedup(app: typer.Typer, finish: Finish) -> None:
     def dedup_(
         path: Annotated[
             Path,
-            typer.Argument(metavar="FILE_OR_FOLDER", help="Texts (.txt, .jsonl), embeddings (.npy); texts or images."),
+            typer.Argument(
+                metavar="FILE_OR_FOLDER",
+                help="Texts (.txt, .jsonl), embeddings (.npy, .npz), or a folder of texts or of images.",
+            ),
         ],
         embed: Annotated[
             str | None,
             typer.Option(help="tfidf, shingles, model:DIR (texts), pixels, crops (images); found by itself."),
         ] = None,
         epsilon: Annotated[
-            float | None, typer.Option(help="Near copies have a cosine above 1 - epsilon; 0.05.")
+            float | None, typer.Option(help="Near copies have a cosine above 1 - epsilon; 0.05. For tfidf try 0.3.")
         ] = None,
         keep: Annotated[
             float | None, typer.Option(help="Or the least share to keep, from which epsilon follows.")
@@ -85,7 +88,9 @@ def _scores(app: typer.Typer, finish: Finish) -> None:
 def _quality(app: typer.Typer, finish: Finish) -> None:
     @app.command("quality")
     def quality_(
-        real: Annotated[Path, typer.Argument(metavar="REAL", help="Real samples: .npy (N, D), or a folder of images.")],
+        real: Annotated[
+            Path, typer.Argument(metavar="REAL", help="Real samples: .npy, .npz (N, D), or a folder of images.")
+        ],
         generated: Annotated[Path, typer.Argument(metavar="GENERATED", help="Generated samples, of the same kind.")],
         k: Annotated[int, typer.Option("--k", help="A sample's ball reaches to its k-th neighbour.")] = 5,
         seed: Annotated[int, typer.Option(help="Of how real samples are halved.")] = 0,

@@ -80,14 +80,16 @@ def deduped(asked: Asked, tell: Callable[[str], object]) -> Told:
     options |= {"rule": asked.rule, "order": asked.order, "sample": asked.sample, "seed": asked.seed}
     name = asked.path.name or str(asked.path)
     found = dedup(
-        rows, **options, texts=corpus.texts or (corpus.names if corpus.images else None), name=name, out=asked.folder,
+        rows, **options, texts=corpus.texts or None, name=name, out=asked.folder,
         on_progress=lambda what, done, total: tell(f"{name}: {what}, {done:,}/{total:,}"),
     )  # fmt: skip
+    found = replace(found, names=corpus.called)
     _write(found, corpus, asked)
     shares = {} if cut is None else cut.found(found.epsilon)
     notes = [] if cut is None else _recalled(cut, found.epsilon)
-    page = _page(found, corpus, notes, embed, asked)
-    text = "\n".join([str(found), *notes, "", f"kept     {asked.folder / 'kept.txt'}"])
+    by = [f"{corpus.kind.capitalize()} became embeddings by {embed}."] if corpus.rows is None else []
+    page = _page(found, corpus, [*by, *notes], embed, asked)
+    text = "\n".join([*by, str(found), *notes, "", f"kept     {asked.folder / 'kept.txt'}"])
     document = {**found.to_json(), "embed": embed}
     document |= {"cut_copies_found": {f"{k:g}": v for k, v in shares.items()}} if shares else {}
     return Told(asked.folder.name, "dedup.json", text, document, page)
@@ -152,10 +154,7 @@ def _write(found: Dedup, corpus: Corpus, asked: Asked) -> None:
 def _page(found: Dedup, corpus: Corpus, notes: list[str], embed: str, asked: Asked) -> Any:
     header, pairs = found.table()
     if not corpus.texts:
-        pairs = [
-            [f"{corpus.names[i]}, {corpus.names[j]}", f"{cosine:.4f}", what, corpus.names[i], corpus.names[j]]
-            for i, j, cosine, what in found.look_at()
-        ]
+        header, pairs = header[:3], [row[:3] for row in pairs]  # there is no text to show
     figures = [found.figure()]
     if corpus.images and pairs:
         figures.append(_pictures(found, corpus))

@@ -61,5 +61,5 @@ def _rows(path: Path) -> Any:
     """Return embeddings, or images as grey values (N, D). Raises ``BadInput`` for texts."""
     corpus = read_corpus(path)
     if corpus.texts:
-        raise BadInput(f"{path} has texts: give embeddings (.npy) of them, or folders of images.")
+        raise BadInput(f"{path} has texts: give embeddings (.npy, .npz) of them, or folders of images.")
     return pixels(corpus.images) if corpus.images else corpus.rows

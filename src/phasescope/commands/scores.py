@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
-from numpy.lib.npyio import NpzFile
 
 from phasescope.checks import number, whole
 from phasescope.commands.inspect import Told, folder_name, page_of
 from phasescope.data import Scores, scores
 from phasescope.data.scores_result import SCORES, WORDS
-from phasescope.errors import aligned, unread
+from phasescope.errors import aligned
 from phasescope.figures import Table
 from phasescope.inspection.batches import users_code
-from phasescope.inspection.load import load_model
+from phasescope.inspection.load import arrays_in, load_model
 from phasescope.recipe import MOST_STEPS
 from phasescope.samples import rows_of
 from phasescope.vocabulary import Array, BadInput, Recipe
@@ -61,20 +58,7 @@ def read_examples(path: Path | None) -> tuple[Array, Array, Array | None]:
         )
     if not path.is_file():
         raise BadInput(f"there is no {path}: give a file .npz or .safetensors with the arrays X and y.")
-    try:
-        found: dict[str, Any]
-        if path.suffix == ".safetensors":
-            from safetensors.numpy import load_file
-
-            found = load_file(path)
-        else:
-            held = np.load(path, allow_pickle=False)
-            with held if isinstance(held, NpzFile) else nullcontext() as arrays:
-                found = {"one array": held} if arrays is None else {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, TypeError, EOFError, BadZipFile, AttributeError, KeyError) as error:
-        raise BadInput(
-            f"{path} has no arrays that can be read: {unread(error)}. Save X and y with numpy.savez."
-        ) from error
+    found = arrays_in(path)
     missing = [name for name in ("X", "y") if name not in found]
     if missing:
         raise BadInput(f"{path} has {', '.join(sorted(found)) or 'nothing'}, and no {missing[0]!r}: save both X and y.")

@@ -7,21 +7,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from phasescope.inspection.load import array_in
+from phasescope.inspection.load import array_in, arrays_in
 from phasescope.layers.text import ENDINGS, read_texts
 from phasescope.vocabulary import Array, BadInput
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+NAMES = ("embeddings", "X")
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """What was found: ``names`` of the items, and ``texts``, ``images`` (files) or ``rows`` (N, D)."""
+    """What was found: ``names`` of the items, and ``texts``, ``images`` (files) or ``rows`` (N, D).
+
+    ``numbered`` says what the names are numbers of, "line" or "row"; files have names of their own.
+    """
 
     names: tuple[str, ...]
     texts: tuple[str, ...] = ()
     images: tuple[Path, ...] = ()
     rows: Array | None = None
+    numbered: str = ""
+
+    @property
+    def called(self) -> tuple[str, ...]:
+        """Return what to call each item: a file's name, "line 3" or "row 3"."""
+        return tuple(f"{self.numbered} {name}".strip() for name in self.names)
 
     @property
     def kind(self) -> str:
@@ -32,18 +42,21 @@ class Corpus:
 def read_corpus(path: Path | str) -> Corpus:
     """Read a file or a folder. Raises ``BadInput`` for what has no item, and for files that can not be read.
 
-    ``.npy``: embeddings (N, D). ``.jsonl``: a string, or an object with the string "text", on each line. Any other file
+    ``.npy``: embeddings (N, D). ``.npz``, ``.safetensors``: the array "embeddings" or "X" in it, or the only one.
+    ``.jsonl``: a string, or an object with the string "text", on each line. Any other file
     is text, one item on each line that is not empty, named by the number of its line, from 1. A folder: each text file
     (.txt, .md, .rst, .text) or each image (.png, .jpg, ...) in it and below is an item; one kind of them.
     """
     path = Path(path)
     if not path.exists():
-        raise BadInput(f"there is no {path}: name a file of texts (.txt, .jsonl), of embeddings (.npy), or a folder.")
+        raise BadInput(
+            f"there is no {path}: name a file of texts (.txt, .jsonl), of embeddings (.npy, .npz), or a folder."
+        )
     if path.is_dir():
         return _folder(path)
-    if path.suffix == ".npy":
+    if path.suffix in (".npy", ".npz", ".safetensors"):
         rows = _array(path)
-        return Corpus(tuple(map(str, range(len(rows)))), rows=rows)
+        return Corpus(tuple(map(str, range(len(rows)))), rows=rows, numbered="row")
     (whole,) = read_texts(path)
     lines = [(str(i), line) for i, line in enumerate(whole.split("\n"), 1) if line.strip()]
     if not lines:
@@ -51,7 +64,7 @@ def read_corpus(path: Path | str) -> Corpus:
     names, texts = zip(*lines, strict=True)
     if path.suffix in (".jsonl", ".ndjson"):
         texts = tuple(_text(path, name, line) for name, line in lines)
-    return Corpus(names, texts=tuple(text.rstrip("\r") for text in texts))
+    return Corpus(names, texts=tuple(text.rstrip("\r") for text in texts), numbered="line")
 
 
 def _folder(path: Path) -> Corpus:
@@ -87,7 +100,18 @@ def _text(path: Path, line: str, row: str) -> str:
 
 
 def _array(path: Path) -> Any:
-    found = array_in(path)
+    found = array_in(path) if path.suffix == ".npy" else _named(path)
     if getattr(found, "ndim", 0) != 2:
         raise BadInput(f"{path} has the shape {getattr(found, 'shape', '?')}: give embeddings (N, D).")
     return found
+
+
+def _named(path: Path) -> Any:
+    """Return the embeddings of a file. Raises ``BadInput`` where it has several arrays and none is called so."""
+    arrays = arrays_in(path)
+    name = next((name for name in (*NAMES, *arrays) if name in arrays and (name in NAMES or len(arrays) == 1)), None)
+    if name is None:
+        raise BadInput(
+            f"{path} has {', '.join(sorted(arrays)) or 'nothing'}: call the embeddings {' or '.join(NAMES)}."
+        )
+    return arrays[name]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SHOWN, LETTERS, WIDE = 8, 160, 60
 HEADER = ("pair", "cosine", "what", "kept or nearer the front", "the other")
+PAIRS = "Pairs to look at, exact copies left out: clear copies, and those nearest to the threshold on either side."
 ALIKE = 0.9
 GRID = np.concatenate([np.geomspace(1e-4, 1, 41), [2.0]])
 
@@ -32,12 +33,13 @@ class Dedup:
     ``data`` (row): ``nearest_similarity``, the largest cosine with an earlier row of its cluster (NaN for the first),
     and ``nearest``, that row (-1); ``kept_paper`` and ``kept_leader``, whether it stays by either rule; ``group``, the
     row that stays for it; ``first_copy``, the first row with the same bits; ``cluster``, ``centroid_similarity``.
-    ``missed`` says what clusters hide. ``texts`` are the user's own.
+    ``missed`` says what clusters hide. ``texts`` are the user's own, and so are ``names``, which pairs are told by.
     """
 
     data: xr.Dataset
     missed: Missed
     texts: tuple[str, ...] | None = None
+    names: tuple[str, ...] | None = None
 
     @property
     def epsilon(self) -> float:
@@ -86,7 +88,7 @@ class Dedup:
         return GRID, np.searchsorted(values, 1 - GRID, side="right") / len(values)
 
     def look_at(self, most: int = SHOWN) -> list[tuple[int, int, float, str]]:
-        """Return pairs to look at: the last that count as copies, the first that do not, and some between; no exact."""
+        """Return pairs to look at: clear copies, the last that count as copies, the first that do not; none exact."""
         copies = self.data.first_copy.values
         pairs = self.pairs[copies[self.pairs["i"]] != copies[self.pairs["j"]]]
         above = pairs["cosine"] > 1 - self.epsilon
@@ -94,8 +96,8 @@ class Dedup:
         some = (
             np.unique(np.linspace(0, len(gone) - most - 1, most).astype(int)) if len(gone) > most else np.array([], int)
         )
-        chosen = [(p, "copy, a clear one") for p in gone[some]]
-        chosen += [(p, "copy, just") for p in gone[-most:]] + [(p, "no copy, just") for p in stay[:most]]
+        chosen = [(p, "a clear copy") for p in gone[some]]
+        chosen += [(p, "barely a copy") for p in gone[-most:]] + [(p, "nearly a copy") for p in stay[:most]]
         return [(int(p["i"]), int(p["j"]), float(p["cosine"]), what) for p, what in chosen]
 
     def summary(self) -> str:
@@ -112,7 +114,9 @@ class Dedup:
         rule, other = self.data.attrs["rule"], self.differing
         told = [
             f"Rule {rule}: {other:,} rows go by the paper's rule although no kept row is near (chains), and stay "
-            "by the rule 'leader'.",
+            "by the rule 'leader'."
+            if other
+            else "The rules 'paper' and 'leader' keep the same rows: none goes by a chain of copies alone.",
             f"{sentence(str(self.missed))}.",
         ]
         if self.missed.typical > ALIKE:
@@ -127,21 +131,26 @@ class Dedup:
         rows = []
         for i, j, cosine, what in self.look_at():
             said = [self.said(i), self.said(j)]
-            rows.append([f"{i}, {j}", f"{cosine:.4f}", what, *said])
+            rows.append([f"{self.called(i)}, {self.called(j)}", f"{cosine:.4f}", what, *said])
         return HEADER, rows
 
     def said(self, row: int, most: int = LETTERS) -> str:
-        """Return a row's text as one line of reading length, or its number; control characters are no part of it."""
+        """Return a row's text as one line of reading length, or its name; control characters are no part of it."""
         if self.texts is None:
-            return f"row {row}"
-        words = " ".join(self.texts[row].split())
-        plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
+            return self.called(row)
+        plain = _plain(" ".join(self.texts[row].split()))
         return plain if len(plain) <= most else f"{plain[: most - 4]} ..."
 
+    def called(self, row: int) -> str:
+        """Return what a row is called: its name, or its number, from 0."""
+        return f"row {row}" if self.names is None else _plain(self.names[row])
+
     def __str__(self) -> str:
-        lines = [f"{self.summary()}.", *self.notes]
-        for i, j, cosine, what in self.look_at(3):
-            lines += ["", f"{cosine:.4f}  {what}: rows {i} and {j}"]
+        lines, pairs = [f"{self.summary()}.", *self.notes], self.look_at(3)
+        lines += ["", PAIRS] if pairs else []
+        for i, j, cosine, what in pairs:
+            lines += [""] if self.texts is not None else []
+            lines.append(f"{cosine:.4f}  {what}: {self.called(i)} and {self.called(j)}")
             lines += [f"  {self.said(row, WIDE)}" for row in (i, j)] if self.texts is not None else []
         return "\n".join(lines)
 
@@ -181,3 +190,7 @@ class Dedup:
             ),
         ]  # fmt: skip
         return Figure("dedup", f"Near copies in {self.data.attrs['name']}", f"{self.summary()}.", panels)
+
+
+def _plain(words: str) -> str:
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)

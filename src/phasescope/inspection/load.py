@@ -17,6 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
 from torch import Tensor, nn
 
 from phasescope.checks import takes
@@ -143,6 +144,27 @@ def array_in(path: Path) -> Any:
             return np.load(file, allow_pickle=False)
     except (ValueError, OSError, TypeError, EOFError, BadZipFile) as error:
         raise _no_array(path, error) from error
+
+
+def arrays_in(path: Path) -> dict[str, Any]:
+    """Return the arrays of a file .npz or .safetensors by name; one array alone is "one array".
+
+    Raises ``BadInput`` where there are none that can be read without Python objects.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.numpy import load_file
+
+            return dict(load_file(path))
+        held = np.load(path, allow_pickle=False)
+        if not isinstance(held, NpzFile):
+            return {"one array": held}
+        with held:
+            return {name: held[name] for name in held.files}
+    except (ValueError, OSError, TypeError, EOFError, BadZipFile, AttributeError, KeyError) as error:
+        raise BadInput(
+            f"{path} has no arrays that can be read: {unread(error)}. Save some with numpy.savez."
+        ) from error
 
 
 def _tensor(path: Path) -> Tensor:
