@@ -82,6 +82,7 @@ def test_a_last_reading_that_is_missing_stays_missing() -> None:
     found = ps.train(Line(1), task, Grid(seeds=[3]), Recipe(steps=200, lr=0.05, records=6), [early])
     assert np.isfinite(found.early.values[0, 0]) and np.isnan(found.early.values[0, -1])
     assert np.isnan(ps.last(found.early).item()) and ps.last(found.early).attrs["missing"] == 1
+    assert ps.last(found.early).name == "early", "what a plot is labelled by"
     window = ps.last(found.early.isel(step=slice(0, 2)))
     assert window.item() == found.early.values[0, 1], "in a window, the last reading of the window"
 

@@ -296,7 +296,7 @@ def last(values: xr.DataArray) -> xr.DataArray:
         at = np.searchsorted(moved["step"].values, coords[name].values, side="right") - 1
         ends = (xr.zeros_like(ends) + coords[name].copy(data=at.clip(0))).transpose(*ends.dims)
     out = np.take_along_axis(array, ends.values[..., None], axis=-1)[..., 0]
-    found = xr.DataArray(out, dims=moved.dims[:-1], coords=coords)
+    found = xr.DataArray(out, dims=moved.dims[:-1], coords=coords, name=values.name)
     for name in known["fate"]:  # a reading of before the divergence is none of the end
         found = found.where(moved.coords[name] != str(Fate.DIVERGED)).transpose(*found.dims)
     found = found.drop_vars([*known["fate"], *known["last_step"]])
