@@ -263,6 +263,7 @@ def test_what_can_not_be_decided_says_why() -> None:
     )
     edge = call([2.0**k for k in range(-3, 2)])
     assert edge.verdict == "undecided" and "edge" in edge.reason and not math.isfinite(edge.spread.high)
+    assert edge.best(1)[1] == -math.inf and math.isfinite(edge.best(0)[1]) and "[no bound, " in str(edge)
     assert call([2.0**k for k in range(-4, 2)], tolerance=0.5).verdict == "does not"
     coarse = ps.transfer(
         lambda width: Curved(1.0 + 1e-6 * width),

@@ -26,7 +26,7 @@ REGIMES = {
     "flat": "every layer changes alike at every width: the network learns features however wide it is",
     "grows": "something grows with width: at this learning rate a network that is wide enough diverges",
     "vanishes": "nothing grows, and changes vanish with width: wide networks do not learn features there",
-    "undecided": "the intervals do not tell",
+    "undecided": "the intervals do not tell; give more seeds or wider networks",
 }
 
 

@@ -97,10 +97,15 @@ class RateTransfer:
         return float(self.data.doubt.values[i].mean())
 
     def best(self, i: int, tail: float | None = None) -> tuple[float, float, float]:
-        """Return the best rate of size number ``i``, with its interval; in log2 units: as in ``data.best``."""
+        """Return the best rate of size number ``i``, with its interval; in log2 units: as in ``data.best``.
+
+        At an end of the grid nothing bounds it on that side: the end is infinite.
+        """
         tail = (1 - self.data.attrs["confidence"]) / 2 if tail is None else tail
         mean, low, high = student(self.data.best.values[i], tail)
-        return mean, low - self._doubt(i), high + self._doubt(i)
+        edges = self.data.edge.values[i]
+        low = -math.inf if (edges < 0).any() else low - self._doubt(i)
+        return mean, low, math.inf if (edges > 0).any() else high + self._doubt(i)
 
     @cached_property
     def spread(self) -> Spread:
@@ -167,7 +172,7 @@ class RateTransfer:
             edge = self.data.edge.values[i]
             at = " (edge)" if edge.any() else ""
             losses = self.data.loss.values[i].mean(1)
-            interval = f"[{2**low:.3g}, {2**high:.3g}]"
+            interval = f"[{_bound(2**low)}, {_bound(2**high)}]"
             rows.append([str(size), f"{2**mean:.3g}{at}", interval, f"{mean - first:+.2f}", f"{losses.min():.4g}"])
             rows[-1].append(f"{losses[near]:.4g}" if math.isfinite(losses[near]) else "diverges")
         return (self.along, *HEADER), rows
@@ -205,7 +210,7 @@ class RateTransfer:
             mean, half = values[there].mean(1), values[there].std(1, ddof=1) / math.sqrt(values.shape[1])
             lines.append(Line(f"{self.along} {size}", rates[there], mean, mean - half, mean + half))
         ends = np.array([self.best(i) for i in range(len(self.sizes))])
-        at, low, high = (2.0 ** ends[:, k] for k in (0, 1, 2))
+        at, low, high = (2.0 ** np.where(np.isfinite(ends[:, k]), ends[:, k], np.nan) for k in (0, 1, 2))
         best = Line("best rate", np.array(self.sizes, float), at, low, high)
         a = self.data.attrs
         axis = Axis(f"{a['loss']} loss", "log" if (self.data.loss.values > 0).all() else "linear")
@@ -214,3 +219,7 @@ class RateTransfer:
             Curves("Best rate", Axis(self.along, "log"), Axis("learning rate", "log"), [best]),
         ]
         return Figure("transfer", f"Transfer of the rate: {self.verdict}", f"{self.summary()}.", panels)
+
+
+def _bound(rate: float) -> str:
+    return f"{rate:.3g}" if 0 < rate < math.inf else "no bound"
