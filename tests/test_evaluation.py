@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from torch import nn
 import phasescope as ps
 from phasescope.ensemble import streams
 from phasescope.evaluation import generated, metrics, packaged, pairs
+from phasescope.evaluation.evaluating import _why
 from phasescope.evaluation.items import Item, Scenario, chance, read_task
 from phasescope.evaluation.likelihoods import Kept, likelihoods
 from phasescope.evaluation.perturbations import mild_mix
@@ -268,9 +270,16 @@ class TestPairs:
             least = (a * math.sqrt(disagree) + b * math.sqrt(disagree - difference**2)) ** 2 / difference**2
             assert 1.02 * least < pairs.items_needed(difference, disagree) < 1.13 * least
         assert ps.paired([1, 0] * 10, [1, 1] * 10).words("a", "b").startswith("b is above a: -0.500")
-        pair = ps.paired([1, 0] * 10, [1, 1] * 10)
-        bits = Compared("a", "b", "bits_per_byte", {}, (), pair)
-        assert bits.words(pair).startswith("b needs more bits than a: -0.500")
+
+    def test_fewer_bits_are_not_called_above(self) -> None:
+        found = pairs.paired([1, 0] * 10, [1, 1] * 10)
+        said = Compared("a", "b", "bits_per_byte", {"text": found}, (), found)
+        assert "b needs more bits per byte than a: -0.500" in str(said)
+        assert "b is above a: -0.500" in str(replace(said, metric="accuracy"))
+
+    def test_few_items_have_no_calibration_error_and_it_is_said_why(self) -> None:
+        few, enough = (Scenario("a", items=(Item("a", ("b", "c"), 0),) * n) for n in (9, 10))
+        assert _why(few, "ece") == "not defined: fewer than 10 items" and _why(enough, "ece") == ""
 
     def test_passages(self) -> None:
         draw = np.random.default_rng(9)

@@ -308,5 +308,5 @@ def test_a_file_of_one_array_is_told_so(tmp_path: Path) -> None:
     from phasescope.commands.scores import read_examples
 
     np.save(tmp_path / "one.npy", np.ones((3, 2)))
-    with pytest.raises(BadInput, match="one array, and no .X."):
+    with pytest.raises(BadInput, match="one array, and no"):
         read_examples(tmp_path / "one.npy")

@@ -191,6 +191,8 @@ def _collected(
 
 def _why(one: Scenario, metric: str) -> str:
     if one.asks:
+        if metric == "ece" and len(one.items) < read.BINS:
+            return f"not defined: fewer than {read.BINS} items"
         return "not defined: no text to predict" if metric == "bits_per_byte" else ""
     return "not defined: no choices" if metric in CHOICES else ""
 

@@ -57,13 +57,13 @@ class Paired:
         return items_needed(difference, (self.only_first + self.only_second) / self.n, power)
 
     def words(
-        self, first: str = "the first", second: str = "the second", ask: float = 0.05, *, beats: str = "is above"
+        self, first: str = "the first", second: str = "the second", ask: float = 0.05, more: str = "is above"
     ) -> str:
-        """Say what was found, ``beats`` of the larger score, and how many items a difference of ``ask`` needs."""
+        """Say what was found, and how many items a difference of ``ask`` needs; ``more`` is what a larger score is."""
         said = f"{self.difference:+.3f} [{self.low:+.3f}, {self.high:+.3f}] over {self.n} items"
         if self.differs:
             ahead, behind = (first, second) if self.difference > 0 else (second, first)
-            said = f"{ahead} {beats} {behind}: {said}"
+            said = f"{ahead} {more} {behind}: {said}"
         else:
             said = f"{first} and {second} are not told apart: {said}"
         needed = self.needed(ask)

@@ -48,11 +48,6 @@ class Compared:
     at_chance: tuple[str, ...]
     pooled: Paired | None
 
-    def words(self, pair: Paired) -> str:
-        """Say what one of the rows, or the pooled one, found; of bits per byte the larger score is the worse one."""
-        beats = "needs more bits than" if self.metric == "bits_per_byte" else "is above"
-        return pair.words(self.first, self.second, beats=beats)
-
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return header and rows: difference with interval, disagreements, and items that 0.05 needs."""
         header = ["scenario", f"{self.metric}, first less second", "n", "disagree", "p", "items for 0.05"]
@@ -61,11 +56,16 @@ class Compared:
             rows.append(["all that count", *_cells(self.pooled, counts=True)])
         return header, rows
 
+    def words(self, found: Paired) -> str:
+        """Say what was found for one of the comparisons: fewer bits per byte are better, so that is said of them."""
+        more = "needs more bits per byte than" if self.metric == "bits_per_byte" else "is above"
+        return found.words(self.first, self.second, more=more)
+
     def __str__(self) -> str:
         said = [f"{one_line(self.first)} less {one_line(self.second)}, on the same items; each interval by itself 95 %"]
         said += aligned(*self.table())
         if self.pooled is not None:
-            said.append(self.words(self.pooled) + ".")
+            said.append(f"{self.words(self.pooled)}.")
         return "\n".join(said)
 
 
