@@ -102,6 +102,12 @@ COMMANDS = [
 ]
 
 
+def test_the_readme_names_every_command() -> None:
+    command: Any = typer.main.get_command(app)
+    named = set(re.findall(r"^\| `phasescope ([a-z]+)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
+    assert named == set(command.commands)
+
+
 def test_every_command_in_the_docs_can_be_called() -> None:
     """Each names a command and options that there are; files, models and what else is the reader's need not exist."""
     command: Any = typer.main.get_command(app)

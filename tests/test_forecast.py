@@ -17,7 +17,7 @@ from torch import nn
 import phasescope as ps
 from phasescope.ensemble.streams import initialized, streams
 from phasescope.inspection import forecast as told
-from phasescope.inspection.forecast import OUTCOMES, Model, forecast
+from phasescope.inspection.forecast import OUTCOMES, Model, _outside, forecast
 from phasescope.inspection.signs import SIGNS, Tangent, foretold, normalizes, signs_of, tangent_of
 from phasescope.instruments.neural_tangent_kernel import tangent_kernel
 from phasescope.lab import load
@@ -190,6 +190,9 @@ def test_what_lies_outside_of_the_record_is_said() -> None:
     outside = ps.inspect(chain(60), X, advice=False).forecast
     assert inside is not None and outside is not None
     assert any("59 blocks" in part for part in outside.outside) and "Outside of that record" in str(outside)
+    covered = {"grows": (0.0, 3.0), "shrinks": (0.0, 2.0), "kernel": (-1.0, 1.0)}
+    signs = {"grows": 0.0, "shrinks": math.log(101.0), "kernel": 2.0}
+    assert _outside(signs, 1, covered) == ("log J -100 (-6.39 to 19.1)", "kernel at the end 100 (0.1 to 10)")
     assert not any("blocks" in part for part in inside.outside)
 
 

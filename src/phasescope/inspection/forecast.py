@@ -189,10 +189,17 @@ def _outside(signs: Mapping[str, float], parameters: int, covered: Mapping[str, 
         if math.isnan(value):
             told.append(f"no reading of {name}")
         elif not low - SLACK <= value <= high + SLACK:
-            unit = {"depth": "blocks", "parameters": "parameters"}.get(name)
-            power = 2.0 if name == "depth" else 1.0
-            shown = [power**v if name == "depth" else v for v in (value, low, high)]
-            numbers = [f"{v:,.0f}" if unit else f"{v:.3g}" for v in shown]
-            told.append(f"{numbers[0]} {unit} ({numbers[1]} to {numbers[2]})" if unit
-                        else f"{name} {numbers[0]} ({numbers[1]} to {numbers[2]})")  # fmt: skip
+            told.append(_beyond(name, value, low, high, covered))
     return tuple(told)
+
+
+def _beyond(name: str, value: float, low: float, high: float, covered: Mapping[str, Sequence[float]]) -> str:
+    """Say a sign that is outside, and the record's range, in the units in which the inspection has it."""
+    if name in ("depth", "parameters"):
+        shown = [2.0**v if name == "depth" else v for v in (value, low, high)]
+        return f"{shown[0]:,.0f} {'blocks' if name == 'depth' else name} ({shown[1]:,.0f} to {shown[2]:,.0f})"
+    if name in ("grows", "shrinks"):
+        log = math.expm1(value) if name == "grows" else -math.expm1(value)
+        return f"log J {log:.3g} ({-math.expm1(covered['shrinks'][1]):.3g} to {math.expm1(covered['grows'][1]):.3g})"
+    long = {"kernel": "kernel at the end", "tangent": "mean of the tangent kernel", "output": "outputs' mean square"}
+    return f"{long.get(name, name)} {10**value:.3g} ({10**low:.3g} to {10**high:.3g})"
