@@ -167,9 +167,7 @@ class Scores:
             if math.isfinite(apart + shared)
             else "whether networks learn them in one order is not known"
         )
-        return (
-            f"{self.data.attrs['name']}: {share} of rows are memorized (memorization above 0.5); {orders}"
-        )
+        return f"{self.data.attrs['name']}: {share} of rows are memorized (memorization above 0.5); {orders}"
 
     def table(self) -> tuple[Sequence[str], list[list[str]]]:
         """Return header and rows: one row for each score."""
