@@ -401,7 +401,7 @@ def test_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words[words.index("--rates") + 1] = "0.04,0.02,0.01"
     began = CliRunner().invoke(app, words)
     assert isinstance(began.exception, BadInput) and "each larger" in str(began.exception) and not began.stdout
-    for option, value in (("--steps", "0"), ("--train", "0"), ("--rate", "nan"), ("--optimizer", "best")):
+    for option, value in (("--steps", "0"), ("--train", "0"), ("--rate", "nan")):
         refused = CliRunner().invoke(app, [*words[:4], option, value])
         assert isinstance(refused.exception, BadInput) and f"{option} is " in str(refused.exception)
     for name, said in (("fixed", "function of"), ("model", "module of one width"), ("none", "has no 'none'")):

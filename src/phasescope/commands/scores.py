@@ -18,7 +18,6 @@ from phasescope.errors import aligned
 from phasescope.figures import Table
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.load import arrays_in, load_model
-from phasescope.recipe import MOST_STEPS
 from phasescope.samples import rows_of
 from phasescope.vocabulary import Array, BadInput, Recipe
 
@@ -79,7 +78,7 @@ def scored(asked: Asked, tell: Callable[[str], object]) -> Told:
         raise BadInput(f"--by is {asked.by!r}: choose one of {', '.join(SCORES)}.")
     number(1e-30, 1e30)("--rate", asked.rate)
     for option, value in (("--steps", asked.steps), ("--batch", asked.batch)):
-        whole(1, MOST_STEPS)(option, value)
+        whole(1, 10**9)(option, value)
     recipe = Recipe(
         lr=asked.rate, steps=asked.steps, batch=asked.batch, loss="cross_entropy", records=min(40, max(2, asked.steps))
     )
