@@ -192,7 +192,10 @@ def test_what_lies_outside_of_the_record_is_said() -> None:
     assert any("59 blocks" in part for part in outside.outside) and "Outside of that record" in str(outside)
     covered = {"grows": (0.0, 3.0), "shrinks": (0.0, 2.0), "kernel": (-1.0, 1.0)}
     signs = {"grows": 0.0, "shrinks": math.log(101.0), "kernel": 2.0}
-    assert _outside(signs, 1, covered) == ("log J -100 (-6.39 to 19.1)", "kernel at the end 100 (0.1 to 10)")
+    assert _outside(signs, 1, covered) == (
+        "log J -100 without the signal's own change of scale (-6.39 to 19.1)",
+        "kernel at the end 100 (0.1 to 10)",
+    )
     assert not any("blocks" in part for part in inside.outside)
 
 

@@ -200,6 +200,7 @@ def _beyond(name: str, value: float, low: float, high: float, covered: Mapping[s
         return f"{shown[0]:,.0f} {'blocks' if name == 'depth' else name} ({shown[1]:,.0f} to {shown[2]:,.0f})"
     if name in ("grows", "shrinks"):
         log = math.expm1(value) if name == "grows" else -math.expm1(value)
-        return f"log J {log:.3g} ({-math.expm1(covered['shrinks'][1]):.3g} to {math.expm1(covered['grows'][1]):.3g})"
+        least, most = -math.expm1(covered["shrinks"][1]), math.expm1(covered["grows"][1])
+        return f"log J {log:.3g} without the signal's own change of scale ({least:.3g} to {most:.3g})"
     long = {"kernel": "kernel at the end", "tangent": "mean of the tangent kernel", "output": "outputs' mean square"}
     return f"{long.get(name, name)} {10**value:.3g} ({10**low:.3g} to {10**high:.3g})"
