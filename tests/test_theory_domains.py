@@ -87,6 +87,8 @@ CALLS: dict[str, dict[str, Any]] = {
     "capacity_bound": {"data": 3, "dimension": 4}, "uniform_percent_error": {"data": 3, "dimension": 4},
     "aligned_bound": {"data": 3, "dimension": 4, "views": 2, "cosine": 0.5}, "two_row_norm": {"angle": 1.0},
     "free_percent_error": {"start": 0.5, "time": [0.0, 1.0], "data": 3, "dimension": 4},
+    "stationary_variance": {"correlation": 0.8},
+    "waypoints": {"start": ONE, "end": UNIT, "operator": SQUARE, "variance": 2.0, "count": 2},
     "uniform_potential": {"dimension": 4, "t": 2.0},
     "capacity_exponent": {"square_bandwidth": 0.5}, "pair_capacity": {"dimension": 5, "square_bandwidth": 0.5},
     "bulk_capacity": {"dimension": 5, "square_bandwidth": 0.5, "reach": 0.3},

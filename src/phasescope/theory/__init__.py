@@ -13,6 +13,7 @@ The names stand in subjects, such as ``ps.theory.modular_addition.unit_logit_sca
 - ``critical_initialization``: where networks are critical, and how their Jacobians change with depth there
 - ``criticality``: signal and gradient through a deep network at initialization, at infinite width
 - ``finite_width``: what depth over width does: the kernel's variance, singular values of the Jacobian
+- ``gauss_markov``: waypoints between two ends of a Gauss-Markov chain of representations
 - ``gaussian_moments``: averages over one and two Gaussian variables, with their errors
 - ``in_context_modular``: linear functions modulo p in context: ratio matching, regression, Bayes over a pool
 - ``in_context_regression``: linear regression in context: ridge, Bayes over a pool, their errors

@@ -9,6 +9,7 @@ from . import correlation_map as correlation_map
 from . import critical_initialization as critical_initialization
 from . import criticality as criticality
 from . import finite_width as finite_width
+from . import gauss_markov as gauss_markov
 from . import gaussian_moments as gaussian_moments
 from . import in_context_modular as in_context_modular
 from . import in_context_regression as in_context_regression
