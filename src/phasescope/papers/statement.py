@@ -31,14 +31,14 @@ class Compared:
         return self.expected.contains(self.computed, self.computed)
 
 
-def near(what: str, computed: Any, expected: Any, within: float) -> Compared:
+def near(what: str, computed: Any, expected: Any, within: float, *, trained: bool = False) -> Compared:
     """Return a number beside ``expected``, from which it may differ by ``within``, an absolute difference.
 
     >>> near("half of one", 0.5, 0.49, 0.02).agrees
     True
     """
     low, high = float(expected) - within, float(expected) + within
-    return Compared(what, float(computed), Expectation(low, high, f"{float(expected):.4g} ± {within:.2g}"))
+    return Compared(what, float(computed), Expectation(low, high, f"{float(expected):.4g} ± {within:.2g}"), trained)
 
 
 def exactly(what: str, computed: Any, expected: float) -> Compared:
