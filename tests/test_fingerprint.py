@@ -618,7 +618,7 @@ def test_a_file_that_is_imported_by_and_by_is_told_the_same(
 def test_it_is_the_same_in_a_fresh_process() -> None:
     """Another order of hashing, of sets and of memory: the same fingerprint."""
     code = """
-    import sys; sys.path[:0] = %r
+    import sys, types; sys.path[:0] = %r
     import numpy as np, torch
     from torch import nn
     import test_fingerprint as t
@@ -626,6 +626,8 @@ def test_it_is_the_same_in_a_fresh_process() -> None:
     things = [make()[0] for name, make in t.DIFFERENT.items()]
     print([t.told_of_files(way, 1) for way in t.FILES], t.surroundings())
     print([fingerprint(acts, weights=False) for _, _, _, _, acts in list(t.PUT.values())[:4]])
+    held = types.SimpleNamespace(_original_object_hash=hash("text"), rate=1)  # as transformers' settings of generation
+    print(fingerprint(held), fingerprint(held) != fingerprint(types.SimpleNamespace(rate=2)))
     print([fingerprint(thing, weights=False) for thing in things], fingerprint({"a", "b", "c", ("d", 1)}, lambda x: x in {"p", "q", "r"}))
     """
     places = [str(Path(__file__).parent), str(Path(phasescope.__file__).parent.parent)]

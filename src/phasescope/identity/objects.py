@@ -59,6 +59,17 @@ def class_token(base: type) -> bytes:
     return token(origin_of(base), str(base.__module__), base.__qualname__)
 
 
+# transformers' settings of generation keep Python's hash of their text there, another one in each process
+_OF_A_PROCESS = {"_original_object_hash"}
+
+
+def lasting(state: Any) -> Any:
+    """Return a state, if it is attributes by name, without those that are others in each process."""
+    if type(state) is not dict or not state.keys() & _OF_A_PROCESS:
+        return state
+    return {name: value for name, value in state.items() if name not in _OF_A_PROCESS}
+
+
 def attributes(value: Any) -> dict[str, Any]:
     """Return the attributes of an object, of its dictionary and its slots, by name."""
     found = dict(getattr(value, "__dict__", {}))
@@ -68,7 +79,7 @@ def attributes(value: Any) -> dict[str, Any]:
             name = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
             if name not in ("__dict__", "__weakref__") and hasattr(value, name):
                 found[name] = getattr(value, name)
-    return dict(sorted(found.items()))
+    return lasting(dict(sorted(found.items())))
 
 
 @functools.cache
@@ -109,7 +120,7 @@ def reduced(value: Any) -> list[Any]:
     return [
         made.__qualname__ if known else made,
         tuple(part for part in arguments if part is not type(value)),
-        state,
+        lasting(state),
         list(items) if items is not None else None,
         list(pairs) if pairs is not None else None,
     ]
