@@ -79,7 +79,8 @@ def attributes(value: Any) -> dict[str, Any]:
             name = f"_{base.__name__.lstrip('_')}{name}" if name.startswith("__") and not name.endswith("__") else name
             if name not in ("__dict__", "__weakref__") and hasattr(value, name):
                 found[name] = getattr(value, name)
-    return lasting(dict(sorted(found.items())))
+    kept: dict[str, Any] = lasting(dict(sorted(found.items())))
+    return kept
 
 
 @functools.cache
