@@ -1,7 +1,8 @@
 """Write what the stored measurements say into the pages that quote them: ``python benchmarks/quoted.py``.
 
 ``autoinit_harm.json`` into docs/autoinit.md, ``inspect_verdicts.json`` and ``foreign_verdicts.json`` into
-docs/inspect.md, ``inspection/forecast_record.json`` into docs/forecast.md, each between markers
+docs/inspect.md, ``evaluation_smollm2.json`` (what ``phasescope evaluate`` leaves) into docs/evaluate.md,
+``inspection/forecast_record.json`` into docs/forecast.md, each between markers
 ``<!-- numbers: <name> -->`` and ``<!-- end of numbers -->``. Nothing is measured here.
 """
 
@@ -177,6 +178,55 @@ def _calibrated(bins: dict[str, Any]) -> str:
     )
 
 
+NAMES = {"smollm2": "whole", "pruned": "without 13-18", "random": "without 21-26", "healed": "without 13-18, healed"}
+METRICS = {"accuracy": "accuracy", "robustness": "worst case", "ece": "calibration error", "selective": "selective"}
+
+
+def evaluation(kept: dict[str, Any]) -> str:
+    """Return the tables of language models on the same items: metrics by scenario, and each less the whole one."""
+    cells: dict[tuple[str, str], dict[str, Any]] = {(one["scenario"], one["model"]): one for one in kept["cells"]}
+    models = list(dict.fromkeys(model for _, model in cells))
+    scenarios = list(dict.fromkeys(scenario for scenario, _ in cells))
+    head = ["| scenario | metric | chance | " + " | ".join(NAMES[model] for model in models) + " |"]
+    head.append("| --- " * (3 + len(models)) + "|")
+    lines, texts = [], []
+    for scenario in scenarios:
+        whole = cells[scenario, models[0]]
+        found = {name: [cells[scenario, model]["metrics"][name] for model in models] for name in METRICS}
+        if whole["metrics"]["accuracy"][0] is None:
+            bits = " | ".join(_with_error(cells[scenario, model]["metrics"]["bits_per_byte"]) for model in models)
+            texts.append(f"| {scenario} | bits per byte | | {bits} |")
+            continue
+        for name, told in METRICS.items():
+            if name != "accuracy" and not whole["above_chance"]:
+                continue  # what is said of a scenario at chance is its accuracy
+            chance = f"{whole['chance']:.3f}" if name == "accuracy" else ""
+            first = f"{scenario}{'' if whole['above_chance'] else ' (at chance)'}" if name == "accuracy" else ""
+            lines.append(f"| {first} | {told} | {chance} | {' | '.join(map(_with_error, found[name]))} |")
+    paired = ["| less the whole | scenario | difference [95 %] | items that disagree, or passages | items for 0.05 |"]
+    paired.append("| --- | --- | --- | --- | --- |")
+    for one in kept["compared"]:
+        if one["second"] != models[0]:
+            continue
+        for scenario, row in one["scenarios"].items():
+            if not row["counts"]:
+                continue
+            words = row["words"]
+            split = re.search(r"disagree on (\d+)", words)
+            need = re.search(r"power of [\d.]+, ([\d,]+) items", words)
+            paired.append(
+                f"| {NAMES[one['first']]} | {scenario}, {one['metric'].replace('_', ' ')} | "
+                f"{_interval([row['difference'], row['low'], row['high']], '+')} | "
+                f"{split[1] + ' of ' if split else ''}{row['items']} | {need[1] if need else ''} |"
+            )
+    return "\n".join([*head, *lines, *texts, "", *paired])
+
+
+def _with_error(found: list[float | None]) -> str:
+    value, error = found
+    return "-" if value is None else f"{value:.3f}" + ("" if error is None else f" ± {error:.3f}")
+
+
 def _interval(found: list[float], sign: str = "") -> str:
     value, low, high = (f"{x:{sign}.3f}" for x in found)
     return f"{value} [{low}, {high}]"
@@ -187,6 +237,7 @@ QUOTES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "inspect_verdicts": ("inspect.md", verdicts),
     "foreign_verdicts": ("inspect.md", foreign),
     "forecast_record": ("forecast.md", forecasts),
+    "evaluation_smollm2": ("evaluate.md", evaluation),
 }
 
 

@@ -11,6 +11,7 @@ known from the start.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import shlex
 from collections.abc import Iterator
@@ -122,3 +123,14 @@ def test_every_command_in_the_docs_can_be_called() -> None:
         wrong += [f"{place}: {name}"] * (asked is None)
         wrong += [f"{place}: {name} {w}" for w in words[1:] if w.startswith("--") and w.split("=")[0] not in known]
     assert not wrong and len(COMMANDS) > 100
+
+
+def test_pages_quote_what_is_stored() -> None:
+    """Fails after a stored measurement has changed: ``python benchmarks/quoted.py`` mends it."""
+    spec = importlib.util.spec_from_file_location("quoted", ROOT / "benchmarks" / "quoted.py")
+    assert spec is not None and spec.loader is not None
+    quotes = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(quotes)
+    for page in {page for page, _ in quotes.QUOTES.values()}:
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        assert "<!-- numbers: " in text and quotes.quoted(text) == text, page
