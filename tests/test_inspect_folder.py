@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from phasescope.identity import fingerprint
 from phasescope.inspection.folder import load_folder, load_tokenizer, weight_type
 from phasescope.inspection.load import load_batch, load_model
 from phasescope.vocabulary import BadInput
@@ -65,6 +66,12 @@ def test_a_config_that_describes_another_model_is_refused(folder: Path, changes:
     with pytest.raises(BadInput, match=said) as caught:
         load_folder(folder)
     assert len(str(caught.value)) < 400 + len(str(folder)) and "\n" not in str(caught.value)
+
+
+def test_a_model_is_the_same_by_any_name_of_its_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    by_path = fingerprint(load_folder(folder))
+    monkeypatch.chdir(folder.parent)
+    assert fingerprint(load_folder(Path(folder.name))) == by_path
 
 
 def test_weights_that_are_damaged_are_refused(folder: Path) -> None:

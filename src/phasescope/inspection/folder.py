@@ -34,11 +34,12 @@ def load_folder(folder: Path, dtype: torch.dtype | None = None) -> nn.Module:
     stored = weight_type(folder)
     transformers = reader(f"reading {folder}")
     wanted = dtype if dtype is not None else torch.promote_types(stored, torch.float32)
+    place = folder.resolve()  # the model keeps it: it is the same model by whatever name it is given
     with _silent(transformers), _refusing(folder):
-        config = transformers.AutoConfig.from_pretrained(folder, **LOCAL)
+        config = transformers.AutoConfig.from_pretrained(place, **LOCAL)
         _check_types(folder, config)
         model, found = _kind(transformers, config, folder).from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=wanted, output_loading_info=True,
+            place, config=config, use_safetensors=True, dtype=wanted, output_loading_info=True,
             ignore_mismatched_sizes=True, **LOCAL,
         )  # fmt: skip
     assert isinstance(model, nn.Module)
