@@ -124,7 +124,7 @@ class CoordinateCheck:
             passes = self.own == "flat" and rival.own == "flat"
             told = "so this check tells nothing" if passes else f"regime: {rival.regime}"
             said += (
-                f"; the control, {rival.data.attrs['name']} as {rival.data.attrs['parametrization']}, is {rival.own}"
+                f"; the control, {rival.data.attrs['name']} as {rival.data.attrs['parametrization']}: {rival.own}"
             )
             said += f" ({told})"
         return (
