@@ -123,9 +123,7 @@ class CoordinateCheck:
             rival = self.control
             passes = self.own == "flat" and rival.own == "flat"
             told = "so this check tells nothing" if passes else f"regime: {rival.regime}"
-            said += (
-                f"; the control, {rival.data.attrs['name']} as {rival.data.attrs['parametrization']}: {rival.own}"
-            )
+            said += f"; the control, {rival.data.attrs['name']} as {rival.data.attrs['parametrization']}: {rival.own}"
             said += f" ({told})"
         return (
             f"{self.verdict}: {a['name']} ({a['parametrization']}, {a['optimizer']}) over widths {widths[0]} to "
