@@ -162,8 +162,8 @@ def _costs(study: Study, estimate: bool) -> Table:
             cost = _minutes(seconds)
         else:
             runs = [run for run in stored if run.scale == name]
-            told = (f"{_minutes(run.seconds)} on {run.cores} cores" for run in sorted(runs, key=lambda r: r.seconds))
-            cost = next(told, "not stored")
+            run = min(runs, key=lambda one: one.seconds, default=None)
+            cost = f"{_minutes(run.seconds)} on {run.cores} cores" if run else "not stored"
         table.add_row(name, str(len(experiments)), f"{networks:,}", f"{budget_of(experiments):,}", cost)
     return table
 

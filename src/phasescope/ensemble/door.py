@@ -17,8 +17,7 @@ from phasescope.ensemble.losses import loss_of
 from phasescope.ensemble.marks import of_the_house, structure
 from phasescope.ensemble.own import check_own
 from phasescope.ensemble.slices import named
-from phasescope.ensemble.streams import copied, undrawn
-from phasescope.ensemble.turns import turn
+from phasescope.ensemble.streams import copied, undisturbed, undrawn
 from phasescope.identity import Origin, fingerprint, network_parts, origin_of
 from phasescope.vocabulary import BadInput
 
@@ -160,7 +159,7 @@ def _refuse_moods(job: Job) -> None:
     (one, rows), (other, again) = _ready(job), _ready(job)
     weights = [(p.detach().clone(), p._version) for p in one.parameters()]
     mark, outside = structure(one), _outside(one)
-    with torch.no_grad(), turn(), torch.random.fork_rng(devices=[]):
+    with torch.no_grad(), undisturbed():
         try:
             first, second = one(rows), other(again)
         except RuntimeError as error:

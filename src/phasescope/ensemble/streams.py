@@ -86,11 +86,18 @@ def replaced_order(seed: int, rows: Array, batch: int, first: int, count: int) -
 
 
 @contextmanager
+def undisturbed() -> Iterator[None]:
+    """Let no other thread draw from torch's generator meanwhile, and put it back."""
+    with turn(), torch.random.fork_rng(devices=[]):
+        yield
+
+
+@contextmanager
 def drawing(seed: int) -> Iterator[None]:
     """Let the generators that torch, numpy and Python share draw from a member's "init" stream, and put them back."""
     key = _key(seed, "init", 0)
     state = torch.Generator().manual_seed(key % 2**63).get_state()
-    with turn(), torch.random.fork_rng(devices=[]):  # members are initialized on several threads
+    with undisturbed():  # members are initialized on several threads
         numpys, pythons = np.random.get_state(), random.getstate()  # noqa: NPY002
         torch.default_generator.set_state(state)
         # the state itself is drawn: to seed numpy's shared generator takes longer than to make a small network
@@ -159,7 +166,7 @@ def undrawn(ask: Callable[[], T], refusal: str) -> T:
     It is asked again where they moved, for another thread of the user's own may have drawn meanwhile.
     """
     for _ in range(3):
-        with turn(), torch.random.fork_rng(devices=[]):
+        with undisturbed():
             before = global_state()
             found = ask()
             if global_state() == before:

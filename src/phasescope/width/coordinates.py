@@ -12,9 +12,10 @@ import numpy as np
 from torch import nn
 
 from phasescope.checks import number, sequence, whole
+from phasescope.store.finished import Piece
 from phasescope.vocabulary import Array, BadInput, Recipe
 from phasescope.width.coordinates_result import CoordinateCheck, Row
-from phasescope.width.kept import Found, kept_in
+from phasescope.width.kept import identity, kept_in, told
 from phasescope.width.slopes import slope_of
 from phasescope.width.training import ALIKE, OUTPUT, SAME, Begun, Plan, Trained, begun, planned, trained
 
@@ -77,9 +78,9 @@ def coordinate_check(
     plans = [plan] if rival is None else [plan, rival]
     done, total = 0, len(plans) * len(sizes) * seeds
     found = []
-    with kept_in(out) as kept:
+    with kept_in(out) as finished:
         for one in plans:
-            whole_plan = {**kept.plan(one, __name__, one.make), "rate": one.recipe.lr}
+            known = told(one, __name__, one.make) if out is not None else {}
             runs: list[list[Trained]] = []
             for size in sizes:
                 row = []
@@ -87,7 +88,7 @@ def coordinate_check(
                     if on_progress is not None:
                         on_progress(f"width {size}", done, total)
                     here = begun(one, size, seed)
-                    read = kept.found({**whole_plan, **kept.network(here)}, partial(_read, one, here))
+                    read = finished.piece(partial(identity, known, here, one.recipe.lr), partial(_read, one, here))
                     row.append(Trained(tuple(read[1]["names"]), read[0]["sizes"], read[0]["changes"]))
                     done += 1
                 runs.append(row)
@@ -97,7 +98,7 @@ def coordinate_check(
     return found[0].beside(found[1])
 
 
-def _read(plan: Plan, network: Begun) -> Found:
+def _read(plan: Plan, network: Begun) -> Piece:
     one = trained(plan, network)
     return {"sizes": one.sizes, "changes": one.changes}, {"names": list(one.names)}
 

@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from phasescope.checks import number, sequence, takes, whole
 from phasescope.ensemble.streams import drawing
 from phasescope.inspection.batches import fitted
+from phasescope.store.finished import Piece
 from phasescope.vocabulary import Array, BadInput, Recipe
-from phasescope.width.kept import kept_in
+from phasescope.width.kept import identity, kept_in, told
 from phasescope.width.rates_result import Best, RateTransfer, best_of
 from phasescope.width.training import (
     ALIKE,
@@ -85,8 +86,8 @@ def transfer(
     plan = planned(builder, data, recipe, parametrization, base, first, None, _usual)
     held = _held(test, plan)
     losses = np.full((len(sizes), len(grid), seeds), math.nan)
-    with kept_in(out) as kept:
-        whole_plan = kept.plan(plan, __name__, optimizer, held)
+    with kept_in(out) as finished:
+        known = told(plan, __name__, optimizer, held) if out is not None else {}
         for done, (i, j, seed) in enumerate(np.ndindex(losses.shape)):
             size, rate = sizes[i], grid[j]
             if on_progress is not None:
@@ -95,8 +96,8 @@ def transfer(
             if optimizer is not None:
                 here = replace(here, make=partial(_at, optimizer, rate))
             network = begun(here, size, seed)
-            who = {**whole_plan, **kept.network(network), "rate": rate}
-            losses[i, j, seed] = kept.number(who, partial(_final, here, network, held))
+            piece = finished.piece(partial(identity, known, network, rate), partial(_kept_loss, here, network, held))
+            losses[i, j, seed] = float(piece[0]["value"])
     lost = [size for size, values in zip(sizes, losses, strict=True) if not np.isfinite(values).any(0).all()]
     if lost:
         raise BadInput(f"at {along} {lost[0]} no rate gives a finite loss: give smaller rates.")
@@ -150,6 +151,10 @@ def _held(test: Any, plan: Plan) -> tuple[Any, Tensor] | None:
         classes(targets, "the targets of test")
     counted(test[0], len(targets), " of test")
     return test[0], targets
+
+
+def _kept_loss(plan: Plan, network: Begun, held: tuple[Any, Any] | None) -> Piece:
+    return {"value": np.array(_final(plan, network, held))}, {}
 
 
 def _final(plan: Plan, network: Begun, held: tuple[Any, Any] | None) -> float:
