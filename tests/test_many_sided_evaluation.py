@@ -11,10 +11,10 @@ import torch
 from phasescope import layers
 from phasescope.ensemble import streams
 from phasescope.evaluation import power_of
+from phasescope.lab.speaker import Speaker, SpeakerConfig, train, windows
 from phasescope.studies.many_sided_evaluation import STUDY, claims, made_up, speakers
-from phasescope.studies.many_sided_evaluation.language import GAP, KINDS, UNKNOWN, World, tokens_of, windows
+from phasescope.studies.many_sided_evaluation.language import GAP, KINDS, UNKNOWN, World, tokens_of
 from phasescope.studies.many_sided_evaluation.settings import EvaluationSettings
-from phasescope.studies.many_sided_evaluation.speaker import Speaker, SpeakerConfig, train
 from phasescope.studies.many_sided_evaluation.told import all_blocks, block, names_of
 from phasescope.testing import check_study
 from phasescope.vocabulary import BadInput, Member

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from phasescope.evaluation import Item, Scenario, mild_mix
 from phasescope.vocabulary import Array, Generators
@@ -109,9 +106,3 @@ def _among(question: str, right: str, others: Sequence[str], draw: np.random.Gen
 def tokens_of(text: Sequence[str], words: Words) -> Array:
     """Return a text as one row of tokens (n,)."""
     return np.array([token for said in text for token in words(said)["input_ids"]])
-
-
-def windows(tokens: Array, starts: Array, length: int) -> Tensor:
-    """Return samples (N, length) of ``tokens`` from ``starts`` (N,) on."""
-    found: Any = tokens[starts[:, None] + np.arange(length)].astype(np.int64)
-    return torch.from_numpy(found)

@@ -11,8 +11,8 @@ from torch import nn
 
 from phasescope import layers
 from phasescope.evaluation import Scenario, evaluate
-from phasescope.studies.many_sided_evaluation.language import KINDS, World, tokens_of, windows
-from phasescope.studies.many_sided_evaluation.speaker import Speaker, SpeakerConfig, train
+from phasescope.lab.speaker import Speaker, SpeakerConfig, train, windows
+from phasescope.studies.many_sided_evaluation.language import KINDS, World, tokens_of
 from phasescope.studies.many_sided_evaluation.told import (
     HEALED,
     LONGER,

@@ -1,4 +1,4 @@
-"""The decoder of ``many-sided-evaluation``, with the attributes by which layers of transformers' models are found."""
+"""A small decoder for studies of layers, with the attributes by which layers of transformers' models are found."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from phasescope.learners import Decoder
-from phasescope.studies.many_sided_evaluation.language import windows
 from phasescope.vocabulary import Array, Generators
 
 
@@ -56,7 +55,7 @@ class Answer:
 
 
 class Speaker(nn.Module):
-    """A decoder of words with learned places."""
+    """A decoder of words, or of characters, with learned places."""
 
     def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
@@ -81,6 +80,12 @@ class Speaker(nn.Module):
     def initialize(self, generator: np.random.Generator) -> None:
         """Draw the weights, as GPT-2's."""
         self.base_model.initialize(generator)
+
+
+def windows(tokens: Array, starts: Array, length: int) -> Tensor:
+    """Return samples (N, length) of ``tokens`` from ``starts`` (N,) on."""
+    found: Any = tokens[starts[:, None] + np.arange(length)].astype(np.int64)
+    return torch.from_numpy(found)
 
 
 def train(

@@ -1,0 +1,116 @@
+"""What ``healing`` measures of a real language model, whole and without its nearest block, on one draw of text."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from phasescope import layers
+from phasescope.evaluation import evaluate
+from phasescope.inspection.folder import load_folder, load_tokenizer
+from phasescope.layers.stack import sharing
+from phasescope.store import Store
+from phasescope.store.data import SETS, data_folder, data_home
+from phasescope.studies.healing.settings import NEAREST, WHOLE
+from phasescope.studies.healing.small import in_parts
+from phasescope.vocabulary import Array, BadInput, Generators, Member
+
+ASKED = ("capitals", "glosses")
+_loading = threading.Lock()  # members are measured on several threads
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model in float32 with its tokenizer, and two texts cut into samples (N, T) of its tokens."""
+
+    model: nn.Module
+    tokenizer: Any
+    text: Tensor
+    elsewhere: Tensor
+
+
+def _place(name: str) -> Path:
+    return data_folder(name) if name in SETS else Path(name)
+
+
+@lru_cache
+def content_hash(name: str) -> str:
+    """Return a digest of what a data set, a file or a folder holds; nothing where it is not there."""
+    if name in SETS:
+        return SETS[name].sha256[:16]
+    path, digest = Path(name), hashlib.sha256()
+    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+        with file.open("rb") as opened:
+            digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
+    return digest.hexdigest()[:16] if path.exists() else ""
+
+
+@lru_cache
+def _loaded(model: str, text: str, elsewhere: str, length: int) -> Loaded:
+    folder = _place(model)
+    if not (folder / "config.json").is_file():
+        raise BadInput(
+            f"model is {model!r}: give smollm2 or a folder of Hugging Face with config.json and safetensors."
+        )
+    tokenizer = load_tokenizer(folder, "healing")
+    rows = []
+    for name in (text, elsewhere):
+        if not _place(name).exists():
+            raise BadInput(f"a text is {name!r}: give a text file, a folder, or a data set of {', '.join(SETS)}.")
+        rows.append(layers.samples(layers.read_texts(_place(name)), tokenizer, length=length).ids)
+    return Loaded(load_folder(folder, torch.float32).eval(), tokenizer, rows[0], rows[1])
+
+
+def real(member: Member, generators: Generators) -> Mapping[str, Any]:
+    """Leave out the nearest block, give it and the whole model the same steps, and read and ask all four."""
+    with _loading:
+        loaded = _loaded(*(str(member[name]) for name in ("model", "text", "elsewhere")), int(member["length"]))
+    model = sharing(loaded.model)  # hooks of one thread must not hear another's passes
+    tests, n, steps, batch = (int(member[name]) for name in ("tests", "gone", "heal_steps", "heal_batch"))
+    order = torch.from_numpy(generators("samples").permutation(len(loaded.text)))
+    there = torch.from_numpy(generators("samples elsewhere").permutation(len(loaded.elsewhere))[:tests])
+    here, known, elsewhere = loaded.text[order[:tests]], loaded.text[order[tests:]], loaded.elsewhere[there]
+    known = known[: steps * batch]
+    start = layers.distances(model, here).best(n)
+    models = {WHOLE: model, NEAREST: layers.without(model, start, n)}
+    seed = int(generators("healing").integers(2**31))
+    numbers = {"rank": int(member["rank"]), "rate": float(member["heal_rate"]), "batch": batch, "seed": seed}
+    healed = {name: _healed(one, known, steps, numbers) for name, one in models.items()}
+    every = [*models.values(), *(found.model for found in healed.values())]
+
+    def table(rows: Tensor) -> Array:
+        return np.array([layers.losses(one, rows).mean for one in every]).reshape(2, 2)
+
+    found = evaluate(
+        {str(i): (one, loaded.tokenizer) for i, one in enumerate(every)}, ASKED, ["accuracy", "ece"],
+        limit=int(member["questions"]), seed=int(generators("questions").integers(2**31)),
+    )  # fmt: skip
+    value = found.data.value.isel(draw=0)
+    return {
+        "start": float(start),
+        "loss": table(here),
+        "loss_elsewhere": table(elsewhere),
+        "curve": np.array([in_parts(one.training) for one in healed.values()]),
+        **{name: value.sel(metric=name).transpose("model", "scenario").values.reshape(2, 2, len(ASKED))
+           for name in ("accuracy", "ece")},
+    }  # fmt: skip
+
+
+def _healed(model: nn.Module, rows: Tensor, steps: int, numbers: Mapping[str, Any]) -> layers.Healed:
+    """Return ``model`` after ``steps`` of healing on ``rows``; what was stopped goes on where it was."""
+    name = hashlib.sha256(f"{layers.stack_of(model).depth} {steps} {dict(numbers)}".encode()).hexdigest()[:16]
+    folder = data_home().parent / "healing" / name
+    with Store(folder) as store:
+        found = layers.heal(model, rows, steps, keeper=store, **numbers)
+    shutil.rmtree(folder)
+    return found
