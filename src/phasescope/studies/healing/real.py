@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from phasescope.store import Store
 from phasescope.store.data import SETS, data_folder, data_home
 from phasescope.studies.healing.settings import NEAREST, WHOLE
 from phasescope.studies.healing.small import in_parts
-from phasescope.vocabulary import Array, BadInput, Generators, Member
+from phasescope.vocabulary import BadInput, Generators, Member
 
 ASKED = ("capitals", "glosses")
 _loading = threading.Lock()  # members are measured on several threads
@@ -84,33 +83,25 @@ def real(member: Member, generators: Generators) -> Mapping[str, Any]:
     start = layers.distances(model, here).best(n)
     models = {WHOLE: model, NEAREST: layers.without(model, start, n)}
     seed = int(generators("healing").integers(2**31))
-    numbers = {"rank": int(member["rank"]), "rate": float(member["heal_rate"]), "batch": batch, "seed": seed}
-    healed = {name: _healed(one, known, steps, numbers) for name, one in models.items()}
-    every = [*models.values(), *(found.model for found in healed.values())]
-
-    def table(rows: Tensor) -> Array:
-        return np.array([layers.losses(one, rows).mean for one in every]).reshape(2, 2)
-
-    found = evaluate(
-        {str(i): (one, loaded.tokenizer) for i, one in enumerate(every)}, ASKED, ["accuracy", "ece"],
-        limit=int(member["questions"]), seed=int(generators("questions").integers(2**31)),
-    )  # fmt: skip
+    numbers: dict[str, Any] = {"rank": int(member["rank"]), "rate": float(member["heal_rate"])}
+    numbers |= {"batch": batch, "seed": seed}
+    name = hashlib.sha256(f"{sorted(member.knobs.items())} {seed}".encode()).hexdigest()[:16]
+    with Store(data_home().parent / "healing" / name) as store:  # what was stopped goes on where it was
+        healed = {name: layers.heal(one, known, steps, keeper=store, **numbers) for name, one in models.items()}
+        every = [*models.values(), *(found.model for found in healed.values())]
+        tables = [np.array([layers.losses(one, rows).mean for one in every]) for rows in (here, elsewhere)]
+        found = evaluate(
+            {str(i): (one, loaded.tokenizer) for i, one in enumerate(every)}, ASKED, ["accuracy", "ece"],
+            limit=int(member["questions"]), seed=int(generators("questions").integers(2**31)),
+        )  # fmt: skip
+        for one in healed.values():
+            store.drop_checkpoint(one.identity)
     value = found.data.value.isel(draw=0)
     return {
         "start": float(start),
-        "loss": table(here),
-        "loss_elsewhere": table(elsewhere),
+        "loss": tables[0].reshape(2, 2),
+        "loss_elsewhere": tables[1].reshape(2, 2),
         "curve": np.array([in_parts(one.training) for one in healed.values()]),
         **{name: value.sel(metric=name).transpose("model", "scenario").values.reshape(2, 2, len(ASKED))
            for name in ("accuracy", "ece")},
     }  # fmt: skip
-
-
-def _healed(model: nn.Module, rows: Tensor, steps: int, numbers: Mapping[str, Any]) -> layers.Healed:
-    """Return ``model`` after ``steps`` of healing on ``rows``; what was stopped goes on where it was."""
-    name = hashlib.sha256(f"{layers.stack_of(model).depth} {steps} {dict(numbers)}".encode()).hexdigest()[:16]
-    folder = data_home().parent / "healing" / name
-    with Store(folder) as store:
-        found = layers.heal(model, rows, steps, keeper=store, **numbers)
-    shutil.rmtree(folder)
-    return found
