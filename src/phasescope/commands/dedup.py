@@ -130,9 +130,10 @@ def _embedded(corpus: Corpus, embed: str, asked: Asked, tell: Callable[[str], ob
         return shingles(corpus.texts)
     from phasescope.commands.layers import prepare
     from phasescope.inspection.folder import load_folder, load_tokenizer
+    from phasescope.store.data import place_of
 
     prepare()
-    home = Path(embed.removeprefix(MODEL))
+    home = place_of(embed.removeprefix(MODEL))
     if not home.is_dir():
         raise BadInput(f"there is no folder {home}: give --embed model: and the folder of a model.")
     model, tokenizer = load_folder(home), load_tokenizer(home, asked.path)

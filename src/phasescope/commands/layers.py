@@ -23,6 +23,7 @@ from phasescope.layers.perplexity import Losses
 from phasescope.layers.removal import CHOICES, Curve, Removal, curve
 from phasescope.layers.stack import stack_of
 from phasescope.layers.text import Samples, read_texts, samples
+from phasescope.store.data import place_of
 from phasescope.verdict.numbers import pack
 from phasescope.vocabulary import BadInput, nearest
 
@@ -83,7 +84,7 @@ def text_of(asked: Asked, count: int, *, fewer: bool = False) -> Samples:
     """Return ``count`` random samples of the text."""
     if asked.text is None:
         raise BadInput("there is no --text: name a text file, or a folder with some.")
-    if not asked.text.exists():
+    if not place_of(asked.text).exists():
         raise BadInput(f"there is no text {asked.text}: name a text file, or a folder with some.")
     tokenizer = load_tokenizer(asked.model, asked.text)
     return samples(read_texts(asked.text), tokenizer, length=asked.length, count=count, seed=asked.seed, fewer=fewer)

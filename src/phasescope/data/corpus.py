@@ -9,6 +9,7 @@ from typing import Any
 
 from phasescope.inspection.load import array_in, arrays_in
 from phasescope.layers.text import ENDINGS, read_texts
+from phasescope.store.data import place_of
 from phasescope.vocabulary import Array, BadInput
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
@@ -40,14 +41,16 @@ class Corpus:
 
 
 def read_corpus(path: Path | str) -> Corpus:
-    """Read a file or a folder. Raises ``BadInput`` for what has no item, and for files that can not be read.
+    """Read a file, a folder, or a fetched data set.
+
+    Raises ``BadInput`` for what has no item, and for files that can not be read.
 
     ``.npy``: embeddings (N, D). ``.npz``, ``.safetensors``: the array "embeddings" or "X" in it, or the only one.
     ``.jsonl``: a string, or an object with the string "text", on each line. Any other file
     is text, one item on each line that is not empty, named by the number of its line, from 1. A folder: each text file
     (.txt, .md, .rst, .text) or each image (.png, .jpg, ...) in it and below is an item; one kind of them.
     """
-    path = Path(path)
+    path = place_of(path)
     if not path.exists():
         raise BadInput(
             f"there is no {path}: name a file of texts (.txt, .jsonl), of embeddings (.npy, .npz), or a folder."

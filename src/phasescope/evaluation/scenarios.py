@@ -13,6 +13,7 @@ from phasescope.errors import shown
 from phasescope.evaluation import packaged
 from phasescope.evaluation.generated import arithmetic, syllogisms
 from phasescope.evaluation.items import FILES, Item, Scenario, read_task
+from phasescope.store.data import place_of
 from phasescope.vocabulary import BadInput, nearest
 
 MADE = 20_000  # items at most
@@ -64,7 +65,7 @@ def scenario(given: Any, *, limit: int | None, shots: int, seed: int) -> Scenari
         from phasescope.evaluation.harness import harness_items
 
         return Scenario(name, items=tuple(harness_items(name.removeprefix(HARNESS))), about="lm-evaluation-harness")
-    path = Path(given)
+    path = place_of(given)
     if path.suffix.lower() in FILES:
         return read_task(path)
     if path.exists():

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from phasescope.store.data import place_of
 from phasescope.vocabulary import BadInput
 
 PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
@@ -26,11 +27,12 @@ LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 
 
 def load_folder(folder: Path, dtype: torch.dtype | None = None) -> nn.Module:
-    """Return the model in the Hugging Face folder ``folder``, with weights of type ``dtype``.
+    """Return the model in the Hugging Face folder ``folder``, or in a data set of that name, with weights ``dtype``.
 
     ``None``: float64 where weights are, else float32. Raises ``BadInput`` for other folders, for pickled weights, where
     ``transformers`` is missing, and where the weights are not exactly those that config.json describes.
     """
+    folder = place_of(folder)
     stored = weight_type(folder)
     transformers = reader(f"reading {folder}")
     wanted = dtype if dtype is not None else torch.promote_types(stored, torch.float32)
@@ -53,7 +55,7 @@ def weight_type(folder: Path) -> torch.dtype:
     Looks at the files' headers alone. Raises ``BadInput`` for a folder that is none of a model, for pickled weights,
     and for a file that is missing or cut off.
     """
-    found = [TYPES[said] for file in _weight_files(folder) for said in _header_types(file) if said in TYPES]
+    found = [TYPES[said] for file in _weight_files(place_of(folder)) for said in _header_types(file) if said in TYPES]
     widest = found[0] if found else torch.float32
     for kind in found:
         widest = torch.promote_types(widest, kind)
@@ -62,7 +64,7 @@ def weight_type(folder: Path) -> torch.dtype:
 
 def load_tokenizer(folder: Path, what: object) -> Any:
     """Return the tokenizer in ``folder``, with which ``what`` is to be read, or raise ``BadInput`` without one."""
-    transformers = reader(f"reading the text {what}")
+    transformers, folder = reader(f"reading the text {what}"), place_of(folder)
     if not folder.is_dir():
         raise BadInput(f"there is no folder {folder}: name the folder of a Hugging Face model.")
     try:

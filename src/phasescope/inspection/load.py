@@ -24,6 +24,7 @@ from phasescope.checks import takes
 from phasescope.errors import unread
 from phasescope.inspection.batches import users_code
 from phasescope.inspection.folder import PICKLED, load_folder, load_tokenizer
+from phasescope.store.data import place_of
 from phasescope.vocabulary import BadInput, nearest
 
 ROWS, TOKENS = 8, 64  # a text becomes so many samples of so many tokens at most, unless said, without padding
@@ -31,13 +32,13 @@ FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 def load_model(text: str) -> nn.Module:
-    """Return the model that ``text`` names: a folder, or ``package.module:factory``.
+    """Return the model that ``text`` names: a folder, a fetched data set, or ``package.module:factory``.
 
     The factory is a module, or a function without arguments that returns one; the current folder is searched too.
     Folders are read in float32, or float64 where their weights are. Raises ``BadInput`` for anything else, for folders
     that are not whole, and where ``transformers`` is needed and missing.
     """
-    path = Path(text)
+    path = place_of(text)
     if path.is_dir():
         return load_folder(path)
     if FACTORY.fullmatch(text):
@@ -192,6 +193,7 @@ def _fitted(value: Tensor, module: nn.Module) -> Tensor:
 
 
 def _tokens(path: Path, module: nn.Module, folder: Path, most: int) -> Mapping[str, Tensor]:
+    folder = place_of(folder)
     if not folder.is_dir():
         raise BadInput(f"{path} is text, and {folder} is no folder with a tokenizer: give .npy or .safetensors.")
     tokenizer = load_tokenizer(folder, path)

