@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 import phasescope as ps
+from phasescope.inspection.load import load_batch
 from phasescope.layers.angular import angles
 from phasescope.layers.passes import reading, rows_at_once, states_between
 from phasescope.layers.removal import counts_of, random_starts
@@ -406,7 +407,38 @@ def tokenizer() -> Any:
     return tokenizer_of(TEXT)
 
 
+def tokenizer_that_begins(text: str) -> Any:
+    """A tokenizer that puts a token before any text, as Llama's and Gemma's."""
+    tokenizers = pytest.importorskip("tokenizers")
+    found = tokenizer_of(text)
+    found.add_special_tokens({"bos_token": "<s>"})
+    found.backend_tokenizer.post_processor = tokenizers.processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", found.bos_token_id)]
+    )
+    return found
+
+
 class TestText:
+    def test_a_sample_begins_as_the_tokenizer_begins_a_text(
+        self, tokenizer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begins = tokenizer_that_begins(TEXT)
+        plain = ps.layers.samples([TEXT], tokenizer, length=15).ids
+        found = ps.layers.samples([TEXT], begins, length=16)
+        assert (found.ids[:, 0] == begins.bos_token_id).all()
+        assert torch.equal(found.ids[:, 1:], plain)
+        words = [begins.decode(row[1:]) for row in found.ids]  # all of them are predicted
+        np.testing.assert_array_equal(found.sizes, [len(word.encode()) for word in words])
+        monkeypatch.setattr(type(begins), "is_fast", False)
+        np.testing.assert_array_equal(ps.layers.samples([TEXT], begins, length=16).sizes, found.sizes)
+        monkeypatch.undo()
+        begins.save_pretrained(tmp_path)
+        (tmp_path / "text.txt").write_text(TEXT)
+        rows = load_batch(tmp_path / "text.txt", nn.Linear(1, 1), str(tmp_path))["input_ids"]
+        assert (rows[:, 0] == begins.bos_token_id).all()
+        whole = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
+        assert rows[:, 1:].flatten().tolist() == whole[: rows[:, 1:].numel()]
+
     def test_samples_are_the_text_in_order_without_overlap(self, tokenizer: Any) -> None:
         found = ps.layers.samples([TEXT], tokenizer, length=16)
         whole = tokenizer(TEXT, add_special_tokens=False)["input_ids"]

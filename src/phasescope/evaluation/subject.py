@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from phasescope.errors import shown
 from phasescope.identity import fingerprint
-from phasescope.inspection.folder import load_folder, load_tokenizer, weight_type
+from phasescope.inspection.folder import beginning, load_folder, load_tokenizer, weight_type
 from phasescope.layers import stack_of
 from phasescope.layers.passes import device_of, refuse_meta
 from phasescope.vocabulary import BadInput
@@ -48,7 +48,7 @@ class Evaluated:
                 f"the model {self.name!r} has the tokenizer {shown(self.tokenizer)}: give one of transformers, as "
                 "(model, tokenizer)."
             )
-        self._begin = self._beginning()
+        self._begin = beginning(self.tokenizer)
         self._takes = frozenset(inspect.signature(self.model.forward).parameters)
 
     def tokens(self, text: str) -> list[int]:
@@ -61,15 +61,6 @@ class Evaluated:
                 "use the model's own tokenizer."
             )
         return ids
-
-    def _beginning(self) -> list[int]:
-        """Return the token that the tokenizer itself puts before any text, if it does."""
-        bos = getattr(self.tokenizer, "bos_token_id", None)
-        if bos is None:
-            return []
-        found = self.tokenizer("a")
-        ids = list(found["input_ids"] if not hasattr(found, "input_ids") else found.input_ids)
-        return [int(bos)] if ids and ids[0] == bos and self.tokens("a")[:1] != [bos] else []
 
     def beginning(self, text: str) -> list[int]:
         """Return the tokens of ``text`` after what the tokenizer puts before any text."""

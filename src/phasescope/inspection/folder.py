@@ -76,6 +76,19 @@ def load_tokenizer(folder: Path, what: object) -> Any:
         ) from error
 
 
+def beginning(tokenizer: Any) -> list[int]:
+    """Return the token that ``tokenizer`` itself puts before any text, if it does: a list of one, or of none."""
+    bos = getattr(tokenizer, "bos_token_id", None)
+    if bos is None:
+        return []
+    alone, whole = (_ids(tokenizer("a", **options)) for options in ({"add_special_tokens": False}, {}))
+    return [int(bos)] if whole[:1] == [bos] and alone[:1] != [bos] else []
+
+
+def _ids(found: Any) -> list[int]:
+    return [int(i) for i in (found["input_ids"] if not hasattr(found, "input_ids") else found.input_ids)]
+
+
 def reader(what: str) -> Any:
     """Return the package ``transformers``, or raise ``BadInput`` that says how to install it for ``what``."""
     if importlib.util.find_spec("transformers") is None:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from phasescope.checks import takes
 from phasescope.errors import unread
 from phasescope.inspection.batches import users_code
-from phasescope.inspection.folder import PICKLED, load_folder, load_tokenizer
+from phasescope.inspection.folder import PICKLED, beginning, load_folder, load_tokenizer
 from phasescope.store.data import place_of
 from phasescope.vocabulary import BadInput, nearest
 
@@ -201,8 +201,9 @@ def _tokens(path: Path, module: nn.Module, folder: Path, most: int) -> Mapping[s
         ids = tokenizer(path.read_text(encoding="utf-8-sig"), add_special_tokens=False, verbose=False)["input_ids"]
     except (OSError, ValueError) as error:
         raise BadInput(f"{path} is no text for the tokenizer: {str(error).strip().splitlines()[0]}") from error
-    length = min(TOKENS, len(ids) // 2)
+    length, before = min(TOKENS, len(ids) // 2), beginning(tokenizer)
     if length < 2:
         raise BadInput(f"{path} has {len(ids)} tokens: give a text of at least 4, better of {ROWS * TOKENS} or more.")
-    rows = min(most, len(ids) // length)
-    return {"input_ids": _fitted(torch.tensor(ids[: rows * length]).view(rows, length), module)}
+    own = length - len(before)
+    rows = [[*before, *ids[i * own : (i + 1) * own]] for i in range(min(most, len(ids) // own))]
+    return {"input_ids": _fitted(torch.tensor(rows), module)}

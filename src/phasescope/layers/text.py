@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from phasescope.ensemble import streams
+from phasescope.inspection.folder import beginning
 from phasescope.store.data import place_of
 from phasescope.vocabulary import Array, BadInput
 
@@ -22,7 +23,8 @@ ENDINGS = (".txt", ".md", ".rst", ".text")
 class Samples:
     """Samples of text: ``ids`` (N, T) int64, and ``sizes`` (N,) int64, the bytes of text in the tokens after the first.
 
-    A model predicts all tokens but the first of a sample, so its bits per byte are over these bytes.
+    A model predicts all tokens but the first of a sample, so its bits per byte are over these bytes. Where the
+    tokenizer puts a token before any text, that is the first of each.
     """
 
     ids: Tensor
@@ -66,7 +68,10 @@ def samples(
     seed: int | None = None,
     fewer: bool = False,
 ) -> Samples:
-    """Cut ``texts`` into samples of ``length`` tokens that do not overlap; none spans two texts, no token is added.
+    """Cut ``texts`` into samples of ``length`` tokens that do not overlap; none spans two texts.
+
+    No token is added but that which the tokenizer itself puts before any text, as Llama's and Gemma's do: it is then
+    the first of each sample, for such models have never read a text without it.
 
     Without ``seed`` they are the first ``count`` in reading order, and no more text is read than they need; with it,
     ``count`` of all, chosen at random and kept in reading order. ``count=None`` takes all. Memory is that of one text
@@ -78,11 +83,12 @@ def samples(
     texts = [texts] if isinstance(texts, str) else texts
     kept: list[tuple[int, list[int], int]] = []
     seen, longest = 0, 0
-    chance = streams(0 if seed is None else seed)("samples")
+    chance, before = streams(0 if seed is None else seed)("samples"), beginning(tokenizer)
+    own = length - len(before)  # tokens of the text in a sample
     for text in texts:
         ids, places = _encoded(text, tokenizer)
         longest = max(longest, len(ids))
-        for begin in range(0, len(ids) - length + 1, length):
+        for begin in range(0, len(ids) - own + 1, own):
             # a reservoir (Vitter 1985, algorithm R): each sample so far is kept with the same probability
             slot = (
                 seen if count is None or seen < count else int(chance.integers(seen + 1)) if seed is not None else seen
@@ -90,9 +96,10 @@ def samples(
             seen += 1
             if count is not None and slot >= count:
                 continue
-            row = ids[begin : begin + length]
-            size = _bytes(text, places, begin, length) if places else _said(tokenizer, row)
-            kept[slot : slot + 1] = [(seen, row, size)]
+            row = ids[begin : begin + own]
+            first = 0 if before else 1  # of the text's own tokens, the first that is predicted
+            size = _bytes(text, places[begin : begin + own], first) if places else _said(tokenizer, row, first)
+            kept[slot : slot + 1] = [(seen, [*before, *row], size)]
         if seed is None and count is not None and seen >= count:
             break
     if not kept:
@@ -112,9 +119,9 @@ def _encoded(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]
     return found["input_ids"], found["offset_mapping"] if fast else []
 
 
-def _bytes(text: str, places: list[tuple[int, int]], begin: int, length: int) -> int:
-    return len(text[places[begin][1] : places[begin + length - 1][1]].encode())
+def _bytes(text: str, places: list[tuple[int, int]], first: int) -> int:
+    return len(text[places[0][first] : places[-1][1]].encode())
 
 
-def _said(tokenizer: Any, ids: list[int]) -> int:
-    return len(tokenizer.decode(ids).encode()) - len(tokenizer.decode(ids[:1]).encode())
+def _said(tokenizer: Any, ids: list[int], first: int) -> int:
+    return len(tokenizer.decode(ids).encode()) - len(tokenizer.decode(ids[:first]).encode())
