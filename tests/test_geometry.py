@@ -15,7 +15,14 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 
 from phasescope.instruments import neighbours as blocks
-from phasescope.instruments.intrinsic_dimension import IntrinsicDimension, distinct, likelihood_dimension, two_nn
+from phasescope.instruments.intrinsic_dimension import (
+    IntrinsicDimension,
+    Neighbourhood,
+    distinct,
+    gride,
+    likelihood_dimension,
+    two_nn,
+)
 from phasescope.instruments.isotropy import effective_rank, isoscore, outlier_dimensions, participation_ratio
 from phasescope.instruments.similarity import linear_cka, neighbour_overlap
 from phasescope.vocabulary import BadInput
@@ -151,6 +158,33 @@ def test_neighbours_are_those_of_a_second_way(monkeypatch: pytest.MonkeyPatch) -
     expected, order = NearestNeighbors(n_neighbors=6, algorithm="kd_tree").fit(x.numpy()).kneighbors(x.numpy())
     assert np.array_equal(index.numpy(), order[:, 1:])
     assert np.allclose(distance.numpy(), expected[:, 1:], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("count", "k"), [(2, 1), (3, 2), (20, 19), (97, 2), (331, 1), (1000, 16)])
+def test_neighbours_are_those_of_all_differences(count: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the sets in which they are searched (here of 1 to 9 rows), and in however small pieces."""
+    x = white(count, 5)
+    x[: count // 10] += 3
+    exact = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+    known = exact.topk(k, largest=False)
+    for pieces in (blocks.PIECE, 1):
+        monkeypatch.setattr(blocks, "PIECE", pieces)
+        distance, index = blocks.nearest(x, k)
+        assert torch.equal(index, known.indices)
+        torch.testing.assert_close(distance, known.values, rtol=1e-12, atol=0)
+    if k == 16:
+        near = Neighbourhood(known.values, known.indices, 0)
+        assert gride(x, n1=8).value == pytest.approx(gride(near, n1=8).value, rel=1e-12)
+        assert gride(x, n1=8).error == pytest.approx(gride(near, n1=8).error, rel=1e-12)
+
+
+@pytest.mark.parametrize("groups", [1, 2, 5, 12])
+def test_the_smallest_of_sets_are_the_smallest(groups: int) -> None:
+    x = torch.from_numpy(G.integers(9, size=(30, 60)) / 8).float()  # many are equal
+    values, columns = blocks._smallest(x, 5, groups)
+    assert torch.equal(values, x.gather(1, columns))
+    assert torch.equal(values.sort(1).values, x.topk(5, largest=False).values)
+    assert all(len(set(row.tolist())) == 5 for row in columns)
 
 
 # -- isotropy

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,6 +14,7 @@ from phasescope.checks import as_points
 Points = Any  # a tensor, an array of numpy's, or nested lists
 
 BLOCK = 1 << 20  # distances held at once
+PIECE = 1 << 17  # differences of coordinates held at once, which a cache holds
 SPARE = 3  # candidates beyond those asked for: rounding of the quick distances mostly hides no neighbour then
 
 
@@ -84,21 +87,58 @@ def _searched(rows: Tensor, centred: Tensor, asked: Tensor, k: int, size: float)
     ``centred``: the rows about their mean, at most 1 long, in the type of which inner products are taken. With rounding
     u and D dimensions, a squared distance by them is off by less than (2 D + 16) u.
     """
+    count, dimensions = rows.shape
     squares = centred.double().square().sum(1).to(centred.dtype)
-    wide = min(k + SPARE, len(rows) - 1)
-    off = (2 * rows.shape[1] + 16) * torch.finfo(centred.dtype).eps
-    step = max(BLOCK // len(rows), 1)
+    wide = min(k + SPARE, count - 1)
+    groups = max(math.isqrt(count // wide), 1)
+    spare = -count % groups
+    left = torch.cat([centred, centred.new_ones(count, 1)], 1)
+    right = torch.nn.functional.pad(torch.cat([-2 * centred, squares[:, None]], 1), (0, 0, 0, spare))
+    right[count:, -1] = torch.inf
+    off = (2 * dimensions + 16) * torch.finfo(centred.dtype).eps
+    step = max(BLOCK // len(right), 1)
+    held = centred.new_empty(min(step, len(asked)), len(right))
     found = []
     for start in range(0, len(asked), step):
         here = asked[start : start + step]
-        quick = torch.addmm(squares[None], centred[here], centred.T, alpha=-2)
+        quick = torch.mm(left[here], right.T, out=held[: len(here)])  # squared distances less the squares of ``here``
         quick[torch.arange(len(here), device=rows.device), here] = torch.inf
-        near = quick.topk(wide, largest=False)
-        mine = rows[here]
-        exact = torch.stack([(rows[near.indices[:, j]] - mine).norm(dim=1) for j in range(wide)], 1)
+        values, near = _smallest(quick, wide, groups)
+        exact = _lengths(rows, here, near)
         best = exact.topk(k, largest=False)
-        furthest = (near.values[:, -1] + squares[here]).double() - off
+        furthest = (values.amax(1) + squares[here]).double() - off
         sure = (best.values[:, -1] / size if size > 0 else best.values[:, -1]).square() <= furthest
-        found.append((best.values, near.indices.gather(1, best.indices), sure | (wide == len(rows) - 1)))
+        found.append((best.values, near.gather(1, best.indices), sure | (wide == count - 1)))
     distances, indices, certain = zip(*found, strict=True)
     return torch.cat(distances), torch.cat(indices), torch.cat(certain)
+
+
+def _smallest(table: Tensor, k: int, groups: int) -> tuple[Tensor, Tensor]:
+    """Return the ``k`` smallest values (n, k) in each row of ``table`` (n, groups x m), in no order, and their columns.
+
+    They lie in the k of the m sets {j, j + m, j + 2 m, ...} whose least members are smallest, so that only those are
+    searched: k <= m.
+    """
+    apart = table.shape[1] // groups
+    stacked = table.view(len(table), groups, apart)
+    sets = _least(stacked.amin(1), k)
+    inside = stacked.gather(2, sets[:, None].expand(-1, groups, -1)).flatten(1)
+    best = _least(inside, k)
+    return inside.gather(1, best), best // k * apart + sets.gather(1, best % k)
+
+
+def _least(table: Tensor, k: int) -> Tensor:
+    """Return the columns (n, k) of the ``k`` smallest values in each row of ``table`` (n, m), in no order."""
+    if table.device.type != "cpu":
+        return table.topk(k, largest=False, sorted=False).indices
+    return torch.from_numpy(np.argpartition(table.numpy(), k - 1, axis=1)[:, :k])
+
+
+def _lengths(rows: Tensor, here: Tensor, near: Tensor) -> Tensor:
+    """Return the distances (n, k) of ``rows[here]`` to ``rows[near]``, n and (n, k) indices, by their differences."""
+    step = max(PIECE // (near.shape[1] * rows.shape[1]), 1)
+    found = []
+    for mine, some in zip(here.split(step), near.split(step), strict=True):
+        apart = rows.index_select(0, some.flatten()).view(*some.shape, -1)
+        found.append(apart.sub_(rows[mine][:, None]).norm(dim=2))
+    return torch.cat(found)
