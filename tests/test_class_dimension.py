@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 import phasescope as ps
-from phasescope.representation import class_dimension, class_planes
-from phasescope.representation.class_curves import Curve, logistic
+from phasescope.representation import class_curves, class_dimension, class_planes
+from phasescope.representation.class_curves import Curve, Resampled, logistic
 from phasescope.theory import class_manifolds
 from phasescope.vocabulary import BadInput
 
@@ -279,6 +279,44 @@ def test_crossings_and_fits_of_known_curves() -> None:
     assert curve.crossing(np.array([0.1, *[0.2] * 7])) == math.inf
     # what falls by chance is levelled, not taken for the crossing
     assert curve.crossing(np.array([0, 0.1, 0.55, 0.35, 0.45, 0.9, 1, 1])) > 8
+
+
+def cut(dimension: int, ratio: float, subspace: int, dims: list[int], generator: np.random.Generator) -> Any:
+    """Return (1, 1 + d, 8), 1 where nested planes of ``dims`` meet the tube, drawn by the exact law."""
+    left = dimension - subspace
+    parts = generator.standard_normal((8, left)) ** 2
+    away = 1 - parts.cumsum(1)[:, np.minimum(dims, left) - 1] / parts.sum(1, keepdims=True)
+    met = (away <= ratio**2) | (np.array(dims) >= left)
+    return np.concatenate([np.zeros((8, 1)), met], axis=1).T[None]
+
+
+@pytest.mark.parametrize(("ratio", "subspace"), [(0.6, 0), (0.8, 8), (0.2, 8), (0.0, 8)])
+def test_the_interval_covers_the_exact_dimension(ratio: float, subspace: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where all planes of 11 dimensions miss and all of 16 meet, so that no plane tells where between."""
+    monkeypatch.setattr(class_curves, "RESAMPLES", 200)
+    dims, generator, clouds = [1, 2, 4, 8, 11, 16, 23, 24], np.random.default_rng(0), 24
+    exact = class_manifolds.meeting_dimension(24, ratio, subspace)
+    read = [
+        Curve(dims, 0.5).read(cut(24, ratio, subspace, dims, generator), Resampled(8, 1, np.random.default_rng(seed)))
+        for seed in range(clouds)
+    ]
+    inside = sum(one.low[0] <= exact <= one.high[0] for one in read)
+    near = sum(abs(one.dimension[0] - exact) <= 2 * one.error[0] for one in read)
+    assert inside >= 0.87 * clouds and near >= 0.83 * clouds
+
+
+def test_resampled_errors_are_those_of_a_mean() -> None:
+    """On a curve that is a straight line in d, the error is that of the mean over planes, n - 1 and all."""
+    values = np.random.default_rng(0).uniform(0.4, 1, 6)
+    flat = np.array([np.zeros(6), values])[None]
+    draws = Resampled(6, 1, np.random.default_rng(1))
+    draws.shifts[:] = 0
+    drawn = np.array([values[rows[0]].mean() for rows in draws.rows])
+    assert drawn.std() == pytest.approx(values.std(ddof=1) / math.sqrt(6), rel=0.08)
+    read = Curve([1], 0.5).read(flat, draws)
+    reached = drawn >= 0.5
+    np.testing.assert_allclose(read.drawn[reached, 0], 0.5 / drawn[reached])
+    assert np.isinf(read.drawn[~reached, 0]).all()
 
 
 # -- bad input -----------------------------------------------------------------------------------------------

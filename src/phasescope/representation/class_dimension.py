@@ -243,4 +243,4 @@ def _read(planes: Planes, found: Climb, other: Climb | None, level: float) -> Fo
     draws = Resampled(planes.repeats, len(planes.targets), streams(planes.seed)("resampled planes"))
     curve = Curve(planes.dims, level)
     return Found(found, other, curve.read(found.probability, draws),
-                 None if other is None else curve.read(other.probability, draws), curve)  # fmt: skip
+                 None if other is None else curve.read(other.probability, draws, null=True), curve)  # fmt: skip

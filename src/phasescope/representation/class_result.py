@@ -32,8 +32,9 @@ class ClassDimension:
 
     ``data``: "probability" and "moved" (target, d, repeat), best probability in each plane (d = 0 is the start) and the
     way to it over the distance between two inputs, with "null_probability" of the null. Of each ``row``, a target or
-    "all" (the mean over targets): "dimension" d*, "dimension_error", "fitted", "effective" = D - d*, "null_dimension"
-    with error, "verdict": "below null" where planes meet the class at fewer dimensions than they meet the null's, in
+    "all" (the mean over targets): "dimension" d*, "dimension_error", "dimension_low" and "dimension_high" (between which
+    95 % of resamples of the planes lie; inf where they reach the level nowhere), "fitted", "effective" = D - d*,
+    "null_dimension" with the same three, "verdict": "below null" where planes meet the class at fewer dimensions than they meet the null's, in
     all but 2.5 % of resamples of the planes, "above null", "like null", or "not reached". Attributes: size D,
     level, steps, rate, seed, scale, and "null_gain", by which the null's logits were multiplied.
     """
@@ -62,12 +63,12 @@ class ClassDimension:
     def table(self) -> tuple[Sequence[str], list[list[str]]]:
         """Return header and rows: one row for each target, and one for all."""
         null = "null_dimension" in self.data
-        header = ["target", "d* ± error", "logistic", "D - d*", "moved", *(["null", "verdict"] if null else [])]
+        header = ["target", "d* ± error", "95 %", "logistic", "D - d*", "moved", *(["null", "verdict"] if null else [])]
         rows = []
         for row in self.data.row.values:
             one = self.data.sel(row=row)
-            cells = [str(row), _pm(one, "dimension"), _number(float(one.fitted)), _number(float(one.effective))]
-            cells += [_number(float(one.way))]
+            numbers = [_number(float(one[name])) for name in ("fitted", "effective", "way")]
+            cells = [str(row), _pm(one, "dimension"), _between(one, "dimension"), *numbers]
             rows.append(cells + ([_pm(one, "null_dimension"), str(one.verdict.values)] if null else []))
         return header, rows
 
@@ -116,10 +117,10 @@ class ClassDimension:
         there = np.isfinite(own.dimension.values)
         if there.sum() > 1:
             x, y = np.arange(len(there), dtype=float)[there], own.dimension.values[there]
-            e = 2 * np.nan_to_num(own.dimension_error.values[there])
-            points = Line("module", x, y, y - e, y + e, joined=False)
+            low, high = own.dimension_low.values[there], own.dimension_high.values[there]
+            points = Line("module", x, y, low, np.minimum(high, self.data.attrs["size"]), joined=False)
             panels.append(Curves("Each target", Axis("target, in the order of the table"), Axis("d*"), [points]))
-        caption = f"{sentence(self.summary())}. Bands are two standard errors over planes."
+        caption = f"{sentence(self.summary())}. Bands are two standard errors over planes; of d*, 95 %."
         return Figure("class-dimension", f"Where random planes meet the classes of {self.data.attrs['model']}", caption,
                       panels)  # fmt: skip
 
@@ -136,6 +137,8 @@ def gathered(planes: Planes, found: Found, level: float, gain: float, name: str)
         "moved": (three, found.climb.moved, {"unit": "distance between two inputs"}),
         "dimension": ("row", read.dimension, {"unit": "dimensions", "source": "arXiv:2210.05546, d* at the level"}),
         "dimension_error": ("row", read.error, {"unit": "dimensions"}),
+        "dimension_low": ("row", read.low, {"unit": "dimensions"}),
+        "dimension_high": ("row", read.high, {"unit": "dimensions"}),
         "fitted": ("row", read.fitted, {"unit": "dimensions", "source": "the authors' notebook, logistic in ln d"}),
         "effective": ("row", planes.size - read.dimension, {"unit": "dimensions"}),
         "way": ("row", _ways(found, [0, *planes.dims]), {"unit": "distance between two inputs"}),
@@ -143,8 +146,9 @@ def gathered(planes: Planes, found: Found, level: float, gain: float, name: str)
     }
     if found.null is not None and found.null_read is not None:
         columns["null_probability"] = (three, found.null.probability, {"unit": "1"})
-        columns["null_dimension"] = ("row", found.null_read.dimension, {"unit": "dimensions"})
-        columns["null_dimension_error"] = ("row", found.null_read.error, {"unit": "dimensions"})
+        null = found.null_read
+        parts = {"": null.dimension, "_error": null.error, "_low": null.low, "_high": null.high}
+        columns |= {f"null_dimension{part}": ("row", values, {"unit": "dimensions"}) for part, values in parts.items()}
     columns["verdict"] = ("row", _verdicts(found))
     attrs = {
         "model": name, "size": planes.size, "level": level, "steps": planes.steps, "rate": planes.rate,
@@ -197,6 +201,13 @@ def _pm(one: xr.Dataset, name: str) -> str:
     if math.isnan(value):
         return "-"
     return f"{_number(value)} ± {_number(error)}" if math.isfinite(error) else f"{_number(value)} ± ?"
+
+
+def _between(one: xr.Dataset, name: str) -> str:
+    low, high = float(one[f"{name}_low"]), float(one[f"{name}_high"])
+    if math.isinf(low):
+        return "-"
+    return f"from {_number(low)}" if math.isinf(high) else f"{_number(low)} to {_number(high)}"
 
 
 def _number(x: float) -> str:
