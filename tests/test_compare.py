@@ -182,3 +182,45 @@ def test_a_null_that_is_rounding_alone_has_no_z() -> None:
     found = ps.compare(np.eye(40), np.random.default_rng(0).standard_normal((40, 6)), draws=20).data
     exact = found.sel(measure=["cka_biased", "cca", "procrustes"])
     assert (exact.null_sd < 1e-6).all() and exact.z.isnull().all()
+
+
+def test_a_kernel_of_which_rounding_leaves_nothing_has_no_cka() -> None:
+    """Stimuli that are all equally far apart, as one-hot codes: the unbiased CKA is 0 / 0 there, not infinite."""
+    codes = np.eye(40)
+    found = ps.compare(codes, codes[:, ::-1], draws=5)
+    assert math.isnan(found.data.cka.item()) and "no unbiased CKA" in found.summary()
+    assert not np.isinf(found.data.z.values).any() and not np.isinf(found.data.value.values).any()
+    assert math.isnan(found.data.corrected.sel(measure="procrustes").item())
+    with pytest.raises(BadInput, match="equally far"):
+        linear_cka(codes, codes)
+    clouds = [G.normal(size=(40, 5)), codes, G.normal(size=(40, 5))]
+    several = ps.compare(clouds, clouds, draws=5, measures=["cka"])
+    assert several.data.best.values[[0, 2]].tolist() == ["0", "2"]
+    assert several.data.attrs["identified"] == 1
+    json.dumps(several.to_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e5, 1e8])
+def test_one_stimulus_far_from_all_others_is_named(far: float) -> None:
+    """The second route is the kernel without its diagonal in longer floats; where float64 has lost it, no number."""
+    x = G.normal(size=(60, 5))
+    y = x + G.normal(size=(60, 5))
+    x[7], y[7] = x[7] + far, y[7] + far
+    found = ps.compare(x, y, draws=5, measures=["cka", "cka_biased", "procrustes"])
+    assert any("stimulus 7 has" in note for note in found.notes)
+    kernels = []
+    for rows in (x, y):
+        rows = rows.astype(np.longdouble)
+        rows = (rows - rows.mean(0)) / far
+        kernel = rows @ rows.T
+        np.fill_diagonal(kernel, 0)
+        sums = kernel.sum(1)
+        kernel = kernel - (sums[:, None] + sums) / 58 + sums.sum() / (59 * 58)
+        np.fill_diagonal(kernel, 0)
+        kernels.append(kernel)
+    a, b = kernels
+    exact = float((a * b).sum() / np.sqrt((a * a).sum() * (b * b).sum()))
+    value = found.data.cka.item()
+    assert math.isnan(value) if far == 1e8 else value == pytest.approx(exact, abs=1e-5)
+    near = ps.compare(x[8:], y[8:], draws=5, measures=["cka"])
+    assert not any("stimulus" in note for note in near.notes)

@@ -214,7 +214,7 @@ def numbers(name: str, values: Any) -> np.ndarray[Any, np.dtype[Any]]:
     except (ValueError, TypeError, OverflowError, MemoryError, RecursionError):
         raise BadInput(f"{name} is {shown(values)}: give an array of numbers, with rows of equal length.") from None
     if found.dtype.kind not in "iuf":
-        raise BadInput(f"{name} is {shown(values)}: give an array of real numbers.")
+        raise BadInput(f"{name} is {shown(values)}, of type {found.dtype}: give an array of real numbers.")
     return found.astype(np.float64) if found.dtype == np.longdouble else found  # which torch does not know
 
 

@@ -8,7 +8,10 @@ from phasescope.checks import whole
 from phasescope.instruments.neighbours import Points, nearest, rows_of
 from phasescope.vocabulary import BadInput
 
-__all__ = ["linear_cka", "neighbour_overlap"]
+__all__ = ["LEAST", "linear_cka", "neighbour_overlap"]
+
+LEAST = 1e-12
+"""Share of a kernel's squared entries below which the rest without its diagonal is rounding, and has no CKA."""
 
 
 def _pair(first: Points, second: Points, fewest: int) -> tuple[Tensor, Tensor]:
@@ -32,8 +35,11 @@ def linear_cka(first: Points, second: Points, *, unbiased: bool = True) -> Tenso
     a, b = (x / x.abs().max().clamp(min=1e-300) for x in (a, b))
     read = _hsic_unbiased if unbiased else lambda x, y: (x.T @ y).square().sum()
     own_a, own_b = read(a, a), read(b, b)
-    if not bool((own_a > 0) & (own_b > 0)):
-        raise BadInput(f"{len(a)} rows of points differ too little: a kernel needs samples that differ.")
+    if not all(bool(own > LEAST * (x.T @ x).square().sum()) for own, x in ((own_a, a), (own_b, b))):
+        raise BadInput(
+            f"of {len(a)} rows of points nothing is left beside rounding: they differ too little, are all equally far "
+            "apart, or one is far from all others: leave that one out, or set unbiased=False."
+        )
     return read(a, b) / (own_a * own_b).sqrt()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +25,8 @@ from phasescope.vocabulary import BadInput, nearest
 KERNELS = ("cka", "cka_biased")
 WORK, FEWEST_DRAWS = 1e12, 20
 """Multiplications spent on drawn nulls where there are many layers, and draws of each that there are in any case."""
+DOMINANT = 0.5
+"""The share of the variance from which on a single stimulus is named."""
 TOKENS = "Rows are tokens, and those of one text are not independent: z is too large. Errors leave runs of them out."
 Progress = Callable[[str, int, int], object]
 
@@ -88,13 +91,28 @@ def compare(
     both = [*left.values(), *right.values()]
     with Finished(out) as finished:
         kernels = kernels_of(finished, both, lambda: all_pairs(both, lambda done, total: tell("CKA", done, total)))
-        best = kernels[0].values[: len(left), len(left) :].argmax(1).tolist()
+        best = kernels[0].values[: len(left), len(left) :].nan_to_num(nan=-math.inf).argmax(1).tolist()
         pairs = _pairs(len(left), len(right), best)
         readings = _read(list(left.values()), list(right.values()), pairs, asked, kernels, draws, seed, tell, finished)
     notes = [f"Not compared, the same for all stimuli: {', '.join(skipped[:4])}{', ...' * (len(skipped) > 4)}."]
     tokens = by == "token" and (isinstance(a, nn.Module) or isinstance(b, nn.Module))
     said = [*(notes if skipped else []), *([TOKENS] if tokens else [])]
+    for side, name in ((left, names[0]), (right, names[1])):
+        about = [_of_one(f"{layer} of {name}" if layer else name, cloud) for layer, cloud in side.items()]
+        said += [note for note in about if note][:3]
     return compared(names, (list(left), list(right)), counts.pop(), kernels, pairs, readings, seed, said)
+
+
+def _of_one(what: str, cloud: Cloud) -> str:
+    """Return a note where one stimulus has most of the variance, which all similarities are then about."""
+    lengths = cloud.rows.square().sum(1)
+    share, row = float(lengths.max() / lengths.sum()), int(lengths.argmax())
+    if share <= DOMINANT:
+        return ""
+    return (
+        f"{what}: stimulus {row} has {100 * share:.0f} % of the variance, and similarities are about it: leave it out. "
+        "No drawn null shows how often such a one is met by chance."
+    )
 
 
 def _measures(asked: Sequence[str] | None) -> list[str]:

@@ -27,7 +27,7 @@ def kernels_of(finished: Finished, clouds: Sequence[Cloud], make: Callable[[], T
     def made() -> Piece:
         return {f"{name} {i}": getattr(table, name).numpy() for i, table in enumerate(make()) for name in names}, {}
 
-    arrays, _ = finished.piece(lambda: {"cka of": [digest(cloud) for cloud in clouds], "version": 1}, made)
+    arrays, _ = finished.piece(lambda: {"cka of": [digest(cloud) for cloud in clouds], "version": 2}, made)
     first, second = (AllPairs(**{name: torch.tensor(arrays[f"{name} {i}"]) for name in names}) for i in (0, 1))
     return first, second
 

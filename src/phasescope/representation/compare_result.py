@@ -70,8 +70,10 @@ class Comparison:
         some = self.data
         if some.sizes["layer_a"] * some.sizes["layer_b"] == 1:
             value, error, z = (float(some[name].item()) for name in ("cka", "cka_error", "cka_z"))
+            if math.isnan(value):
+                return f"{a} and {b}: nothing is left of a kernel without its diagonal, and there is no unbiased CKA"
             above = f"{z:.1f} standard deviations above unrelated"
-            return f"{a} and {b}: CKA {value:.3f} ± {error:.3f}, {above}: {_word(value, z)}"
+            return f"{a} and {b}: CKA {value:.3f} ± {_number(error)}, {above}: {_word(value, z)}"
         best = some.cka.max("layer_b")
         matched = f"{a} and {b}: CKA of best matches {float(best.min()):.2f} to {float(best.max()):.2f}"
         if math.isnan(float(some.attrs["identified"])):
@@ -172,7 +174,7 @@ def compared(
         for part, end in (("values", ""), ("errors", "_error"))
     }
     square["cka_z"] = (("layer_a", "layer_b"), (kernels[0].values / kernels[0].spread)[at].numpy())
-    best = square["cka"][1].argmax(1)
+    best = np.nan_to_num(square["cka"][1], nan=-math.inf).argmax(1)
     numbers = {
         field: (("pair", "measure"), [[getattr(found, field) for found in one.values()] for one in readings])
         for field in (*FIELDS, "draws")
@@ -196,14 +198,17 @@ def _identified(table: Array, seed: int) -> dict[str, float]:
     nothing = {"identified": math.nan, "chance": math.nan, "p": math.nan, "order": math.nan}
     if min(rows, columns) < 2:
         return nothing
+    table = np.nan_to_num(table, nan=-math.inf)
     there, back = table.argmax(1), table.argmax(0)
-    own = np.arange(rows)
-    order = _spearman(own, there)
+    own, read = np.arange(rows), np.isfinite(table).any(1)
+    order = _spearman(own[read], there[read])
     if rows != columns:
         return {**nothing, "order": order}
     # what is the same on both sides, as the data before the first weights, is no match that had to be found
-    counted = table[own, own] < EQUAL
-    counted = counted if counted.sum() > 1 else np.ones(rows, bool)
+    counted = (table[own, own] < EQUAL) & np.isfinite(table[own, own])
+    counted = counted if counted.sum() > 1 else np.isfinite(table[own, own])
+    if not counted.any():
+        return nothing
     hits = (there == own)[counted].sum() + (back == own)[counted].sum()
     generator = streams(seed)("matchings")
     matchings = generator.permuted(np.tile(own, (ORDERS, 1)), axis=1)

@@ -116,7 +116,7 @@ def _rank(variances: Array) -> float:
 def _entropy(weights: Array) -> float:
     shares = weights / weights.sum()
     shares = shares[shares > 0]
-    return max(float(-(shares * np.log(shares)).sum()), 0.0)
+    return max(0.0, float(-(shares * np.log(shares)).sum()))  # and not -0.0
 
 
 def _cosines(rows: Tensor) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from phasescope.instruments.similarity import LEAST
 from phasescope.representation.similarity_clouds import Cloud, groups_of, jackknife_error
 from phasescope.representation.similarity_nulls import kernel_moments, unbiased_spread
 
@@ -96,8 +97,12 @@ def _summed(
 
 
 def _cka(sums: _Sums, left_out: int | None, group: slice | int, unbiased: bool) -> Tensor:
-    """Return CKA (L, L) of all stimuli, or of those outside a group."""
+    """Return CKA (L, L) of all stimuli, or of those outside a group; NaN where rounding has left nothing of a kernel.
+
+    So it is, without the diagonal, of stimuli that are all equally far apart, and where one is far from all others.
+    """
     together, own = sums.touching.sum(0), sums.own.sum(0)
+    least = LEAST * together.diagonal()
     rows, diagonal = sums.rows, sums.diagonal
     if left_out is not None:
         assert isinstance(group, slice)
@@ -114,7 +119,7 @@ def _cka(sums: _Sums, left_out: int | None, group: slice | int, unbiased: bool) 
     else:
         total = rows.sum(1)
         hsic = together + torch.outer(total, total) / n**2 - 2 / n * rows @ rows.T
-    norms = hsic.diagonal().clamp(min=0).sqrt()
+    norms = torch.where(hsic.diagonal() > least, hsic.diagonal(), torch.nan).sqrt()
     return hsic / torch.outer(norms, norms)
 
 

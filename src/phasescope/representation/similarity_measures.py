@@ -47,7 +47,7 @@ class Reading:
     def corrected(self) -> float:
         """The value on the scale where the null is 0 and equality 1; NaN where the null is 1."""
         room = 1 - self.null_mean
-        return (self.value - self.null_mean) / room if room > SMALLEST else NOTHING
+        return (self.value - self.null_mean) / room if room > RESOLVED else NOTHING
 
 
 Measure = Callable[[Cloud, Cloud, int, np.random.Generator], Reading]
