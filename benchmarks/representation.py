@@ -2,9 +2,9 @@
 
     OMP_NUM_THREADS=1 python benchmarks/representation.py [--points 2000] [--width 64] [--rounds 5] [--json FILE]
 
-One thread each. Contestants take turns in rounds whose order rotates; told are the median seconds, and the median over
-rounds of *their time / our time* with the least and the largest. Ours always include the standard error; the peers give
-none but GRIDE's. A peer that is not installed is left out and named.
+One thread each. Contestants take turns in rounds whose order rotates; told are the median seconds of processor time,
+and the median over rounds of *their time / our time* with the least and the largest. Ours always include the standard
+error; the peers give none but GRIDE's. A peer that is not installed is left out and named.
 """
 
 from __future__ import annotations
@@ -87,9 +87,9 @@ def measured(contest: Contest, rounds: int) -> tuple[dict[str, list[float]], dic
     names = list(running)
     for turn in range(rounds):
         for name in names[turn % len(names) :] + names[: turn % len(names)]:
-            start = time.perf_counter()
+            start = time.process_time()
             running[name]()
-            seconds[name].append(time.perf_counter() - start)
+            seconds[name].append(time.process_time() - start)
     return seconds, missing
 
 

@@ -32,11 +32,11 @@ class ClassDimension:
 
     ``data``: "probability" and "moved" (target, d, repeat), best probability in each plane (d = 0 is the start) and the
     way to it over the distance between two inputs, with "null_probability" of the null. Of each ``row``, a target or
-    "all" (the mean over targets): "dimension" d*, "dimension_error", "dimension_low" and "dimension_high" (between which
-    95 % of resamples of the planes lie; inf where they reach the level nowhere), "fitted", "effective" = D - d*,
-    "null_dimension" with the same three, "verdict": "below null" where planes meet the class at fewer dimensions than they meet the null's, in
-    all but 2.5 % of resamples of the planes, "above null", "like null", or "not reached". Attributes: size D,
-    level, steps, rate, seed, scale, and "null_gain", by which the null's logits were multiplied.
+    "all" (the mean over targets): "dimension" d*, "dimension_error", "dimension_low" and "dimension_high", between
+    which 95 % of resamples of the planes lie (inf where they reach the level nowhere), "fitted", "effective" = D - d*,
+    "null_dimension" with the same three, and "verdict": "below null" where planes meet the class at fewer dimensions
+    than they meet the null's, in all but 2.5 % of resamples of the planes, "above null", "like null", or "not reached".
+    Attributes: size D, level, steps, rate, seed, scale, and "null_gain", by which the null's logits were multiplied.
     """
 
     data: xr.Dataset

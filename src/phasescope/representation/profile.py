@@ -75,8 +75,8 @@ def _enough(given: Sequence[tuple[str, Any]], of_module: bool) -> None:
     for place, rows in given:
         if len(rows) < FEWEST:
             raise BadInput(
-                f"place {place} has {len(rows)} row{'s' * (len(rows) != 1)}: the estimators need at least {FEWEST}, and some "
-                f"hundreds to say much; {mend}."
+                f"place {place} has {len(rows)} row{'s' * (len(rows) != 1)}: the estimators need at least {FEWEST}, "
+                f"and some hundreds to say much; {mend}."
             )
 
 

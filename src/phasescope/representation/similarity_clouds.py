@@ -78,9 +78,8 @@ class Cloud:
 
     @cached_property
     def distances(self) -> Tensor:
-        """Euclidean distances (n, n) between at most 512 stimuli, evenly spaced."""
-        rows = self.rows[spread_over(len(self), MOST_OF_RSA)]
-        return torch.cdist(rows, rows, compute_mode="donot_use_mm_for_euclid_dist")
+        """Euclidean distances between at most 512 stimuli, evenly spaced: of all pairs i < j, row by row."""
+        return torch.pdist(self.rows[spread_over(len(self), MOST_OF_RSA)])
 
     def codes(self, without: slice | None = None) -> Tensor:
         """Return relative codes (Q, A), of length 1: cosines of at most 512 stimuli to 100 others, the anchors.

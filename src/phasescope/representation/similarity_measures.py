@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from phasescope.representation.similarity_clouds import Cloud, groups_of, jackknife_error
+from phasescope.representation.similarity_clouds import MOST_OF_RSA, Cloud, groups_of, jackknife_error
 from phasescope.representation.similarity_kernels import kernel_sums
 from phasescope.representation.similarity_nulls import PairSums, kernel_moments, pair_moments, pairing_moments
 from phasescope.vocabulary import Array
@@ -127,14 +127,14 @@ def procrustes(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -
 
 def dissimilarities(a: Cloud, b: Cloud, draws: int, generator: np.random.Generator) -> Reading:
     """Return the rank correlation (Spearman) of the Euclidean distances between stimuli, at most 512 of them."""
-    n = len(a.distances)
+    n = min(len(a), MOST_OF_RSA)
     rows, columns = torch.triu_indices(n, n, 1)
     # what differs by rounding alone is a tie
-    sides = [(found / found.max() * 1e12).round() for found in (cloud.distances[rows, columns] for cloud in (a, b))]
+    sides = [(found / found.max() * 1e12).round() for found in (a.distances, b.distances)]
     if any(bool(side.min() == side.max()) for side in sides):  # all distances are the same
         return Reading(NOTHING, NOTHING, 0.0, NOTHING)
-    order = [side.numpy().argsort() for side in sides]
-    ties = any(bool((np.diff(side.numpy()[at]) == 0).any()) for side, at in zip(sides, order, strict=True))
+    order, equal = zip(*(_sorted(side.numpy()) for side in sides), strict=True)
+    ties = any(equal)
     read = _with_ties(sides, rows, columns) if ties else _without_ties(order, rows.numpy(), columns.numpy())
     every = torch.ones(n, dtype=torch.bool)
     found = []
@@ -144,16 +144,25 @@ def dissimilarities(a: Cloud, b: Cloud, draws: int, generator: np.random.Generat
         found.append(read(kept))
     sums = []
     for side, at in zip(sides, order, strict=True):
-        square = torch.zeros(n, n, dtype=torch.float64)
         if ties:
             rank = _ranks(_places(side), torch.ones(len(rows), dtype=torch.bool))
         else:
             rank = torch.from_numpy(_inverse(at)).double()
         centred = rank - rank.mean()
-        square[rows, columns] = centred / centred.norm()
-        sums.append(PairSums.of(square + square.T))
+        sums.append(PairSums.of_pairs(centred / centred.norm(), rows, columns))
     mean, spread = pair_moments(*sums)
     return Reading(float(read(every)), float(jackknife_error(torch.stack(found))), mean / 2, spread / 2)
+
+
+def _sorted(values: Array) -> tuple[Array, bool]:
+    """Return the order of ``values``, whole numbers from 0 to 1e12, and whether two are equal.
+
+    Each is sorted together with its place, which stands in the last bits: numbers alone are sorted faster.
+    """
+    bits = max(len(values) - 1, 1).bit_length()
+    keys = (values.astype(np.int64) << bits) | np.arange(len(values))
+    keys.sort()
+    return keys & ((1 << bits) - 1), bool((np.diff(keys >> bits) == 0).any())
 
 
 def _inverse(order: Array) -> Array:
@@ -170,14 +179,14 @@ def _without_ties(order: Sequence[Array], rows: Array, columns: Array) -> Callab
     """
     first, second = order
     across = _inverse(first)[second]  # where in the first order the pairs of the second one are
-    count = int(columns.max()) + 1
+    count, along = int(columns.max()) + 1, np.arange(1.0, len(rows) + 1)
     in_first, in_second = ((rows * count + columns)[at] for at in (first, second))
 
     def read(kept: Tensor) -> Tensor:
         pairs = np.logical_and.outer(kept.numpy(), kept.numpy()).ravel()
-        ranks = pairs[in_first].cumsum(dtype=np.int32)
-        both = float(ranks[across[pairs[in_second]]].astype(np.float64) @ np.arange(1.0, ranks[-1] + 1.0))
-        n = float(ranks[-1])
+        ranks = pairs.take(in_first).cumsum(dtype=np.int32)
+        found = ranks.take(across.take(np.flatnonzero(pairs.take(in_second))))
+        both, n = float(found.astype(np.float64) @ along[: len(found)]), float(ranks[-1])
         return torch.tensor((both - n * ((n + 1) / 2) ** 2) / (n * (n**2 - 1) / 12), dtype=torch.float64)
 
     return read

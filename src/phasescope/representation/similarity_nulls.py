@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 __all__ = ["PairSums", "kernel_moments", "pair_moments", "pairing_moments", "unbiased_spread"]
@@ -39,6 +40,14 @@ class PairSums:
         squares, mirrored = a.square().sum(), (a * a.T).sum()
         sums = (a.sum(), squares, mirrored, r.square().sum(), c.square().sum(), (r * c).sum())
         return cls(len(a), *map(float, sums))
+
+    @classmethod
+    def of_pairs(cls, values: Tensor, rows: Tensor, columns: Tensor) -> PairSums:
+        """Return the sums of the symmetric matrix whose entries at pairs i < j, ``rows`` and ``columns``, are given."""
+        count = int(columns.max()) + 1
+        sums = torch.bincount(rows, values, minlength=count) + torch.bincount(columns, values, minlength=count)
+        squares, touching = 2 * float(values.square().sum()), float(sums.square().sum())
+        return cls(count, float(sums.sum()), squares, squares, touching, touching, touching)
 
     def patterns(self) -> tuple[float, ...]:
         """Return the sums of A_ij A_kl over the seven ways in which (i, j) and (k, l) can share indices."""
