@@ -3,6 +3,7 @@
 # make bench  the benchmarks                            make setup   only set up .venv
 # make gallery  draw docs/gallery from its stored results   make docs   the pages, into build/docs/index.html
 # make looks  open every stored page in Chromium, wide and narrow, light and dark: pictures into build/looks, faults told
+# make notebooks  write pages of the docs as notebooks, into docs/notebooks
 # make papers  compute the statements of papers, into docs/papers.md
 # make storm  kills, damage, signals and bad input by the thousand
 # make wheel  build wheel and sdist into dist/, install each in an environment of its own, and let it run a study
@@ -21,7 +22,7 @@ DOCS_READY := $(READY)-docs
 # uv installs without bytecode: where the shell forbids Python to write it, each process would compile pandas anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test setup check lint types slow storm bench gallery looks papers docs wheel lowest clean
+.PHONY: demo test setup check lint types slow storm bench gallery looks notebooks papers docs wheel lowest clean
 
 demo: $(READY)
 	$(BIN)/phasescope run grokking
@@ -59,6 +60,9 @@ gallery: $(READY)
 
 looks: $(READY)
 	$(BIN)/python docs/gallery/looks.py
+
+notebooks: $(DOCS_READY)
+	$(BIN)/python docs/notebooks.py
 
 papers: $(READY)
 	$(BIN)/phasescope papers --page > docs/papers.md.new && mv docs/papers.md.new docs/papers.md

@@ -68,9 +68,10 @@ ELSEWHERE = {"benchmarks/README.md": "/benchmarks.md", "CONTRIBUTING.md": "/add_
 
 
 def links_inside(app: Any, name: str, source: list[str]) -> None:
-    """Point links that leave docs/, as they must on a repository's pages, to the page here that includes the file."""
+    """Point links that must name a file on a repository's pages to the page here that is made of it."""
     for file, page in ELSEWHERE.items():
         source[0] = re.sub(rf"\]\((\.\./)+{re.escape(file)}", f"]({page}", source[0])
+    source[0] = re.sub(r"\]\(examples/(\w+)\.py\)", r"](/auto_examples/\1)", source[0])
 
 
 def instrument_pages(app: Any) -> None:

@@ -12,8 +12,10 @@ known from the start.
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -29,6 +31,7 @@ from torch import nn
 
 import phasescope as ps
 from phasescope.commands.cli import app
+from phasescope.lab.registry import study_named
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"((?:<!-- (?:given|needs|not run):(?:.*?)-->\s*)*)```python\n(.*?)```", re.DOTALL)
@@ -95,12 +98,46 @@ def test_comments_before_blocks_are_read() -> None:
     assert first == Block(9, "x + 1\n", "x = 1", "pyarrow") and second == Block(13, "y\n")
 
 
+NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_are_their_pages(path: Path) -> None:
+    """Fails after a page has changed: ``make notebooks`` mends it."""
+    page = (ROOT / "docs" / f"{path.stem}.md").read_text("utf-8")
+    words, code = "", ""
+    for cell in json.loads(path.read_text("utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            code += "".join(cell["source"]) + "\n"
+            assert cell["outputs"] == [] and cell["execution_count"] is None, "numbers would grow old"
+        else:
+            words += "".join(cell["source"]) + "\n"
+    assert code == "".join(block.code for block in blocks(page))
+    said = re.sub(r"```python\n.*?```", "", page, flags=re.DOTALL)
+    assert words.split() == re.sub(r"\]\((?!https?:|#)", "](../", said).split()
+
+
+def test_there_is_a_notebook_of_the_tutorial() -> None:
+    assert {"tutorial", "phase_maps", "recipes"} == {path.stem for path in NOTEBOOKS}
+
+
 COMMANDS = [
     (f"{path.relative_to(ROOT).as_posix()}:{text.count(chr(10), 0, found.start()) + 1}", found[1].replace("\\\n", " "))
     for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
     for text in [path.read_text("utf-8")]
     for found in re.finditer(r"^(?: {4})?(phasescope (?:[^\n\\]|\\\n)*)", text, re.MULTILINE)
 ]
+
+
+def test_the_demo_is_as_large_as_the_pages_say() -> None:
+    study = study_named("grokking")
+    settings = study.scales["pocket"]
+    count = Counter(e.kind for e in study.experiments(settings).values() for _ in range(len(e.grid)))
+    untrained = len(study.experiments(settings)["untrained"].grid)
+    said = f"{count['trained']} networks trained, and {count['simulation'] - untrained} more written down"
+    assert said in " ".join((ROOT / "README.md").read_text("utf-8").split())
+    said = f"trains {count['trained']} small networks, most of them on addition modulo {settings.p}, and judges"
+    assert f"{said} {len(study.claims(settings))} claims" in (ROOT / "docs/tutorial.md").read_text("utf-8")
 
 
 def test_the_readme_names_every_command() -> None:
