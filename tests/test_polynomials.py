@@ -109,6 +109,10 @@ def test_the_papers_polynomials_expand_as_by_hand() -> None:
     assert parse("0").degree == 0
 
 
+def test_a_pair_of_variables_is_written_as_papers_write_it():
+    assert parse("n^2 + n*m") == parse("n1^2 + n1*n2")
+
+
 @pytest.mark.parametrize(
     ("text", "place", "mend"),
     [

@@ -335,6 +335,21 @@ def test_a_bar_is_drawn_in_a_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     assert bar.place_here() in ("terminal", "log")
 
 
+def test_a_study_and_a_map_draw_a_bar_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(bar, "EVERY", {"terminal": 0.0, "log": 60.0})
+    e = ps.Experiment("short", ps.learners.PowerMLP(5, 8), ps.tasks.addition(5), ps.Grid(), ps.Recipe(steps=3))
+    paper, nothing = ps.Paper("A", 2024, "B", "", ""), lambda *given: ()
+    study = ps.Study("bars", "Bars", "?", paper, {"pocket": ps.Settings()}, lambda s: {"e": e}, nothing, nothing)
+    ends = {"x": "train_fraction=0.4:0.8", "y": "lr=0.01:0.1:log", "by": "fate", "tolerance": 0.5, "seeds": 1}
+    for options in ({}, {"progress": False}):
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        ps.run(study, out=tmp_path / f"run{len(options)}", **options)
+        assert ("1/1 short" in sys.stderr.getvalue()) == (not options)  # type: ignore[attr-defined]
+        monkeypatch.setattr(sys, "stderr", Terminal())
+        ps.phase_map(e, **ends, **options)
+        assert ("members" in sys.stderr.getvalue()) == (not options)  # type: ignore[attr-defined]
+
+
 def test_what_is_told_between_two_drawings_is_left_out() -> None:
     said: list[str] = []
     drawn = bar.Bar("lines", SimpleNamespace(print=lambda words, soft_wrap: said.append(words)))  # type: ignore[arg-type]

@@ -36,16 +36,18 @@ def plain(value: Any) -> Any:
 MANY = 24  # words, beyond which a sentence would be cut
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str], where: str = "") -> str:
     """Return the end of a sentence that names the nearest known word and all of them, if they are not too many for it.
+
+    ``where`` says, in its place, where many are to be found.
 
     >>> nearest("grokk", ["grokking", "memory"])
     "; did you mean 'grokking'? Known: grokking, memory."
     """
     words = sorted(known)
     close = get_close_matches(str(name)[:100], words, n=1)
-    if close and len(words) > MANY:
-        return f"; did you mean {close[0]!r}?"
+    if len(words) > MANY and (close or where):
+        return f"; did you mean {close[0]!r}?" if close else f": {where}."
     return (f"; did you mean {close[0]!r}?" if close else ".") + f" Known: {', '.join(words)}."
 
 

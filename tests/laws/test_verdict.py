@@ -387,7 +387,7 @@ def test_verdicts_are_a_lookup():
     assert three["bad"] is three[1]
     assert len(three) == 3
     assert three.summary() == "1 holds, 1 fails, 1 undecided"
-    assert judge([], dataset(x=[1])).summary() == "0 hold, 0 fail, 0 undecided"
+    assert judge([], dataset(x=[1])).summary() == "no claims"
     with pytest.raises(KeyError, match="good, bad, open"):
         three["other"]
 
@@ -399,6 +399,23 @@ def test_json_has_the_keys_of_the_command_line():
     assert set(record["control"]) == {"sentence", "measured", "interval", "shows_effect", "excluded", "n"}
     assert record["expected"] == {"text": ">= 0.5", "low": 0.5, "high": "Infinity"}
     assert (record["n"], record["verdict"], record["control"]["shows_effect"]) == (8, "holds", False)
+
+
+def test_the_text_is_a_text_in_a_notebook_too(monkeypatch):
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert "1 holds, 1 fails, 1 undecided" in str(verdicts())
+
+
+def test_where_a_line_is_narrow_verdicts_become_marks_before_a_number_is_cut(monkeypatch):
+    tiny = np.array([5.49e-16, 2.51e-16, 1.43e-15, 3e-16, 4e-16, 6e-16, 7e-16, 8e-16])
+    name = "a_name_of_thirty_letters_or_so"
+    found = judge([claim(name, Expectation.at_most(1e-6))], dataset(**{name: tiny}))
+    monkeypatch.setenv("COLUMNS", "80")
+    heading, line, legend, *_ = str(found).splitlines()
+    assert line.startswith("? ") and "[2.51e-16, 1.43e-15]" in line and len(line) <= 80
+    assert legend == "✓ holds   ✗ fails   ? undecided" and not heading.startswith("verdict")
+    monkeypatch.setenv("COLUMNS", "100")
+    assert str(found).splitlines()[1].startswith("? undecided ")
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, 160])

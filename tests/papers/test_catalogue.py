@@ -140,7 +140,7 @@ def test_claims_are_searched_by_all_words() -> None:
     fails = ps.claims("fails")
     assert fails.rows and {row.verdict for row in fails} <= {row.verdict for row in everything}
     assert all("grokking" in row.text and "phase" in row.text for row in ps.claims("Phase GROKKING"))
-    assert str(ps.claims("no such words at all")).endswith("0 claims")
+    assert str(ps.claims("no such words at all")).startswith("no claim has all")
 
 
 def test_the_run_with_most_seeds_is_told_and_all_are_kept() -> None:

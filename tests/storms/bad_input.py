@@ -47,7 +47,7 @@ SHARES = {"grid": 1200, "recipe": 1200, "table": 1250, "claims": 1000, "theory":
 IMPORTED = ("phasescope.commands.polynomial", "phasescope.commands.doctor", "phasescope.commands.inspect", "phasescope.commands.compare", "phasescope.commands.encode",
             "phasescope.commands.profile", "phasescope.commands.layers",
             "phasescope.commands.prune", "phasescope.report.told", "phasescope.report.writer", "torch._dynamo", "sympy",
-            "transformers", "sklearn.datasets", "sklearn.feature_extraction.text", "phasescope.commands.display", "rich.table")  # fmt: skip
+            "transformers", "sklearn.datasets", "sklearn.feature_extraction.text", "phasescope.lab.staged", "rich.table")  # fmt: skip
 MEMORY = 12 * 2**30
 Found = tuple[str, str, str]  # kind, the call, and for a fault what went wrong and where
 

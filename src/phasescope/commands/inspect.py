@@ -89,11 +89,20 @@ def page_of(
     name: str, title: str, question: str, notes: Sequence[str], figures: Sequence[Figure], table: Table,
     settings: dict[str, Any], command: str,
 ) -> Page:  # fmt: skip
-    """Return the page of a command on a user's own model; its provenance are the libraries."""
+    """Return the page of a command on a user's own model; its provenance are the libraries and torch's settings."""
     return Page(
         name, title, question, figures, tables=[table], notes="\n\n".join(notes), settings=settings,
-        provenance={"libraries": surroundings()}, command=command,
+        provenance=_made_with(), command=command,
     )  # fmt: skip
+
+
+def _made_with() -> dict[str, Any]:
+    """Return what outside all code decided the numbers: versions of libraries, and settings of torch in words."""
+    found = surroundings()
+    libraries = {name: found.pop(name) for name in ("torch", "numpy", "numba")}
+    on = [device for device, is_on in zip(("cpu", "cuda"), found.pop("autocast"), strict=True) if is_on]
+    usual = {"default dtype": found.pop("default dtype"), "precision of products": found.pop("matmul")}
+    return {"libraries": libraries, "torch": usual | {"autocast": " and ".join(on) or "off"} | found}
 
 
 def _page(found: Inspection, model: str, batch: str, command: str) -> Page:

@@ -11,6 +11,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from phasescope.errors import sentence
+from phasescope.lab.conduct import brief
 from phasescope.lab.cost import Known, reading, training
 from phasescope.lab.registration import standing
 from phasescope.lab.registry import study_named, study_points
@@ -42,20 +43,25 @@ def shown(name: str, *, estimate: bool = False, details: bool = False) -> Render
         _costs(study, estimate),
         Text(),
         *_claims(study, first, details=details),
-        Text(f"{sentence(str(standing(study)))}."),
+        Text(f"{sentence(_standing(study, details=details))}."),
         Text(_deciding(study, first)),
         Text(_maps(study, first)),
     )
 
 
+def _standing(study: Study, *, details: bool) -> str:
+    found = str(standing(study))
+    return found if details else brief(found)
+
+
 def listed() -> str:
     """Return the studies, two lines for each: what it is called and asks, and where its paper is to be read."""
-    lines = []
+    lines, wide = [], max(map(len, study_points()), default=0) + 1
     for name in study_points():
         study = study_named(name)
         first, *others = study.paper.authors.split(", ")
         authors = f"{first} et al." if others else first
-        lines += [f"{name:24} {study.title}", f"{'':24} {authors} {study.paper.year}, {study.paper.link}"]
+        lines += [f"{name:{wide}} {study.title}", f"{'':{wide}} {authors} {study.paper.year}, {study.paper.link}"]
     return "\n".join(lines)
 
 

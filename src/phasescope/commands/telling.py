@@ -38,9 +38,10 @@ def carry_out(
     details: bool = False,
 ) -> None:
     """Do the work with a live display, write its report, and tell of it."""
-    from phasescope.commands.display import Display
+    from phasescope.lab.staged import Display
 
-    display, started = Display(console(stderr=True)), time.monotonic()
+    screen, started = console(stderr=True), time.monotonic()
+    display = Display("terminal" if screen.is_terminal else "lines", screen)
 
     def on_progress(stage: Stage) -> None:
         safe_point()

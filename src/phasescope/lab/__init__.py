@@ -2,12 +2,13 @@
 
 from phasescope.lab import drawing as drawing
 from phasescope.lab import measures as measures
-from phasescope.lab.bench import Results, Stage, run
+from phasescope.lab.bench import Results, run
 from phasescope.lab.folder import load
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.maps.search import phase_map
 from phasescope.lab.registry import list_studies, study_named, study_points
 from phasescope.lab.settings import settings_of
+from phasescope.lab.staged import Stage
 from phasescope.lab.study import Experiment, Inside, OrderParameter, Paper, Study
 from phasescope.lab.sweep import simulate, train
 

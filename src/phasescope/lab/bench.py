@@ -18,15 +18,16 @@ from typing import Any
 import torch
 import xarray as xr
 
-from phasescope.checks import function, nearest, number, optional, shown, whole, word
+from phasescope.checks import flag, function, nearest, number, optional, shown, whole, word
 from phasescope.ensemble import Progress, device_named
 from phasescope.ensemble.errands import Elsewhere
 from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.plan import cores
 from phasescope.ensemble.train import on_processors
-from phasescope.errors import BadInput, resumable, sentence, some
+from phasescope.errors import BadInput, resumable, some
 from phasescope.figures import Diagram, Figure, Page
 from phasescope.identity import house_fingerprint
+from phasescope.lab.conduct import conduct_of, registered, wrapped
 from phasescope.lab.diagrams import diagrams, places
 from phasescope.lab.kept import refuse_own
 from phasescope.lab.live import live
@@ -37,6 +38,7 @@ from phasescope.lab.registry import study_of
 from phasescope.lab.rehearsal import fitting, rehearse
 from phasescope.lab.seeds import JUDGING, UNTIL, at_look, decidable, experiments_of, kinds, seeded, unmoved, widened
 from phasescope.lab.settings import MOST_SEEDS, changed_settings, changes_of, default_directory, folder_of, settings_of
+from phasescope.lab.staged import Stage, staged
 from phasescope.lab.stated import table_of
 from phasescope.lab.study import Experiment, Study, Work, budget_of, join
 from phasescope.store import Store
@@ -117,8 +119,8 @@ class Results:
         return Page(
             study.name, study.title, study.question, self.figures(), verdicts, study.paper,
             diagrams=self.diagrams(), notes=study.notes, settings=dict(self.settings), provenance=self.provenance,
-            command=self.command, conduct=self.conduct(),
-            registered=self.provenance.get("registration", {}).get("text", ""), evidence=self.evidence(),
+            command=self.command, conduct=self.conduct(details=False), registered=registered(self.provenance),
+            evidence=self.evidence(),
             choices=study.choices(self.data, self.settings), tables=table_of(study, self.provenance["scale"], verdicts),
         )  # fmt: skip
 
@@ -134,19 +136,12 @@ class Results:
 
     def summary(self, *, details: bool = False) -> str:
         """Return the verdicts as the terminal shows them, and on which seeds and looks they were given."""
-        return "\n".join([self.verdicts.details() if details else str(self.verdicts), *self.conduct()])
+        lines = wrapped(self.conduct(details=details))
+        return "\n".join([self.verdicts.details() if details else str(self.verdicts), *lines])
 
-    def conduct(self) -> list[str]:
+    def conduct(self, *, details: bool = True) -> list[str]:
         """Return how the claims were judged: whether they were registered, on which seeds, at which looks."""
-        kept, looks = self.provenance.get("registration", {}), self.provenance.get("looks", {})
-        lines = [f"{kept['standing']}; {kept['seeds']} seeds, from {kept['first_seed']}"] if kept else []
-        if looks:
-            planned = ", ".join(map(str, looks["planned"]))
-            lines.append(f"looked at {len(looks['taken'])} times of {len(looks['planned'])}, at {planned} seeds")
-            lines += (
-                [f"stopped by the budget: the same command goes on with {looks['open']}"] if looks.get("open") else []
-            )
-        return [f"{sentence(line)}." for line in lines]
+        return conduct_of(self.provenance, details=details)
 
     def findings(self) -> dict[str, Any]:
         """Return the claims with their verdicts, as ``--json`` has them."""
@@ -178,28 +173,6 @@ class Results:
 
     def _repr_html_(self) -> str:
         return f"<h3>{html.escape(self.study.title)}</h3>{self.verdicts._repr_html_()}"
-
-
-@dataclass
-class Stage:
-    """Where a study is: experiment ``number`` of ``count`` with its own progress, and the steps of those before it.
-
-    ``budget`` is the steps of this experiment if no member settles early, ``steps_total`` those of the whole study.
-    ``mixed``: some experiments train and some simulate, so their steps do not compare. ``unit`` is what this experiment
-    counts: training steps, or the members that it simulates. ``look`` says which claims are open, where claims are
-    looked at until they are decided.
-    """
-
-    title: str
-    number: int
-    count: int
-    steps_before: int
-    budget: int
-    steps_total: int
-    progress: Progress
-    mixed: bool = False
-    unit: str = "steps"
-    look: str = ""
 
 
 def provenance(
@@ -245,6 +218,7 @@ def run(
     executor: Any = None,
     until: str | None = None,
     budget: float | None = None,
+    progress: bool = True,
     on_progress: Callable[[Stage], None] | None = None,
     **overrides: Any,
 ) -> Results:
@@ -259,6 +233,7 @@ def run(
     Claims that are registered and unchanged are judged on judging seeds, at a scale's own settings; everything else is
     judged on development seeds (``phasescope register``). ``until="decided"`` adds seeds where a claim is undecided, at
     the looks that the study plans; no further look is begun that would likely pass ``budget`` seconds.
+    ``progress`` and ``on_progress`` are as ``ps.train`` has them.
 
     Raises ``BadInput`` for an unknown study, scale or setting, or a folder that can not be written; ``Interrupted``.
     """
@@ -266,7 +241,7 @@ def run(
     changes = changes_of(settings, overrides)
     if seeds is not None:
         changes["seeds"] = whole(1, MOST_SEEDS)("seeds", seeds)
-    optional(function)("on_progress", on_progress)
+    wanted, _ = flag("progress", progress), optional(function)("on_progress", on_progress)
     limit = _limit(until, budget, seeds)
     named = None if out is None else folder_of("out", out)
     numbers = settings_of(chosen, scale, changes)
@@ -286,8 +261,7 @@ def run(
         decidable(claims, made)
     if first and here.registration is not None:
         note_judged(chosen.name, scale, here.registration.hash, first)
-    tell = on_progress or (lambda stage: None)
-    with resumable(), Store(directory) as store:
+    with resumable(), Store(directory) as store, staged(wanted, on_progress) as tell:
         refuse_own(store)
 
         def train(these: Mapping[str, Work], look: str = "") -> dict[str, xr.Dataset]:

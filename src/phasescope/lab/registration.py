@@ -24,6 +24,7 @@ from typing import Any
 from phasescope.checks import BadInput, shown
 from phasescope.errors import shortened, some
 from phasescope.identity import house_digests, is_users
+from phasescope.lab.conduct import AGAIN, CODE
 from phasescope.lab.study import Study
 from phasescope.store import append_line, make_folder
 from phasescope.verdict import Claim, Measured
@@ -72,10 +73,10 @@ class Standing:
         said = f"registered {self.registration.date} as {self.registration.hash}, "
         said += "unchanged since" if self.unchanged else f"changed since: {some(self.changed)}"
         if self.unchanged and self.code_changed:
-            said += f"; the code that it uses has changed since: {some(self.code_changed)}"
+            said += f"; {CODE}: {some(self.code_changed)}"
         if self.count > 1:
             said += f"; {self.count} registrations"
-        return "; ".join([said, *(f"registered again because: {reason}" for reason in self.reasons)])
+        return "; ".join([said, *(f"{AGAIN}{reason}" for reason in self.reasons)])
 
 
 # -- what is claimed --------------------------------------------------------------------------------------------------

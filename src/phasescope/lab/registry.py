@@ -27,7 +27,7 @@ def study_named(name: str) -> Study:
     if not isinstance(name, str):
         raise BadInput(f"the study is {shown(name)}: give its name, such as 'grokking', or a Study.")
     if name not in points:
-        raise BadInput(f"there is no study {name!r}{nearest(name, points)}")
+        raise BadInput(f"there is no study {name!r}{nearest(name, points, 'phasescope list names them')}")
     found: Study = points[name].load()
     return found
 

@@ -123,7 +123,10 @@ def paper(name: str) -> Entry:
     if not found:
         raise BadInput(f"the catalogue has no paper {name!r}: phasescope papers --all WORDS looks for one.")
     others = "" if len(found) <= 4 else f" and {len(found) - 4} more"
-    raise BadInput(f"{name!r} is {len(found)} papers, {', '.join(one.id for one in found[:4])}{others}: give one's id.")
+    raise BadInput(
+        f"{name!r} is {len(found)} papers, {', '.join(one.id for one in found[:4])}{others}: give one's id."
+        f" phasescope papers --all {name} lists them."
+    )
 
 
 def _titled(words: str) -> Iterator[Entry]:

@@ -113,6 +113,8 @@ class Claims:
 
     def as_text(self, width: int) -> str:
         """Return a line for each claim, cut to ``width`` columns, and how many met which verdict."""
+        if not self.rows:
+            return "no claim has all of these words: fewer of them, or the name of a study, find more"
         rows = [(row.verdict, row.run.number if row.run else "", row.study, row.sentence) for row in self.rows]
         heads = (Column("verdict", 9), Column("measured", 24), Column("study", 12), Column("claim"))
         return "\n".join([*table(heads, rows, width), self.summary()])

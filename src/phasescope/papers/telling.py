@@ -33,6 +33,8 @@ class Papers:
 
     def as_text(self, width: int) -> str:
         """Return a line for each paper, cut to ``width`` columns, and how many are of which status."""
+        if not self.entries:
+            return "no paper has all of these words: phasescope papers --all WORDS looks among those not served too"
         rows = [(one.id, one.status, one.title, ", ".join(one.by)) for one in self.entries]
         heads = (Column("id", 7), Column("status", 17), Column("paper"), Column("served by"))
         return "\n".join([*table(heads, rows, width), *textwrap.wrap(summary(self.entries), width)])

@@ -89,7 +89,8 @@ def check_format(root: Path) -> None:
         description = json.loads((root / "store.json").read_bytes())
         found = description["format"]
     except FileNotFoundError as error:
-        raise BadInput(f"{root} holds no store ({error.strerror}): name the folder of a run.") from error
+        said = "holds no store" if root.is_dir() else "holds no store, for it is not there"
+        raise BadInput(f"{root} {said}: name the folder of a run.") from error
     except OSError as error:
         raise BadInput(told(error, root)) from error
     except (ValueError, TypeError, KeyError) as error:

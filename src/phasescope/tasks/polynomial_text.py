@@ -19,6 +19,7 @@ TOKEN = re.compile(r"\s*(?:([0-9]+)|([A-Za-z_]\w*)|(\*\*|[-+*^()]))")
 MOST_CHARACTERS = 2_000
 MOST_DIGITS = 1_234  # of a coefficient of MOST_BITS bits, so that what is written can be read
 MOST_DEPTH = 40
+PAIR = {"n": "n1", "m": "n2"}  # as papers write two variables
 
 
 def parse(text: str) -> Polynomial:
@@ -136,9 +137,10 @@ class _Reader:
         return found
 
     def variable(self) -> Polynomial:
-        if not re.fullmatch(r"n[1-9]", self.word, re.ASCII):
-            self.refuse("variables are called n1 to n9")
-        return Polynomial.variable(int(self.word[1]))
+        name = PAIR.get(self.word, self.word)
+        if not re.fullmatch(r"n[1-9]", name, re.ASCII):
+            self.refuse("variables are called n1 to n9, or n and m")
+        return Polynomial.variable(int(name[1]))
 
     def parenthesis(self) -> Polynomial:
         opened, self.depth = self.at, self.depth + 1

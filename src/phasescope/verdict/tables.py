@@ -30,7 +30,9 @@ def as_text(verdicts: Sequence[Verdict], summary: str, *, details: bool = False)
     page = io.StringIO()
     columns = shutil.get_terminal_size((100, 24)).columns
     shown = in_full(verdicts, summary) if details else for_terminal(verdicts, summary, columns)
-    Console(file=page, width=columns, color_system=None, markup=False, emoji=False).print(Group(*shown), end="")
+    # in a notebook too this is a text, and no display of rich's own
+    plain = Console(file=page, width=columns, color_system=None, markup=False, emoji=False, force_jupyter=False)
+    plain.print(Group(*shown), end="")
     return "\n".join(line.rstrip() for line in page.getvalue().rstrip().splitlines())
 
 
@@ -102,7 +104,11 @@ def _outcome(verdict: Verdict) -> Text:
 
 
 def _lines(verdicts: Sequence[Verdict], width: int) -> Iterator[Text]:
-    """Yield a heading and a line for each claim; where they are too long, what was measured and expected is cut."""
+    """Yield a heading and a line for each claim.
+
+    Where they are too long, verdicts become marks, which a last line explains; then controls are cut, then names, then
+    expectations, and numbers last of all: "1.4…" may be the beginning of "1.43e-15".
+    """
     from rich.text import Text
 
     names = [name for name in HEADINGS if name != "control" or width >= WIDE]
@@ -113,11 +119,14 @@ def _lines(verdicts: Sequence[Verdict], width: int) -> Iterator[Text]:
         "n": [str(v.n) for v in verdicts],
     }  # fmt: skip
     widths = {name: max(map(len, [name, *words[name]])) for name in names}
-    for name, least in (("control", 24), ("measured", 22), ("expected", 12), ("claim", 12)):  # cut in this order
-        if name in widths:
-            over = sum(widths.values()) + GAP * (len(names) - 1) - width
-            widths[name] = max(widths[name] - max(over, 0), min(widths[name], least))
-    yield Text((" " * GAP).join(name.ljust(widths[name]) for name in names).rstrip()[:width])
+    for name, least in (("verdict", 1), ("control", 30), ("claim", 12), ("expected", 12), ("measured", 22)):
+        if name in widths and (over := sum(widths.values()) + GAP * (len(names) - 1) - width) > 0:
+            widths[name] = least if name == "verdict" else max(widths[name] - over, min(widths[name], least))
+    marks = widths["verdict"] == 1
+    if marks:
+        words["verdict"] = [MARKS[v.verdict] for v in verdicts]
+    heads = ("" if marks and name == "verdict" else name for name in names)
+    yield Text((" " * GAP).join(head.ljust(widths[name]) for head, name in zip(heads, names, strict=True)).rstrip())
     for at, verdict in enumerate(verdicts):
         line = Text()
         for name in names:
@@ -126,6 +135,8 @@ def _lines(verdicts: Sequence[Verdict], width: int) -> Iterator[Text]:
         line.rstrip()
         line.truncate(width)
         yield line
+    if marks:
+        yield Text("   ".join(f"{mark} {verdict}" for verdict, mark in MARKS.items()), style="dim")
 
 
 def _cut(words: str, width: int) -> str:

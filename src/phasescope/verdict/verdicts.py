@@ -27,7 +27,7 @@ KINDS = {
 def _counted(outcomes: Sequence[str]) -> str:
     count = Counter(outcomes)
     words = [("holds", "hold"), ("fails", "fail"), ("undecided", "undecided")]
-    return ", ".join(f"{count[one]} {one if count[one] == 1 else many}" for one, many in words)
+    return ", ".join(f"{count[one]} {one if count[one] == 1 else many}" for one, many in words if count[one])
 
 
 def counted(claims: Sequence[Mapping[str, Any]]) -> str:
@@ -36,10 +36,12 @@ def counted(claims: Sequence[Mapping[str, Any]]) -> str:
     How many of those that hold repeat our own pilot is said last.
 
     >>> counted([{"verdict": "holds", "number": "pilot"}])
-    '1 holds, 0 fail, 0 undecided (1 of those that hold repeats our pilot)'
-    >>> counted([{"verdict": "fails", "kind": "trained"}])
-    '0 hold, 1 fails, 0 undecided (trained networks: 0 hold, 1 fails, 0 undecided)'
+    '1 holds (1 of those that hold repeats our pilot)'
+    >>> counted([{"verdict": "fails", "kind": "trained"}, {"verdict": "holds", "kind": "simulation"}])
+    '1 holds, 1 fails (trained networks: 1 fails; simulations: 1 holds)'
     """
+    if not claims:
+        return "no claims"
     parts = []
     for kind, words in KINDS.items():
         if outcomes := [claim["verdict"] for claim in claims if claim.get("kind") == kind]:

@@ -13,18 +13,19 @@ import numpy as np
 import torch
 import xarray as xr
 
-from phasescope.checks import function, optional, readable, whole
+from phasescope.checks import flag, function, optional, readable, whole
 from phasescope.ensemble import Progress, Refinement, Span, device_named, train
 from phasescope.ensemble.errands import Elsewhere
 from phasescope.ensemble.executors import executor_named
 from phasescope.ensemble.refine import Place, certainty
 from phasescope.ensemble.train import on_processors
 from phasescope.errors import resumable
-from phasescope.lab.bench import Stage, provenance
+from phasescope.lab.bench import provenance
 from phasescope.lab.kept import refuse_own
 from phasescope.lab.maps.plan import TOLERANCE, Plan, command_of, default_directory, plan_of, refuse_early
 from phasescope.lab.maps.results import MapResults
 from phasescope.lab.settings import MOST_SEEDS, changes_of, folder_of
+from phasescope.lab.staged import Stage, staged
 from phasescope.lab.study import Experiment, OrderParameter, Study
 from phasescope.store import Store
 from phasescope.vocabulary import Array, BadInput, Fate, Scatter
@@ -46,6 +47,7 @@ def phase_map(
     out: str | Path | None = None,
     workers: int | None = None,
     executor: Any = None,
+    progress: bool = True,
     on_progress: Callable[[Stage], None] | None = None,
     **overrides: Any,
 ) -> MapResults:
@@ -58,14 +60,14 @@ def phase_map(
     ``tolerance`` of each axis (1/32: a lattice of 33 x 33), with at most ``cells`` places trained. A place has three
     networks, or more, up to ``seeds``, until its phase is known with ``confidence``. A study's map is kept in ``out``
     (default ``runs/map-...``) and resumes when the same call is made again; that of an experiment, if ``out`` is given.
-    ``executor`` trains elsewhere, as ``run`` has it.
+    ``executor`` trains elsewhere, as ``run`` has it; ``progress`` and ``on_progress`` are as ``ps.train`` has them.
 
     Raises ``BadInput`` for knobs, ranges and order parameters that do not fit; ``Interrupted``.
     """
     changes = changes_of(settings, overrides)
     plan = plan_of(what, x, y, by, scale, changes, tolerance)
     seeds, cells = whole(1, MOST_SEEDS)("seeds", seeds), optional(whole())("cells", cells)
-    optional(function)("on_progress", on_progress)
+    wanted, _ = flag("progress", progress), optional(function)("on_progress", on_progress)
     named = None if out is None else folder_of("out", out)
     ys, xs = plan.values
     search = Refinement(
@@ -82,10 +84,11 @@ def phase_map(
     where = device_named(device)
     directory = named or default_directory(plan, cells, seeds, confidence)
     asked = {"tolerance": plan.tolerance, "cells": cells, "seeds": seeds, "confidence": float(confidence)}
-    with resumable(), Store(directory) if directory is not None else nullcontext() as store:
+    kept = Store(directory) if directory is not None else nullcontext()
+    with resumable(), kept as store, staged(wanted, on_progress) as tell:
         if store is not None:
             refuse_own(store)
-        run = _Run(plan, search, store, device, workers, elsewhere, on_progress or (lambda stage: None))
+        run = _Run(plan, search, store, device, workers, elsewhere, tell)
         run.to_the_end()
         data = _dataset(plan, search, run.networks)
         facts = _facts(plan, where, asked, time.monotonic() - run.started)
