@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from plotly.offline import get_plotlyjs
 
 import phasescope as ps
 from browsing import Seen
@@ -21,6 +22,7 @@ from phasescope.figures import Diagram, Figure, Page, Recorded
 from phasescope.lab.diagrams import diagram
 from phasescope.report import page
 from phasescope.report.explorer import packed, scripts, thinned
+from phasescope.report.library import KINDS, lean
 
 EVIL = "</script><script>document.title='broken'</script><img src=x onerror=\"document.title='broken'\">"
 
@@ -81,6 +83,17 @@ class TestPacking:
         written.append(gzip.decompress(base64.b64decode(library)).decode())
         hashes = {f"'sha256-{base64.b64encode(hashlib.sha256(s.encode()).digest()).decode()}'" for s in written}
         assert hashes == allowed == {script.hash for script in scripts(evidence=False)} and len(hashes) == 5
+
+    def test_of_the_library_what_pages_do_not_draw_is_not_run(self) -> None:
+        """Plotly's own text, as far as it is known: where a version is built otherwise, the page carries all of it."""
+        whole = get_plotlyjs()
+        text = lean(whole)
+        (calls,) = re.findall(r"\.register\(\[((?:[\w$]+\(\),?)+)\]\)", text)
+        assert calls.count("()") == len(KINDS) and 0 < len(whole) - len(text) < 1_000
+        assert lean(text) == text and lean("var Plotly=1;") == "var Plotly=1;"
+        ours = "".join(path.read_text() for path in Path(ps.report.__file__).parent.glob("*.js"))
+        drawn = set(re.findall(r'type: "(\w+)"', ours)) - {"scatter", "line", "log", "text", "range", "button"}
+        assert drawn == set(KINDS)
 
     def test_a_page_with_nothing_to_explore_has_no_script(self) -> None:
         assert "<script" not in html() and "script-src" not in html()

@@ -22,6 +22,7 @@ from phasescope.figures import Diagram, Live, Recorded
 from phasescope.vocabulary import Array
 
 from . import opened
+from .library import lean
 from .palette import phase_colours
 
 BUDGET = 6_000_000  # bytes of numbers on a page: 8 MB in base64, beside the library's 5 MB
@@ -207,7 +208,7 @@ def scripts(explored: bool = True, evidence: bool = True) -> tuple[Script, ...]:
     if explored:
         from plotly.offline import get_plotlyjs
 
-        texts.insert(0, (get_plotlyjs(), "compressed"))
+        texts.insert(0, (lean(get_plotlyjs()), "compressed"))
     return tuple(
         Script(compressed(text) if how == "compressed" else text, script_hash(text), how) for text, how in texts
     )
