@@ -1,4 +1,4 @@
-"""How long `import phasescope` and `phasescope --help` take, beside a bare typer command: `python benchmarks/start.py` (20 s).
+"""How long `import phasescope` and `phasescope --help` take beside a bare command: `python benchmarks/start.py` (20 s).
 
 Of a process from its first line to the last: processor seconds and seconds on the clock, the quickest of ten, taken in
 turn with bytecode. The design asks for less than 0.3 s of the import, and 0.4 s of `--help`.
