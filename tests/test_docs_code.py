@@ -11,6 +11,7 @@ known from the start.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import json
 import re
@@ -19,7 +20,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
+from inspect import isclass, isroutine
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import matplotlib as mpl
@@ -32,6 +35,7 @@ from torch import nn
 import phasescope as ps
 from phasescope.commands.cli import app
 from phasescope.lab.registry import study_named
+from phasescope.subjects import homes
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"((?:<!-- (?:given|needs|not run):(?:.*?)-->\s*)*)```python\n(.*?)```", re.DOTALL)
@@ -119,6 +123,57 @@ def test_notebooks_are_their_pages(path: Path) -> None:
 
 def test_there_is_a_notebook_of_the_tutorial() -> None:
     assert {"tutorial", "phase_maps", "recipes"} == {path.stem for path in NOTEBOOKS}
+
+
+MADE = {"docs/instruments.md", "docs/auto_examples/index"}  # by ``make docs``
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)#\s]*)(?:#([^)\s]*))?\)")
+
+
+def headings(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as repositories and the docs name them."""
+    found = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in found}
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    """As on a repository's pages; ``make docs`` checks those of the built pages."""
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks" / "README.md"]
+    pages += [page for page in (ROOT / "docs").rglob("*.md") if "auto_examples" not in page.parts]
+    dead, count = [], 0
+    for page in pages:
+        for file, anchor in LINK.findall(page.read_text("utf-8")):
+            goal, count = (page.parent / file).resolve() if file else page, count + 1
+            if goal.relative_to(ROOT).as_posix() in MADE:
+                continue
+            fine = goal.exists() and (not anchor or goal.suffix != ".md" or anchor in headings(goal))
+            dead += [] if fine else [f"{page.relative_to(ROOT)}: {file}#{anchor}"]
+    assert dead == [] and count > 200
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    """The reference has the members of the modules that it names: so every public name must be one of them."""
+    named = re.findall(r"automodule:: (\S+)", (ROOT / "docs" / "api.md").read_text("utf-8"))
+    assert len(named) == len(set(named))
+    modules = {name: importlib.import_module(name) for name in named}
+    told = {id(getattr(m, name)) for m in modules.values() for name in getattr(m, "__all__", vars(m))}
+    rooms = {found.__name__: found for name in ps.__all__ if isinstance(found := getattr(ps, name), ModuleType)}
+    subjects = {
+        f"{room}.{subject}"
+        for room in ("phasescope.instruments", "phasescope.theory")
+        for subject in homes(room).values()
+    }
+    missing = sorted((rooms.keys() | subjects) - set(named))
+    missing += [
+        name
+        for name in ps.__all__
+        if not isinstance(getattr(ps, name), ModuleType) and id(getattr(ps, name)) not in told
+    ]
+    assert missing == []
+    things = [
+        (f"{m.__name__}.{name}", getattr(m, name)) for m in modules.values() for name in getattr(m, "__all__", ())
+    ]
+    silent = [name for name, thing in things if (isclass(thing) or isroutine(thing)) and not thing.__doc__]
+    assert silent == []
 
 
 COMMANDS = [
