@@ -149,8 +149,6 @@ def watch(
 ) -> Watch:
     """Return a watch on a model in a training loop of one's own: call it with each step, and it reads when due.
 
-    ::
-
         watched = ps.watch(model, batch, every=100)
         for step in range(1000):
             ...  # one step of training

@@ -127,12 +127,14 @@ def words(progress: Progress, unit: str, left: str) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Return a time as minutes and seconds.
+    """Return a time as minutes and seconds, a long one as hours.
 
-    >>> clock(75.2), clock(float("inf"))
-    ('1:15', '--:--')
+    >>> clock(75.2), clock(7_500.0), clock(float("inf"))
+    ('1:15', '2 h 05 min', '--:--')
     """
     if seconds == float("inf"):
         return "--:--"
     minutes, rest = divmod(round(seconds), 60)
+    if minutes >= 100:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
     return f"{minutes}:{rest:02d}"

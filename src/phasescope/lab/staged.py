@@ -14,8 +14,8 @@ from phasescope.lab.bar import Bar, Place, clock, place_here, words
 if TYPE_CHECKING:
     from rich.console import Console
 
-FIRST, SOON = 0.02, 20.0
-"""A study tells how long it will take after this share of its steps, or so many seconds: the first ones compile."""
+SOON = 5.0
+"""A study tells how long it will take so many seconds after its first steps, which wait for the compiler."""
 
 
 @dataclass
@@ -44,7 +44,8 @@ class Display:
     """A bar in its ``place`` for the parts of a study: members, steps per second, time left, fates."""
 
     def __init__(self, place: Place, console: Console) -> None:
-        self.started, self.bar = time.monotonic(), Bar(place, console)
+        self.begun: tuple[float, int] | None = None  # when the first steps were told, and how many
+        self.bar = Bar(place, console)
         if place in ("terminal", "notebook"):
             self.bar("preparing", 0.0, "")
 
@@ -53,15 +54,22 @@ class Display:
         p = stage.progress
         done = stage.steps_before + p.steps_done
         total = max(stage.steps_total - (stage.budget - p.steps), 1)
-        spent = time.monotonic() - self.started
-        told = done >= FIRST * total or (done and spent >= SOON)
-        left = spent * (total - done) / done if told else float("inf")
+        left = self._left(done, total)
         ahead = f"{clock(p.seconds_left)} left of this part" if stage.mixed else f"{clock(left)} left"
         state = words(p, stage.unit, ahead)
         if stage.unit == "steps" and stage.budget and not p.steps_done and not p.finished:
             state = "compiling the training step, once per machine"
         title = f"{stage.number}/{stage.count} {stage.title}" + (f" ({stage.look})" if stage.look else "")
         self.bar(title, self._share(stage, done / total), state)
+
+    def _left(self, done: int, total: int) -> float:
+        """Return the seconds that the rest takes at the rate so far; infinite as long as that says little."""
+        if not done:
+            return float("inf")
+        now = time.monotonic()
+        self.begun = self.begun or (now, done)
+        spent, more = now - self.begun[0], done - self.begun[1]
+        return spent * (total - done) / more if more > 0 and spent >= SOON else float("inf")
 
     def _share(self, stage: Stage, of_steps: float) -> float:
         if not stage.mixed:
