@@ -1,7 +1,8 @@
 """Write what the stored measurements say into the pages that quote them: ``python benchmarks/quoted.py``.
 
 ``autoinit_harm.json`` into docs/autoinit.md, ``inspect_verdicts.json`` and ``foreign_verdicts.json`` into
-docs/inspect.md, ``evaluation_smollm2.json`` (what ``phasescope evaluate`` leaves) into docs/evaluate.md,
+docs/inspect.md, ``evaluation_smollm2.json`` and ``evaluation_gemma3.json`` (what ``phasescope evaluate`` leaves) into
+docs/evaluate.md,
 ``inspection/forecast_record.json`` into docs/forecast.md, each between markers
 ``<!-- numbers: <name> -->`` and ``<!-- end of numbers -->``. Nothing is measured here.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -178,16 +180,17 @@ def _calibrated(bins: dict[str, Any]) -> str:
     )
 
 
-NAMES = {"smollm2": "whole", "pruned": "without 13-18", "random": "without 21-26", "healed": "without 13-18, healed"}
+SMOLLM2 = {"smollm2": "whole", "pruned": "without 13-18", "random": "without 21-26", "healed": "without 13-18, healed"}
+GEMMA3 = {"gemma3-270m": "whole", "pruned": "without 14-17", "random": "without 10-13"}
 METRICS = {"accuracy": "accuracy", "robustness": "worst case", "ece": "calibration error", "selective": "selective"}
 
 
-def evaluation(kept: dict[str, Any]) -> str:
-    """Return the tables of language models on the same items: metrics by scenario, and each less the whole one."""
+def evaluation(names: dict[str, str], kept: dict[str, Any]) -> str:
+    """Return the tables of models by their ``names`` on the same items: by scenario, and each less the whole one."""
     cells: dict[tuple[str, str], dict[str, Any]] = {(one["scenario"], one["model"]): one for one in kept["cells"]}
     models = list(dict.fromkeys(model for _, model in cells))
     scenarios = list(dict.fromkeys(scenario for scenario, _ in cells))
-    head = ["| scenario | metric | chance | " + " | ".join(NAMES[model] for model in models) + " |"]
+    head = ["| scenario | metric | chance | " + " | ".join(names[model] for model in models) + " |"]
     head.append("| --- " * (3 + len(models)) + "|")
     lines, texts = [], []
     for scenario in scenarios:
@@ -198,6 +201,8 @@ def evaluation(kept: dict[str, Any]) -> str:
             texts.append(f"| {scenario} | bits per byte | | {bits} |")
             continue
         for name, told in METRICS.items():
+            if all(value is None for value, _ in found[name]):
+                continue
             if name != "accuracy" and not whole["above_chance"]:
                 continue  # what is said of a scenario at chance is its accuracy
             chance = f"{whole['chance']:.3f}" if name == "accuracy" else ""
@@ -215,7 +220,7 @@ def evaluation(kept: dict[str, Any]) -> str:
             split = re.search(r"disagree on (\d+)", words)
             need = re.search(r"power of [\d.]+, ([\d,]+) items", words)
             paired.append(
-                f"| {NAMES[one['first']]} | {scenario}, {one['metric'].replace('_', ' ')} | "
+                f"| {names[one['first']]} | {scenario}, {one['metric'].replace('_', ' ')} | "
                 f"{_interval([row['difference'], row['low'], row['high']], '+')} | "
                 f"{split[1] + ' of ' if split else ''}{row['items']} | {need[1] if need else ''} |"
             )
@@ -237,7 +242,8 @@ QUOTES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "inspect_verdicts": ("inspect.md", verdicts),
     "foreign_verdicts": ("inspect.md", foreign),
     "forecast_record": ("forecast.md", forecasts),
-    "evaluation_smollm2": ("evaluate.md", evaluation),
+    "evaluation_smollm2": ("evaluate.md", partial(evaluation, SMOLLM2)),
+    "evaluation_gemma3": ("evaluate.md", partial(evaluation, GEMMA3)),
 }
 
 
