@@ -103,9 +103,12 @@ def run(
 ) -> None:
     """Run a study: train its networks, judge its claims, draw its figures. The same command resumes a stopped run."""
     from phasescope import lab
+    from phasescope.papers.claims import stored_cost
 
     common = _common(scale, set_, seeds, device, workers, out) | {"until": until, "budget": seconds_of(budget)}
-    carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_, details=details)
+    cost = "" if set_ or seeds or until else stored_cost(study, scale)
+    say = f"as stored, this took {cost}" if cost else ""
+    carry_out(lambda display: lab.run(study, on_progress=display, **common), as_json, open_, details=details, say=say)
 
 
 @app.command("register")

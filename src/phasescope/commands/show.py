@@ -17,7 +17,7 @@ from phasescope.lab.registration import standing
 from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.seeds import kinds, seeds_of
 from phasescope.lab.study import Study, budget_of
-from phasescope.papers.claims import stored_runs
+from phasescope.papers.claims import stored_cost
 from phasescope.verdict import KINDS, Measured, power, seeds_needed
 
 ALPHA, INSIDE = 0.05, 1.5
@@ -159,7 +159,6 @@ def _costs(study: Study, estimate: bool) -> Table:
     last = "at most, on this machine" if estimate else "as stored (--estimate: here)"
     table = Table("scale", "experiments", "networks", "steps if none leaves early", last, box=None)
     known: Known = {}
-    stored = stored_runs(study.name)
     for name, settings in study.scales.items():
         experiments = study.experiments(settings)
         networks = sum(len(e.grid) for e in experiments.values())
@@ -167,9 +166,7 @@ def _costs(study: Study, estimate: bool) -> Table:
             seconds = training(experiments) + sum(reading(title, e, known) for title, e in experiments.items())
             cost = _minutes(seconds)
         else:
-            runs = [run for run in stored if run.scale == name]
-            run = min(runs, key=lambda one: one.seconds, default=None)
-            cost = f"{_minutes(run.seconds)} on {run.cores} cores" if run else "not stored"
+            cost = stored_cost(study.name, name) or "not stored"
         table.add_row(name, str(len(experiments)), f"{networks:,}", f"{budget_of(experiments):,}", cost)
     return table
 

@@ -36,11 +36,14 @@ def carry_out(
     open_: bool,
     *,
     details: bool = False,
+    say: str = "",
 ) -> None:
-    """Do the work with a live display, write its report, and tell of it."""
+    """Do the work with a live display, write its report, and tell of it; ``say`` this before."""
     from phasescope.lab.staged import Display
 
     screen, started = console(stderr=True), time.monotonic()
+    if say:
+        screen.print(say)
     display = Display("terminal" if screen.is_terminal else "lines", screen)
 
     def on_progress(stage: Stage) -> None:

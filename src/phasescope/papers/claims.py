@@ -175,6 +175,18 @@ def stored_runs(study: str) -> list[StoredRun]:
     return [StoredRun(**record) for record in known if record["study"] == study]
 
 
+def stored_cost(study: str, scale: str) -> str:
+    """Return what the quickest stored run of a study took at a scale, in words; "" where none is stored.
+
+    >>> stored_cost("grokking", "paper")
+    ''
+    """
+    run = min((run for run in stored_runs(study) if run.scale == scale), key=lambda one: one.seconds, default=None)
+    if run is None:
+        return ""
+    return f"{f'{run.seconds:.0f} s' if run.seconds < 120 else f'{run.seconds / 60:.0f} min'} on {run.cores} cores"
+
+
 def runs_of(stored: Mapping[str, Mapping[str, Any]]) -> list[StoredRun]:
     """Return what is told of ``stored`` runs: by the run's name, its ``results.json``, with "provenance"."""
     told = {name: results["provenance"] for name, results in stored.items()}
