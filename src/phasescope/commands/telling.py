@@ -38,16 +38,18 @@ def carry_out(
     details: bool = False,
     say: str = "",
 ) -> None:
-    """Do the work with a live display, write its report, and tell of it; ``say`` this before."""
+    """Do the work with a live display, write its report, and tell of it; ``say`` this where the work begins."""
     from phasescope.lab.staged import Display
 
     screen, started = console(stderr=True), time.monotonic()
-    if say:
-        screen.print(say)
     display = Display("terminal" if screen.is_terminal else "lines", screen)
+
+    said = [say] if say else []
 
     def on_progress(stage: Stage) -> None:
         safe_point()
+        if said:
+            screen.print(said.pop())
         display(stage)
 
     try:
