@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from phasescope.errors import shown
 from phasescope.identity import fingerprint
-from phasescope.inspection.folder import beginning, load_folder, load_tokenizer, weight_type
+from phasescope.inspection.folder import beginning, check_text, load_folder, load_tokenizer, weight_type
 from phasescope.layers import stack_of
 from phasescope.layers.passes import device_of, refuse_meta
+from phasescope.layers.text import bytes_of
 from phasescope.vocabulary import BadInput
 
 DEVICES = ("auto", "cpu", "cuda")
@@ -53,6 +54,7 @@ class Evaluated:
 
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of ``text``, nothing added. Raises ``BadInput`` for tokens that the model has not."""
+        check_text("a text", text)
         found = self.tokenizer(text, add_special_tokens=False)
         ids = [int(i) for i in (found["input_ids"] if not hasattr(found, "input_ids") else found.input_ids)]
         if ids and not 0 <= min(ids) <= max(ids) < self.words:
@@ -92,8 +94,7 @@ class Evaluated:
             return self.fitting([*before, *ids], len(before), text), size
         if len(ids) < 2:
             raise BadInput(f"the passage {shown(text)} has {len(ids)} tokens: give longer ones.")
-        first = self.tokenizer.decode(ids[:1])
-        return self.fitting(ids, 1, text), size - len(first.encode())
+        return self.fitting(ids, 1, text), size - bytes_of(self.tokenizer, ids[:1])
 
     def _ends(self) -> list[int]:
         for name in ("bos_token_id", "eos_token_id"):

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from phasescope.errors import shown
 from phasescope.store.data import place_of
 from phasescope.vocabulary import BadInput
 
@@ -78,11 +79,26 @@ def load_tokenizer(folder: Path, what: object) -> Any:
 
 def beginning(tokenizer: Any) -> list[int]:
     """Return the token that ``tokenizer`` itself puts before any text, if it does: a list of one, or of none."""
+    if not callable(tokenizer):
+        raise BadInput(f"the tokenizer is {shown(tokenizer)}: give one of transformers.")
     bos = getattr(tokenizer, "bos_token_id", None)
     if bos is None:
         return []
     alone, whole = (_ids(tokenizer("a", **options)) for options in ({"add_special_tokens": False}, {}))
     return [int(bos)] if whole[:1] == [bos] and alone[:1] != [bos] else []
+
+
+def check_text(name: str, text: Any) -> None:
+    """Raise ``BadInput`` for what is no text, or holds half of a pair of UTF-16, which no tokenizer takes."""
+    if not isinstance(text, str):
+        raise BadInput(f"{name} is {shown(text)}: give a text.")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.start]
+        raise BadInput(
+            f"{name} holds half a letter, {text[error.start]!a}, after {shown(near)}: write it whole, or leave it out."
+        ) from error
 
 
 def _ids(found: Any) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from phasescope.checks import optional, whole
 from phasescope.ensemble import streams
-from phasescope.inspection.folder import beginning
+from phasescope.errors import shown
+from phasescope.inspection.folder import beginning, check_text
 from phasescope.store.data import place_of
 from phasescope.vocabulary import Array, BadInput
 
 ENDINGS = (".txt", ".md", ".rst", ".text")
+CONTEXT = 8  # tokens that are read before a sample where a tokenizer does not say where tokens stand
 
 
 @dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Samples:
     """Samples of text: ``ids`` (N, T) int64, and ``sizes`` (N,) int64, the bytes of text in the tokens after the first.
 
     A model predicts all tokens but the first of a sample, so its bits per byte are over these bytes. Where the
-    tokenizer puts a token before any text, that is the first of each.
+    tokenizer puts a token before any text, that is the first of each. No byte is in two samples: tokens that make one
+    letter share its bytes evenly, or the last has them where the tokenizer does not say which tokens these are.
     """
 
     ids: Tensor
@@ -78,15 +82,15 @@ def samples(
     and the samples; one string is one text. ``tokenizer`` is one of transformers. Raises ``BadInput`` where not one
     fits, or where ``count`` do not and ``fewer`` will not do.
     """
-    if length < 2 or (count is not None and count < 1):
-        raise BadInput(f"length is {length}, count {count}: samples need 2 tokens or more, and there must be one.")
-    texts = [texts] if isinstance(texts, str) else texts
+    length, count = whole(2)("length", length), optional(whole(1))("count", count)
+    seed, texts = optional(whole(0, 2**62))("seed", seed), _texts(texts)
     kept: list[tuple[int, list[int], int]] = []
     seen, longest = 0, 0
     chance, before = streams(0 if seed is None else seed)("samples"), beginning(tokenizer)
     own = length - len(before)  # tokens of the text in a sample
+    first = 0 if before else 1  # of these, the first that is predicted
     for text in texts:
-        ids, places = _encoded(text, tokenizer)
+        ids, borders = _encoded(text, tokenizer)
         longest = max(longest, len(ids))
         for begin in range(0, len(ids) - own + 1, own):
             # a reservoir (Vitter 1985, algorithm R): each sample so far is kept with the same probability
@@ -96,14 +100,13 @@ def samples(
             seen += 1
             if count is not None and slot >= count:
                 continue
-            row = ids[begin : begin + own]
-            first = 0 if before else 1  # of the text's own tokens, the first that is predicted
-            size = _bytes(text, places[begin : begin + own], first) if places else _said(tokenizer, row, first)
-            kept[slot : slot + 1] = [(seen, [*before, *row], size)]
+            here, end = begin + first, begin + own
+            size = _said(tokenizer, ids, begin, here, end) if borders is None else int(borders[end] - borders[here])
+            kept[slot : slot + 1] = [(seen, [*before, *ids[begin:end]], size)]
         if seed is None and count is not None and seen >= count:
             break
     if not kept:
-        raise BadInput(f"the longest text has {longest} tokens: give one of {length} or more, or a smaller length.")
+        raise BadInput(f"the longest text has {longest} tokens: give one of {own} or more, or a smaller length.")
     if count is not None and len(kept) < count and not fewer:
         raise BadInput(
             f"the text makes {len(kept)} samples of {length} tokens, not {count}: give more text, or ask for fewer."
@@ -112,16 +115,51 @@ def samples(
     return Samples(torch.tensor([row for _, row, _ in kept]), np.array([size for _, _, size in kept], dtype=np.int64))
 
 
-def _encoded(text: str, tokenizer: Any) -> tuple[list[int], list[tuple[int, int]]]:
-    """Return the tokens of a text, and where in it each stands, if the tokenizer can say so."""
+def _texts(given: Any) -> Iterable[str]:
+    if isinstance(given, str):
+        return [given]
+    if isinstance(given, Path) or not isinstance(given, Iterable):
+        raise BadInput(f"texts are {shown(given)}: give a text, several, or ps.layers.read_texts of a file.")
+    return given
+
+
+def _encoded(text: str, tokenizer: Any) -> tuple[list[int], Array | None]:
+    """Return the tokens of a text, and the bytes of text before each, and in all, if the tokenizer can say so."""
+    check_text("a text", text)
     fast = bool(getattr(tokenizer, "is_fast", False))
     found = tokenizer(text, add_special_tokens=False, return_offsets_mapping=fast, verbose=False)
-    return found["input_ids"], found["offset_mapping"] if fast else []
+    return found["input_ids"], _borders(text, found["offset_mapping"]) if fast else None
 
 
-def _bytes(text: str, places: list[tuple[int, int]], first: int) -> int:
-    return len(text[places[0][first] : places[-1][1]].encode())
+def _borders(text: str, places: Sequence[tuple[int, int]]) -> Array:
+    """Return the bytes (n + 1,) of ``text`` before each of n tokens that stand at ``places``, and in all.
+
+    Each begins where the one before it ends. Tokens that share a letter share its bytes evenly: which byte is in which
+    token the places do not say, but for letters of which each byte is one.
+    """
+    letters = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    sizes = 1 + sum((letters >= least).astype(np.int64) for least in (0x80, 0x800, 0x10000))
+    before = np.concatenate([[0], np.cumsum(sizes)])
+    begins, ends = np.array(places, dtype=np.int64).reshape(-1, 2).T
+    letter = np.maximum.accumulate(np.minimum(ends[:-1], begins[1:]))
+    inner = before[letter]
+    cut = np.flatnonzero(begins[1:] < ends[:-1])  # borders inside of a letter
+    which, first, count = np.unique(letter[cut], return_index=True, return_counts=True)
+    place = 1 + np.arange(len(cut)) - np.repeat(first, count)
+    inner[cut] += place * np.repeat(sizes[which], count) // np.repeat(count + 1, count)
+    found: Array = np.concatenate([[0], inner, before[-1:]])
+    return found
 
 
-def _said(tokenizer: Any, ids: list[int], first: int) -> int:
-    return len(tokenizer.decode(ids).encode()) - len(tokenizer.decode(ids[:first]).encode())
+def _said(tokenizer: Any, ids: list[int], begin: int, here: int, end: int) -> int:
+    """Return the bytes that tokens ``here`` to ``end`` add to those from ``begin`` on, read with some before these."""
+    least = max(0, begin - CONTEXT)
+    return bytes_of(tokenizer, ids[least:end]) - bytes_of(tokenizer, ids[least:here])
+
+
+def bytes_of(tokenizer: Any, ids: Sequence[int]) -> int:
+    """Return the bytes of the text that ``ids`` make, without a letter at the end of which parts are missing."""
+    # spaces before commas are text, too
+    options = {"clean_up_tokenization_spaces": False} if hasattr(tokenizer, "clean_up_tokenization_spaces") else {}
+    said = tokenizer.decode(list(ids), **options) if len(ids) else ""
+    return len(said.rstrip("\N{REPLACEMENT CHARACTER}").encode())
