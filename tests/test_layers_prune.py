@@ -202,6 +202,40 @@ class TestHealing:
             )
             assert steps == [1, 2, 3, 4, 5, 6, 7] and bits(other.model) != bits(whole.model)
 
+    @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16, torch.float64])
+    def test_a_model_of_any_type_is_healed_and_resumed(self, text: Any, tmp_path: Path, kind: torch.dtype) -> None:
+        numbers: dict[str, Any] = {"rank": 2, "rate": 0.02, "batch": 4}
+        whole = ps.layers.heal(built().to(kind), text[8:], 5, held=text[:8], **numbers)
+        assert whole.before is not None and whole.after is not None and whole.after.mean < whole.before.mean
+        assert {p.dtype for p in whole.model.parameters()} == {kind}
+        with Store(tmp_path / "run") as store:
+            for _ in range(2):  # from the start, and from what is kept
+                again = ps.layers.heal(built().to(kind), text[8:], 5, keeper=store, **numbers)
+                assert bits(again.model) == bits(whole.model)
+
+    @pytest.mark.parametrize("change", ["rows", "config", "buffer"])
+    def test_no_healing_is_taken_from_another_model(self, text: Any, tmp_path: Path, change: str) -> None:
+        """The other has the same shapes, the same sums of weights, and the same first ones."""
+        model, other = built(), built()
+        with torch.no_grad():
+            rows = other.model.embed_tokens.weight
+            if change == "rows":
+                rows[[8, 9]] = rows[[9, 8]]
+            elif change == "config":
+                other.config.rms_norm_eps = 0.5
+                for part in other.modules():
+                    if hasattr(part, "variance_epsilon"):
+                        part.variance_epsilon = 0.5
+            else:
+                other.model.rotary_emb.inv_freq *= 0.5
+        numbers: dict[str, Any] = {"rank": 2, "rate": 0.02, "batch": 4}
+        expected = ps.layers.heal(other, text, 3, **numbers)
+        with Store(tmp_path / "run") as store:
+            ps.layers.heal(model, text, 3, keeper=store, **numbers)
+            found = ps.layers.heal(other, text, 3, keeper=store, **numbers)
+        np.testing.assert_array_equal(found.training, expected.training)
+        assert bits(found.model) == bits(expected.model)
+
     def test_a_batch_in_parts_has_the_gradient_of_the_whole(self, text: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = ps.layers.heal(built(), text, 3, rank=2, rate=0.02, batch=6, dropout=0)
         monkeypatch.setattr(healing, "rows_at_once", lambda *_: 4)
@@ -226,6 +260,9 @@ class TestHealing:
             ps.layers.heal(built(), text, 0)
         with pytest.raises(BadInput, match="there is no setting 'ranks'; did you mean 'rank'"):
             ps.layers.heal(built(), text, 1, ranks=2)
+        for name in ("batch", "rank", "seed"):
+            with pytest.raises(BadInput, match=f"{name} is 10{'0' * 20}"):
+                ps.layers.heal(built(), text, 1, **{name: 10**21})
         with pytest.raises(
             BadInput, match=r"the loss is (nan|inf) at step \d of the healing: take a rate smaller than"
         ):
@@ -308,6 +345,10 @@ class TestCommands:
         (("prune", "bare", "--layers", "1", "--out", "o"), "bare has no tokenizer"),
         (("prune", "model", "--layers", "1", "--out", "o", "--text", "text.txt", "--heal", "1", "--samples", "9999"),
          "are held out: give more text"),
+        (("prune", "model", "--layers", "1", "--out", "o", "--text", "text.txt", "--heal", "1", "--run", "o/run"),
+         "--run o/run is in --out o"),
+        (("prune", "model", "--layers", "1", "--out", "text.txt/o", "--text", "text.txt", "--heal", "1"),
+         "could not be written"),
         (("layers", "model"), "there is no --text"),
         (("layers", "model", "--text", "none.txt"), "there is no text none.txt"),
         (("layers", "model", "--text", "text.txt", "--length", "4000"), "give one of 4000 or more"),

@@ -36,6 +36,7 @@ from phasescope.layers.perplexity import Losses, losses
 from phasescope.layers.stack import check_block, stack_of, without
 from phasescope.layers.text import Samples
 from phasescope.store import Store
+from phasescope.store.atomic import check_new
 from phasescope.vocabulary import BadInput
 
 Row = tuple[str, nn.Module, Losses | None]
@@ -59,8 +60,9 @@ def pruned(asked: Asked, n: int, out: Path, start: int | None, healing: Healing,
     Raises ``BadInput`` for what the user gave that can not be used, before anything long begins where it can.
     """
     kind = asked.kind()
-    if out.exists():
-        raise BadInput(f"{out} exists: name a folder that does not, or remove it.")
+    check_new(out)
+    if folder.absolute().is_relative_to(out.absolute()):
+        raise BadInput(f"--run {folder} is in --out {out}, which is written at the end: name another folder.")
     if healing.steps < 0:
         raise BadInput(f"--heal is {healing.steps}: give a number of steps, or 0 for none.")
     if healing.steps:

@@ -60,7 +60,10 @@ def check_adapters(four_bit: bool) -> None:
 
 
 class Adapters:
-    """``base`` is a copy of ``model`` over the same weights, with adapters; ``parameters`` are theirs, A before B."""
+    """``base`` is a copy of ``model`` over the same weights, with adapters; ``parameters`` are theirs, A before B.
+
+    They are in float32, also where the model is in 16 bits, and in float64 where it is.
+    """
 
     base: nn.Module
     parameters: list[nn.Parameter]
@@ -87,6 +90,8 @@ class Adapters:
         self.parameters = []
         for i, layer in enumerate(self.layers):
             a, b = layer.lora_A[NAME].weight, layer.lora_B[NAME].weight
+            for part in (a, b):  # in 16 bits small steps would be lost, and Adam's squares be 0
+                part.data = part.data.to(torch.promote_types(part.dtype, torch.float32))
             bound = 1 / math.sqrt(a.shape[1])  # as peft and nn.Linear
             drawn = streams(seed)("adapters", i).uniform(-bound, bound, tuple(a.shape))
             a.data.copy_(torch.from_numpy(drawn))

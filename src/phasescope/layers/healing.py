@@ -8,6 +8,7 @@ ranks from 2 to 64. Ours: Adam's betas and the clipped norm, as in transformers'
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -31,14 +32,14 @@ OFTEN = 60.0  # seconds between checkpoints
 class Numbers(Settings):
     """The numbers of a healing. ``warmup`` is a fraction of the steps, ``rate`` the highest learning rate."""
 
-    steps: Annotated[int, Field(ge=1)]
-    rank: Annotated[int, Field(ge=1)] = 64
+    steps: Annotated[int, Field(ge=1, le=10**7)]
+    rank: Annotated[int, Field(ge=1, le=10**5)] = 64
     rate: Positive = 3e-4
     warmup: Fraction = 0.02
-    batch: Annotated[int, Field(ge=1)] = 16
+    batch: Annotated[int, Field(ge=1, le=10**5)] = 16
     dropout: Fraction = 0.05
     clip: Positive = 1.0
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**62)] = 0
     four_bit: bool = False
 
 
@@ -164,10 +165,15 @@ def _restore(
 
 
 def _identity(adapters: Adapters, ids: Tensor, n: Numbers) -> dict[str, Any]:
-    """Return what a healing is known by: its numbers, its text, and a digest of the weights that it starts from."""
+    """Return what a healing is known by: its numbers, its text, and a digest of the model that it starts from.
+
+    The digest is of every weight and buffer, and of the config, which says what is done with them.
+    """
+    model: Any = adapters.model
+    said = {k: v for k, v in model.config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
     digest = hashlib.sha256(ids.cpu().numpy().tobytes())
-    for name, p in adapters.model.named_parameters():
-        some = p.detach().flatten()
-        seen = [float(some.double().sum()), *some[:16].double().tolist()]
-        digest.update(f"{name} {tuple(p.shape)} {p.dtype} {seen}".encode())
-    return {"healing": 1, "numbers": n.model_dump(), "start": digest.hexdigest()}
+    digest.update(f"{type(model).__name__} {json.dumps(said, sort_keys=True, default=str)}".encode())
+    for name, value in (*model.named_parameters(), *model.named_buffers()):
+        digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return {"healing": 2, "numbers": n.model_dump(), "start": digest.hexdigest()}

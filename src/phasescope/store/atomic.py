@@ -71,6 +71,20 @@ def new_folder(path: Path) -> Iterator[Path]:
         raise
 
 
+def check_new(path: Path) -> None:
+    """Raise ``BadInput`` where ``path`` exists, and ``OSError`` where no folder can be made there; leave nothing."""
+    path = path.absolute()
+    if path.exists() or path.is_symlink():
+        raise BadInput(f"{path} exists: name a folder that does not, or remove it.")
+    above = next(parent for parent in path.parents if parent.exists() or parent.is_symlink())
+    trial = above / f".{path.name[:100]}-{os.getpid()}-{next(_counter)}{SUFFIX}"
+    try:
+        trial.mkdir()
+        trial.rmdir()
+    except OSError as error:
+        raise explained(error, path) from error
+
+
 def append_line(path: Path, line: bytes) -> None:
     """Append ``line`` and a newline in one write; a part that went in before a failure is cut off again.
 
