@@ -62,6 +62,11 @@ BAD: dict[str, tuple[Any, str]] = {
     "other numbers of items": (lambda: ps.paired([0, 1], [0, 1, 1]), "there are 2 and 3 scores"),
     "no scores": (lambda: ps.paired([], []), "has shape (0,)"),
     "no difference": (lambda: items_needed(0, 0.1), "difference is 0"),
+    "half a letter": (
+        lambda: ps.evaluate(ONE, [Scenario("s", (Item("a \ud83d", ("b", "c"), 0),))]), "half a letter, '\\ud83d'"),
+    "half a letter in a text": (
+        lambda: ps.evaluate(ONE, [Scenario("s", texts=("a text \ud83d",))]), "half a letter, '\\ud83d'"),
+    "a cache that is no folder": (lambda: ps.evaluate(ONE, [FEW], cache=3), "the folder is 3"),  # type: ignore[arg-type]
     "a task of nobody": (lambda: read_task("/no/such.json"), "/no/such.json can not be used"),
     "a task of another kind": (lambda: read_task("task.txt"), "does not end in .json"),
 }  # fmt: skip
@@ -85,6 +90,8 @@ TASKS = {
     "word.jsonl": ('{"question": "a", "choices": ["b", "c"], "answer": "d"}', "item 1: the answer of 'a' is 'd'"),
     "both.csv": ("question,choice_0,choice_1,answer,place\na,b,c,b,0\n", "item 1: there is no 'answer'"),
     "place.csv": ("question,choice_0,choice_1,place\na,b,c,2\n", "item 1: the answer of 'a' is 2"),
+    "digits.csv": (f"question,choice_0,choice_1,place\na,b,c,{'9' * 5000}\n", "item 1: the answer of 'a'"),
+    "long.csv": (f"question,choice_0,choice_1,place\n{'a' * 200_000},b,c,0\n", "is no table (field larger"),
     "bare.csv": ("question,answer\na,b\n", "item 1: there is no 'choices'"),
 }
 
@@ -96,6 +103,20 @@ def test_a_task_file_is_refused_with_its_row(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match=r"task|give|item") as refused:
         read_task(tmp_path / name)
     assert words in str(refused.value)
+
+
+@pytest.mark.parametrize("letter", ["\u2028", "\x85", "\x0b", "\x0c", "\x1c"])
+def test_a_letter_that_ends_a_line_elsewhere_is_a_part_of_the_text(tmp_path: Path, letter: str) -> None:
+    said = f"one{letter}more"
+    (tmp_path / "a.jsonl").write_text(
+        f'{{"question": "{said if ord(letter) > 31 else "one"}", "choices": ["b", "c"], "answer": 0}}\n',
+        encoding="utf-8",
+    )
+    (tmp_path / "a.csv").write_text(
+        f"question,choice_0,choice_1,place\n{said},b,c,0\n{said} two,b,c,1\n", encoding="utf-8"
+    )
+    assert [item.question for item in read_task(tmp_path / "a.csv").items] == [said, f"{said} two"]
+    assert read_task(tmp_path / "a.jsonl").items[0].question == (said if ord(letter) > 31 else "one")
 
 
 def test_a_digit_in_a_table_is_the_choice_itself(tmp_path: Path) -> None:

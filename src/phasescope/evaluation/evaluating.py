@@ -80,7 +80,7 @@ def evaluate(
     found: dict[tuple[str, str], Answers] = {}
     costs: dict[str, tuple[float, float]] = {}
     with resumable(kept=cache is not None):
-        store = Store(Path(cache)) if cache is not None else None
+        store = Store(cache) if cache is not None else None
         try:
             for name, given in named.items():
                 tell(f"loading {name}", 0, 1)

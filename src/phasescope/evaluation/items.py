@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -141,10 +143,15 @@ def _rows(path: Path) -> list[Any]:
     except UnicodeDecodeError as error:
         raise BadInput(f"{path} is no text in UTF-8: save it as UTF-8.") from error
     if path.suffix.lower() == ".csv":
-        return [_from_csv(row) for row in csv.DictReader(text.splitlines(keepends=True))]
+        try:
+            return [_from_csv(row) for row in csv.DictReader(io.StringIO(text, newline=""))]
+        except csv.Error as error:
+            raise BadInput(
+                f"{path} is no table ({error}): give a header and rows, cells in quotes if need be."
+            ) from error
     try:
-        if path.suffix.lower() == ".jsonl":
-            return [json.loads(line) for line in text.splitlines() if line.strip()]
+        if path.suffix.lower() == ".jsonl":  # a line ends with it: U+2028 and others may stand in texts
+            return [json.loads(line) for line in text.split("\n") if line.strip()]
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise BadInput(f"{path} is no JSON ({str(error)[:80]}): give items such as {FORMAT}.") from error
@@ -162,7 +169,7 @@ def _from_csv(row: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"question": row.get("question"), "choices": choices}
     if row.get("place") is not None and row.get("answer") is None:
         place = str(row["place"]).strip()
-        return found | {"answer": int(place) if place.isascii() and place.isdigit() else place}
+        return found | {"answer": int(place) if re.fullmatch("[0-9]{1,9}", place) else place}
     return found | ({"answer": row["answer"]} if row.get("place") is None and row.get("answer") is not None else {})
 
 
