@@ -14,6 +14,7 @@ import xarray as xr
 from phasescope import layers
 from phasescope.ensemble import streams
 from phasescope.lab.speaker import Speaker, SpeakerConfig, train
+from phasescope.store.data import content_hash
 from phasescope.studies.healing import STUDY, claims, real, small
 from phasescope.studies.healing.settings import AFTER, BEFORE, NEAREST, PARTS, READOUT, WHOLE
 from phasescope.testing import check_study
@@ -79,7 +80,7 @@ class Letters:
     bos_token_id = eos_token_id = None
     is_fast = False
 
-    def __call__(self, text: str, add_special_tokens: bool = True) -> dict[str, list[int]]:
+    def __call__(self, text: str, add_special_tokens: bool = True, **options: Any) -> dict[str, list[int]]:
         return {"input_ids": [min(ord(letter), 127) - 32 if ord(letter) >= 32 else 0 for letter in text]}
 
     def decode(self, ids: Any) -> str:
@@ -135,6 +136,24 @@ def test_both_models_are_given_the_same_samples_that_nobody_is_tested_on(
     assert not {tuple(row.tolist()) for row in held} & {tuple(row.tolist()) for row in seen[0][1]}
     assert found["curve"].shape == (2, PARTS) and found["accuracy"].shape == (2, 2, 2)
     assert np.isfinite(found["loss_elsewhere"]).all() and (found["loss"][1] != found["loss"][0]).all()
+
+
+def test_a_folder_whose_files_were_replaced_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    for name in ("a", "b"):
+        (tmp_path / name).write_text("one text")
+    monkeypatch.setattr(real, "load_tokenizer", lambda folder, what: Letters())
+    monkeypatch.setattr(real, "load_folder", lambda folder, kind: torch.nn.Linear(1, 1))
+    monkeypatch.setattr(layers, "read_texts", lambda path: read.append(path.name) or [path.read_text()])
+    names = [str(tmp_path / name) for name in ("m", "a", "b")]
+    first = real._loaded(*names, 4)
+    assert real._loaded(*names, 4) is first and read == ["a", "b"]
+    before = content_hash(names[1])
+    (tmp_path / "a").write_text("two texts")
+    assert content_hash(names[1]) != before
+    assert not torch.equal(real._loaded(*names, 4).text, first.text)
 
 
 def test_a_stopped_healing_goes_on_where_it_was(

@@ -149,7 +149,6 @@ def test_weights_drawn_anew_are_those_of_a_beginning() -> None:
 
 
 def test_no_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    smalls.text_of.cache_clear()  # a text that another test read, where the data are in the cache
     monkeypatch.setenv("PHASESCOPE_DATA", str(tmp_path))
     with pytest.raises(BadInput, match="give a text file, a folder, or a data set"):
         smalls.text_of("nowhere.txt")
@@ -157,6 +156,18 @@ def test_no_text_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         smalls.text_of("english")
     (tmp_path / "a.txt").write_text("words of one's own")
     assert smalls.text_of(str(tmp_path / "a.txt")) == "words of one's own"
+    before = smalls.text_hash(str(tmp_path / "a.txt"))
+    (tmp_path / "a.txt").write_text("words of another's")
+    assert smalls.text_of(str(tmp_path / "a.txt")) == "words of another's"
+    assert smalls.text_hash(str(tmp_path / "a.txt")) != before
+
+
+def test_weights_that_differ_at_their_end_are_another_model(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(bytes(1 << 22) + b"1")
+    before = models.model_hash(str(tmp_path))
+    (tmp_path / "model.safetensors").write_bytes(bytes(1 << 22) + b"2")
+    assert models.model_hash(str(tmp_path)) != before
 
 
 # -- the study
@@ -243,7 +254,6 @@ def test_refusals(changes: dict[str, Any], said: str) -> None:
 def test_a_model_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHASESCOPE_DATA", str(tmp_path))
     monkeypatch.setattr(models, "find_spec", lambda name: True)
-    models._loaded.cache_clear()
     with pytest.raises(BadInput, match="fetch it with `phasescope data smollm2`"):
         models._loaded("smollm2", "", 32)
     with pytest.raises(BadInput, match="give smollm2 or a folder"):

@@ -19,6 +19,7 @@ import urllib.request
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from phasescope.store.gguf import hugging_face_folder
@@ -194,6 +195,32 @@ def place_of(given: Path | str) -> Path:
     """
     path = Path(given)
     return data_folder(str(given)) if str(given) in SETS and not path.exists() else path
+
+
+def state_of(path: Path) -> tuple[tuple[str, int, int], ...]:
+    """Return name, size and time of each file of ``path``, a file or a folder: another where one was replaced."""
+    files = sorted(part for part in path.rglob("*") if part.is_file()) if path.is_dir() else [path]
+    known = [(file, file.stat()) for file in files if file.is_file()]
+    return tuple((str(file.absolute()), state.st_size, state.st_mtime_ns) for file, state in known)
+
+
+def cached_place(name: str) -> Path:
+    """Return where a data set is, if it was fetched, or the path ``name``; neither need be there."""
+    return data_home() / name if name in SETS else Path(name)
+
+
+def content_hash(name: str) -> str:
+    """Return a digest of what a data set, a file or a folder holds; nothing where it is not there."""
+    return SETS[name].sha256[:16] if name in SETS else _content(state_of(Path(name)), Path(name).is_dir())
+
+
+@lru_cache
+def _content(state: tuple[tuple[str, int, int], ...], _inside: bool) -> str:
+    digest = hashlib.sha256()
+    for name, _, _ in state:
+        with open(name, "rb") as file:
+            digest.update(Path(name).name.encode() + hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16] if state or _inside else ""
 
 
 def fetch(name: str, tell: Callable[[str], None] = lambda words: None) -> Path:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from phasescope.ensemble import Quantity, Simulation
-from phasescope.studies.healing.real import ASKED, content_hash, real
+from phasescope.store.data import content_hash
+from phasescope.studies.healing.real import ASKED, real
 from phasescope.studies.healing.settings import AFTER, BEFORE, NEAREST, PARTS, READOUT, WHOLE, HealingSettings
 from phasescope.studies.healing.small import small
 from phasescope.vocabulary import Grid

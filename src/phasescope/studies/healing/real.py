@@ -19,7 +19,7 @@ from phasescope.evaluation import evaluate
 from phasescope.inspection.folder import load_folder, load_tokenizer
 from phasescope.layers.stack import sharing
 from phasescope.store import Store
-from phasescope.store.data import SETS, data_folder, data_home
+from phasescope.store.data import SETS, data_folder, data_home, state_of
 from phasescope.studies.healing.settings import NEAREST, WHOLE
 from phasescope.studies.healing.small import in_parts
 from phasescope.vocabulary import BadInput, Generators, Member
@@ -42,20 +42,12 @@ def _place(name: str) -> Path:
     return data_folder(name) if name in SETS else Path(name)
 
 
-@lru_cache
-def content_hash(name: str) -> str:
-    """Return a digest of what a data set, a file or a folder holds; nothing where it is not there."""
-    if name in SETS:
-        return SETS[name].sha256[:16]
-    path, digest = Path(name), hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
-        with file.open("rb") as opened:
-            digest.update(file.name.encode() + hashlib.file_digest(opened, "sha256").digest())
-    return digest.hexdigest()[:16] if path.exists() else ""
-
-
-@lru_cache
 def _loaded(model: str, text: str, elsewhere: str, length: int) -> Loaded:
+    return _read(model, text, elsewhere, length, tuple(state_of(_place(name)) for name in (model, text, elsewhere)))
+
+
+@lru_cache(maxsize=2)
+def _read(model: str, text: str, elsewhere: str, length: int, _state: object) -> Loaded:
     folder = _place(model)
     if not (folder / "config.json").is_file():
         raise BadInput(

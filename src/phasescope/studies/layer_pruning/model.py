@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from phasescope import layers
 from phasescope.layers.passes import reading
 from phasescope.layers.stack import sharing
-from phasescope.store.data import SETS, data_folder, data_home
+from phasescope.store.data import SETS, cached_place, content_hash, data_folder, state_of
 from phasescope.studies.layer_pruning.readings import Found, geometry, states_at
 from phasescope.studies.layer_pruning.small import text_of
 from phasescope.vocabulary import Array, BadInput, Generators, Member
@@ -43,15 +43,14 @@ class Loaded:
     rows: Tensor
 
 
-def folder_of(name: str) -> Path:
-    """Return the folder of a model: a data set's by its name, or a path."""
-    return data_home() / name if name in SETS else Path(name)
-
-
-@lru_cache
 def model_hash(name: str) -> str:
-    """Return a hash of a folder's config and of the start and size of its weights; nothing where it is not there."""
-    digest, folder = hashlib.sha256(), folder_of(name)
+    """Return a hash of a folder; of a data set that of its config and of the start and size of its weights.
+
+    Nothing where it is not there.
+    """
+    if name not in SETS:
+        return content_hash(name)
+    digest, folder = hashlib.sha256(), cached_place(name)
     for path in [folder / "config.json", *sorted(folder.glob("*.safetensors"))]:
         if path.is_file():
             with path.open("rb") as file:
@@ -59,8 +58,12 @@ def model_hash(name: str) -> str:
     return digest.hexdigest()[:16] if folder.is_dir() else ""
 
 
-@lru_cache
 def _loaded(name: str, text: str, length: int) -> Loaded:
+    return _read(name, text, length, state_of(cached_place(name)), state_of(cached_place(text)) if text else ())
+
+
+@lru_cache(maxsize=2)
+def _read(name: str, text: str, length: int, *_states: object) -> Loaded:
     if find_spec("transformers") is None:
         raise BadInput("a real model needs transformers: pip install 'phasescope[llm]'.")
     folder = data_folder(name) if name in SETS else Path(name)
@@ -195,8 +198,7 @@ def likelihoods(model: nn.Module, tokenizer: Any, prompts: Sequence[str], answer
     return np.asarray(np.array(found) / np.array([len(answer.encode()) for answer in answers]))
 
 
-@lru_cache
 def depth_of(name: str) -> int:
     """Return how many layers a model's config says it has; 30, those of SmolLM2-135M, where it is not there."""
-    path = folder_of(name) / "config.json"
+    path = cached_place(name) / "config.json"
     return int(json.loads(path.read_text(encoding="utf-8")).get("num_hidden_layers", 30)) if path.is_file() else 30

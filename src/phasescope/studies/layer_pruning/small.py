@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from phasescope import layers
 from phasescope.layers.passes import reading
-from phasescope.store.data import SETS, data_folder
+from phasescope.store.data import SETS, cached_place, data_folder, state_of
 from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT, train, windows
 from phasescope.studies.layer_pruning.readings import Found, geometry, losses_without, states_at
 from phasescope.vocabulary import Array, BadInput, Generators, Member
@@ -23,12 +23,16 @@ KNOWN = 0.9  # of the text is trained on, the rest is held out
 HEALED = ("nearest", "deepest", "wrong text")
 
 
-@lru_cache
 def text_of(name: str) -> str:
     """Return a text: a file's, a cached data set's, or Python's language reference for the empty name.
 
     Raises ``BadInput`` for what is neither, and for data sets that were not fetched.
     """
+    return _text(name, state_of(cached_place(name)) if name else ())
+
+
+@lru_cache(maxsize=4)
+def _text(name: str, _state: object) -> str:
     if not name:
         from pydoc_data.topics import topics
 
@@ -39,7 +43,6 @@ def text_of(name: str) -> str:
     return "\n\n".join(layers.read_texts(path))
 
 
-@lru_cache
 def text_hash(name: str) -> str:
     """Return a hash of a text, which makes part of a run's identity; nothing where it is not there."""
     try:
@@ -48,10 +51,14 @@ def text_hash(name: str) -> str:
         return ""
 
 
-@lru_cache
 def characters(name: str) -> tuple[Array, int]:
     """Return a text as indices (n,) uint8 of its ASCII characters, and how many different ones there are."""
-    raw = np.frombuffer(text_of(name).encode("ascii", "ignore"), dtype=np.uint8)
+    return _characters(text_of(name))
+
+
+@lru_cache(maxsize=4)
+def _characters(text: str) -> tuple[Array, int]:
+    raw = np.frombuffer(text.encode("ascii", "ignore"), dtype=np.uint8)
     known, ids = np.unique(raw, return_inverse=True)
     return ids.astype(np.uint8), len(known)
 
