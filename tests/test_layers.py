@@ -440,6 +440,13 @@ class TestText:
         (tmp_path / "text.txt").write_text(TEXT)
         rows = load_batch(tmp_path / "text.txt", nn.Linear(1, 1), str(tmp_path))["input_ids"]
         assert (rows[:, 0] == begins.bos_token_id).all()
+        named = tmp_path / "data" / "moby-dick"
+        named.mkdir(parents=True)
+        monkeypatch.setenv("PHASESCOPE_DATA", str(named.parent))
+        (named / "data.txt").write_text(TEXT)
+        assert torch.equal(load_batch(Path("moby-dick"), nn.Linear(1, 1), str(tmp_path))["input_ids"], rows)
+        with pytest.raises(BadInput, match="fetch it with `phasescope data english`"):
+            load_batch(Path("english"), nn.Linear(1, 1), str(tmp_path))
         whole = tokenizer(TEXT, add_special_tokens=False)["input_ids"]
         assert rows[:, 1:].flatten().tolist() == whole[: rows[:, 1:].numel()]
 

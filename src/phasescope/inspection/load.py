@@ -117,8 +117,11 @@ def load_batch(path: Path, module: nn.Module, model: str, *, rows: int = ROWS) -
 
     ``.npy``: one tensor. ``.safetensors``: keywords by name; a single tensor whose name ``forward`` does not know is
     the one argument. ``.txt``: text for the tokenizer in the model's folder, as up to ``rows`` samples of 64 tokens.
-    Raises ``BadInput`` for other files.
+    Of a fetched data set, or a folder, the one text in it. Raises ``BadInput`` for other files.
     """
+    path = place_of(path)
+    texts = sorted(path.glob("*.txt")) if path.is_dir() else []
+    path = texts[0] if len(texts) == 1 else path
     if not path.is_file():
         raise BadInput(f"there is no batch {path}: save one, for example with numpy.save('batch.npy', inputs).")
     if path.suffix == ".npy":
