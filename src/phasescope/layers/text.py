@@ -138,15 +138,15 @@ def _borders(text: str, places: Sequence[tuple[int, int]]) -> Array:
     token the places do not say, but for letters of which each byte is one.
     """
     letters = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
-    sizes = 1 + sum((letters >= least).astype(np.int64) for least in (0x80, 0x800, 0x10000))
+    sizes = 1 + (letters[:, None] >= np.array([0x80, 0x800, 0x10000])).sum(1)  # in UTF-8
     before = np.concatenate([[0], np.cumsum(sizes)])
     begins, ends = np.array(places, dtype=np.int64).reshape(-1, 2).T
     letter = np.maximum.accumulate(np.minimum(ends[:-1], begins[1:]))
-    inner = before[letter]
+    inner: Array = before[letter]
     cut = np.flatnonzero(begins[1:] < ends[:-1])  # borders inside of a letter
     which, first, count = np.unique(letter[cut], return_index=True, return_counts=True)
     place = 1 + np.arange(len(cut)) - np.repeat(first, count)
-    inner[cut] += place * np.repeat(sizes[which], count) // np.repeat(count + 1, count)
+    inner[cut] = inner[cut] + place * np.repeat(sizes[which], count) // np.repeat(count + 1, count)
     found: Array = np.concatenate([[0], inner, before[-1:]])
     return found
 

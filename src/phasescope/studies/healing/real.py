@@ -65,7 +65,8 @@ def _read(model: str, text: str, elsewhere: str, length: int, _state: object) ->
 def real(member: Member, generators: Generators) -> Mapping[str, Any]:
     """Leave out the nearest block, give it and the whole model the same steps, and read and ask all four."""
     with _loading:
-        loaded = _loaded(*(str(member[name]) for name in ("model", "text", "elsewhere")), int(member["length"]))
+        name, text, other = (str(member[key]) for key in ("model", "text", "elsewhere"))
+        loaded = _loaded(name, text, other, int(member["length"]))
     model = sharing(loaded.model)  # hooks of one thread must not hear another's passes
     tests, n, steps, batch = (int(member[name]) for name in ("tests", "gone", "heal_steps", "heal_batch"))
     order = torch.from_numpy(generators("samples").permutation(len(loaded.text)))
