@@ -16,11 +16,12 @@ from torch import nn
 import phasescope as ps
 from phasescope import layers
 from phasescope.ensemble import streams
-from phasescope.lab import run
+from phasescope.lab import measures, run
+from phasescope.lab.speaker import SpeakerConfig, train, windows
 from phasescope.studies.layer_pruning import STUDY, claims, readings
 from phasescope.studies.layer_pruning import model as models
 from phasescope.studies.layer_pruning import small as smalls
-from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT, train, windows
+from phasescope.studies.layer_pruning.gpt import SmallGPT
 from phasescope.studies.layer_pruning.settings import LayerSettings
 from phasescope.testing import check_results
 from phasescope.vocabulary import BadInput
@@ -31,7 +32,7 @@ TINY = {
 
 
 def decoder(depth: int = 6, seed: int = 1) -> SmallGPT:
-    model = SmallGPT(SmallConfig(90, depth, 16, 2, 32))
+    model = SmallGPT(SpeakerConfig(90, depth, 16, 2, 32))
     model.initialize(streams(seed)("init"))
     return model
 
@@ -131,10 +132,10 @@ def test_states_are_those_of_a_hand_made_pass() -> None:
 def test_rank_correlation() -> None:
     """Spearman's formula for ranks without ties, 1 - 6 sum d^2 / (n (n^2 - 1))."""
     a, b = np.array([0.1, 5.0, -3.0, 2.0]), np.array([1.0, 7.0, 9.0, 3.0])  # ranks 1 3 0 2 and 0 2 3 1
-    assert readings.rank_correlation(a, b) == pytest.approx(1 - 6 * (1 + 1 + 9 + 1) / (4 * 15))
-    assert readings.rank_correlation(a, np.exp(a)) == pytest.approx(1)
+    assert measures.rank_correlation(a, b) == pytest.approx(1 - 6 * (1 + 1 + 9 + 1) / (4 * 15))
+    assert measures.rank_correlation(a, np.exp(a)) == pytest.approx(1)
     tied = np.array([1.0, 1.0, 2.0, 3.0])  # ranks 0.5 0.5 2 3, by hand
-    assert readings.rank_correlation(tied, np.arange(4.0)) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
+    assert measures.rank_correlation(tied, np.arange(4.0)) == pytest.approx(4.5 / np.sqrt(4.5 * 5))
 
 
 def test_weights_drawn_anew_are_those_of_a_beginning() -> None:
@@ -192,7 +193,7 @@ class Characters:
 @pytest.fixture
 def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small decoder in the place of a real model, and a quiz of its own."""
-    model = SmallGPT(SmallConfig(90, 30, 16, 2, 64))
+    model = SmallGPT(SpeakerConfig(90, 30, 16, 2, 64))
     model.initialize(streams(5)("init"))
     loaded = models.Loaded(model, Characters(), some_tokens(40, 32))
     monkeypatch.setattr(models, "_loaded", lambda *_: loaded)

@@ -11,7 +11,8 @@ from scipy import stats
 
 from phasescope import lab
 from phasescope.ensemble import streams
-from phasescope.studies.transfer_distances import STUDY, claims, gaussian, images
+from phasescope.lab import measures
+from phasescope.studies.transfer_distances import STUDY, gaussian, images
 from phasescope.studies.transfer_distances.settings import DISTANCES, SOURCES
 from phasescope.testing import check_results, check_study
 from phasescope.vocabulary import BadInput, Member
@@ -71,8 +72,8 @@ def test_the_discrepancy_is_the_sum_over_pairs_and_near_nothing_of_one_task() ->
     same = [gaussian.mmd(draw.standard_normal((50, 3)), draw.standard_normal((50, 3))) for _ in range(200)]
     assert abs(np.mean(same)) < 4 * np.std(same) / np.sqrt(200)  # unbiased
     ones, twos = np.zeros(12, int), np.ones(9, int)
-    alike = images.mmd(x, ones, y, twos * 0)
-    assert images.mmd(x, ones, y, twos) > alike == pytest.approx(gaussian.mmd(x, y))
+    alike = gaussian.mmd(x, y, (ones, twos * 0))
+    assert gaussian.mmd(x, y, (ones, twos)) > alike == pytest.approx(gaussian.mmd(x, y))
 
 
 def test_networks_learn_what_least_squares_would() -> None:
@@ -96,11 +97,11 @@ def test_a_correlation_given_others_is_that_of_residuals() -> None:
     draw = streams(7)("x")
     a, c = draw.standard_normal((2, 200))
     b = a + 0.3 * draw.standard_normal(200)
-    assert claims.rank_correlation(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert measures.rank_correlation(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
     r = stats.spearmanr(np.stack([a, b, c], 1)).statistic
     partial = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
-    assert claims.rank_correlation(a, b, [c]) == pytest.approx(partial)
-    assert np.isnan(claims.rank_correlation(a, np.ones(200))) and np.isnan(claims.rank_correlation(a, b, [b]))
+    assert measures.rank_correlation(a, b, [c]) == pytest.approx(partial)
+    assert np.isnan(measures.rank_correlation(a, np.ones(200))) and np.isnan(measures.rank_correlation(a, b, [b]))
 
 
 def test_sources_are_what_they_are_called() -> None:

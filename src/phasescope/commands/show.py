@@ -17,7 +17,7 @@ from phasescope.lab.registration import standing
 from phasescope.lab.registry import study_named, study_points
 from phasescope.lab.seeds import kinds, seeds_of
 from phasescope.lab.study import Study, budget_of
-from phasescope.papers.claims import stored_cost
+from phasescope.papers.claims import minutes, stored_cost
 from phasescope.verdict import KINDS, Measured, power, seeds_needed
 
 ALPHA, INSIDE = 0.05, 1.5
@@ -56,8 +56,9 @@ def _standing(study: Study, *, details: bool) -> str:
 
 def listed() -> str:
     """Return the studies, two lines for each: what it is called and asks, and where its paper is to be read."""
-    lines, wide = [], max(map(len, study_points()), default=0) + 1
-    for name in study_points():
+    lines, points = [], study_points()
+    wide = max(map(len, points), default=0) + 1
+    for name in points:
         study = study_named(name)
         first, *others = study.paper.authors.split(", ")
         authors = f"{first} et al." if others else first
@@ -164,12 +165,8 @@ def _costs(study: Study, estimate: bool) -> Table:
         networks = sum(len(e.grid) for e in experiments.values())
         if estimate:
             seconds = training(experiments) + sum(reading(title, e, known) for title, e in experiments.items())
-            cost = _minutes(seconds)
+            cost = minutes(seconds)
         else:
             cost = stored_cost(study.name, name) or "not stored"
         table.add_row(name, str(len(experiments)), f"{networks:,}", f"{budget_of(experiments):,}", cost)
     return table
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from phasescope.errors import shown
 from phasescope.identity import fingerprint
-from phasescope.inspection.folder import beginning, check_text, load_folder, load_tokenizer, weight_type
+from phasescope.inspection.folder import beginning, check_text, ids_of, load_folder, load_tokenizer, weight_type
 from phasescope.layers import stack_of
 from phasescope.layers.passes import device_of, refuse_meta
 from phasescope.layers.text import bytes_of
@@ -55,8 +55,7 @@ class Evaluated:
     def tokens(self, text: str) -> list[int]:
         """Return the tokens of ``text``, nothing added. Raises ``BadInput`` for tokens that the model has not."""
         check_text("a text", text)
-        found = self.tokenizer(text, add_special_tokens=False)
-        ids = [int(i) for i in (found["input_ids"] if not hasattr(found, "input_ids") else found.input_ids)]
+        ids = ids_of(self.tokenizer(text, add_special_tokens=False))
         if ids and not 0 <= min(ids) <= max(ids) < self.words:
             raise BadInput(
                 f"the tokenizer of {self.name!r} makes token {max(ids)}, and the model knows 0 to {self.words - 1}: "

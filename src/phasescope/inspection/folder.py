@@ -84,7 +84,7 @@ def beginning(tokenizer: Any) -> list[int]:
     bos = getattr(tokenizer, "bos_token_id", None)
     if bos is None:
         return []
-    alone, whole = (_ids(tokenizer("a", **options)) for options in ({"add_special_tokens": False}, {}))
+    alone, whole = (ids_of(tokenizer("a", **options)) for options in ({"add_special_tokens": False}, {}))
     return [int(bos)] if whole[:1] == [bos] and alone[:1] != [bos] else []
 
 
@@ -101,7 +101,8 @@ def check_text(name: str, text: Any) -> None:
         ) from error
 
 
-def _ids(found: Any) -> list[int]:
+def ids_of(found: Any) -> list[int]:
+    """Return the tokens in what a tokenizer answers, a mapping or an object."""
     return [int(i) for i in (found["input_ids"] if not hasattr(found, "input_ids") else found.input_ids)]
 
 

@@ -6,8 +6,8 @@ import html
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, Literal
 
 from phasescope.ensemble import Progress
 
@@ -92,24 +92,28 @@ def place_here() -> Place | None:
     return "terminal" if sys.stderr.isatty() else "log"
 
 
+def drawn_here(make: Callable[[Place, Console], Any], wanted: bool) -> AbstractContextManager[Any]:
+    """Give what ``make`` makes of the place here, closed at the end; None where there is none, or it is not wanted."""
+    place = place_here() if wanted else None
+    if place is None:
+        return nullcontext()
+    from rich.console import Console
+
+    return closing(make(place, Console(stderr=True, highlight=False, markup=False, emoji=False)))
+
+
 @contextmanager
 def bar(title: str, unit: str, wanted: bool, own: Callable[[Progress], None] | None) -> Iterator[Callable[..., None]]:
     """Give the function that a call tells its progress to: the user's ``own``, or a bar's where one is ``wanted``.
 
     ``unit`` is what is counted: "steps", or "members". The bar is there from now on until the block ends.
     """
-    place = place_here() if wanted and own is None else None
-    if place is None:
-        yield own or (lambda progress: None)
-        return
-    from rich.console import Console
-
-    drawn = Bar(place, Console(stderr=True, highlight=False, markup=False, emoji=False))
-    try:
+    with drawn_here(Bar, wanted and own is None) as drawn:
+        if drawn is None:
+            yield own or (lambda progress: None)
+            return
         drawn(title, 0.0, "preparing")
         yield lambda p: drawn(title, share_of(p), words(p, unit, f"{clock(p.seconds_left)} left"))
-    finally:
-        drawn.close()
 
 
 def share_of(progress: Progress) -> float:

@@ -6,11 +6,12 @@ measure of a study's own is a function of a cell's dataset under ``@Measure``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
+from scipy import stats
 
 from phasescope.checks import number
 from phasescope.ensemble import last
@@ -88,3 +89,23 @@ def by_seed(read: Callable[[xr.Dataset], float], words: str = "") -> Measure:
         return np.array([read(cell.isel(seed=i)) for i in range(cell.sizes["seed"])], dtype=float)
 
     return Measure(each, words or Measure(read).words)
+
+
+def rank_correlation(a: Array, b: Array, given: Sequence[Array] = ()) -> float:
+    """Return Spearman's correlation of two arrays (n,), of what ranks of ``given`` do not tell linearly; NaN if equal.
+
+    Equal values share a rank.
+
+    >>> round(rank_correlation(np.array([1.0, 2, 3]), np.array([2.0, 3, 9])), 9)
+    1.0
+    """
+    both = [np.asarray(values, dtype=float) for values in (a, b)]
+    if any(not len(values) or np.isnan(values).any() or np.ptp(values) == 0 for values in both):
+        return float("nan")
+    ranks = [stats.rankdata(values) for values in both]
+    if given:
+        told = np.stack([np.ones(len(ranks[0])), *(stats.rankdata(values) for values in given)], 1)
+        ranks = [r - told @ np.linalg.lstsq(told, r, rcond=None)[0] for r in ranks]
+        if min(float(r @ r) for r in ranks) < 1e-18:
+            return float("nan")
+    return float(np.corrcoef(*ranks)[0, 1])

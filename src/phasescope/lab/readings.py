@@ -73,12 +73,16 @@ def band(label: str, values: xr.DataArray, x: Array | None = None, **kind: Any) 
     table = np.asarray(values.transpose("seed", ...).values, dtype=np.float64)
     if table.ndim == 1:  # an axis of one value, which a cell has left out
         table = table[:, None]
+    return band_of(label, table, np.asarray(values["step"].values if x is None else x, dtype=np.float64), **kind)
+
+
+def band_of(label: str, table: Array, x: Array, **kind: Any) -> Line:
+    """Return what ``band`` does of a table (seeds, places) of numbers."""
     seen = ~np.isnan(table).all(0)
     table = table[:, seen]
-    across = (np.asarray(values["step"].values if x is None else x, dtype=np.float64))[seen]
     with np.errstate(invalid="ignore"):
         middle, low, high = np.nanmedian(table, 0), np.nanmin(table, 0), np.nanmax(table, 0)
-    return Line(label, across, middle, low, high, **kind)
+    return Line(label, x[seen], middle, low, high, **kind)
 
 
 def _others(values: xr.DataArray, along: str = "step") -> dict[str, xr.DataArray]:

@@ -1,4 +1,4 @@
-"""A small decoder for studies of layers, with the attributes by which layers of transformers' models are found."""
+"""What studies of layers train: a small decoder in which layers are found as in transformers' models, and how."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from phasescope.vocabulary import Array, Generators
 
 @dataclass
 class SpeakerConfig:
-    """The shape of a ``Speaker``: words, layers, units, heads, and the longest sample."""
+    """The shape of a small decoder: words, layers, units, heads, and the longest sample."""
 
     vocab_size: int
     num_hidden_layers: int
@@ -89,7 +89,7 @@ def windows(tokens: Array, starts: Array, length: int) -> Tensor:
 
 
 def train(
-    model: Speaker, tokens: Array, generators: Generators, purpose: str, *, steps: int, batch: int, length: int,
+    model: nn.Module, tokens: Array, generators: Generators, purpose: str, *, steps: int, batch: int, length: int,
     rate: float,
 ) -> Array:  # fmt: skip
     """Train ``model`` in place on random windows of ``tokens``; return the losses (steps,) in nats per word.
@@ -111,3 +111,8 @@ def train(
         optimizer.step()
         losses.append(float(loss.detach()))
     return np.array(losses)
+
+
+def in_parts(losses: Array, parts: int) -> Array:
+    """Return the mean losses (parts,) of equal parts of the steps."""
+    return np.array([part.mean() for part in np.array_split(losses, parts)])

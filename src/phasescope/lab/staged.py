@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from phasescope.ensemble import Progress
-from phasescope.lab.bar import Bar, Place, clock, place_here, words
+from phasescope.lab.bar import Bar, Place, clock, drawn_here, words
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -85,14 +85,5 @@ class Display:
 @contextmanager
 def staged(wanted: bool, own: Callable[[Stage], None] | None) -> Iterator[Callable[[Stage], None]]:
     """Give the function that a study tells its progress to: the user's ``own``, or a bar's where one is ``wanted``."""
-    place = place_here() if wanted and own is None else None
-    if place is None:
-        yield own or (lambda stage: None)
-        return
-    from rich.console import Console
-
-    display = Display(place, Console(stderr=True, highlight=False, markup=False, emoji=False))
-    try:
-        yield display
-    finally:
-        display.close()
+    with drawn_here(Display, wanted and own is None) as display:
+        yield display or own or (lambda stage: None)

@@ -169,10 +169,16 @@ def _all() -> tuple[ClaimRow, ...]:
     return tuple(rows)
 
 
+@cache
+def _runs() -> tuple[StoredRun, ...]:
+    return tuple(
+        StoredRun(**one) for one in json.loads((files("phasescope.papers") / RUNS).read_text(encoding="utf-8"))
+    )
+
+
 def stored_runs(study: str) -> list[StoredRun]:
     """Return the stored runs of a study; none for one that is not of this package."""
-    known = json.loads((files("phasescope.papers") / RUNS).read_text(encoding="utf-8"))
-    return [StoredRun(**record) for record in known if record["study"] == study]
+    return [run for run in _runs() if run.study == study]
 
 
 def stored_cost(study: str, scale: str) -> str:
@@ -182,9 +188,16 @@ def stored_cost(study: str, scale: str) -> str:
     ''
     """
     run = min((run for run in stored_runs(study) if run.scale == scale), key=lambda one: one.seconds, default=None)
-    if run is None:
-        return ""
-    return f"{f'{run.seconds:.0f} s' if run.seconds < 120 else f'{run.seconds / 60:.0f} min'} on {run.cores} cores"
+    return "" if run is None else f"{minutes(run.seconds)} on {run.cores} cores"
+
+
+def minutes(seconds: float) -> str:
+    """Return a time in words: seconds, or minutes from two on.
+
+    >>> minutes(119.2), minutes(600)
+    ('119 s', '10 min')
+    """
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
 def runs_of(stored: Mapping[str, Mapping[str, Any]]) -> list[StoredRun]:

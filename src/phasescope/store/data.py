@@ -188,13 +188,18 @@ def data_folder(name: str) -> Path:
     return folder
 
 
+def set_or_path(name: str) -> Path:
+    """Return the folder of the data set ``name``, or else the path. Raises ``BadInput`` for a set never fetched."""
+    return data_folder(name) if name in SETS else Path(name)
+
+
 def place_of(given: Path | str) -> Path:
     """Return the path ``given``; where nothing is there and it is the name of a data set, the folder of that one.
 
     Raises ``BadInput`` for a data set that was never fetched.
     """
     path = Path(given)
-    return data_folder(str(given)) if str(given) in SETS and not path.exists() else path
+    return path if path.exists() else set_or_path(str(given))
 
 
 def state_of(path: Path) -> tuple[tuple[str, int, int], ...]:

@@ -47,11 +47,8 @@ def told(plan: Plan, module: str, *own: Any) -> dict[str, Any]:
 def identity(known: dict[str, Any], network: Begun, rate: float) -> dict[str, Any]:
     """Return the identity of a network as training begins. Raises ``BadInput`` where it can not be told."""
     own = {"rate": rate, "size": network.size, "seed": network.seed, "network": mark_of(network)}
-    return {
-        **known,
-        **own,
-        "surroundings": surroundings(),
-    }  # after it was built: builders change settings of torch, too
+    # what surrounds it is asked after it was built: builders change settings of torch, too
+    return {**known, **own, "surroundings": surroundings()}
 
 
 def mark_of(network: Begun) -> dict[str, Any]:

@@ -6,20 +6,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from phasescope.figures import Axis, Curves, Figure, Line
+from phasescope.figures import Axis, Curves, Figure
 from phasescope.lab.drawing import BANDS, Data
+from phasescope.lab.readings import band, band_of
 from phasescope.studies.healing.settings import AFTER, BEFORE, WHOLE, HealingSettings
-from phasescope.vocabulary import Array
 
 
 def figures(data: Data, s: HealingSettings) -> Sequence[Figure]:
     """Return the study's figures of these results."""
     return (_curves(data, s), _sides(data, s))
-
-
-def _band(label: str, x: Array, values: Array, joined: bool = True) -> Line:
-    """Return the median over seeds of ``values`` (seeds, places), with what lies between the least and the largest."""
-    return Line(label, x, np.median(values, 0), values.min(0), values.max(0), joined=joined)
 
 
 def _named(model: str, s: HealingSettings) -> str:
@@ -30,10 +25,10 @@ def _curves(data: Data, s: HealingSettings) -> Figure:
     run = data["real" if s.model else "small"]
     models = [str(m) for m in run.model.values]
     steps = (np.arange(run.sizes["part"]) + 0.5) * s.heal_steps / run.sizes["part"]
-    curve = run.curve.transpose("model", "seed", "part")
-    both = [_band(_named(m, s), steps, curve.sel(model=m).values) for m in models]
+    curve = run.curve
+    both = [band(_named(m, s), curve.sel(model=m), steps) for m in models]
     gaps = [
-        _band(f"{_named(m, s)}, less whole", steps, curve.sel(model=m).values - curve.sel(model=WHOLE).values)
+        band(f"{_named(m, s)}, less whole", curve.sel(model=m) - curve.sel(model=WHOLE), steps)
         for m in models if m != WHOLE
     ]  # fmt: skip
     claims = ("real-back", "real-half-healed") if s.model else ("small-back", "small-healed")
@@ -57,7 +52,7 @@ def _sides(data: Data, s: HealingSettings) -> Figure:
     def panel(quantity: str, title: str, unit: str) -> Curves:
         values = run[quantity].mean("asked") if "asked" in run[quantity].dims else run[quantity]
         found = np.array([values.sel(model=m, given=given).values for m, given in rows]).T
-        return Curves(title, axis, Axis(unit), [_band("median over seeds", places, found, joined=False)])
+        return Curves(title, axis, Axis(unit), [band_of("median over seeds", found, places, joined=False)])
 
     panels = [panel("loss", "held-out loss on the text of the steps", "nats per token")]
     if s.model:

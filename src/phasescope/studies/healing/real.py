@@ -7,7 +7,6 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,11 @@ from torch import Tensor, nn
 from phasescope import layers
 from phasescope.evaluation import evaluate
 from phasescope.inspection.folder import load_folder, load_tokenizer
+from phasescope.lab.speaker import in_parts
 from phasescope.layers.stack import sharing
 from phasescope.store import Store
-from phasescope.store.data import SETS, data_folder, data_home, state_of
-from phasescope.studies.healing.settings import NEAREST, WHOLE
-from phasescope.studies.healing.small import in_parts
+from phasescope.store.data import SETS, data_home, set_or_path, state_of
+from phasescope.studies.healing.settings import NEAREST, PARTS, WHOLE
 from phasescope.vocabulary import BadInput, Generators, Member
 
 ASKED = ("capitals", "glosses")
@@ -38,17 +37,15 @@ class Loaded:
     elsewhere: Tensor
 
 
-def _place(name: str) -> Path:
-    return data_folder(name) if name in SETS else Path(name)
-
-
 def _loaded(model: str, text: str, elsewhere: str, length: int) -> Loaded:
-    return _read(model, text, elsewhere, length, tuple(state_of(_place(name)) for name in (model, text, elsewhere)))
+    return _read(
+        model, text, elsewhere, length, tuple(state_of(set_or_path(name)) for name in (model, text, elsewhere))
+    )
 
 
 @lru_cache(maxsize=2)
 def _read(model: str, text: str, elsewhere: str, length: int, _state: object) -> Loaded:
-    folder = _place(model)
+    folder = set_or_path(model)
     if not (folder / "config.json").is_file():
         raise BadInput(
             f"model is {model!r}: give smollm2 or a folder of Hugging Face with config.json and safetensors."
@@ -56,9 +53,9 @@ def _read(model: str, text: str, elsewhere: str, length: int, _state: object) ->
     tokenizer = load_tokenizer(folder, "healing")
     rows = []
     for name in (text, elsewhere):
-        if not _place(name).exists():
+        if not set_or_path(name).exists():
             raise BadInput(f"a text is {name!r}: give a text file, a folder, or a data set of {', '.join(SETS)}.")
-        rows.append(layers.samples(layers.read_texts(_place(name)), tokenizer, length=length).ids)
+        rows.append(layers.samples(layers.read_texts(set_or_path(name)), tokenizer, length=length).ids)
     return Loaded(load_folder(folder, torch.float32).eval(), tokenizer, rows[0], rows[1])
 
 
@@ -94,7 +91,7 @@ def real(member: Member, generators: Generators) -> Mapping[str, Any]:
         "start": float(start),
         "loss": tables[0].reshape(2, 2),
         "loss_elsewhere": tables[1].reshape(2, 2),
-        "curve": np.array([in_parts(one.training) for one in healed.values()]),
+        "curve": np.array([in_parts(one.training, PARTS) for one in healed.values()]),
         **{name: value.sel(metric=name).transpose("model", "scenario").values.reshape(2, 2, len(ASKED))
            for name in ("accuracy", "ece")},
     }  # fmt: skip

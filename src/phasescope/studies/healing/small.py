@@ -11,7 +11,7 @@ import numpy as np
 
 from phasescope import layers
 from phasescope.evaluation import scenario
-from phasescope.lab.speaker import Speaker, SpeakerConfig, train, windows
+from phasescope.lab.speaker import Speaker, SpeakerConfig, in_parts, train, windows
 from phasescope.studies.healing.settings import PARTS
 from phasescope.vocabulary import Array, Generators, Member
 
@@ -25,11 +25,6 @@ def characters() -> tuple[Array, int]:
     text = "\n".join(scenario("manual", limit=None, shots=0, seed=0).texts)
     known, ids = np.unique(np.frombuffer(text.encode("ascii", "ignore"), dtype=np.uint8), return_inverse=True)
     return ids.astype(np.int64), len(known)
-
-
-def in_parts(losses: Array) -> Array:
-    """Return the mean losses (PARTS,) of equal parts of the steps."""
-    return np.array([part.mean() for part in np.array_split(losses, PARTS)])
 
 
 def small(member: Member, generators: Generators) -> Mapping[str, Any]:
@@ -56,9 +51,9 @@ def small(member: Member, generators: Generators) -> Mapping[str, Any]:
             parameter.requires_grad_(not alone or name.startswith(LAST))
         curve = train(more, known, generators, "healing", batch=int(member["heal_batch"]), length=length, **numbers)
         after.append(layers.losses(more, test).mean)
-        curves.append(in_parts(curve))
+        curves.append(in_parts(curve, PARTS))
     return {
-        "training": in_parts(training),
+        "training": in_parts(training, PARTS),
         "loss": np.array([[*before, before[1]], after]),
         "curve": np.array(curves),
         "start": float(nearest),

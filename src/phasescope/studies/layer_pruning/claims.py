@@ -15,8 +15,7 @@ from pathlib import Path
 import numpy as np
 import xarray as xr
 
-from phasescope.lab.measures import Measure, at, at_least, at_most, by_seed, near, value
-from phasescope.studies.layer_pruning.readings import rank_correlation
+from phasescope.lab.measures import Measure, at, at_least, at_most, by_seed, near, rank_correlation, value
 from phasescope.studies.layer_pruning.settings import LayerSettings
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array

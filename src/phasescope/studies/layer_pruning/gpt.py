@@ -7,40 +7,12 @@ more than torch.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from phasescope.vocabulary import Array, Generators
-
-
-@dataclass
-class SmallConfig:
-    """The shape of a ``SmallGPT``: characters, layers, units, heads, and the longest sample."""
-
-    vocab_size: int
-    num_hidden_layers: int
-    width: int
-    heads: int
-    max_position_embeddings: int
-    is_encoder_decoder: bool = False
-
-    def get_text_config(self) -> SmallConfig:
-        """Return the part about text: all of it."""
-        return self
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the numbers by name."""
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, facts: dict[str, Any]) -> SmallConfig:
-        """Return the config of these numbers."""
-        return cls(**facts)
+from phasescope.lab.speaker import Answer, SpeakerConfig
 
 
 class Block(nn.Module):
@@ -66,7 +38,7 @@ class Block(nn.Module):
 class Decoder(nn.Module):
     """Characters (B, T) to normalized states (B, T, width)."""
 
-    def __init__(self, config: SmallConfig) -> None:
+    def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
         self.characters = nn.Embedding(config.vocab_size, config.width)
         self.places = nn.Embedding(config.max_position_embeddings, config.width)
@@ -82,17 +54,10 @@ class Decoder(nn.Module):
         return out
 
 
-@dataclass
-class Answer:
-    """What a decoder answers: ``logits`` (B, T, vocabulary) of the next character."""
-
-    logits: Tensor
-
-
 class SmallGPT(nn.Module):
     """A decoder with a readout, with the attributes by which the layers of transformers' decoders are found."""
 
-    def __init__(self, config: SmallConfig) -> None:
+    def __init__(self, config: SpeakerConfig) -> None:
         super().__init__()
         self.config = config
         self.base_model = Decoder(config)
@@ -123,37 +88,3 @@ class SmallGPT(nn.Module):
                 scale = 0.3 if "base_model.characters" in name or "places" in name else p.shape[1] ** -0.5
                 scale /= math.sqrt(2 * depth) if writes else 1.0
                 p.copy_(torch.from_numpy(scale * generator.standard_normal(p.shape)))
-
-
-def windows(text: Array, starts: Array, length: int) -> Tensor:
-    """Return samples (N, length) of the characters ``text`` from ``starts`` (N,) on."""
-    return torch.from_numpy(text[starts[:, None] + np.arange(length)].astype(np.int64))
-
-
-def train(
-    model: SmallGPT,
-    text: Array,
-    generators: Generators,
-    purpose: str,
-    *,
-    steps: int,
-    batch: int,
-    length: int,
-    rate: float,
-    tell: Callable[[int, float], None] = lambda step, loss: None,
-) -> None:
-    """Train ``model`` in place on random windows of ``text``: Adam, 5 % warm-up, a cosine to 0, norms clipped to 1."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=rate, betas=(0.9, 0.98), fused=True)
-    warm = max(1, steps // 20)
-    for step in range(steps):
-        share = (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm)))
-        for group in optimizer.param_groups:
-            group["lr"] = rate * share
-        ids = windows(text, generators(purpose, step).integers(len(text) - length, size=batch), length)
-        logits = model(ids).logits[:, :-1]
-        loss = nn.functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        tell(step, float(loss.detach()))

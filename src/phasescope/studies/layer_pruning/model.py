@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,7 @@ from torch import Tensor, nn
 from phasescope import layers
 from phasescope.layers.passes import reading
 from phasescope.layers.stack import sharing
-from phasescope.store.data import SETS, cached_place, content_hash, data_folder, state_of
+from phasescope.store.data import SETS, cached_place, content_hash, data_folder, set_or_path, state_of
 from phasescope.studies.layer_pruning.readings import Found, geometry, states_at
 from phasescope.studies.layer_pruning.small import text_of
 from phasescope.vocabulary import Array, BadInput, Generators, Member
@@ -66,7 +65,7 @@ def _loaded(name: str, text: str, length: int) -> Loaded:
 def _read(name: str, text: str, length: int, *_states: object) -> Loaded:
     if find_spec("transformers") is None:
         raise BadInput("a real model needs transformers: pip install 'phasescope[llm]'.")
-    folder = data_folder(name) if name in SETS else Path(name)
+    folder = set_or_path(name)
     if not (folder / "config.json").is_file():
         raise BadInput(f"model is {name!r}: give smollm2 or a folder of Hugging Face with config.json and safetensors.")
     transformers: Any = import_module("transformers")

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from phasescope import layers
@@ -70,14 +69,6 @@ def _likeness(clouds: Sequence[Tensor], order: Tensor) -> Found:
         moved = similarity.neighbour_overlap(clouds[i], clouds[j][order], OVERLAP)
         shuffled[i, j] = shuffled[j, i] = float(moved.mean())
     return {"overlap": overlap, "cka": cka, "overlap_shuffled": shuffled}
-
-
-def rank_correlation(a: Array, b: Array) -> float:
-    """Return Spearman's rank correlation of two arrays (n,); equal values share a rank; NaN if all are equal."""
-    first, second = stats.rankdata(a), stats.rankdata(b)
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
-        return float("nan")
-    return float(np.corrcoef(first, second)[0, 1])
 
 
 GEOMETRY = {  # name -> unit, source, dimensions

@@ -6,16 +6,16 @@ import copy
 import hashlib
 import time
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from phasescope import layers
+from phasescope.lab.speaker import SpeakerConfig, in_parts, train, windows
 from phasescope.layers.passes import reading
-from phasescope.store.data import SETS, cached_place, data_folder, state_of
-from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT, train, windows
+from phasescope.store.data import SETS, cached_place, set_or_path, state_of
+from phasescope.studies.layer_pruning.gpt import SmallGPT
 from phasescope.studies.layer_pruning.readings import Found, geometry, losses_without, states_at
 from phasescope.vocabulary import Array, BadInput, Generators, Member
 
@@ -37,7 +37,7 @@ def _text(name: str, _state: object) -> str:
         from pydoc_data.topics import topics
 
         return "\n".join(topics[key] for key in sorted(topics))
-    path = data_folder(name) if name in SETS else Path(name)
+    path = set_or_path(name)
     if not path.exists():
         raise BadInput(f"text is {name!r}: give a text file, a folder, or a data set of {', '.join(SETS)}.")
     return "\n\n".join(layers.read_texts(path))
@@ -69,7 +69,7 @@ def small(member: Member, generators: Generators) -> Found:
     depth, length = int(member["depth"]), int(member["length"])
     border = int(KNOWN * len(ids))
     known, unseen = ids[:border], ids[border:]
-    config = SmallConfig(alphabet, depth, int(member["width"]), int(member["heads"]), length)
+    config = SpeakerConfig(alphabet, depth, int(member["width"]), int(member["heads"]), length)
     model = SmallGPT(config)
     model.initialize(generators("init"))
 
@@ -101,9 +101,8 @@ def _trained(
     model: SmallGPT, text: Array, generators: Generators, steps: int, rate: float, numbers: dict[str, int]
 ) -> Array:
     """Train ``model`` in place; return the mean losses (20,) of equal parts of the steps."""
-    seen: list[float] = []
-    train(model, text, generators, "order", steps=steps, rate=rate, tell=lambda _, loss: seen.append(loss), **numbers)
-    return np.array([part.mean() for part in np.array_split(np.array(seen), min(20, steps))])
+    losses = train(model, text, generators, "order", steps=steps, rate=rate, **numbers)
+    return in_parts(losses, min(20, steps))
 
 
 def _healed(

@@ -12,9 +12,8 @@ from functools import partial
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
-from phasescope.lab.measures import Measure, at, at_least, at_most, by_seed, value
+from phasescope.lab.measures import Measure, at, at_least, at_most, by_seed, rank_correlation, value
 from phasescope.studies.many_sided_evaluation.settings import EvaluationSettings
 from phasescope.studies.many_sided_evaluation.told import HEALED, LONGER, NEAREST, WHOLE, block, blocks_of
 from phasescope.verdict import Claim, Control, Source
@@ -109,9 +108,7 @@ def along(first: str, second: str, s: EvaluationSettings) -> Measure:
         counts = one.counts.values > 0.5
         a, b = (np.asarray(one[name].sel(model=names).values)[:, counts].ravel() for name in (first, second))
         b = -b if second == "ece" else b
-        if not len(a) or np.isnan(a).any() or np.isnan(b).any() or np.ptp(a) == 0 or np.ptp(b) == 0:
-            return float("nan")
-        return float(np.corrcoef(stats.rankdata(a), stats.rankdata(b))[0, 1])
+        return rank_correlation(a, b)
 
     return read
 

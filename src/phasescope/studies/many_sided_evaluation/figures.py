@@ -9,6 +9,7 @@ import numpy as np
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import BANDS, Data, lines
 from phasescope.lab.measures import at
+from phasescope.lab.readings import band_of
 from phasescope.studies.many_sided_evaluation.claims import mean_of
 from phasescope.studies.many_sided_evaluation.settings import EvaluationSettings
 from phasescope.studies.many_sided_evaluation.told import HEALED, LONGER, NEAREST, RANDOM, WHOLE
@@ -29,9 +30,12 @@ def _sides(data: Data, s: EvaluationSettings) -> Figure:
     places = np.arange(len(rows), dtype=float)
     axis = Axis("model: " + ", ".join(f"{i} {name}" for i, name in enumerate(rows)), limits=(-0.5, len(rows) - 0.5))
 
+    def by_model(title: str, found: Array) -> Curves:
+        return Curves(title, axis, Axis(title), [band_of("median over seeds", found.T, places, joined=False)])
+
     def panel(name: str, title: str) -> Curves:
         found = np.array([[float(mean_of(one, name, model)) for one in seeds] for model in rows])
-        return Curves(title, axis, Axis(title), [_spread("median over seeds", places, found)])
+        return by_model(title, found)
 
     bits = np.asarray(run.bits.sel(model=list(rows)).transpose("model", "seed").values)
     steps = (np.arange(run.sizes["twentieth"]) + 0.5) * s.steps / run.sizes["twentieth"]
@@ -41,14 +45,9 @@ def _sides(data: Data, s: EvaluationSettings) -> Figure:
         f"Kinds of questions in which the whole decoder is above chance. {BANDS}",
         [Curves("training", Axis("step"), Axis("nats per word"), training),
          *(panel(name, title) for name, title in READINGS.items()),
-         Curves("bits per byte", axis, Axis("bits per byte"), [_spread("median over seeds", places, bits)])],
+         by_model("bits per byte", bits)],
         ("answers-stay", "worst-cases-stay", "calibration-stays", "healing-bits", "healing-answers"),
     )  # fmt: skip
-
-
-def _spread(label: str, x: Array, values: Array) -> Line:
-    """Return the median over seeds of ``values`` (places, seeds), with a bar from the least to the largest."""
-    return Line(label, x, np.median(values, 1), values.min(1), values.max(1), joined=False)
 
 
 def _along(data: Data, s: EvaluationSettings) -> Figure:

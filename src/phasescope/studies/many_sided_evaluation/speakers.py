@@ -11,7 +11,7 @@ from torch import nn
 
 from phasescope import layers
 from phasescope.evaluation import Scenario, evaluate
-from phasescope.lab.speaker import Speaker, SpeakerConfig, train, windows
+from phasescope.lab.speaker import Speaker, SpeakerConfig, in_parts, train, windows
 from phasescope.studies.many_sided_evaluation.language import KINDS, World, tokens_of
 from phasescope.studies.many_sided_evaluation.told import (
     HEALED,
@@ -66,7 +66,7 @@ def speakers(member: Member, generators: Generators) -> Mapping[str, Any]:
     value = found.data.value.isel(draw=0).sel(model=[same.get(name, name) for name in names_of(depth, n)])
     pair = found.compare(WHOLE, same[NEAREST]).pooled
     return {
-        "training": np.array([part.mean() for part in np.array_split(losses, min(20, len(losses)))]),
+        "training": in_parts(losses, min(20, len(losses))),
         **{name: _of(value, name) for name in ("accuracy", "robustness", "ece")},
         "bits": value.sel(metric="bits_per_byte", scenario="text").values,
         "counts": np.array([float(kind in found.counted()) for kind in KINDS]),

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 import xarray as xr
-from scipy import stats
 
-from phasescope.lab.measures import Measure, at, at_least, at_most, by_seed, value
+from phasescope.lab.measures import Measure, at, at_least, at_most, by_seed, rank_correlation, value
 from phasescope.studies.transfer_distances.settings import DISTANCES, RANDOM, RENAMED, DistanceSettings
 from phasescope.verdict import Claim, Control, Source
 from phasescope.vocabulary import Array
@@ -24,24 +22,6 @@ Read = Callable[[xr.Dataset], Array]
 def claims(s: DistanceSettings) -> Sequence[Claim]:
     """Return the study's claims for these settings."""
     return (*(claim for depth in s.depths for claim in _deep(depth)), *_real())
-
-
-def rank_correlation(a: Array, b: Array, given: Sequence[Array] = ()) -> float:
-    """Return Spearman's correlation of two arrays (n,), of what ranks of ``given`` do not tell linearly; NaN if equal.
-
-    >>> float(rank_correlation(np.array([1.0, 2, 3]), np.array([2.0, 3, 9])).__round__(9))
-    1.0
-    """
-    columns = [np.ones(len(a)), *(stats.rankdata(g) for g in given)]
-    told = np.stack(columns, 1)
-    left = []
-    for values in (a, b):
-        if np.isnan(values).any() or np.ptp(values) == 0:
-            return float("nan")
-        ranks = stats.rankdata(values)
-        left.append(ranks - told @ np.linalg.lstsq(told, ranks, rcond=None)[0])
-    sizes = [float(np.sqrt(v @ v)) for v in left]
-    return float(left[0] @ left[1]) / math.prod(sizes) if min(sizes) > 1e-9 else float("nan")
 
 
 def gain(one: xr.Dataset, way: str) -> Array:

@@ -8,6 +8,7 @@ import numpy as np
 
 from phasescope.figures import Axis, Curves, Figure, Line
 from phasescope.lab.drawing import BANDS, Data
+from phasescope.lab.readings import band
 from phasescope.studies.transfer_distances.claims import gain
 from phasescope.studies.transfer_distances.settings import DISTANCES, SOURCES, DistanceSettings
 from phasescope.vocabulary import Array
@@ -48,8 +49,7 @@ def _sources(data: Data) -> Figure:
     places = np.arange(len(SOURCES), dtype=float)
 
     def panel(name: str, title: str) -> Curves:
-        values = run[name].transpose("seed", "source").values
-        line = Line("median over seeds", places, np.median(values, 0), values.min(0), values.max(0), joined=False)
+        line = band("median over seeds", run[name], places, joined=False)
         return Curves(title, Axis("source", names=list(SOURCES)), Axis(title), [line])
 
     return Figure(

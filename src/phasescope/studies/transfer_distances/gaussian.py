@@ -90,14 +90,26 @@ def total_variation(source: Tasks, target: Tasks, i: int, z: Array) -> float:
     return float(np.maximum(0, -np.expm1(ratio)).mean())
 
 
-def mmd(z: Array, other: Array) -> float:
+def mmd(z: Array, other: Array, labels: tuple[Array, Array] | None = None) -> float:
     """Return the squared maximum mean discrepancy of two samples (N, D), unbiased: near 0, or below, where alike.
 
-    Gretton et al. 2012, JMLR 13, Eq. 3; a Gaussian kernel as wide as the median distance in ``other``.
+    Gretton et al. 2012, JMLR 13, Eq. 3; a Gaussian kernel as wide as the median distance in ``other``. With the
+    ``labels`` of both, (N,) each, it is 0 of rows whose labels differ.
     """
     width = 2 * np.median(pdist(other)) ** 2
-    own, theirs = (np.exp(-(pdist(rows) ** 2) / width).mean() for rows in (z, other))
-    return float(own + theirs - 2 * np.exp(-(cdist(z, other) ** 2) / width).mean())
+
+    def within(rows: Array, named: Array | None) -> float:
+        kernel = np.exp(-(pdist(rows) ** 2) / width)
+        if named is not None:
+            i, j = np.triu_indices(len(rows), 1)  # the order of pdist
+            kernel = kernel * (named[i] == named[j])
+        return float(kernel.mean())
+
+    across = np.exp(-(cdist(z, other) ** 2) / width)
+    if labels is not None:
+        across = across * (labels[0][:, None] == labels[1])
+    own = [within(rows, named) for rows, named in zip((z, other), labels or (None, None), strict=True)]
+    return float(sum(own) - 2 * across.mean())
 
 
 def drawn(tasks: Tasks, i: int, draw: np.random.Generator, count: int) -> Array:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial.distance import cdist, pdist
 from torch import Tensor, nn
 from torch.nn import functional
 
 from phasescope.instruments import similarity
+from phasescope.studies.transfer_distances.gaussian import mmd
 from phasescope.studies.transfer_distances.settings import INVERTED, MOVED, OTHERS, RANDOM, RENAMED, SAME
 from phasescope.vocabulary import Array, Generators, Member
 
@@ -48,20 +48,6 @@ def learn(network: Network, x: Array, y: Array, steps: int, rate: float) -> Netw
         functional.cross_entropy(network(inputs), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     return network
-
-
-def mmd(x: Array, y: Array, x2: Array, y2: Array) -> float:
-    """Return the squared MMD of labelled samples, unbiased; the kernel is a Gaussian of images where labels agree."""
-    width = 2 * np.median(pdist(x2)) ** 2
-
-    def kernel(a: Array, b: Array, labels: Array, others: Array) -> Array:
-        return np.asarray(np.exp(-(cdist(a, b) ** 2) / width) * (labels[:, None] == others))
-
-    def within(a: Array, labels: Array) -> float:
-        found = kernel(a, a, labels, labels)
-        return float((found.sum() - np.trace(found)) / (len(a) * (len(a) - 1)))
-
-    return within(x, y) + within(x2, y2) - 2 * float(kernel(x, x2, y, y2).mean())
 
 
 def sources(
@@ -107,5 +93,5 @@ def real(member: Member, generators: Generators) -> Mapping[str, Any]:
             overlap.append(float(similarity.linear_cka(network.features(rows), knows.features(rows))))
         network.readout = Network(width, generators("readout")).readout
         gain.append(right(learn(network, pixels[known], labels[known], steps, rate)) - anew)
-        distance.append(mmd(x, y, pixels[test], labels[test]))
+        distance.append(mmd(x, pixels[test], (y, labels[test])))
     return {"anew": anew, "gain": np.array(gain), "overlap": np.array(overlap), "distance": np.array(distance)}
