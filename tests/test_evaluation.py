@@ -26,8 +26,9 @@ from phasescope.evaluation.perturbations import mild_mix
 from phasescope.evaluation.result import Compared
 from phasescope.evaluation.scenarios import chosen, prompts, scenario
 from phasescope.evaluation.subject import Evaluated, Request
+from phasescope.lab.speaker import SpeakerConfig
 from phasescope.store import Store
-from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT
+from phasescope.studies.layer_pruning.gpt import SmallGPT
 
 LETTERS = 128
 
@@ -46,7 +47,7 @@ class Letters:
 
 
 def decoder(seed: int = 1, longest: int = 1100, words: int = LETTERS) -> SmallGPT:
-    model = SmallGPT(SmallConfig(words, 2, 16, 2, longest))
+    model = SmallGPT(SpeakerConfig(words, 2, 16, 2, longest))
     model.initialize(streams(seed)("init"))
     return model.eval()
 

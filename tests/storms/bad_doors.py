@@ -339,14 +339,15 @@ class _Letters:
 
 def evaluation(rng: random.Random) -> Call:
     """Return an evaluation of a tiny decoder with one odd argument, or a comparison of odd scores."""
-    from phasescope.studies.layer_pruning.gpt import SmallConfig, SmallGPT
+    from phasescope.lab.speaker import SpeakerConfig
+    from phasescope.studies.layer_pruning.gpt import SmallGPT
 
     room = ps.evaluation
     scores = (rng.choice((np.arange(9) % 2, array(rng), value(rng))) for _ in range(2))
     items = [room.Item(f"{k} is", ("a", "b"), k % 2) for k in range(12)]
     quiz = room.Scenario("quiz", items=tuple(items))
     good: dict[str, Any] = {
-        "models": {"a": (SmallGPT(SmallConfig(128, 1, 8, 2, 300)), _Letters())}, "scenarios": [quiz],
+        "models": {"a": (SmallGPT(SpeakerConfig(128, 1, 8, 2, 300)), _Letters())}, "scenarios": [quiz],
         "metrics": ["accuracy", "ece"], "limit": 4,
     }  # fmt: skip
     odd = rng.choice(
